@@ -1,0 +1,67 @@
+# recsae: `make` lists what there is.
+
+PYTHON ?= python3
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+LLM ?=
+SET ?=
+CONFIG ?= jobs/configs/demo.toml
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq --no-input
+OVERRIDES := $(if $(LLM),--set llm.model=$(LLM)) $(foreach pair,$(SET),--set $(pair))
+# The embedded model is fetched only where no other is asked for.
+DEMO_MODEL := $(if $(LLM),,model)
+
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+.DEFAULT_GOAL := help
+.PHONY: help install model demo test lint bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  LLM=folder-or-hub-id      another language model for the demo"
+	@echo "  SET=\"a.b=c d.e=f\"         config overrides for the demo;  CONFIG=file.toml  another run"
+	@echo "  PYTHON=python3.12         3.11, 3.12 or 3.13, for the virtual environment"
+	@echo "  TORCH_INDEX=url           where a CPU build of torch is, if pip finds none"
+
+install: .venv/installed ## virtual environment with everything; again when pyproject.toml changes
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+		|| { echo "recsae needs Python 3.11 to 3.13; name one, as in: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (4 GB, some minutes the first time)"
+	@if nvidia-smi >/dev/null 2>&1; then \
+		$(PIP) install -e '.[gpu,model,dev]'; \
+	else \
+		$(PIP) install 'torch==2.13.0+cpu' 2>/dev/null \
+		|| { echo "pip finds no CPU build of torch; taking it from $(TORCH_INDEX) (TORCH_INDEX=... for another)"; \
+		     $(PIP) install --index-url $(TORCH_INDEX) 'torch==2.13.0+cpu'; } \
+		&& $(PIP) install -e '.[cpu,model,dev]' \
+		&& $(PIP) uninstall -y torchvision torchaudio torchcodec 2>/dev/null; \
+	fi
+	@touch $@
+
+model: install ## fetch the embedded language model once (93 MB)
+	@$(BIN)/python -m recsae.concepts.llm_model
+
+demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary and report
+	@$(BIN)/python -m jobs.nightly --config $(CONFIG) $(OVERRIDES)
+
+test: install model ## unit tests, then integration tests through Ray and vLLM
+	$(BIN)/python -m pytest tests --ignore=tests/integration
+	$(BIN)/python -m pytest tests/integration
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install ## measurements: the scripts in bench/
+	@ls bench/*.py >/dev/null 2>&1 || echo "there are no scripts in bench/ yet"
+	@for script in $(wildcard bench/*.py); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove the virtual environment and caches; runs stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,70 @@
+"""The command line that all jobs share: config, overrides, Ray, and one sentence with status 2 for bad input.
+
+It knows which stages were asked for and nothing of what they do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from recsae.config import Config, load
+from recsae.errors import BadInput
+
+
+def connect(config: Config) -> None:
+    """Join the cluster that the job was submitted to, or start Ray in this process's own session.
+
+    Embedded Ray gets more logical CPUs than the machine has: stages hold actors while Ray Data needs a CPU to feed them.
+    """
+    import ray
+
+    def quiet() -> None:
+        """Without a dashboard Ray Train's cleaner warns every second that it cannot ask it."""
+        logging.getLogger("ray.train.v2._internal.execution.controller").setLevel(logging.ERROR)
+
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # or every line of a Train worker comes twice
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(address="auto", logging_level=logging.ERROR)
+    else:
+        resources = config.resources
+        widest = max(resources.train_workers, resources.probe_actors, resources.llm_actors)
+        ray.init(
+            address="local",
+            num_cpus=max(os.cpu_count() or 1, widest + 2),
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            runtime_env={"worker_process_setup_hook": quiet},
+        )
+
+
+def run(stages: Sequence[str], *, publish: bool = False) -> None:
+    """Parse the command line, run the stages in order and exit: 0, or 2 with one sentence on bad input."""
+    parser = argparse.ArgumentParser(description=f"recsae: {', '.join(stages) or 'publish'}")
+    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    try:
+        config = load(arguments.config, arguments.set)
+        from recsae.pipeline import Pipeline
+
+        pipeline = Pipeline(config)
+        for stage in stages:
+            if pipeline.committed(stage) is None:
+                connect(config)
+            pipeline.run(stage)
+        if publish:
+            from jobs.table import print_dictionary
+
+            print_dictionary(pipeline.publish())
+    except BadInput as error:
+        print(f"recsae: {error}", file=sys.stderr)
+        sys.exit(2)

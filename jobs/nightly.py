@@ -1,0 +1,11 @@
+"""Every stage in order in one driver; what is committed already is skipped.
+
+    ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml
+"""
+
+from jobs.command import run
+
+if __name__ == "__main__":
+    from recsae.pipeline import STAGES
+
+    run(list(STAGES), publish=True)

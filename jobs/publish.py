@@ -1,0 +1,9 @@
+"""Serve what the stages have committed: writes `nights/…` and switches `current.json`.
+
+    ray job submit --working-dir . -- python -m jobs.publish --config jobs/configs/demo.toml
+"""
+
+from jobs.command import run
+
+if __name__ == "__main__":
+    run([], publish=True)

@@ -1,0 +1,9 @@
+"""Stage `report` alone; its inputs must be committed.
+
+    ray job submit --working-dir . -- python -m jobs.report --config jobs/configs/demo.toml
+"""
+
+from jobs.command import run
+
+if __name__ == "__main__":
+    run(["report"])

@@ -1,0 +1,97 @@
+"""The first rows of a dictionary as a table in the terminal, and where dictionary and report lie.
+
+It knows what a published night names and how a terminal is written to; it judges nothing.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from recsae.store.folder import Folder
+
+ROWS = 20
+ITEMS = 3
+LOG_WIDTH = 140
+"""Columns where the output is a log rather than a terminal."""
+
+_COLUMNS = (
+    "name",
+    "interpretable",
+    "confidence",
+    "confidence_lower",
+    "confidence_upper",
+    "confidence_shuffled",
+    "f1",
+    "frequency",
+    "top_items",
+)
+_JOINERS = "\u200c\u200d"
+"""Invisible, but they spell words and draw emoji."""
+
+
+def print_dictionary(current: Mapping[str, Any]) -> None:
+    """Print the dictionary that `current` (the content of `current.json`) names, the surest concepts first."""
+    console = Console(highlight=False, emoji=False, markup=False)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    concepts = _read(str(current["dictionary"]))
+    console.print(_table(concepts))
+    scored = concepts.num_rows - concepts.column("confidence").null_count
+    interpretable = sum(concepts.column("interpretable").to_pylist())
+    # A path that is wrapped cannot be copied.
+    console.print(
+        f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)", soft_wrap=True
+    )
+    console.print(f"dictionary  {_plain(str(current['dictionary']))}", soft_wrap=True)
+    console.print(f"report      {_plain(str(current['report']))}", soft_wrap=True)
+
+
+def _read(uri: str) -> pa.Table:
+    """The dictionary's columns from a path or URI; what follows a `?` belongs to the filesystem, not to the name."""
+    path, question, query = uri.partition("?")
+    folder, _, name = path.rpartition("/")
+    return Folder(folder + question + query).read_table(name, list(_COLUMNS))
+
+
+def _table(concepts: pa.Table) -> Table:
+    order = [("interpretable", "descending"), ("confidence_lower", "descending")]
+    first = concepts.take(pa.compute.sort_indices(concepts, order)[:ROWS])
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    table.add_column("concept", ratio=3)
+    table.add_column("confidence", no_wrap=True)
+    for heading in ("shuffled", "F1", "frequency"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("top items", ratio=5)
+    for row in first.to_pylist():
+        interval = f"[{_number(row['confidence_lower'])}, {_number(row['confidence_upper'])}]"
+        table.add_row(
+            Text("✓" if row["interpretable"] else " "),
+            Text(_plain(row["name"] or "—"), style="bold" if row["interpretable"] else ""),
+            Text(f"{_number(row['confidence'])} {interval}" if row["confidence"] is not None else "—"),
+            Text(_number(row["confidence_shuffled"])),
+            Text(_number(row["f1"])),
+            Text(f"{100 * row['frequency']:.2f} %"),
+            Text(" · ".join(_plain(title) for title in row["top_items"][:ITEMS])),
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f}"
+
+
+def _plain(text: str) -> str:
+    """`text` without what a terminal would obey: control characters, line breaks and marks that turn writing around."""
+    return "".join(" " if unicodedata.category(mark) in _OBEYED and mark not in _JOINERS else mark for mark in text)
+
+
+_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}

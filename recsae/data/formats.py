@@ -1,0 +1,186 @@
+"""The formats that people already hold, each told as files with columns: what to read, whatever it came as.
+
+It knows the layout of MovieLens folders, RecBole atomic files and tables named in the config; no row is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import pyarrow.fs as pafs
+
+from recsae.config import ColumnNames, Config, DataConfig
+from recsae.data.sources import Source, by_name
+from recsae.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files that describe items or users, joined on the id."""
+
+    sources: tuple[Source, ...] = ()
+    ids: tuple[str, ...] = ()
+    """Names that the id's column may have; the first one there is it."""
+    title: str = ""
+    title_named: bool = False
+    """The config names the title column, so it must be there."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Column and its separator; `""`: one value, or a list already."""
+    lowercase: frozenset[str] = frozenset()
+    """Attributes whose values people typed."""
+    void: frozenset[str] = frozenset()
+    """Values that say there is none."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All that ingest reads."""
+
+    interactions: tuple[Source, ...]
+    columns: ColumnNames
+    items: Listing
+    users: Listing
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        return self.interactions + self.items.sources + self.users.sources
+
+
+def dataset(config: Config) -> Dataset:
+    """What the config names. Raises BadInput on a file that is not there."""
+    data = config.data
+    found = {"table": _tables, "movielens": _movielens, "recbole": _recbole}[data.format](data)
+    for source in found.sources:
+        if not source.exists():
+            raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
+    given = config.split.kind == "given"
+    if given and len(found.interactions) != 3:
+        raise BadInput(
+            f'split.kind = "given" needs three files of events (train, validation, test) and there are '
+            f"{len(found.interactions)}; name three in data.interactions or choose another split"
+        )
+    return found
+
+
+def _tables(data: DataConfig) -> Dataset:
+    if not data.interactions:
+        raise BadInput("data.interactions names no file; name at least one")
+    columns = data.columns
+    return Dataset(
+        tuple(by_name("data.interactions", path) for path in data.interactions),
+        columns,
+        Listing(
+            tuple(by_name("data.items", path) for path in data.items),
+            # with a list a line, the column of the events is not likely to be called as the items' own is
+            (columns.item_id, "item_id", "item") if data.list_separator else (columns.item_id,),
+            columns.title,
+            bool(columns.title) and "title" in columns.model_fields_set,
+            data.attributes,
+        ),
+        Listing(
+            (by_name("data.users", data.users),) if data.users else (),
+            (columns.user_id,),
+            attributes=data.user_attributes,
+        ),
+    )
+
+
+def _movielens(data: DataConfig) -> Dataset:
+    names = _names(data)
+    if not any(name.startswith("ratings.") for name in names):
+        raise BadInput(f"data.path: {data.path} holds no ratings.dat or ratings.csv (.gz too); give a MovieLens folder")
+    ratings = _source(data, names, "ratings", ("user_id", "item_id", "rating", "timestamp"))
+    movies = _source(data, names, "movies", ("item_id", "title", "genres"))
+    tags = _source(data, names, "tags", ("user_id", "item_id", "tags", "timestamp"))
+    users = _source(data, names, "users", ("user_id", "gender", "age", "occupation", "zip"))
+    if not ratings or not movies:
+        raise BadInput(f"data.path: {data.path} holds no movies file beside its ratings; give a MovieLens folder")
+    known = {"genres": "|"} | ({"tags": ""} if tags else {})
+    return Dataset(
+        (ratings,),
+        ColumnNames(weight="rating"),
+        Listing(
+            (movies, replace(tags, repeats=True)) if tags else (movies,),
+            ("item_id",),
+            "title",
+            attributes=_chosen(data, known),
+            lowercase=frozenset({"tags"}),
+            void=frozenset({"(no genres listed)"}),
+        ),
+        Listing((users,), ("user_id",), attributes={"gender": "", "age": "", "occupation": ""}) if users else Listing(),
+    )
+
+
+def _source(data: DataConfig, names: list[str], stem: str, columns: tuple[str, ...]) -> Source | None:
+    for name in (f"{stem}.dat", f"{stem}.dat.gz", f"{stem}.csv", f"{stem}.csv.gz"):
+        if name in names:
+            dat = ".dat" in name
+            return Source(
+                "data.path",
+                _join(data.path, name),
+                delimiter="::" if dat else ",",
+                quoted=not dat,
+                header=not dat,
+                names=columns,
+                latin=dat,
+            )
+    return None
+
+
+def _recbole(data: DataConfig) -> Dataset:
+    names = _names(data)
+    inter = [name for name in names if name.removesuffix(".gz").endswith(".inter")]
+    # RecBole's own names for a given split; without all three, the one file of events
+    cuts = [name for part in ("train", "valid", "test") for name in inter if f".{part}.inter" in name]
+    chosen = cuts if len(cuts) == 3 else inter
+    if not chosen or (len(chosen) > 1 and chosen is inter):
+        raise BadInput(f"data.path: {data.path} holds {len(inter)} .inter files where one is due; give one data set")
+    columns = data.columns
+    interactions = tuple(_atomic(data, name) for name in chosen)
+    weight = columns.weight or ("rating" if "rating" in interactions[0].columns() else "")
+    listings = []
+    for suffix, id_column in ((".item", columns.item_id), (".user", columns.user_id)):
+        found = [_atomic(data, name) for name in names if name.removesuffix(".gz").endswith(suffix)]
+        wanted = data.attributes if suffix == ".item" else data.user_attributes
+        known = {} if not found else _tokens(found[0], {columns.item_id, columns.user_id, columns.title})
+        attributes = {name: wanted[name] or known.get(name, "") for name in wanted} or known
+        listings.append(Listing(tuple(found[:1]), (id_column,), attributes=attributes))
+    items, users = listings
+    named = bool(columns.title) and "title" in columns.model_fields_set
+    items = replace(items, title=columns.title, title_named=named)
+    return Dataset(interactions, columns.model_copy(update={"weight": weight}), items, users)
+
+
+def _atomic(data: DataConfig, name: str) -> Source:
+    return Source("data.path", _join(data.path, name), delimiter="\t", quoted=False, typed=True)
+
+
+def _tokens(source: Source, but: set[str]) -> dict[str, str]:
+    """Every token column; a `token_seq` holds several with spaces between."""
+    separators = {"token": "", "token_seq": " "}
+    heading = (name.partition(":")[::2] for name in source.heading())
+    return {name: separators[kind] for name, kind in heading if kind in separators and name not in but}
+
+
+def _chosen(data: DataConfig, known: dict[str, str]) -> dict[str, str]:
+    for name in data.attributes:
+        if name not in known:
+            raise BadInput(f"data.attributes.{name}: {data.path} has no such attribute; it has {', '.join(known)}")
+    return {name: known[name] for name in data.attributes} or known
+
+
+def _names(data: DataConfig) -> list[str]:
+    if not data.path:
+        raise BadInput(f'data.path is empty; data.format = "{data.format}" needs the folder of the data set')
+    filesystem, path = Source("data.path", data.path).location
+    found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    names = sorted(info.base_name for info in found if info.type == pafs.FileType.File)
+    if not names:
+        raise BadInput(f"data.path: no such folder {data.path}, or no file in it; give the folder of the data set")
+    return names
+
+
+def _join(folder: str, name: str) -> str:
+    head, question, query = folder.partition("?") if "://" in folder else (folder, "", "")
+    return f"{head.rstrip('/')}/{name}{question}{query}"

@@ -1,0 +1,116 @@
+"""The stage that turns the user's files into events, catalogue, users and cases: read, filter, split, write.
+
+Everything large lies in an embedded database that spills to a temporary folder, and leaves it as a stream. It knows
+the order of the steps and their figures; each step's rules are in its own module.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+import duckdb
+
+from recsae.config import Config
+from recsae.data.database import temporary_database
+from recsae.data.events import read_events
+from recsae.data.filters import filter_events, split_by_time
+from recsae.data.formats import Dataset, dataset
+from recsae.data.layout import Written, write_events
+from recsae.data.listing import stage_listing, write_items, write_users
+from recsae.errors import BadInput
+from recsae.schemas import PARTS
+from recsae.store.runs import Attempt, Committed, Metrics
+
+log = logging.getLogger(__name__)
+
+
+def input_content(config: Config) -> dict[str, str]:
+    """sha256 of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
+    return {source.path: source.sha256() for source in dataset(config).sources}
+
+
+def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
+    """Write interactions, cases, items and users; returns their counts.
+
+    Raises BadInput naming the file, column and row that cannot be used.
+    """
+    found = dataset(config)
+    try:
+        with temporary_database(config.resources.ingest_memory_gb) as connection:
+            return _ingest(connection, config, found, out)
+    except duckdb.OutOfMemoryException as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"resources.ingest_memory_gb = {config.resources.ingest_memory_gb} is too little for this input "
+            f"({reason}); raise it"
+        ) from None
+
+
+def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, out: Attempt) -> Metrics:
+    clock = _Clock()
+    cleaned = stage_listing(connection, "item_rows", found.items)
+    stage_listing(connection, "user_rows", found.users)
+    clock.log("described", f"{len(found.items.sources)} files of items, {len(found.users.sources)} of users")
+    read = read_events(connection, found.interactions, found.columns, config.data.list_separator)
+    clock.log("read", f"{read} events from {len(found.interactions)} files")
+    kept = filter_events(connection, config)
+    clock.log("filtered", f"{kept.events} events, {kept.users} users, {kept.items} items left, {kept.rounds} rounds")
+    if config.split.kind == "time":
+        split_by_time(connection, config, kept.events)
+        clock.log("split", "by time")
+    written = write_events(connection, config, kept, out)
+    _refuse_empty_split(config, written)
+    clock.log("written", f"{written.cases} cases, {written.events}")
+    described = write_items(connection, found.items, written.popularity, out)
+    write_users(connection, found.users, out)
+    if found.items.sources and described["without_row"]:
+        log.warning("%d of %d items have no row in data.items", described["without_row"], kept.items)
+    clock.log("catalogue", f"{kept.items} items, {described['without_title']} without a title")
+    counted = connection.execute("SELECT part, count(*) FROM users GROUP BY part").fetchall()
+    parts = dict.fromkeys(PARTS, 0) | dict(counted)
+    return {
+        "users": kept.users,
+        "items": kept.items,
+        "events": kept.events,
+        "events_by_split": written.events,
+        "cases": written.cases,
+        "users_by_part": parts,
+        "density": kept.events / (kept.users * kept.items),
+        "read": read,
+        "filtered": {
+            "events_below_min_weight": kept.below_min_weight,
+            "events": kept.events_filtered,
+            "users": kept.users_filtered,
+            "items": kept.items_filtered,
+        },
+        "cleaned": {"titles": cleaned["titles"], "values": cleaned["values"]},
+        "items_without_row": described["without_row"],
+        "items_without_title": described["without_title"],
+        "items_by_attribute": {name: described[f"with {name}"] for name in found.items.attributes},
+        "seconds": clock.seconds,
+    }
+
+
+def _refuse_empty_split(config: Config, written: Written) -> None:
+    for split, events in written.events.items():
+        if not events:
+            raise BadInput(
+                f'split.kind = "{config.split.kind}" leaves no events in {split}; lower data.min_user_events and '
+                f"data.min_item_events or give more events"
+            )
+
+
+class _Clock:
+    """Seconds since the last step, and a line in the log for each."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def log(self, step: str, said: str) -> None:
+        now = time.monotonic()
+        self.seconds[step] = round(now - self._last, 3)
+        self._last = now
+        log.info("ingest: %s: %s (%.1f s)", step, said, self.seconds[step])

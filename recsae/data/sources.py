@@ -1,0 +1,215 @@
+"""One input file: where it is, how its rows are written, and its rows one by one.
+
+It knows CSV, TSV, `::`, JSON Lines and Parquet, on a local path or any URI that pyarrow reads, plain or gzipped; and
+nothing of what the columns mean.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from recsae.errors import BadInput
+
+Row = dict[str, Any]
+_KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"}
+_MIB = 2**20
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input file and its dialect."""
+
+    key: str
+    """What of the config names it; messages begin with this."""
+    path: str
+    """As the config names it: a local path or a URI."""
+    kind: Literal["delimited", "json", "parquet"] = "delimited"
+    delimiter: str = ","
+    quoted: bool = True
+    header: bool = True
+    names: tuple[str, ...] = ()
+    """Of the columns, where the file has no header or one in other words."""
+    typed: bool = False
+    """The header says `name:type`, as RecBole's does."""
+    latin: bool = False
+    """Text that is no UTF-8 is Latin-1."""
+    repeats: bool = False
+    """Several rows may describe one id, and add up."""
+
+    @property
+    def location(self) -> tuple[pafs.FileSystem, str]:
+        """Raises BadInput where pyarrow cannot make sense of the path."""
+        if "://" not in self.path:
+            return pafs.LocalFileSystem(), str(Path(self.path).expanduser().absolute())
+        try:
+            filesystem, path = pafs.FileSystem.from_uri(self.path)
+        except (OSError, ValueError) as error:
+            self.refuse(f"not a URI that can be read ({error}); mend it")
+        return filesystem, path
+
+    @property
+    def local(self) -> bool:
+        return "://" not in self.path
+
+    def refuse(self, reason: str) -> NoReturn:
+        raise BadInput(f"{self.key}: {self.path}: {reason}")
+
+    def exists(self) -> bool:
+        filesystem, path = self.location
+        found: bool = filesystem.get_file_info(path).type == pafs.FileType.File
+        return found
+
+    def sha256(self) -> str:
+        """Of the bytes as they lie there."""
+        filesystem, path = self.location
+        digest = hashlib.sha256()
+        with filesystem.open_input_stream(path, compression=None) as stream:
+            while block := stream.read(8 * _MIB):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def columns(self) -> list[str]:
+        """Raises BadInput where there is no header. Of JSON Lines, the keys of the first line."""
+        return [name.partition(":")[0] if self.typed else name for name in self.heading()]
+
+    def heading(self) -> list[str]:
+        """The columns as the file writes them."""
+        if self.kind == "parquet":
+            try:
+                filesystem, path = self.location
+                with filesystem.open_input_file(path) as file:
+                    return list(pq.read_schema(file).names)
+            except pa.ArrowInvalid as error:
+                self.refuse(f"not a Parquet file ({_first_line(error)}); give one")
+        if self.names and not self.header:
+            return list(self.names)
+        first = next(self._json_rows() if self.kind == "json" else self._fields(), None)
+        if first is None:
+            self.refuse("the file is empty; give it a header and rows")
+        if self.kind == "json":
+            return list(first[1])
+        if self.names and len(first[1]) != len(self.names):
+            self.refuse(f"its header has {len(first[1])} columns where {', '.join(self.names)} are due; mend the file")
+        return list(self.names) or list(first[1])
+
+    def rows(self, wanted: Sequence[str]) -> Iterator[tuple[int, Row]]:
+        """The data rows, numbered from 1. Text that is no UTF-8 comes with surrogates in the place of bad bytes."""
+        if self.kind == "parquet":
+            return self._parquet_rows(wanted)
+        return self._json_rows() if self.kind == "json" else self._delimited_rows()
+
+    def _delimited_rows(self) -> Iterator[tuple[int, Row]]:
+        names = self.columns()
+        fields = self._fields()
+        if self.header:
+            next(fields, None)
+        for number, (line, values) in enumerate(fields, 1):
+            if len(values) != len(names):
+                self.refuse(f"line {line} has {len(values)} columns where the file has {len(names)}; mend that line")
+            yield number, dict(zip(names, values, strict=True))
+
+    def _fields(self) -> Iterator[tuple[int, list[str]]]:
+        """Line number and columns of every line that is not blank."""
+        if not self.quoted or len(self.delimiter) > 1:
+            for line, text in enumerate(self._lines(), 1):
+                if text := text.rstrip("\r\n"):
+                    yield line, text.split(self.delimiter)
+            return
+        csv.field_size_limit(16 * _MIB)  # descriptions are longer than the module's own limit
+        reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
+        try:
+            for values in reader:
+                if values:
+                    yield reader.line_num, values
+        except csv.Error as error:
+            self.refuse(f"line {reader.line_num}: {error}; mend that line")
+
+    def _json_rows(self) -> Iterator[tuple[int, Row]]:
+        number = 0
+        for line, text in enumerate(self._lines(), 1):
+            if not text.strip():
+                continue
+            try:
+                row = json.loads(text)
+            except json.JSONDecodeError as error:
+                self.refuse(f"line {line} is not JSON ({error.msg} at column {error.colno}); mend that line")
+            if not isinstance(row, dict):
+                self.refuse(f"line {line} is not a JSON object; write one object a line")
+            number += 1
+            yield number, row
+
+    def _parquet_rows(self, wanted: Sequence[str]) -> Iterator[tuple[int, Row]]:
+        filesystem, path = self.location
+        try:
+            with filesystem.open_input_file(path) as stream, pq.ParquetFile(stream) as file:
+                columns = [name for name in file.schema_arrow.names if name in wanted]
+                number = 0
+                for batch in file.iter_batches(batch_size=8192, columns=columns):
+                    values = [column.cast(_bytes(column.type)).to_pylist() for column in batch.columns]
+                    for row in zip(*values, strict=True):
+                        number += 1
+                        yield number, dict(zip(batch.schema.names, row, strict=True))
+        except pa.ArrowInvalid as error:
+            self.refuse(f"cannot be read as Parquet ({_first_line(error)}); mend the file")
+
+    def _lines(self) -> Iterator[str]:
+        filesystem, path = self.location
+        with filesystem.open_input_file(path) as file:
+            stream: Any = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
+            try:
+                # utf-8-sig: spreadsheets put a byte-order mark before the first column's name
+                text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+                for line in text:
+                    yield _from_latin(line) if self.latin else line
+            except (EOFError, OSError, zlib.error) as error:
+                self.refuse(f"cannot be read ({error}); mend the file")
+
+
+def by_name(key: str, path: str) -> Source:
+    """The dialect that a file's name tells. Raises BadInput where it tells none or there is no such file."""
+    name = path.partition("?")[0].removesuffix(".gz")
+    suffix = Path(name).suffix.lower()
+    if suffix not in _KINDS:
+        raise BadInput(f"{key}: {path}: its name tells no format; end it in {', '.join(_KINDS)} (.gz too)")
+    if suffix in (".csv", ".tsv"):
+        return Source(key, path, delimiter=_KINDS[suffix])
+    return Source(key, path, kind="parquet" if suffix == ".parquet" else "json")
+
+
+def _bytes(kind: pa.DataType) -> pa.DataType:
+    """Strings as bytes: Arrow does not check them, and Python would stop at the first bad one."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.large_binary()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.large_list(_bytes(kind.value_type))
+    return kind
+
+
+def _from_latin(line: str) -> str:
+    return line if line.isascii() else _decode(line.encode("utf-8", "surrogateescape"))
+
+
+def _decode(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

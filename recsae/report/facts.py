@@ -1,0 +1,198 @@
+"""What the report says about a run, as labels and formatted values, from the figures that the stages committed.
+
+A figure that is absent or not a number shows as a dash: a report is never lost for one. It knows the names of the
+stages' metrics and nothing of HTML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from recsae.config import Config
+from recsae.schemas import PARTS, SPLITS
+from recsae.store.runs import Committed
+
+DASH = "—"
+CUTOFFS = (5, 10, 20, 50)
+JUDGES = {
+    "pmi": "log-likelihood of the concept given the item, centred by concept",
+    "yes_no": "log-odds of the answer yes",
+}
+VIEWS = {
+    "recommended": "the item that the model ranks first for the user",
+    "input": "what the user did: the item at the position and the few before it",
+}
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line: what, how much, and what it means."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class StageRun:
+    name: str
+    seconds: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class RankingRow:
+    """One ranking metric: on all users' test events; on score users clean and with the SAE's reconstruction."""
+
+    metric: str
+    test: str
+    clean: str
+    through_sae: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    headline: tuple[Fact, ...]
+    run: tuple[Fact, ...]
+    stages: tuple[StageRun, ...]
+    total: str
+    ranking: tuple[RankingRow, ...]
+    sae: tuple[Fact, ...]
+    bar: float | None
+
+
+def look_up(metrics: Mapping[str, Any], *keys: str) -> Any:
+    """The value under nested keys, or None where the path ends early."""
+    value: Any = metrics
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _first(*values: Any) -> Any:
+    """The first that is there; some figures are committed by either of two stages."""
+    return next((value for value in values if value is not None), None)
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def count(value: Any) -> str:
+    found = number(value)
+    return DASH if found is None else f"{round(found):,}"
+
+
+def decimal(value: Any, digits: int = 3) -> str:
+    found = number(value)
+    return DASH if found is None else f"{found:.{digits}f}"
+
+
+def share(part: Any, whole: Any = 1) -> str:
+    """`part` of `whole` in per cent, with a space that does not break."""
+    above, below = number(part), number(whole)
+    return DASH if above is None or not below else f"{100 * above / below:.1f}\u00a0%"
+
+
+def duration(value: Any) -> str:
+    seconds = number(value)
+    if seconds is None:
+        return DASH
+    if seconds < 60:
+        return f"{seconds:.1f}\u00a0s"
+    hours, rest = divmod(round(seconds), 3600)
+    return (f"{hours}\u00a0h " if hours else "") + f"{rest // 60}\u00a0min {rest % 60:02d}\u00a0s"
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) and value else DASH
+
+
+def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: int, interpretable: int) -> Facts:
+    """All that the page says beside the dictionary, whose `rows` were counted by the caller."""
+    metrics = {name: found.metrics for name, found in inputs.items()}
+    seconds = {name: number(found.manifest.get("seconds")) for name, found in inputs.items()}
+    known = [value for value in seconds.values() if value is not None]
+    return Facts(
+        headline=_headline(metrics, rows, scored, interpretable),
+        run=_run(config, metrics),
+        stages=tuple(StageRun(name, duration(seconds[name]), found.fingerprint) for name, found in inputs.items()),
+        total=duration(sum(known) if known else None),
+        ranking=tuple(_ranking(metrics, name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS),
+        sae=_sae(metrics["sae"]),
+        bar=number(_first(metrics["concepts"].get("interpretable_bar"), metrics["scores"].get("interpretable_bar"))),
+    )
+
+
+def _headline(metrics: Mapping[str, Any], rows: int, scored: int, interpretable: int) -> tuple[Fact, ...]:
+    alive, latents = look_up(metrics["evidence"], "alive"), look_up(metrics["sae"], "num_latents")
+    passing = number(look_up(metrics["concepts"], "shuffled_interpretable"))
+    judge_auc = decimal(look_up(metrics["scores"], "judge_auc"))
+    return (
+        Fact("Latents alive", count(alive), f"of {count(latents)} in the SAE"),
+        Fact("With a scored concept", count(scored), f"{share(scored, rows)} of {count(rows)} in the dictionary"),
+        Fact("Interpretable", count(interpretable), f"{share(interpretable, rows)} of the dictionary"),
+        Fact("Controls past the same bar", count(passing), f"{share(passing, rows)} of the dictionary"),
+        Fact("The judge’s own AUC", judge_auc, "where attributes tell the truth; guessing gives 0.5"),
+    )
+
+
+def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
+    ingest, recommender, labels, scores = (metrics[name] for name in ("ingest", "recommender", "labels", "scores"))
+    files = [config.data.path] if config.data.path else list(config.data.interactions)
+    splits = ", ".join(f"{count(look_up(ingest, 'events_by_split', split))} {split}" for split in SPLITS)
+    parts = ", ".join(f"{count(look_up(ingest, 'users_by_part', part))} {part}" for part in PARTS)
+    shape = f"width {config.recommender.width}, {config.recommender.blocks} blocks, {config.recommender.heads} heads"
+    epochs = f"best epoch {count(look_up(recommender, 'best_epoch'))} of {count(look_up(recommender, 'epochs'))}"
+    cases, width = look_up(metrics["activations"], "cases"), look_up(metrics["activations"], "width")
+    steps = f"{count(look_up(metrics['sae'], 'steps'))} steps"
+    latents = f"{count(look_up(metrics['sae'], 'num_latents'))} latents, k = {count(look_up(metrics['sae'], 'k'))}"
+    candidates = f"{count(look_up(labels, 'candidates'))} candidate concepts"
+    failed = count(_first(look_up(labels, "failed"), look_up(labels, "unparsed")))
+    asked = f"{count(look_up(scores, 'prompts'))} asked of the judge, {count(look_up(scores, 'failed'))} failed"
+    judge = text(look_up(scores, "judge"))
+    return (
+        Fact("Data", ", ".join(PurePosixPath(file).name for file in files) or DASH, f"read as {config.data.format}"),
+        Fact("Events", count(look_up(ingest, "events")), splits),
+        Fact("Users", count(look_up(ingest, "users")), parts),
+        Fact("Items", count(look_up(ingest, "items"))),
+        Fact("Cases", count(look_up(ingest, "cases")), "questions put to the recommender"),
+        Fact("Recommender", config.recommender.kind, f"{shape}; {epochs}"),
+        Fact("Activations", f"{count(cases)} of width {count(width)}", f"read at the {config.probe.site} vector"),
+        Fact("Sparse autoencoder", latents, steps),
+        Fact("A concept speaks of", VIEWS.get(config.probe.view, config.probe.view)),
+        Fact("Language model", text(look_up(labels, "model") or config.llm.model), f"{candidates}, {failed} failed"),
+        Fact("Prompts", f"version {text(look_up(labels, 'prompt_version'))}", asked),
+        Fact("Judge", judge, JUDGES.get(judge, "")),
+        Fact("Seed", str(config.seed)),
+    )
+
+
+def _ranking(metrics: Mapping[str, Any], name: str, cutoff: int) -> RankingRow:
+    key = f"{name.lower()}@{cutoff}"
+    clean = look_up(metrics["sae"], "fidelity", "clean", key)
+    through = look_up(metrics["sae"], "fidelity", "through_sae", key)
+    test = look_up(metrics["recommender"], "test", key)
+    return RankingRow(
+        f"{name}@{cutoff}", decimal(test, 4), decimal(clean, 4), decimal(through, 4), share(through, clean)
+    )
+
+
+def _sae(metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
+    overlap = look_up(metrics, "fidelity", "top10_overlap")
+    return (
+        Fact("FVU", decimal(look_up(metrics, "fvu")), "share of variance left unexplained, on score users"),
+        Fact("L0", decimal(look_up(metrics, "l0"), 1), "latents active in a case, on score users"),
+        Fact("Dead share", share(look_up(metrics, "dead_share")), "latents that fire in no explain case"),
+        Fact("Top-10 overlap", share(overlap), "of ten recommendations, those that stay through the SAE"),
+    )

@@ -1,0 +1,97 @@
+"""What an unfinished stage leaves for its next attempt, and the lease that says who may write it.
+
+Finished rows are kept in small Parquet files, each put whole; Ray Train keeps its checkpoints in the same folder.
+The lease saves work; correctness does not depend on it. It knows rows by their schema and not what they mean.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recsae.schemas import conform
+from recsae.store.folder import Folder, as_json
+
+
+class Lease:
+    """The right to work on one stage: the newest of numbered files, renewed by a heartbeat.
+
+    A lease that has not been renewed for `seconds` of `clock` may be taken over by creating the next number, which
+    only one contender can do.
+    """
+
+    def __init__(self, folder: Folder, seconds: float, clock: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.clock = clock
+        self.holder = uuid.uuid4().hex
+        self._number: int | None = None
+        self._stop = threading.Event()
+
+    def try_acquire(self) -> bool:
+        """Take the lease if it is free or stale."""
+        number = self._newest()
+        if number is not None:
+            current = self.folder.read_json(_lease_name(number))
+            if current and not current["released"] and self.clock() - current["beat"] <= self.seconds:
+                return False
+        mine = 0 if number is None else number + 1
+        if not self.folder.put_if_absent(_lease_name(mine), self._content()):
+            return False
+        self._number = mine
+        threading.Thread(target=self._heartbeat, daemon=True).start()
+        return True
+
+    def held(self) -> bool:
+        return self._number is not None and self._number == self._newest()
+
+    def renew(self) -> None:
+        if self._number is not None:
+            self.folder.put(_lease_name(self._number), self._content())
+
+    def release(self) -> None:
+        self._stop.set()
+        if self._number is not None:
+            self.folder.put(_lease_name(self._number), self._content(released=True))
+            self._number = None
+
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(self.seconds / 4):
+            self.renew()
+
+    def _newest(self) -> int | None:
+        names = self.folder.list("lease")
+        return max((int(name.removesuffix(".json").rpartition("-")[2]) for name in names), default=None)
+
+    def _content(self, *, released: bool = False) -> bytes:
+        return as_json({"holder": self.holder, "beat": self.clock(), "released": released})
+
+
+def _lease_name(number: int) -> str:
+    return f"lease/lease-{number:06d}.json"
+
+
+class Progress:
+    """The `_progress` folder of one fingerprint, in the hands of the stage."""
+
+    def __init__(self, folder: Folder, lease: Lease) -> None:
+        self.folder = folder
+        self.lease = lease
+
+    def rows(self, name: str, schema: pa.Schema) -> pa.Table:
+        """All rows finished under `name` so far, in the order in which they were finished."""
+        tables = [self.folder.read_table(file) for file in self.folder.list(name)]
+        return conform(pa.concat_tables(tables), schema) if tables else schema.empty_table()
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Keep finished rows; without the lease this does nothing."""
+        if self.lease.held():
+            sink = pa.BufferOutputStream()
+            pq.write_table(rows, sink, compression="zstd")
+            number = len(self.folder.list(name))
+            self.folder.put(f"{name}/{number:08d}-{uuid.uuid4().hex[:8]}.parquet", sink.getvalue().to_pybytes())

@@ -1,0 +1,53 @@
+"""Activation shards: Arrow IPC streams, one probed vector a case.
+
+Vectors stay in Arrow; a numpy view of them copies nothing. It knows the layout of a shard and not the model behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from recsae.schemas import conform
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
+
+PREFIX = "shards/"
+
+
+def vectors(table: pa.Table | pa.RecordBatch, column: str = "activation") -> np.ndarray:
+    """The vectors of a table as `(rows, d)` float32, without a copy where the table is one chunk."""
+    array = table.column(column)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+        if isinstance(array, pa.ChunkedArray):
+            array = array.chunk(0)
+    width = array.type.list_size
+    return np.asarray(array.flatten()).reshape(-1, width)
+
+
+def column(values: np.ndarray) -> pa.FixedSizeListArray:
+    """`(rows, d)` float32 as an Arrow column."""
+    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def write(folder: Folder, name: str, table: pa.Table, schema: pa.Schema) -> None:
+    """Write one shard."""
+    table = conform(table, schema)
+    with folder.open_output(name) as sink, pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(table)
+
+
+def read(folder: Folder, name: str) -> pa.Table:
+    """One shard, whole."""
+    with folder.open_input(name) as source:
+        return pa.ipc.open_stream(source).read_all()
+
+
+def stream(activations: Committed) -> Iterator[pa.Table]:
+    """All shards in order, one in memory at a time."""
+    for name in activations.files(PREFIX):
+        yield read(activations.data, name)

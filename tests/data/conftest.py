@@ -1,0 +1,53 @@
+"""What the tests of the data package share: one call from a config to what ingest commits, without Ray."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsae.config import Config
+from recsae.data.ingest import ingest, input_content
+from recsae.store.runs import Committed, RunStore
+
+Ingest = Callable[..., Committed]
+SHARED = Path(__file__).resolve().parents[3] / "shared/data"
+
+
+def config_of(sections: Mapping[str, Any]) -> Config:
+    """A config with no filters unless it says so."""
+    tree = {"name": "test", **copy.deepcopy(dict(sections))}
+    tree["data"] = {"min_user_events": 1, "min_item_events": 1, **tree.get("data", {})}
+    return Config.model_validate(tree)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Ingest:
+    """`run(data={...}, split={...})` ingests and commits."""
+
+    def run_ingest(**sections: Any) -> Committed:
+        config = config_of(sections)
+        store = RunStore(str(tmp_path / "store"), "test")
+        fingerprint = f"f{len(list(tmp_path.glob('store/test/ingest/*')))}"
+        attempt = store.attempt("ingest", fingerprint, store.lease("ingest", fingerprint, 20))
+        input_content(config)
+        metrics = ingest(config, {}, attempt)
+        return store.commit("ingest", attempt, {"metrics": metrics})
+
+    return run_ingest
+
+
+@pytest.fixture
+def shared() -> Callable[[str], Path]:
+    """A folder of real data, or a skip where it does not lie beside the checkout."""
+
+    def find(name: str) -> Path:
+        folder = SHARED / name
+        if not folder.is_dir():
+            pytest.skip(f"no shared/data/{name} beside the checkout")
+        return folder
+
+    return find

@@ -1,0 +1,88 @@
+"""Titles and attributes: joined over files, cleaned, in the order of the config."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.data import frames
+from tests.data.conftest import Ingest
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> str:
+    rows = (f"u{user},i{item},{item}" for user in range(3) for item in range(4))
+    return frames.write_lines(tmp_path / "e.csv", "user_id,item_id,timestamp", *rows)
+
+
+def test_files_are_joined_on_the_id(tmp_path: Path, run: Ingest, events: str) -> None:
+    one = frames.write_lines(
+        tmp_path / "one.csv", "item_id,title,genres", "i0,Zero,War| Art |War", "i1,,Art", "i9,Nine,Art"
+    )
+    two = str(tmp_path / "two.parquet")
+    pd.DataFrame(
+        {"item_id": ["i2", "i0"], "tags": [["x"], ["b", "a", "b"]], "year": [1990.0, None], "genres": ["Art", "Sea"]}
+    ).to_parquet(two)
+    done = run(
+        data={"interactions": [events], "items": [one, two], "attributes": {"tags": "", "genres": "|", "year": ""}}
+    )
+    assert frames.items(done).title.tolist() == ["Zero", "i1", "i2", "i3"]
+    assert frames.attributes(done, "i0") == {"tags": ["b", "a"], "genres": ["War", "Art", "Sea"]}
+    assert list(frames.attributes(done, "i0")) == ["tags", "genres"]
+    assert frames.attributes(done, "i2") == {"tags": ["x"], "genres": ["Art"], "year": ["1990"]}
+    assert frames.attributes(done, "i3") == {}
+    assert done.metrics["items_without_row"] == 1
+    assert done.metrics["items_without_title"] == 3
+    assert done.metrics["items_by_attribute"] == {"tags": 2, "genres": 3, "year": 1}
+
+
+def test_text_is_cleaned_and_counted(tmp_path: Path, run: Ingest, events: str) -> None:
+    path = tmp_path / "i.jsonl"
+    rows = [
+        {"item_id": "i0", "title": " A\u200b  title\n", "genres": ["ok", " \u0007", None, "e\u0301"]},
+        {"item_id": "i1", "title": "\ud800"},
+        {"item_id": "i2", "title": "x" * 400, "genres": "y" * 400},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run(data={"interactions": [events], "items": [str(path)], "attributes": {"genres": ""}})
+    assert frames.items(done).title.tolist() == ["A title", "i1", "x" * 300, "i3"]
+    assert frames.attributes(done, "i0") == {"genres": ["ok", "\u00e9"]}
+    assert frames.attributes(done, "i2") == {"genres": ["y" * 100]}
+    assert done.metrics["cleaned"] == {"titles": 3, "values": 3}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_bytes_that_are_no_text_are_dropped(tmp_path: Path, run: Ingest, events: str, kind: str) -> None:
+    path = tmp_path / f"i.{kind}"
+    if kind == "csv":
+        path.write_bytes(b"\xef\xbb\xbfitem_id,title\r\ni0,Mis\xffrables\r\n")
+    else:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        held = pa.array([b"Mis\xffrables"]).view(pa.string())
+        pq.write_table(pa.table({"item_id": ["i0"], "title": held}), path)
+    done = run(data={"interactions": [events], "items": [str(path)]})
+    assert frames.items(done).title[0] == "Misrables"
+
+
+def test_without_items_titles_are_ids(run: Ingest, events: str) -> None:
+    done = run(data={"interactions": [events]})
+    assert frames.items(done).title.tolist() == ["i0", "i1", "i2", "i3"]
+
+
+def test_users_and_their_attributes(tmp_path: Path, run: Ingest, events: str) -> None:
+    path = frames.write_lines(tmp_path / "u.csv", "user_id,age,likes", "u1,30,a;b", "gone,1,c")
+    done = run(data={"interactions": [events], "users": path, "user_attributes": {"likes": ";", "age": ""}})
+    users = frames.users(done)
+    assert users.user_id.tolist() == ["u0", "u1", "u2"]
+    assert users.events.tolist() == [4, 4, 4]
+    assert [(pair["name"], pair["value"]) for pair in users.attributes[1]] == [
+        ("likes", "a"),
+        ("likes", "b"),
+        ("age", "30"),
+    ]
+    assert list(users.attributes[0]) == []

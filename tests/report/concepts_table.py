@@ -1,0 +1,103 @@
+"""A made-up dictionary in the schema of the contract, hostile where a catalogue can be."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pyarrow as pa
+
+from recsae.schemas import CONCEPTS, conform
+
+HOSTILE = (
+    "</script><script>alert(1)</script>",
+    '<img src=x onerror="alert(2)">',
+    "<!--<script>",
+    "{{ config.name }} [bold]not bold[/bold] &amp;",
+    "\u202egnirts eht snrut\u202c \u05e9\u05dc\u05d5\u05dd",
+    "null\x00, escape\x1b[31m, bell\x07",
+    "line\u2028paragraph\u2029end",
+    "family \U0001f468\u200d\U0001f469\u200d\U0001f467, Amélie",
+)
+WORDS = ("noir", "space opera", "courtroom drama", "animated musical", "heist", "slasher", "road trip", "war epic")
+
+
+def concept_row(latent: int, **values: Any) -> dict[str, Any]:
+    """One row; what is not given is null or plain."""
+    row: dict[str, Any] = {field.name: None for field in CONCEPTS}
+    row |= {
+        "latent": latent,
+        "name": f"concept {latent}",
+        "terms": ["drama"],
+        "source": "terms",
+        "view": "recommended",
+        "interpretable": False,
+        "frequency": 0.01,
+        "activations": 120,
+        "maximum": 3.5,
+        "top_items": ["Heat (1995)"],
+        "top_item_ids": ["6"],
+        "evidence_hash": "0" * 16,
+        "status": "ok",
+        "model": "smollm2-135m",
+        "prompt_version": "1",
+        "fingerprints": [("sae", "abc")],
+    }
+    return row | values
+
+
+def concepts_table(rows: list[dict[str, Any]]) -> pa.Table:
+    return conform(pa.Table.from_pylist(rows, schema=CONCEPTS), CONCEPTS)
+
+
+def hostile_table() -> pa.Table:
+    """Every hostile text as name, term, description and title; the first row has no score at all."""
+    rows = [concept_row(0, name=None, source=None, status="no evidence", terms=[], top_items=[], top_item_ids=[])]
+    for latent, text in enumerate(HOSTILE, start=1):
+        scores = {"confidence": 0.75, "confidence_lower": 0.6, "confidence_upper": 0.9, "confidence_shuffled": 0.5}
+        texts = {"name": text, "description": text, "terms": [text], "top_items": [text], "top_item_ids": [text]}
+        rows.append(concept_row(latent, interpretable=latent % 2 == 0, source="model", **scores, **texts))
+    return concepts_table(rows)
+
+
+def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
+    """A dictionary of `size` rows as a run might leave it."""
+    draw = random.Random(seed)
+    rows = []
+    for latent in range(size):
+        if draw.random() < 0.04:
+            rows.append(concept_row(latent, name=None, source=None, status="too few cases", terms=[]))
+            continue
+        confidence = round(32 * min(max(draw.gauss(0.7, 0.12), 0.2), 1)) / 32
+        lower, upper = max(confidence - 0.12, 0), min(confidence + 0.1, 1)
+        name = " ".join(draw.sample(WORDS, draw.choice((1, 1, 2))))
+        rows.append(
+            concept_row(
+                latent,
+                name=name,
+                description=f"Films of the kind {name}, mostly of the nineties, that the model ranks first.",
+                source=draw.choice(("terms", "model")),
+                terms=draw.sample(WORDS, 2),
+                interpretable=lower > bar,
+                confidence=confidence,
+                confidence_lower=lower,
+                confidence_upper=upper,
+                confidence_shuffled=round(32 * min(max(draw.gauss(0.5, 0.07), 0), 1)) / 32,
+                precision=draw.uniform(0.5, 1),
+                recall=draw.uniform(0.4, 1),
+                f1=draw.uniform(0.4, 1),
+                auc=draw.uniform(0.4, 1),
+                tp=12,
+                fp=3,
+                tn=13,
+                fn=4,
+                near_miss_rate=draw.random(),
+                attribute_confidence=draw.choice((None, draw.uniform(0.4, 1))),
+                attribute_confidence_shuffled=0.5,
+                attribute_auc=0.8,
+                frequency=10 ** draw.uniform(-4, -1),
+                top_items=[f"{draw.choice(WORDS).title()} {draw.randrange(90)}, The ({1960 + i})" for i in range(8)],
+                top_item_ids=[str(draw.randrange(9999)) for _ in range(8)],
+            )
+        )
+    return concepts_table(rows)

@@ -1,0 +1,224 @@
+"""The report is one file that nothing from a catalogue can break out of, and that no absent figure can break."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from recsae.config import Config
+from recsae.report.facts import count, decimal, duration, share
+from recsae.report.histogram import BINS, histogram
+from recsae.report.inline import json_block
+from recsae.report.page import COLUMNS, write_report
+from recsae.store.folder import Folder
+from recsae.store.progress import Lease, Progress
+from recsae.store.runs import Attempt, Committed
+from tests.report.concepts_table import HOSTILE, concepts_table, hostile_table, made_up_table
+
+STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "concepts")
+RANKING = {f"{name}@{cutoff}": cutoff / 100 for name in ("hr", "ndcg") for cutoff in (5, 10, 20, 50)}
+METRICS: dict[str, dict[str, Any]] = {
+    "ingest": {
+        "users": 610,
+        "items": 3650,
+        "events": 90274,
+        "cases": 41234,
+        "events_by_split": {"train": 89054, "validation": 610, "test": 610},
+        "users_by_part": {"explain": 305, "select": 152, "score": 153},
+    },
+    "recommender": {"test": RANKING, "validation": RANKING, "best_epoch": 17, "epochs": 22},
+    "activations": {"cases": 41234, "width": 64, "shards": 1},
+    "sae": {
+        "fvu": 0.1234,
+        "l0": 8.0,
+        "dead_share": 0.05,
+        "num_latents": 256,
+        "k": 8,
+        "steps": 3000,
+        "fidelity": {"clean": RANKING, "through_sae": {"hr@10": 0.09}, "top10_overlap": 0.713},
+    },
+    "evidence": {"alive": 243},
+    "labels": {"model": "smollm2-135m", "prompt_version": "1", "candidates": 2430, "failed": 12},
+    "scores": {"judge": "pmi", "judge_auc": 0.731, "prompts": 22222, "failed": 3},
+    "concepts": {"latents": 243, "interpretable": 4, "shuffled_interpretable": 2, "interpretable_bar": 0.61},
+}
+
+
+class Page(HTMLParser):
+    """Tags, attributes and the content of elements whose text is raw."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.raw: list[tuple[dict[str, str | None], str]] = []
+        self.text = ""
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag in ("script", "style"):
+            self.raw.append((dict(attrs), ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("script", "style"):
+            attributes, before = self.raw[-1]
+            self.raw[-1] = (attributes, before + data)
+        else:
+            self.text += data
+
+    @property
+    def json(self) -> dict[str, Any]:
+        (block,) = [text for attributes, text in self.raw if attributes.get("type") == "application/json"]
+        parsed: dict[str, Any] = json.loads(block)
+        return parsed
+
+    @property
+    def policy(self) -> str:
+        (found,) = [at["content"] for tag, at in self.tags if at.get("http-equiv") == "Content-Security-Policy"]
+        assert found
+        return found
+
+
+def make_report(
+    root: Path, concepts: pa.Table, metrics: Mapping[str, dict[str, Any]] = METRICS, config: Config | None = None
+) -> str:
+    """The page that the stage writes for `concepts` and the figures of the stages before."""
+    folder = Folder(str(root))
+    inputs = {}
+    for index, name in enumerate(STAGES):
+        manifest: dict[str, Any] = {"fingerprint": f"{name}-fingerprint", "attempt": "a", "files": []}
+        manifest["metrics"] = metrics.get(name, {})
+        if metrics:
+            manifest["seconds"] = 10.5 * index
+        inputs[name] = Committed(folder.child(name), manifest)
+    inputs["concepts"].data.write_table("concepts.parquet", concepts)
+    lease = folder.child("report", "_progress")
+    out = Attempt(folder.child("report", "a"), "f", Progress(lease, Lease(lease, 20)))
+    figures = write_report(config or Config(name="demo"), inputs, out)
+    page = (root / "report" / "a" / "report.html").read_bytes()
+    assert figures == {"rows": concepts.num_rows, "bytes": len(page)}
+    return page.decode()
+
+
+def test_hostile_texts_stay_data(tmp_path: Path) -> None:
+    concepts = hostile_table()
+    page = Page(make_report(tmp_path, concepts))
+    assert [at.get("type") for tag, at in page.tags if tag == "script"] == ["application/json", None]
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+    assert not [key for _, at in page.tags for key in at if key.startswith("on") or key == "style"]
+    assert "alert" not in page.text
+    rows = [dict(zip(page.json["columns"], row, strict=True)) for row in page.json["rows"]]
+    assert [row["name"] for row in rows] == [None, *HOSTILE]
+    assert [row["top_items"] for row in rows] == [[], *([text] for text in HOSTILE)]
+
+
+def test_all_rows_come_back_from_the_json(tmp_path: Path) -> None:
+    concepts = made_up_table(300, 0.61)
+    data = Page(make_report(tmp_path, concepts)).json
+    assert data["columns"] == list(COLUMNS)
+    for name, column in zip(COLUMNS, zip(*data["rows"], strict=True), strict=True):
+        for value, expected in zip(column, concepts.column(name).to_pylist(), strict=True):
+            assert value == (pytest.approx(expected, rel=1e-3) if isinstance(expected, float) else expected)
+
+
+def test_policy_admits_exactly_the_inlined_script_and_style(tmp_path: Path) -> None:
+    page = Page(make_report(tmp_path, hostile_table()))
+    style, _, script = (text for _, text in page.raw)
+    assert script.strip() and style.strip()
+    for directive, text in (("script-src", script), ("style-src", style)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}';" in page.policy
+    assert page.policy.startswith("default-src 'none';")
+    assert "unsafe" not in page.policy
+
+
+def test_asks_nothing_of_any_server(tmp_path: Path) -> None:
+    page = Page(make_report(tmp_path, made_up_table(20, 0.61)))
+    addresses = [at[key] for _, at in page.tags for key in ("href", "src", "action") if key in at]
+    assert [address for address in addresses if not str(address).startswith(("#", "data:"))] == []
+    script = page.raw[-1][1]
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|fetch\(", script)
+
+
+def test_an_absent_figure_is_a_dash(tmp_path: Path) -> None:
+    text = make_report(tmp_path, hostile_table(), metrics={})
+    assert re.search(r"HR@10</th><td>—</td><td>—</td><td>—</td><td>—</td>", text)
+    assert "<dt>FVU</dt><dd>—" in text
+    assert "<dt>Latents alive</dt><dd><strong>—</strong><span>of — in the SAE" in text
+    assert "None" not in Page(text).text and "nan" not in Page(text).text
+
+
+def test_an_odd_figure_is_a_dash() -> None:
+    assert count("many") == decimal(float("nan")) == share(1, 0) == duration(None) == count(True) == "—"
+    assert share(1, 8) == "12.5\u00a0%"
+    assert [duration(s) for s in (9.96, 75, 3725)] == [
+        "10.0\u00a0s",
+        "1\u00a0min 15\u00a0s",
+        "1\u00a0h 2\u00a0min 05\u00a0s",
+    ]
+
+
+def test_says_what_the_stages_measured(tmp_path: Path) -> None:
+    text = make_report(tmp_path, hostile_table())
+    assert (
+        '<tr><th scope="row">HR@10</th><td>0.1000</td><td>0.1000</td><td>0.0900</td><td>90.0\u00a0%</td></tr>' in text
+    )
+    shown = Page(text).text
+    for figure in (
+        "90,274",
+        "0.123",
+        "71.3\u00a0%",
+        "0.731",
+        "smollm2-135m",
+        "labels-fingerprint",
+        "31.5\u00a0s",
+        "the bar: 0.610",
+    ):
+        assert figure in shown
+    assert "<strong>4</strong><span>44.4\u00a0% of the dictionary" in text
+    assert "<strong>2</strong><span>22.2\u00a0% of the dictionary" in text
+
+
+def test_config_values_are_escaped(tmp_path: Path) -> None:
+    config = Config.model_validate({"name": "demo", "data": {"path": "x/<script>alert(1)</script>"}})
+    text = make_report(tmp_path, hostile_table(), config=config)
+    assert "<script>alert" not in text
+
+
+def test_an_empty_dictionary_has_a_page(tmp_path: Path) -> None:
+    assert Page(make_report(tmp_path, concepts_table([]))).json["rows"] == []
+
+
+def test_histogram_counts_each_value_once() -> None:
+    found = histogram([0.0, 0.5, 0.53125, 1.0, None, float("nan")], [0.5, 0.5], 0.61)
+    assert [(bin.lower, bin.concepts, bin.controls) for bin in found.bins if bin.concepts or bin.controls] == [
+        (0.0, 1, 0),
+        (0.5, 2, 2),
+        (1 - 1 / BINS, 1, 0),
+    ]
+    assert (found.concepts, found.controls) == (4, 2)
+    assert all(bin.height >= 0 and found.top <= bin.y <= found.bottom for bin in found.bins)
+    empty = histogram([], [], None)
+    assert empty.median is None and empty.bar is None
+
+
+def test_json_block_cannot_end_its_element() -> None:
+    text = json_block("</script> & \u2028 <!--")
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == "</script> & \u2028 <!--"
+    with pytest.raises(ValueError):
+        json_block(float("inf"))

@@ -1,0 +1,66 @@
+"""The table in the terminal: the surest first, whole paths, and nothing that a terminal or rich would obey."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.table import ROWS, print_dictionary
+from recsae.store.folder import Folder
+from tests.report.concepts_table import concept_row, concepts_table, hostile_table, made_up_table
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(str(tmp_path / ("deep-" * 30)))
+
+
+def printed(folder: Folder, capsys: pytest.CaptureFixture[str], scheme: str = "") -> str:
+    place = scheme + folder.locate("concepts.parquet")
+    print_dictionary({"dictionary": place, "report": folder.locate("report.html")})
+    return capsys.readouterr().out
+
+
+def test_surest_first_and_at_most_twenty(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        concept_row(0, name="unscored"),
+        concept_row(1, name="weak", confidence=0.6, confidence_lower=0.5, confidence_upper=0.7),
+        concept_row(2, name="sure", confidence=0.9, confidence_lower=0.8, confidence_upper=1.0, interpretable=True),
+        concept_row(3, name="surest", confidence=1.0, confidence_lower=0.9, confidence_upper=1.0, interpretable=True),
+    ]
+    folder.write_table("concepts.parquet", concepts_table(rows))
+    out = printed(folder, capsys)
+    places = [out.index(name) for name in ("surest", "sure ", "weak", "unscored")]
+    assert places == sorted(places)
+    assert "0.90 [0.80, 1.00]" in out
+    assert ["✓" in line for line in out.splitlines() if "0.90" in line] == [True, True]
+    assert "4 latents, 3 scored, 2 interpretable" in out
+
+    folder.write_table("concepts.parquet", made_up_table(300, 0.61))
+    assert printed(folder, capsys).count("(1960)") == ROWS
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_paths_stand_whole_on_lines_of_their_own(
+    folder: Folder, capsys: pytest.CaptureFixture[str], scheme: str
+) -> None:
+    folder.write_table("concepts.parquet", made_up_table(3, 0.61))
+    lines = printed(folder, capsys, scheme).splitlines()
+    assert lines[-2:] == [
+        f"dictionary  {scheme}{folder.locate('concepts.parquet')}",
+        f"report      {folder.locate('report.html')}",
+    ]
+
+
+def test_titles_are_not_obeyed(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.write_table("concepts.parquet", hostile_table())
+    out = printed(folder, capsys)
+    assert "[bold]" in out
+    assert not {"\x1b", "\x07", "\x00", "\u202e", "\u2028"} & set(out)
+    assert "Amélie" in out
+
+
+def test_an_empty_dictionary_prints(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    folder.write_table("concepts.parquet", concepts_table([]))
+    assert "0 latents, 0 scored, 0 interpretable" in printed(folder, capsys)
