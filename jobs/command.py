@@ -18,7 +18,7 @@ from recsae.errors import BadInput
 def connect(config: Config) -> None:
     """Join the cluster that the job was submitted to, or start Ray in this process's own session.
 
-    Embedded Ray gets more logical CPUs than the machine has: stages hold actors while Ray Data needs a CPU to feed them.
+    Embedded Ray gets more logical CPUs than actors: stages hold theirs while Ray Data needs one to feed them.
     """
     import ray
 

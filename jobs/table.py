@@ -56,7 +56,7 @@ def print_dictionary(current: Mapping[str, Any]) -> None:
 
 def _read(uri: str) -> pa.Table:
     """The dictionary's columns from a path or URI; what follows a `?` belongs to the filesystem, not to the name."""
-    path, question, query = uri.partition("?")
+    path, question, query = uri.partition("?") if "://" in uri else (uri, "", "")
     folder, _, name = path.rpartition("/")
     return Folder(folder + question + query).read_table(name, list(_COLUMNS))
 

@@ -17,16 +17,19 @@ from recsae.errors import BadInput
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Paths = Annotated[tuple[str, ...], Field(strict=False)]  # TOML has lists, and strict pydantic wants a tuple
 
 
 class Section(BaseModel):
     """A part of the config: immutable, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 class StoreConfig(Section):
-    root: str = "runs"
+    root: Annotated[str, Field(min_length=1)] = "runs"
     """Where runs are kept: a local folder or a URI that pyarrow reads (`s3://bucket/recsae`)."""
 
 
@@ -34,7 +37,9 @@ class ColumnNames(Section):
     """What our columns are called in the user's files. An empty name says that there is no such column."""
 
     user_id: str = "user_id"
+    """Whose event it is; also the key of `users`."""
     item_id: str = "item_id"
+    """What was chosen; also the key of `items`."""
     timestamp: str = "timestamp"
     """Orders each user's events; `""`: the order of the rows is the order."""
     weight: str = ""
@@ -48,9 +53,9 @@ class DataConfig(Section):
     """`table`: the files named below; `movielens`: a folder of `.dat` or `.csv`; `recbole`: `.inter` and `.item`."""
     path: str = ""
     """The folder of a `movielens` or `recbole` data set."""
-    interactions: tuple[str, ...] = ()
+    interactions: Paths = ()
     """CSV, TSV or Parquet files (`.gz` too); with `split.kind = "given"` three: train, validation, test."""
-    items: tuple[str, ...] = ()
+    items: Paths = ()
     """CSV, TSV, JSON Lines or Parquet files, joined on the item's id."""
     users: str = ""
     """An optional table of users; never shown to a language model."""
@@ -231,7 +236,7 @@ class ResourcesConfig(Section):
 class Config(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     """The run's name; it lasts over the nights and names a folder."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides every draw."""
     store: StoreConfig = StoreConfig()
     data: DataConfig = DataConfig()
@@ -290,7 +295,7 @@ def _override(tree: dict[str, Any], override: str) -> None:
     try:
         tree[last] = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        tree[last] = text
+        tree[last] = text.strip()
 
 
 def _sentence(error: ValidationError) -> str:
@@ -303,8 +308,8 @@ def _sentence(error: ValidationError) -> str:
         return f"{key} is missing; add it"
     if first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
-        return f"{key + ': ' if key else ''}{message}"
-    return f"{key} = {first['input']!r} is refused: {first['msg'].lower()}; change the value"
+        return f"{key + '.' if key else ''}{message}"
+    return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

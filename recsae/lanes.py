@@ -54,5 +54,5 @@ def flatten(tensors: list[Tensor]) -> Tensor:
 
 def unflatten(vector: Tensor, like: list[Tensor]) -> list[Tensor]:
     """The inverse of `flatten`: views of `vector` in the shapes of `like`."""
-    pieces = vector.split([tensor.numel() for tensor in like])
+    pieces = torch.split(vector, [tensor.numel() for tensor in like])
     return [piece.view_as(tensor) for piece, tensor in zip(pieces, like, strict=True)]

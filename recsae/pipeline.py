@@ -155,9 +155,12 @@ class Pipeline:
             if done:
                 return done
         attempt = self.store.attempt(stage.name, fingerprint, lease)
-        log.info("%s: started (%s)", stage.name, fingerprint)
-        start = time.monotonic()
         try:
+            done = self.committed(stage.name)  # by another that finished and let go since we last looked
+            if done:
+                return done
+            log.info("%s: started (%s)", stage.name, fingerprint)
+            start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
             seconds = time.monotonic() - start
             done = self.store.commit(
@@ -172,7 +175,7 @@ class Pipeline:
                 },
             )
         except BaseException:
-            self.store.discard(attempt)
+            self.store.discard(stage.name, attempt)
             raise
         finally:
             lease.release()
@@ -185,7 +188,9 @@ class Pipeline:
         done = {name: self.committed(name) for name in STAGES}
         missing = [name for name, found in done.items() if found is None]
         if missing:
-            raise BadInput(f"nothing to publish: {missing[0]} has not been made; run `python -m jobs.{missing[0]}` first")
+            raise BadInput(
+                f"nothing to publish: {missing[0]} has not been made; run `python -m jobs.{missing[0]}` first"
+            )
         concepts, report = done["concepts"], done["report"]
         assert concepts is not None and report is not None
         return self.store.publish(

@@ -15,7 +15,7 @@ from typing import Any
 import ray.train
 import safetensors.torch
 import torch
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from recsae.config import ResourcesConfig
@@ -37,7 +37,7 @@ def fit(
     """
 
     def quiet_loop(task: dict[str, Any]) -> None:
-        logging.getLogger("ray.train").setLevel(logging.WARNING)  # Train sets its own level when a worker starts
+        logging.getLogger().setLevel(logging.WARNING)  # Train notes every report, on a logger of its own naming
         loop(task)
 
     progress.folder.filesystem.create_dir(progress.folder.path, recursive=True)
@@ -57,6 +57,7 @@ def fit(
             storage_filesystem=progress.folder.filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=RETRIES),
+            logging_config=LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]
         ),
     )
     result = trainer.fit()

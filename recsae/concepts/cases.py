@@ -31,20 +31,21 @@ class LatentCases(NamedTuple):
 
     def active(self, part: str, count: int) -> Judged:
         """Up to `count` active cases, half of them the strongest, half across the range."""
-        return _halves(*(self.of_role(part, role) for role in ACTIVE_ROLES), count)
+        return _halves([self.of_role(part, role) for role in ACTIVE_ROLES], count)
 
     def silent(self, part: str, count: int) -> Judged:
         """Up to `count` silent cases, half random, half matched on popularity."""
-        return _halves(*(self.of_role(part, role) for role in SILENT_ROLES), count)
+        return _halves([self.of_role(part, role) for role in SILENT_ROLES], count)
 
     def items(self, part: str) -> np.ndarray:
         """Items of all active cases of a part."""
         here = (self.part == part) & np.isin(self.role, ACTIVE_ROLES)
-        return self.item[here]
+        return np.asarray(self.item[here])
 
 
-def _halves(first: Judged, second: Judged, count: int) -> Judged:
-    """`count` cases, half of each where both have enough; taken in turn."""
+def _halves(pair: list[Judged], count: int) -> Judged:
+    """`count` cases, half of each of the two where both have enough; taken in turn."""
+    first, second = pair
     from_second = min(len(second.item), max(count // 2, count - len(first.item)))
     from_first = min(len(first.item), count - from_second)
     turn = np.argsort([*range(0, 2 * from_first, 2), *range(1, 2 * from_second, 2)], kind="stable")

@@ -89,11 +89,10 @@ def _row(
     attributes_shuffled: Mapping[str, Any] = scores.get(("attributes", "shuffled"), {})
     latent = stat["latent"]
     label: Mapping[str, Any] = labels[latent, score["candidate"]] if score else {}
-    free = [row for (owner, _), row in labels.items() if owner == latent and row["source"] == "model"]
     return {
         "latent": latent,
         "name": label.get("concept"),
-        "description": label.get("description") or (free[0]["description"] if free and label else None),
+        "description": label.get("description"),
         "terms": label.get("terms", []),
         "source": label.get("source"),
         "interpretable": passes(score, bar) if score else False,
@@ -119,6 +118,6 @@ def _row(
 def _status(score: Mapping[str, Any], label: Mapping[str, Any]) -> str:
     if not label:
         return "no candidate could be judged on select users"
-    if score.get("confidence") is None:
+    if score.get("lower") is None:
         return "too few cases of score users"
     return "ok"

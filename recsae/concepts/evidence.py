@@ -37,7 +37,7 @@ def choose(
 
     `popularity` and `bears` are by item; `view` says whether a case's item is the recommended one or the last input.
     """
-    alive = np.flatnonzero(sketch.fired_H)
+    alive = np.flatnonzero(sketch.fired_H).tolist()
     edges = _decile_edges(sketch.sample)
     pieces: list[tuple[Rows, np.ndarray, str, np.ndarray]] = []
     stats = []
@@ -49,10 +49,10 @@ def choose(
         silent = [
             piece
             for part, pool in enumerate(by_part)
-            for piece in pool.silent(int(latent), active, part, popularity, bears @ liked, view, config, seed)
+            for piece in pool.silent(latent, active, part, popularity, bears @ liked, view, config, seed)
         ]
         pieces += [*active, *silent]
-        stats.append(_statistics(int(latent), sketch, edges[latent], active, view))
+        stats.append(_statistics(latent, sketch, edges[latent], active, view))
     return Evidence(_table(pieces), conform(pa.Table.from_pylist(stats, LATENT_STATS), LATENT_STATS))
 
 
@@ -114,7 +114,7 @@ def _view_item(rows: Rows, view: str) -> np.ndarray:
 
 
 def _liked_terms(active: list[Piece], view: str, bears: sparse.csr_matrix) -> np.ndarray:
-    """How much more often each term occurs in the explain evidence than in the catalogue, `(terms,)`, never below 0."""
+    """How much more often each term occurs in the explain evidence than in the catalogue, `(terms,)`; at least 0."""
     items = np.concatenate([_view_item(rows, view)[rows.part == PARTS.index("explain")] for rows, *_ in active])
     if not len(items):
         return np.zeros(bears.shape[1], dtype=np.float32)
@@ -192,6 +192,7 @@ def _statistics(latent: int, sketch: Sketch, edges: np.ndarray, active: list[Pie
     digest = hashlib.sha256()
     for rows, role in explain:
         digest.update(role.encode() + rows.case_id.astype("<i8").tobytes())
+        digest.update(_view_item(rows, view).astype("<i4").tobytes())  # a model trained anew recommends other items
     return {
         "latent": latent,
         "frequency": float(sketch.fired_H[latent] / max(sketch.explain_cases, 1)),

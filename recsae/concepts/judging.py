@@ -61,6 +61,6 @@ class Verdicts:
 
 def bears(vocabulary: Vocabulary, terms: list[str], items: np.ndarray) -> np.ndarray:
     """Whether each item bears all terms of a concept, `(items,)`."""
-    place = vocabulary.index()
-    columns = [place[term.casefold()] for term in terms]
-    return np.asarray(vocabulary.bears[items][:, columns].sum(axis=1)).ravel() == len(columns)
+    columns = vocabulary.columns(terms)
+    borne = np.asarray(vocabulary.bears[items][:, columns].sum(axis=1)).ravel()
+    return np.asarray(borne == len(columns))

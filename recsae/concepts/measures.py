@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+LEAST_USERS = 5
+"""Users with active cases, and users with silent ones, below which there is no interval: a few right answers resample
+to a lower bound of 1, however few they are."""
+
 
 class Counts(NamedTuple):
     """Active cases judged active (tp) or silent (fn), silent cases judged active (fp) or silent (tn)."""
@@ -64,9 +68,12 @@ def auc(value: np.ndarray, active: np.ndarray) -> float | None:
 def interval(
     judged: np.ndarray, active: np.ndarray, user: np.ndarray, resamplings: int, seed: int
 ) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the balanced accuracy, resampling users with all their cases."""
+    """The 95 % percentile interval of the balanced accuracy, resampling users with all their cases.
+
+    None where fewer than LEAST_USERS users have active cases, or silent ones.
+    """
     users, place = np.unique(user, return_inverse=True)
-    if active.all() or not active.any():
+    if min(len(np.unique(user[active])), len(np.unique(user[~active]))) < LEAST_USERS:
         return None
     draw = np.random.default_rng(seed)
     weight = draw.multinomial(len(users), np.full(len(users), 1 / len(users)), size=resamplings)[:, place]

@@ -102,6 +102,8 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     for finalist in chosen:
         centre = centres[finalist.latent, finalist.candidate]
         for control, latent in (("none", finalist.latent), ("shuffled", shuffled[finalist.latent])):
+            if control == "shuffled" and latent == finalist.latent:
+                continue  # the only one: its own evidence is no control
             judged = _judged(verdicts, vocabulary, finalist, score[latent], centre, config)
             rows += [{**_names(finalist, "score", control), **one} for one in judged]
     out.write_table("scores.parquet", pa.Table.from_pylist(rows, SCORES), SCORES)

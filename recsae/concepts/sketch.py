@@ -101,15 +101,12 @@ def sketch_block(table: pa.Table, sae: TopKSae, config: EvidenceConfig, seed: in
     part_B = table["part"].to_numpy()
     active_BK = np.where(value_BK > 0, index_BK, -1)
     row, column = np.nonzero(active_BK >= 0)
-    pairs = Rows(
-        index_BK[row, column], part_B[row], *(values[row] for values in cases), activation=value_BK[row, column]
-    )
+    pairs = Rows(*[index_BK[row, column], part_B[row], *(values[row] for values in cases), value_BK[row, column]])
     explained = pairs.part == PARTS.index("explain")
     maximum_H = np.zeros(sae.num_latents, dtype=np.float32)
     np.maximum.at(maximum_H, pairs.latent[explained], pairs.activation[explained])
-    everybody = Rows(
-        np.full(len(part_B), -1, dtype=np.int32), part_B, *cases, activation=np.zeros(len(part_B), dtype=np.float32)
-    )
+    nothing_B = np.zeros(len(part_B), dtype=np.float32)
+    everybody = Rows(*[np.full(len(part_B), -1, dtype=np.int32), part_B, *cases, nothing_B])
     pooled = _pool_order(everybody, config.pool, seed)
     return Sketch(
         int((part_B == PARTS.index("explain")).sum()),

@@ -17,9 +17,12 @@ from recsae.data.catalogue import Catalogue
 MIN_TITLE_WORD = 4
 MIN_ITEMS = 3
 STOPWORDS = frozenset(
-    "about after also another been before from have into just like more most only other over part some such than "
-    "that their them then there these they this those through under very were what when where which while with "
-    "without your".split()
+    re.findall(
+        r"\w+",
+        "about after also another been before from have into just like more most only other over part some such than "
+        "that their them then there these they this those through under very were what when where which while with "
+        "without your",
+    )
 )
 
 
@@ -29,8 +32,9 @@ class Vocabulary(NamedTuple):
     terms: list[str]
     bears: sparse.csr_matrix
 
-    def index(self) -> dict[str, int]:
-        return {term.casefold(): number for number, term in enumerate(self.terms)}
+    def columns(self, terms: list[str]) -> list[int]:
+        place = {term.casefold(): number for number, term in enumerate(self.terms)}
+        return [place[term.casefold()] for term in terms]
 
     def named_in(self, text: str) -> list[str]:
         """Terms that stand in `text` as whole words, plural or singular, longest first and without overlap."""
@@ -51,11 +55,11 @@ def _words(text: str) -> list[str]:
 
 
 def build(catalogue: Catalogue) -> Vocabulary:
-    """Attribute values borne by at least MIN_ITEMS items, and title words likewise; words that are values are values."""
+    """Attribute values and title words borne by at least MIN_ITEMS items; a word that is a value is that value."""
     borne: list[set[str]] = []
     shown: dict[str, str] = {}
     for attributes in catalogue.attributes:
-        values = {value for values in attributes.values() for value in values if len(value) > 1}
+        values = [value for values in attributes.values() for value in values if len(value) > 1]
         borne.append({value.casefold() for value in values})
         for value in values:
             shown.setdefault(value.casefold(), value)

@@ -121,7 +121,7 @@ def write_activations(config: Config, inputs: Mapping[str, Committed], out: Atte
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     dataset = ray.data.from_items([{"chunk": number} for number in range(n_chunks(ingested))])
     written = dataset.repartition(n_chunks(ingested)).map(
-        Prober,
+        Prober,  # type: ignore[arg-type]
         fn_constructor_args=(ingested, inputs["recommender"], out.data, config.probe, resources.device),
         compute=ray.data.ActorPoolStrategy(size=resources.probe_actors),
         num_cpus=1,

@@ -6,9 +6,10 @@ the catalogue, M sampled negatives, X any number of vectors. The contract knows 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Histories(NamedTuple):
@@ -19,24 +20,24 @@ class Histories(NamedTuple):
     length_B: Tensor
 
 
-class Recommender(Protocol):
+class Recommender(nn.Module, ABC):
     """A model over `n_items` items whose scores are a function of one probed vector a case."""
 
-    n_items: int
-    width: int
-    max_length: int
+    def __init__(self, n_items: int, width: int, max_length: int) -> None:
+        super().__init__()
+        self.n_items, self.width, self.max_length = n_items, width, max_length
 
+    @abstractmethod
     def loss(self, histories: Histories, target_BL: Tensor, negative_M: Tensor | None) -> Tensor:
         """Summed training loss over the positions whose target is an item (padding: `n_items`)."""
-        ...
 
+    @abstractmethod
     def probe(self, histories: Histories) -> Tensor:
         """The probed vectors `h_BLD`; the one at position l depends on the items up to l only."""
-        ...
 
+    @abstractmethod
     def scores(self, h_XD: Tensor) -> Tensor:
         """Go on from probed vectors, edited or not, to the scores `(X, N)` of the catalogue."""
-        ...
 
 
 def last(h_BLD: Tensor, histories: Histories) -> Tensor:

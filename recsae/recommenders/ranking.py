@@ -72,9 +72,9 @@ def masked_scores(model: Recommender, h_BD: Tensor, question: Question) -> Tenso
 
 
 def count_ranks(scores_BN: Tensor, target_B: Tensor) -> np.ndarray:
-    """How many targets rank 1, 2, … DEEPEST, and beyond (last entry). A tie counts against the model."""
+    """How many targets rank 1, 2, … DEEPEST, and beyond (last entry). A tie counts against the model, as does NaN."""
     target = scores_BN.gather(1, target_B[:, None])
-    rank_B = (scores_BN >= target).sum(1).clamp(1, DEEPEST + 1)
+    rank_B = (~(scores_BN < target)).sum(1).clamp(1, DEEPEST + 1)
     return np.bincount(rank_B.cpu().numpy(), minlength=DEEPEST + 2)[1:].astype(np.int64)
 
 

@@ -12,15 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recsae.config import RecommenderConfig
-from recsae.recommenders.contract import Histories
+from recsae.recommenders.contract import Histories, Recommender
 
 
-class SASRec(nn.Module):
+class SASRec(Recommender):
     """`h_l = LayerNorm(Transformer(E[i_1..i_l] + P))`, scores `h Eᵀ`; the probed vector is `h`."""
 
     def __init__(self, config: RecommenderConfig, n_items: int) -> None:
-        super().__init__()
-        self.n_items, self.width, self.max_length = n_items, config.width, config.max_length
+        super().__init__(n_items, config.width, config.max_length)
         self.item = nn.Embedding(n_items + 1, config.width, padding_idx=n_items)
         self.position = nn.Embedding(config.max_length, config.width)
         self.dropout = nn.Dropout(config.dropout)

@@ -5,6 +5,8 @@ It knows which class a name stands for, and nothing of training.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import safetensors.torch
 import torch
 
@@ -14,10 +16,10 @@ from recsae.recommenders.sasrec import SASRec
 from recsae.store.folder import Folder, as_json
 from recsae.store.runs import Committed
 
-KINDS = {"sasrec": SASRec}
+KINDS: dict[str, Callable[[RecommenderConfig, int], Recommender]] = {"sasrec": SASRec}
 
 
-def build(config: RecommenderConfig, n_items: int, seed: int) -> SASRec:
+def build(config: RecommenderConfig, n_items: int, seed: int) -> Recommender:
     """A fresh model; the same seed gives the same weights."""
     torch.manual_seed(seed)
     return KINDS[config.kind](config, n_items)

@@ -91,7 +91,7 @@ def train_loop(task: dict[str, Any]) -> None:
 
 
 def _step(
-    model: nn.Module,
+    model: Recommender,
     parameters: list[nn.Parameter],
     optimiser: torch.optim.Optimizer,
     batch: Batch,
@@ -103,7 +103,7 @@ def _step(
     device: str,
 ) -> float:
     """One optimiser step over a global batch; the mean loss over its targets."""
-    n_items: int = model.n_items
+    n_items = model.n_items
     targets = int((batch.events[:, 1:] != n_items).sum())
     negative_M = None
     if config.negatives:

@@ -13,6 +13,7 @@ import ray
 import torch
 
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.errors import BadInput
 from recsae.recommenders import saved
 from recsae.recommenders.ranking import DEEPEST, Compared, compare_chunk, figures, of_split
 from recsae.sae import model as sae_model
@@ -25,7 +26,7 @@ from recsae.store.runs import Committed
 class Moments(NamedTuple):
     """Exact first and second moments of a stream: count, sum `(D,)`, sum of squares over all dimensions."""
 
-    count: int
+    rows: int
     total: np.ndarray
     square: float
 
@@ -74,20 +75,28 @@ def _chunk_ranks(ingested: Committed, recommender: Committed, folder: Folder, nu
 
 
 def moments(activations: Committed, part: str) -> tuple[np.ndarray, float]:
-    """Mean `(D,)` and scale (root mean square per dimension after centring) of one part's activations."""
+    """Mean `(D,)` and scale (root mean square per dimension after centring) of one part's activations.
+
+    Raises BadInput where the part has none: training would wait for a batch for ever.
+    """
     found = [_shard_moments.remote(activations, name, part) for name in activations.files(shards.PREFIX)]
-    total = _fold(ray.get(found))
-    mean = total.total / max(total.count, 1)
-    return mean, float(np.sqrt(max(_variance(total), 1e-12) / max(total.count * len(mean), 1)))
+    return _mean_and_scale(_fold(ray.get(found)), part)
+
+
+def _mean_and_scale(total: Moments, part: str) -> tuple[np.ndarray, float]:
+    if not total.rows:
+        raise BadInput(f"no user of the interactions fell to the part {part}; give more users or another seed")
+    mean = total.total / total.rows
+    return mean, float(np.sqrt(max(_variance(total), 1e-12) / (total.rows * len(mean))))
 
 
 def _fold(parts: list[Moments]) -> Moments:
-    return Moments(sum(p.count for p in parts), np.sum([p.total for p in parts], axis=0), sum(p.square for p in parts))
+    return Moments(sum(p.rows for p in parts), np.sum([p.total for p in parts], axis=0), sum(p.square for p in parts))
 
 
 def _variance(total: Moments) -> float:
     """Σ‖x − mean(x)‖²."""
-    return total.square - float(np.square(total.total).sum()) / max(total.count, 1)
+    return total.square - float(np.square(total.total).sum()) / max(total.rows, 1)
 
 
 def measure(ingested: Committed, recommender: Committed, activations: Committed, folder: Folder) -> dict[str, Any]:
@@ -105,7 +114,7 @@ def measure(ingested: Committed, recommender: Committed, activations: Committed,
     cases = int(clean.sum())
     return {
         "fvu": sum(part.error for part in parts) / max(_variance(total), 1e-12),
-        "l0": sum(part.active for part in parts) / max(total.count, 1),
+        "l0": sum(part.active for part in parts) / max(total.rows, 1),
         "dead_share": float(1 - fired.mean()),
         "alive": int(fired.sum()),
         "fidelity": {

@@ -75,7 +75,7 @@ def train_loop(task: dict[str, Any]) -> None:
         if state["step"] % every == 0 or state["step"] == config.steps:
             select = select_fvu(sae, activations, rank, world, device)
             state["history"].append({"step": state["step"], "fvu": fvu, "select_fvu": select})
-            if select < state["best"]:
+            if select <= state["best"]:  # without select users all are 0: the last is kept, not the first
                 state["best"], state["best_step"] = select, state["step"]
                 best = {name: value.clone() for name, value in sae.state_dict().items()}
             if rank == 0:
@@ -161,7 +161,7 @@ def batches(activations: Committed, part: str, size: int, seed: int) -> Iterator
 
 def of_part(table: Any, part: str) -> np.ndarray:
     """The vectors of one part of users."""
-    return shards.vectors(table)[table["part"].to_numpy() == PARTS.index(part)]
+    return np.asarray(shards.vectors(table)[table["part"].to_numpy() == PARTS.index(part)])
 
 
 @torch.no_grad()

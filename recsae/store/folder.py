@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 import obstore
 import pyarrow as pa
@@ -21,6 +22,9 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import from_url
 
 from recsae.errors import BadInput
+
+_STAGED = re.compile(r"#\d+$")
+"""How obstore ends the name of a local file that it has not put yet, or never will."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -37,8 +41,9 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
 @functools.lru_cache(maxsize=64)
 def _object_store(uri: str) -> Any:
     """The same folder through obstore, which has the conditional create that pyarrow.fs lacks."""
-    if "://" not in uri:
-        return from_url(Path(uri).expanduser().resolve().as_uri(), mkdir=True)
+    filesystem, path = _resolve(uri)
+    if isinstance(filesystem, pafs.LocalFileSystem):
+        return from_url(Path(path).as_uri(), mkdir=True)
     parts = urlsplit(uri)
     options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     settings: dict[str, Any] = {}
@@ -49,7 +54,8 @@ def _object_store(uri: str) -> Any:
         settings["endpoint"] = f"{scheme}://{options['endpoint_override']}"
         settings["client_options"] = {"allow_http": scheme == "http"}
     if parts.username:
-        settings["access_key_id"], settings["secret_access_key"] = parts.username, parts.password or ""
+        settings["access_key_id"] = unquote(parts.username)
+        settings["secret_access_key"] = unquote(parts.password or "")
     plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
     return from_url(plain, **settings)
 
@@ -69,7 +75,7 @@ class Folder:
         return _resolve(self.uri)[1]
 
     def child(self, *names: str) -> Folder:
-        head, question, query = self.uri.partition("?")
+        head, question, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
         return Folder("/".join([head.rstrip("/"), *names]) + question + query)
 
     def locate(self, name: str) -> str:
@@ -92,20 +98,24 @@ class Folder:
         with self.open_output(name) as sink:
             pq.write_table(table, sink, compression="zstd")
 
-    def read_json(self, name: str) -> Any | None:
+    def read_json(self, name: str) -> Any:
         """The parsed file, or None where there is none."""
         try:
             with self.open_input(name) as source:
                 return json.loads(source.read())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def list(self, prefix: str = "") -> list[str]:
         """Names of the files below, relative to this folder, sorted. For writers only: readers follow a manifest."""
         selector = pafs.FileSelector(self.locate(prefix) if prefix else self.path, allow_not_found=True, recursive=True)
         start = len(self.path) + 1
-        found = self.filesystem.get_file_info(selector)
-        return sorted(info.path[start:] for info in found if info.type == pafs.FileType.File)
+        try:
+            found = self.filesystem.get_file_info(selector)
+        except FileNotFoundError:  # made while pyarrow looked
+            return []
+        names = [info.path[start:] for info in found if info.type == pafs.FileType.File]
+        return sorted(name for name in names if not _STAGED.search(name))
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file whole, replacing what was there in one step."""

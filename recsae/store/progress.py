@@ -6,6 +6,7 @@ The lease saves work; correctness does not depend on it. It knows rows by their 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
@@ -21,8 +22,8 @@ from recsae.store.folder import Folder, as_json
 class Lease:
     """The right to work on one stage: the newest of numbered files, renewed by a heartbeat.
 
-    A lease that has not been renewed for `seconds` of `clock` may be taken over by creating the next number, which
-    only one contender can do.
+    A lease that its holder has not renewed for the holder's `seconds` of `clock` may be taken over by creating the next
+    number, which only one contender can do.
     """
 
     def __init__(self, folder: Folder, seconds: float, clock: Callable[[], float] = time.time) -> None:
@@ -32,13 +33,14 @@ class Lease:
         self.holder = uuid.uuid4().hex
         self._number: int | None = None
         self._stop = threading.Event()
+        self._lock = threading.Lock()  # or a beat under way could undo the release
 
     def try_acquire(self) -> bool:
         """Take the lease if it is free or stale."""
         number = self._newest()
         if number is not None:
             current = self.folder.read_json(_lease_name(number))
-            if current and not current["released"] and self.clock() - current["beat"] <= self.seconds:
+            if current and not current["released"] and self.clock() - current["beat"] <= current["seconds"]:
                 return False
         mine = 0 if number is None else number + 1
         if not self.folder.put_if_absent(_lease_name(mine), self._content()):
@@ -51,25 +53,28 @@ class Lease:
         return self._number is not None and self._number == self._newest()
 
     def renew(self) -> None:
-        if self._number is not None:
-            self.folder.put(_lease_name(self._number), self._content())
+        with self._lock:
+            if self._number is not None:
+                self.folder.put(_lease_name(self._number), self._content())
 
     def release(self) -> None:
         self._stop.set()
-        if self._number is not None:
-            self.folder.put(_lease_name(self._number), self._content(released=True))
-            self._number = None
+        with self._lock:
+            if self._number is not None:
+                self.folder.put(_lease_name(self._number), self._content(released=True))
+                self._number = None
 
     def _heartbeat(self) -> None:
         while not self._stop.wait(self.seconds / 4):
-            self.renew()
+            with contextlib.suppress(Exception):  # a store that fails once must not cost the lease
+                self.renew()
 
     def _newest(self) -> int | None:
         names = self.folder.list("lease")
         return max((int(name.removesuffix(".json").rpartition("-")[2]) for name in names), default=None)
 
     def _content(self, *, released: bool = False) -> bytes:
-        return as_json({"holder": self.holder, "beat": self.clock(), "released": released})
+        return as_json({"holder": self.holder, "beat": self.clock(), "seconds": self.seconds, "released": released})
 
 
 def _lease_name(number: int) -> str:

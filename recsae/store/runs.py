@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -50,6 +51,8 @@ class Committed:
         return [file["name"] for file in self.manifest["files"] if file["name"].startswith(prefix)]
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        if name not in self.files(name):
+            raise FileNotFoundError(f"{name} is none of the files that {self.folder.uri}/{MANIFEST} lists")
         return self.data.read_table(name, columns)
 
 
@@ -76,7 +79,8 @@ class RunStore:
     """All that one run has committed, over all its nights."""
 
     def __init__(self, root: str, run: str) -> None:
-        self.folder = Folder(root).child(run)
+        # Whole, because a relative path means another folder in a worker of a cluster.
+        self.folder = Folder(root if "://" in root else str(Path(root).expanduser().resolve())).child(run)
 
     def check_writable(self) -> None:
         """Raises BadInput where the root cannot be written."""
@@ -91,7 +95,11 @@ class RunStore:
 
     def committed(self, stage: str, fingerprint: str) -> Committed | None:
         folder = self.folder.child(stage, fingerprint)
-        manifest = folder.read_json(MANIFEST)
+        try:
+            manifest = folder.read_json(MANIFEST)
+        except PermissionError as error:
+            reason = str(error).splitlines()[0]
+            raise BadInput(f"store.root: {folder.uri} cannot be read ({reason}); give a folder that can") from None
         return Committed(folder, manifest) if manifest else None
 
     def lease(self, stage: str, fingerprint: str, seconds: float) -> Lease:
@@ -117,18 +125,22 @@ class RunStore:
             "committed_at": _timestamp(),
         }
         folder = self.folder.child(stage, attempt.fingerprint)
-        if not folder.put_if_absent(MANIFEST, as_json(manifest)):
-            self.discard(attempt)
+        folder.put_if_absent(MANIFEST, as_json(manifest))
+        self.discard(stage, attempt)
         committed = self.committed(stage, attempt.fingerprint)
         assert committed is not None
         return committed
 
-    def discard(self, attempt: Attempt) -> None:
-        """Delete what a failed or late attempt wrote."""
-        try:
+    def discard(self, stage: str, attempt: Attempt) -> None:
+        """Delete what a failed or late attempt wrote; not what a manifest names, whatever the writer believes.
+
+        A put whose answer was lost, and an interrupt after the put, both look to the writer as if it had failed.
+        """
+        winner = self.committed(stage, attempt.fingerprint)
+        if winner and winner.data == attempt.data:
+            return
+        with contextlib.suppress(FileNotFoundError):
             attempt.data.delete()
-        except FileNotFoundError:
-            pass
 
     def current(self) -> Mapping[str, Any] | None:
         """The night being served."""

@@ -21,9 +21,7 @@ def vectors(table: pa.Table | pa.RecordBatch, column: str = "activation") -> np.
     """The vectors of a table as `(rows, d)` float32, without a copy where the table is one chunk."""
     array = table.column(column)
     if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-        if isinstance(array, pa.ChunkedArray):
-            array = array.chunk(0)
+        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
     width = array.type.list_size
     return np.asarray(array.flatten()).reshape(-1, width)
 

@@ -1,25 +1,81 @@
-"""One Ray for all integration tests, and the embedded language model, fetched once."""
+"""One Ray for all integration tests, the embedded language model, and one finished line on a planted catalogue."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from recsae.concepts.llm_model import locate_model
-from recsae.config import LlmConfig
+from recsae.config import Config, LlmConfig
+from recsae.pipeline import STAGES, Pipeline
+from tests.planted import write_planted
 
 
 @pytest.fixture(scope="session")
-def ray_session() -> Iterator[None]:
-    """More logical CPUs than a small machine has: stages hold actors while Ray Data feeds them."""
+def ray_session() -> Iterator[str]:
+    """The address of a Ray with more logical CPUs than a small machine has: stages hold actors while Data feeds them."""
     import ray
 
+    os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
     ray.init(address="local", num_cpus=6, include_dashboard=False, logging_level="ERROR")
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 
 @pytest.fixture(scope="session")
 def model_folder() -> str:
     return locate_model(LlmConfig())
+
+
+def planted_toml(folder: Path, root: Path) -> str:
+    """A small run over the planted catalogue, as a user would write it."""
+    return f"""
+name = "planted"
+[store]
+root = "{root}"
+[data]
+interactions = ["{folder}/interactions.parquet"]
+items = ["{folder}/items.parquet"]
+attributes = {{ genres = "" }}
+[cases]
+max_per_user = 20
+[recommender]
+width = 32
+max_length = 20
+blocks = 1
+epochs = 12
+batch_size = 32
+negatives = 0
+[sae]
+num_latents = 24
+k = 3
+steps = 400
+batch_size = 1024
+dead_after = 50_000
+checkpoints = 2
+[scores]
+select_cases = 8
+score_cases = 24
+[resources]
+lease_seconds = 3
+"""
+
+
+@pytest.fixture(scope="session")
+def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
+    """The config and its TOML file of a line that ran from events to report, undisturbed."""
+    from recsae.config import load
+
+    folder = tmp_path_factory.mktemp("planted")
+    write_planted(folder)
+    toml = folder / "planted.toml"
+    toml.write_text(planted_toml(folder, tmp_path_factory.mktemp("store")))
+    config = load(toml)
+    pipeline = Pipeline(config)
+    for stage in STAGES:
+        pipeline.run(stage)
+    pipeline.publish()
+    return config, toml

@@ -12,11 +12,13 @@ from importlib.resources import files
 VERSION = "1"
 """Changes with any file here, and with it every label and verdict."""
 
+NAME_LIMIT = 40
+DESCRIPTION_LIMIT = 160
 NAME_SCHEMA = {
     "type": "object",
     "properties": {
-        "name": {"type": "string", "minLength": 2, "maxLength": 40},
-        "description": {"type": "string", "minLength": 10, "maxLength": 160},
+        "name": {"type": "string", "minLength": 2, "maxLength": NAME_LIMIT},
+        "description": {"type": "string", "minLength": 10, "maxLength": DESCRIPTION_LIMIT},
     },
     "required": ["name", "description"],
     "additionalProperties": False,
@@ -28,7 +30,8 @@ def _template(name: str) -> str:
 
 
 def _line(text: str) -> str:
-    return re.sub(r"<{3,}|>{3,}", "", " ".join(text.split()))
+    """One line without angle brackets: neither our marks nor a chat template's (`<|im_end|>`, `</s>`) can form."""
+    return " ".join(text.split()).translate({ord("<"): "‹", ord(">"): "›"})
 
 
 def _fill(template: str, **values: str) -> str:
@@ -53,4 +56,4 @@ def judge_pmi(item: str) -> str:
 
 def judge_yes_no(item: str, concept: str) -> str:
     """Whether a concept fits an item."""
-    return _fill(_template("judge_yes_no"), item=_line(item), concept=_line(concept))
+    return _fill(_template("judge_yes_no"), item=_line(item), concept=_line(concept).replace('"', "'"))

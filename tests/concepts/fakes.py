@@ -1,0 +1,53 @@
+"""A pool of engines without engines: it answers from the words of the question, and keeps what it was asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Self
+
+from recsae.concepts.engine import Answer, Request
+
+Reply = Callable[[Request], Answer]
+
+
+def noise(request: Request) -> float:
+    """Between 0 and 1, by the question's words."""
+    return hashlib.blake2b("|".join(request).encode(), digest_size=2).digest()[0] / 256
+
+
+def knowing(request: Request) -> Answer:
+    """Likelier where the concept's word stands in the prompt; a name from the first attribute shown."""
+    if request.kind == "generate":
+        word = request.prompt.split("genres: ")[1].split(")")[0]
+        said = json.dumps({"name": f"{word} films", "description": f"These are {word} films."})
+        return Answer(said, None, "ok", 3)
+    return Answer(None, noise(request) + (3.0 if request.continuation.strip() in request.prompt else -3.0), "ok", 3)
+
+
+class FakePool:
+    """Answers in small chunks, the last first."""
+
+    def __init__(self, reply: Reply = knowing, size: int = 5, dies_after: int | None = None) -> None:
+        self.reply, self.size, self.dies_after = reply, size, dies_after
+        self.asked: list[Request] = []
+        self.schemas: list[dict[str, Any] | None] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def ask(
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None
+    ) -> Iterator[tuple[range, list[Answer]]]:
+        self.schemas.append(schema)
+        starts = range(0, len(requests), self.size)
+        for chunk, start in enumerate(reversed(starts)):
+            if self.dies_after is not None and chunk >= self.dies_after:
+                raise ConnectionError("killed")
+            indices = range(start, min(start + self.size, len(requests)))
+            self.asked += [requests[index] for index in indices]
+            yield indices, [self.reply(requests[index]) for index in indices]

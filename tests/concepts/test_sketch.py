@@ -1,0 +1,141 @@
+"""Sketches of blocks add up to the sketch of the whole, which is what plain loops find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recsae.concepts.sketch import Rows, Sketch, add, first_per_group, priority, sketch_block
+from tests.concepts.streams import LATENTS, SMALL, Case, Stream, splitmix, stream
+
+SEED = 7
+STREAM = stream()
+
+
+def rows_of(rows: Rows) -> list[tuple[float, ...]]:
+    return list(zip(*(column.tolist() for column in rows), strict=True))
+
+
+def same(first: Sketch, second: Sketch) -> None:
+    assert first.explain_cases == second.explain_cases
+    for one, other in zip(first, second, strict=True):
+        if isinstance(one, Rows):
+            assert isinstance(other, Rows) and rows_of(one) == rows_of(other)
+        elif isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+
+
+def whole(of: Stream = STREAM, seed: int = SEED) -> Sketch:
+    return sketch_block(of.table, of.sae, SMALL, seed)
+
+
+def pair(case: Case, latent: int) -> tuple[float, ...]:
+    named = (latent, case.part, case.case_id, case.user_idx, case.position, case.item_idx, case.top_idx)
+    return (*named, case.active.get(latent, 0.0))
+
+
+def test_counts_and_maxima_are_of_explain_users() -> None:
+    sketch = whole()
+    explain = [case for case in STREAM.cases if case.part == 0]
+    assert sketch.explain_cases == len(explain) < len(STREAM.cases)
+    for latent in range(LATENTS):
+        fired = [case.active[latent] for case in explain if latent in case.active]
+        assert sketch.fired_H[latent] == len(fired)
+        assert sketch.maximum_H[latent] == max(fired, default=0)
+    assert sketch.fired_H[-1] == 0 and np.count_nonzero(sketch.fired_H) > 5
+
+
+def test_the_strongest_are_one_a_user_and_ties_go_to_the_smaller_case() -> None:
+    expected = []
+    for latent in range(LATENTS):
+        for part in range(3):
+            best: dict[int, Case] = {}
+            for case in STREAM.cases:
+                if case.part == part and latent in case.active:
+                    held = best.get(case.user_idx)
+                    key = (-case.active[latent], case.case_id)
+                    if held is None or key < (-held.active[latent], held.case_id):
+                        best[case.user_idx] = case
+            ranked = sorted(best.values(), key=lambda case: (-case.active[latent], case.case_id))  # noqa: B023
+            expected += [pair(case, latent) for case in ranked[: SMALL.top]]
+    assert rows_of(whole().top) == expected
+    assert len({(row[0], row[1], row[-1]) for row in expected}) < len(expected)  # ties there are
+
+
+def test_samples_are_the_cases_with_the_smallest_hash() -> None:
+    expected = []
+    for latent in range(LATENTS):
+        for part in range(3):
+            fired = [case for case in STREAM.cases if case.part == part and latent in case.active]
+            fired.sort(key=lambda case: splitmix(case.case_id, latent, SEED))  # noqa: B023
+            expected += [pair(case, latent) for case in fired[: SMALL.sample]]
+    assert rows_of(whole().sample) == expected
+
+
+def test_the_pool_is_drawn_by_hash_and_says_who_fires() -> None:
+    sketch = whole()
+    expected = []
+    for part in range(3):
+        cases = sorted(
+            (case for case in STREAM.cases if case.part == part), key=lambda case: splitmix(case.case_id, -1, SEED)
+        )
+        expected += cases[: SMALL.pool]
+    assert sketch.pool.case_id.tolist() == [case.case_id for case in expected]
+    assert [set(row) - {-1} for row in sketch.active_PK.tolist()] == [set(case.active) for case in expected]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345])
+def test_the_hash_is_that_of_whole_numbers(seed: int) -> None:
+    case_id = np.array([0, 1, 2**62 + 3, 2**63 - 1])
+    latent = np.array([0, 1, 5, 1000], dtype=np.int32)
+    expected = [splitmix(case, number, seed) for case, number in zip(case_id.tolist(), latent.tolist(), strict=True)]
+    assert priority(case_id, latent, seed).tolist() == expected
+    assert priority(case_id, -1, seed).tolist() == [splitmix(case, -1, seed) for case in case_id.tolist()]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(1, 9))
+def test_any_blocks_in_any_order_make_the_same_sketch(random: object, blocks: int) -> None:
+    draw = np.random.default_rng(random.getrandbits(32))  # type: ignore[attr-defined]
+    block_of = draw.integers(0, blocks, STREAM.table.num_rows)
+    order = draw.permutation(STREAM.table.num_rows)
+    parts = [
+        sketch_block(STREAM.table.take(order[block_of[order] == block]), STREAM.sae, SMALL, SEED)
+        for block in range(blocks)
+        if (block_of == block).any()
+    ]
+    while len(parts) > 1:
+        first, second = draw.choice(len(parts), 2, replace=False)
+        joined = add(parts[first], parts[second], SMALL, SEED)
+        parts = [part for place, part in enumerate(parts) if place not in (first, second)] + [joined]
+    same(parts[0], whole())
+
+
+def test_another_seed_draws_others() -> None:
+    assert whole(seed=1).pool.case_id.tolist() != whole(seed=2).pool.case_id.tolist()
+    assert rows_of(whole(seed=1).top) == rows_of(whole(seed=2).top)
+
+
+def test_one_case_is_a_stream() -> None:
+    one = stream(users=1)
+    sketch = sketch_block(one.table.slice(0, 1), one.sae, SMALL, SEED)
+    assert len(sketch.pool.case_id) == 1
+    assert sorted(sketch.top.latent.tolist()) == sorted(one.cases[0].active)
+
+
+def test_a_stream_where_nothing_fires_has_a_pool_and_no_top() -> None:
+    silent = stream()
+    with torch.no_grad():
+        silent.sae.b_enc.fill_(-1000)
+    sketch = whole(silent)
+    assert not sketch.fired_H.any() and not len(sketch.top.latent) and not len(sketch.sample.latent)
+    assert (sketch.active_PK == -1).all() and len(sketch.pool.latent) > SMALL.pool
+
+
+def test_the_first_of_every_group() -> None:
+    group, order = np.array([2, 1, 2, 1, 2]), np.array([5, 4, 3, 2, 1])
+    assert first_per_group((group,), (order,), 2).tolist() == [3, 1, 4, 2]
+    assert first_per_group((group[:0],), (order[:0],), 2).tolist() == []

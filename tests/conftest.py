@@ -1,0 +1,67 @@
+"""What tests of several packages share: commits without a pipeline, and one small planted data set, ingested once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from recsae.config import Config
+from recsae.data.ingest import ingest
+from recsae.store.runs import Attempt, Committed, Metrics, RunStore
+from tests.planted import write_planted
+
+torch.set_num_threads(1)  # as the workers do; tensors here are small, and the number decides the last digits
+Commit = Callable[[str, Callable[[Attempt], Metrics]], Committed]
+N_CONCEPTS = 4
+PER_CONCEPT = 12
+
+
+def committing(root: Path) -> Commit:
+    """`commit(stage, write)` runs `write(attempt)` and commits what it wrote under a fingerprint of its own."""
+    store, numbers = RunStore(str(root), "test"), itertools.count()
+
+    def commit(stage: str, write: Callable[[Attempt], Metrics]) -> Committed:
+        fingerprint = f"f{next(numbers)}"
+        attempt = store.attempt(stage, fingerprint, store.lease(stage, fingerprint, 20))
+        return store.commit(stage, attempt, {"metrics": write(attempt)})
+
+    return commit
+
+
+@pytest.fixture
+def commit(tmp_path: Path) -> Commit:
+    return committing(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def planted_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """120 users with 6 to 24 events, 48 items of 4 concepts; longer histories than the model's 12 positions."""
+    folder = tmp_path_factory.mktemp("planted")
+    write_planted(
+        folder, n_users=120, n_concepts=N_CONCEPTS, items_per_concept=PER_CONCEPT, events_per_user=(6, 24)
+    )
+    return Config.model_validate(
+        {
+            "name": "test",
+            "data": {
+                "interactions": [str(folder / "interactions.parquet")],
+                "items": [str(folder / "items.parquet")],
+                "attributes": {"genres": ""},
+                "min_user_events": 1,
+                "min_item_events": 1,
+            },
+            "cases": {"max_per_user": 10},
+            "recommender": {"width": 16, "heads": 2, "blocks": 2, "max_length": 12, "dropout": 0.1, "negatives": 16},
+        }
+    )
+
+
+@pytest.fixture(scope="session")
+def ingested(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Committed:
+    """What ingest commits of it."""
+    commit = committing(tmp_path_factory.mktemp("ingested"))
+    return commit("ingest", lambda out: ingest(planted_config, {}, out))

@@ -1,0 +1,102 @@
+"""The jobs: one module a stage, its own run line in its docstring, and one sentence with status 2 for bad input."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.command import run
+from recsae.pipeline import STAGES
+
+REPOSITORY = Path(__file__).parents[2]
+NO_STAGE = {"__init__", "command", "table"}
+EXTRA = {"nightly", "publish"}
+JOBS = {path.stem: path for path in (REPOSITORY / "jobs").glob("*.py") if path.stem not in NO_STAGE}
+
+
+def test_there_is_one_job_for_every_stage_and_no_other() -> None:
+    assert set(JOBS) - EXTRA == set(STAGES)
+    assert set(JOBS) >= EXTRA
+
+
+@pytest.mark.parametrize("name", sorted(JOBS))
+def test_the_docstring_of_a_job_holds_the_line_that_submits_it(name: str) -> None:
+    docstring = ast.get_docstring(ast.parse(JOBS[name].read_text())) or ""
+    lines = [line.strip() for line in docstring.splitlines() if "ray job submit" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("ray job submit ") and f"-- python -m jobs.{name} --config " in lines[0]
+    assert (REPOSITORY / lines[0].rpartition(" ")[2]).is_file()
+
+
+@pytest.mark.parametrize("name", sorted(STAGES))
+def test_a_job_runs_the_stage_that_it_is_named_after(name: str) -> None:
+    assert f'run(["{name}"])' in JOBS[name].read_text()
+
+
+def submit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_missing_config_ends_in_one_sentence_and_status_2() -> None:
+    done = submit("jobs.ingest", "--config", "missing.toml")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "recsae: missing.toml: no such config file; give --config an existing TOML file\n"
+
+
+def test_an_unknown_key_ends_in_one_sentence_and_status_2() -> None:
+    done = submit("jobs.sae", "--config", "jobs/configs/demo.toml", "--set", "sae.num_latent=8")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.endswith("unknown key sae.num_latent; the nearest known one is num_latents\n")
+    assert done.stderr.startswith("recsae: ") and done.stderr.count("\n") == 1
+
+
+def refusal(
+    arguments: list[str], stages: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> str:
+    """What `jobs.command` says on stderr before it exits with status 2, in this process."""
+    monkeypatch.setattr(sys, "argv", ["job", *arguments])
+    monkeypatch.chdir(REPOSITORY)
+    with pytest.raises(SystemExit) as caught:
+        run(stages, publish=not stages)
+    assert caught.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("recsae: ") and message.count("\n") == 1
+    return message
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ray is not started; the list tells whether it would have been."""
+    asked: list[str] = []
+    monkeypatch.setattr("jobs.command.connect", lambda config: asked.append(config.name))
+    return asked
+
+
+def test_a_root_that_cannot_be_written_ends_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_ray: list[str]
+) -> None:
+    (tmp_path / "file").write_text("x")
+    arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}/file/below"]
+    assert "store.root: " in refusal(arguments, ["ingest"], monkeypatch, capsys)
+
+
+def test_a_stage_without_its_inputs_names_the_job_that_makes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_ray: list[str]
+) -> None:
+    arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}"]
+    assert "python -m jobs.ingest" in refusal(arguments, ["recommender"], monkeypatch, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_publishing_what_was_not_made_names_the_first_job_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_ray: list[str]
+) -> None:
+    arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}"]
+    message = refusal(arguments, [], monkeypatch, capsys)
+    assert "python -m jobs.ingest" in message and no_ray == []
