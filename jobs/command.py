@@ -58,7 +58,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
 
         pipeline = Pipeline(config)
         for stage in stages:
-            if pipeline.committed(stage) is None:
+            if pipeline.has_work(stage):
                 connect(config)
             pipeline.run(stage)
         if publish:

@@ -83,6 +83,12 @@ class SplitConfig(Section):
     test: Share = 0.1
     """`time` only: share of events, the latest, that test."""
 
+    @model_validator(mode="after")
+    def _something_trains(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation + test = {self.validation + self.test:g} leaves nothing to train; lower one")
+        return self
+
 
 class CasesConfig(Section):
     max_per_user: Count = 100
@@ -192,7 +198,7 @@ class LabelsConfig(Section):
     candidates: Count = 10
     """TF-IDF terms that the language model ranks."""
     ranked: Count = 2
-    """Terms that go to the final, besides one name written freely."""
+    """Terms that each ranking, by TF-IDF and by the language model, sends to the final, beside one free name."""
     min_support: Count = 2
     """Different items of the evidence that must bear a term."""
 
@@ -257,6 +263,25 @@ class Config(Section):
             raise ValueError(
                 f"cases.max_per_user = {self.cases.max_per_user} is above recommender.max_length = "
                 f"{self.recommender.max_length}; the model runs once per user, so lower the first or raise the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _evidence_is_enough(self) -> Self:
+        active = self.evidence.top + 10 * self.evidence.level
+        silent = self.evidence.random + self.evidence.popularity
+        for key, asked in (
+            ("scores.select_cases", self.scores.select_cases),
+            ("scores.score_cases", self.scores.score_cases),
+        ):
+            if asked > min(active, silent):
+                raise ValueError(
+                    f"{key} = {asked} is more than evidence keeps ({active} active and {silent} silent cases); "
+                    "lower it or raise evidence.top, level, random and popularity"
+                )
+        if self.labels.ranked > self.labels.candidates:
+            raise ValueError(
+                f"labels.ranked = {self.labels.ranked} is above labels.candidates = {self.labels.candidates}; lower it"
             )
         return self
 

@@ -128,9 +128,18 @@ class Pipeline:
         if done:
             log.info("%s: committed already (%s), skipped", name, done.fingerprint)
             return done
-        stage = STAGES[name]
+        inputs = self.inputs(name)
+        self.store.check_writable()
+        return self._work(STAGES[name], inputs)
+
+    def has_work(self, name: str) -> bool:
+        """Whether `run` would execute the stage. Raises BadInput where an input has not been committed yet."""
+        return self.committed(name) is None and bool(self.inputs(name) or not STAGES[name].inputs)
+
+    def inputs(self, name: str) -> dict[str, Committed]:
+        """What a stage reads. Raises BadInput where it has not been committed yet."""
         inputs: dict[str, Committed] = {}
-        for need in stage.inputs:
+        for need in STAGES[name].inputs:
             found = self.committed(need)
             if found is None:
                 raise BadInput(
@@ -138,8 +147,7 @@ class Pipeline:
                     f"run `python -m jobs.{need}` first, or `python -m jobs.nightly` for all"
                 )
             inputs[need] = found
-        self.store.check_writable()
-        return self._work(stage, inputs)
+        return inputs
 
     def _work(self, stage: Stage, inputs: Mapping[str, Committed]) -> Committed:
         """Hold the stage's lease, attempt it and commit; wait where another attempt is at work."""

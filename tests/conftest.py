@@ -41,9 +41,7 @@ def commit(tmp_path: Path) -> Commit:
 def planted_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """120 users with 6 to 24 events, 48 items of 4 concepts; longer histories than the model's 12 positions."""
     folder = tmp_path_factory.mktemp("planted")
-    write_planted(
-        folder, n_users=120, n_concepts=N_CONCEPTS, items_per_concept=PER_CONCEPT, events_per_user=(6, 24)
-    )
+    write_planted(folder, n_users=120, n_concepts=N_CONCEPTS, items_per_concept=PER_CONCEPT, events_per_user=(6, 24))
     return Config.model_validate(
         {
             "name": "test",

@@ -60,6 +60,7 @@ def shown_items(cases: LatentCases, count: int) -> np.ndarray:
 
 def ordinary_items(latents: Mapping[int, LatentCases], count: int, seed: int) -> list[np.ndarray]:
     """Seeded lists of up to `count` items that are recommended when a latent is silent."""
-    offered = np.concatenate([cases.of_role("explain", "random").item for cases in latents.values()])
+    silent = [cases.of_role("explain", "random").item for cases in latents.values()]
+    offered = np.concatenate([np.empty(0, dtype=np.int64), *silent])
     draw = np.random.default_rng(seed)
     return [draw.permutation(np.unique(draw.permutation(offered)[:count])) for _ in range(ORDINARY_LISTS)]

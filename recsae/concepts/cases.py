@@ -62,7 +62,7 @@ def read_cases(evidence: Committed, view: str) -> dict[int, LatentCases]:
     columns = [table[name].to_numpy(zero_copy_only=False) for name in ("latent", "part", "role", item, "user_idx")]
     latent = columns[0]
     found, starts = np.unique(latent, return_index=True)
-    stops = [*starts[1:], len(latent)]
+    stops = [*starts[1:], len(latent)][: len(starts)]
     return {
         int(number): LatentCases(*(column[start:stop] for column in columns[1:]))
         for number, start, stop in zip(found, starts, stops, strict=True)

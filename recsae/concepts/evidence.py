@@ -63,7 +63,7 @@ Piece = tuple[Rows, np.ndarray, str, np.ndarray]
 def _by_latent(rows: Rows) -> dict[int, Rows]:
     order = np.argsort(rows.latent, kind="stable")
     latents, starts = np.unique(rows.latent[order], return_index=True)
-    stops = [*starts[1:], len(order)]
+    stops = [*starts[1:], len(order)][: len(starts)]
     return {
         int(latent): rows.take(order[start:stop]) for latent, start, stop in zip(latents, starts, stops, strict=True)
     }
@@ -207,6 +207,8 @@ def _statistics(latent: int, sketch: Sketch, edges: np.ndarray, active: list[Pie
 def _table(pieces: list[Piece]) -> pa.Table:
     """All pieces as the evidence table, sorted by latent, part, role and rank."""
     rows = [piece for piece in pieces if len(piece[0].latent)]
+    if not rows:
+        return EVIDENCE.empty_table()
     sizes = [len(piece[0].latent) for piece in rows]
     joined = Rows(*(np.concatenate(columns) for columns in zip(*(piece[0] for piece in rows), strict=True)))
     table = pa.table(

@@ -3,7 +3,7 @@
 TF-IDF proposes terms of the catalogue; the language model ranks them by pointwise mutual information with the evidence
 and writes one name freely. The information is the log-likelihood of the term after the evidence less the mean one
 after lists of ordinary items: against an empty list, whatever is mentioned at all would win. Only explain users are
-read. Which candidate is right is not known here: scoring.py decides.
+read. Which candidate is right is not known here: the best terms of both rankings and the free name go to the final, and scoring.py decides.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
             _term_row(candidate, given[latent, candidate.term], without[candidate.term], vocabulary)
             for candidate in proposed[latent]
         ]
-        order = sorted((row for row in ranked if row["pmi"] is not None), key=lambda row: -row["pmi"])
-        for row in order[: settings.ranked]:
-            row["finalist"] = True
+        for ranking_of in ("pmi", "tfidf"):
+            order = sorted((row for row in ranked if row["pmi"] is not None), key=lambda row: -row[ranking_of])
+            for row in order[: settings.ranked]:
+                row["finalist"] = True
         found = [*ranked, _free_row(answer, vocabulary)]
         rows += [{"latent": latent, "candidate": number, **row} for number, row in enumerate(found)]
     shared = {"view": config.probe.view, "prompt_version": prompts.VERSION, "model": config.llm.model}

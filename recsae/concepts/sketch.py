@@ -79,9 +79,7 @@ def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...
 
 def strongest(rows: Rows, count: int) -> Rows:
     """Per latent and part the strongest cases, one a user; ties go to the smaller case id."""
-    best = rows.take(
-        first_per_group((rows.latent, rows.part, rows.user_idx), (-rows.activation, rows.case_id), 1)
-    )
+    best = rows.take(first_per_group((rows.latent, rows.part, rows.user_idx), (-rows.activation, rows.case_id), 1))
     return best.take(first_per_group((best.latent, best.part), (-best.activation, best.case_id), count))
 
 

@@ -134,4 +134,10 @@ def write_activations(config: Config, inputs: Mapping[str, Committed], out: Atte
     seconds = time.monotonic() - start
     names = out.data.list(shards.PREFIX.rstrip("/"))
     width = shards.read(out.data, names[0]).schema.field("activation").type.list_size
-    return {"cases": cases, "shards": count, "width": width, "site": config.probe.site, "cases_per_second": cases / seconds}
+    return {
+        "cases": cases,
+        "shards": count,
+        "width": width,
+        "site": config.probe.site,
+        "cases_per_second": cases / seconds,
+    }

@@ -40,7 +40,8 @@ def questions(chunk: Chunk, cases: pa.Table, model: Recommender, device: str) ->
     for first in range(0, len(users), BATCH):
         here = range(first, min(first + BATCH, len(users)))
         seen = [chunk.items[starts[users[i]] : starts[users[i]] + positions[i]] for i in here]
-        histories = pad([items[-model.max_length :] for items in seen], model.n_items, device, users[here.start : here.stop])
+        recent = [items[-model.max_length :] for items in seen]
+        histories = pad(recent, model.n_items, device, users[here.start : here.stop])
         yield Question(
             histories,
             torch.from_numpy(np.repeat(np.arange(len(seen)), [len(items) for items in seen])).to(device),

@@ -51,8 +51,6 @@ class Committed:
         return [file["name"] for file in self.manifest["files"] if file["name"].startswith(prefix)]
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        if name not in self.files(name):
-            raise FileNotFoundError(f"{name} is none of the files that {self.folder.uri}/{MANIFEST} lists")
         return self.data.read_table(name, columns)
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from recsae.concepts.cases import Judged, _halves, read_cases
-from recsae.schemas import EVIDENCE, NEAR_MISS, PARTS
-from recsae.store.runs import Attempt, Committed, Metrics
-from tests.conftest import Commit
-from tests.concepts.streams import SMALL, bears, popularity, stream
 from recsae.concepts.evidence import choose
 from recsae.concepts.sketch import sketch_block
+from recsae.schemas import EVIDENCE, NEAR_MISS, PARTS
+from recsae.store.runs import Attempt, Committed, Metrics
+from tests.concepts.streams import SMALL, bears, popularity, stream
+from tests.conftest import Commit
 
 
 def judged(first: int, size: int) -> Judged:

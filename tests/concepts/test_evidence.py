@@ -58,7 +58,7 @@ def test_active_cases_are_those_of_plain_loops() -> None:
             here = table[(table.latent == latent) & (table.part == name)]
             top = here[here["role"] == "top"].sort_values("rank")
             best: dict[int, Any] = {}
-            for case in sorted((c for c in fired if c.part == part), key=lambda c: (-c.active[latent], c.case_id)):  # noqa: B023
+            for case in sorted((c for c in fired if c.part == part), key=lambda c: (-c.active[latent], c.case_id)):
                 best.setdefault(case.user_idx, case)
             expected = list(best.values())[: WIDE.top]
             assert top.case_id.tolist() == [case.case_id for case in expected]
@@ -67,7 +67,7 @@ def test_active_cases_are_those_of_plain_loops() -> None:
             # One case a user by the hash, then the first by hash of every level.
             chosen = {case.case_id for case in expected}
             left = [case for case in fired if case.part == part and case.case_id not in chosen]
-            left.sort(key=lambda case: splitmix(case.case_id, latent, SEED))  # noqa: B023
+            left.sort(key=lambda case: splitmix(case.case_id, latent, SEED))
             drawn: dict[int, Any] = {}
             for case in left:
                 drawn.setdefault(case.user_idx, case)

@@ -11,9 +11,7 @@ from recsae.concepts.judging import Verdicts, bears
 from recsae.concepts.terms import Vocabulary
 from recsae.data.catalogue import Catalogue
 
-CATALOGUE = Catalogue(
-    list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64)
-)
+CATALOGUE = Catalogue(list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64))
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
 
 

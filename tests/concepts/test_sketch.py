@@ -59,7 +59,7 @@ def test_the_strongest_are_one_a_user_and_ties_go_to_the_smaller_case() -> None:
                     key = (-case.active[latent], case.case_id)
                     if held is None or key < (-held.active[latent], held.case_id):
                         best[case.user_idx] = case
-            ranked = sorted(best.values(), key=lambda case: (-case.active[latent], case.case_id))  # noqa: B023
+            ranked = sorted(best.values(), key=lambda case: (-case.active[latent], case.case_id))
             expected += [pair(case, latent) for case in ranked[: SMALL.top]]
     assert rows_of(whole().top) == expected
     assert len({(row[0], row[1], row[-1]) for row in expected}) < len(expected)  # ties there are
@@ -70,7 +70,7 @@ def test_samples_are_the_cases_with_the_smallest_hash() -> None:
     for latent in range(LATENTS):
         for part in range(3):
             fired = [case for case in STREAM.cases if case.part == part and latent in case.active]
-            fired.sort(key=lambda case: splitmix(case.case_id, latent, SEED))  # noqa: B023
+            fired.sort(key=lambda case: splitmix(case.case_id, latent, SEED))
             expected += [pair(case, latent) for case in fired[: SMALL.sample]]
     assert rows_of(whole().sample) == expected
 

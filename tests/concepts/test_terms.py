@@ -63,7 +63,7 @@ def test_a_catalogue_may_have_no_terms() -> None:
         ("Horror films", ["Horror"]),
         ("horrors!", ["Horror"]),
         ("Horrorfilms and warm warlords", []),
-        ("World War documentary", ["World War", "Documentary"]),
+        ("World War documentary", ["Documentary", "World War"]),
         ("War of the world", ["War"]),
         ("World wars and war", ["World War", "War"]),
         ("Documentaries", []),

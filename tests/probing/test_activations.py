@@ -87,9 +87,7 @@ def test_every_case_has_the_vector_of_its_own_history(
     assert long > 20
 
 
-def test_a_retried_chunk_writes_the_same_files(
-    commit: Commit, ingested: Committed, planted_config: Config
-) -> None:
+def test_a_retried_chunk_writes_the_same_files(commit: Commit, ingested: Committed, planted_config: Config) -> None:
     committed = trained(commit, planted_config.recommender, ingested.metrics["items"])
     first, again = (probed(commit, ingested, committed)[0] for _ in range(2))
     assert first.files() == again.files() and len(first.files()) == n_chunks(ingested)

@@ -72,7 +72,7 @@ def test_scores_cover_the_catalogue_and_go_on_from_the_unedited_vector(model: Re
 
 @torch.inference_mode()
 def test_an_edited_vector_changes_the_scores_linearly(model: Recommender) -> None:
-    """`scores(h) = h Eᵀ + c`: an edit adds its own dot products, and raising it along an item's row raises that item."""
+    """`scores(h) = h Eᵀ + c`: an edit adds its own dot products; along an item's row it raises that item."""
     histories = histories_of()
     h_BD, edit_BD = last(model.probe(histories), histories), torch.randn(3, model.width)
     weight_ND = model.scores(torch.eye(model.width)).T - model.scores(torch.zeros(1, model.width)).T

@@ -31,9 +31,7 @@ def epoch_of(ingested: Committed, seed: int = 0, epoch: int = 0, size: int = 16)
     return list(batches(ingested, N_ITEMS, LENGTH, size, seed, epoch))
 
 
-def test_every_training_target_is_seen_once_an_epoch(
-    ingested: Committed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_training_target_is_seen_once_an_epoch(ingested: Committed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "CHUNKS_AT_ONCE", 3)
     events = train_events(ingested)
     assert max(map(len, events.values())) > 2 * LENGTH  # several windows a user

@@ -33,7 +33,7 @@ def commit_shards(commit: Commit, sizes: tuple[int, ...] = (70, 1, 130, 55), par
             number = np.arange(first[shard], first[shard] + size)
             vectors = draw.normal(size=(size, WIDTH)).astype(np.float32)
             vectors[:, 0] = number
-            columns = {name: number for name in ("case_id", "user_idx", "position", "item_idx", "top_idx")}
+            columns = dict.fromkeys(("case_id", "user_idx", "position", "item_idx", "top_idx"), number)
             table = pa.table({**columns, "part": number % parts, "activation": shards.column(vectors)})
             shards.write(out.data, f"{shards.PREFIX}{shard}.arrow", table, activations(WIDTH))
         return {}
