@@ -37,7 +37,7 @@ class Verdicts:
         concept, item = pair
         text = self.catalogue.text(item)
         if self.judge == "pmi":
-            return Request("loglikelihood", prompts.judge_pmi(text), " " + concept)
+            return Request("loglikelihood", prompts.judge_pmi(text), prompts.continuation(concept))
         return Request("yes_no", prompts.judge_yes_no(text, concept))
 
     def values(self, concept: str, items: np.ndarray) -> np.ndarray:

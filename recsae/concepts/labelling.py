@@ -3,7 +3,8 @@
 TF-IDF proposes terms of the catalogue; the language model ranks them by pointwise mutual information with the evidence
 and writes one name freely. The information is the log-likelihood of the term after the evidence less the mean one
 after lists of ordinary items: against an empty list, whatever is mentioned at all would win. Only explain users are
-read. Which candidate is right is not known here: the best terms of both rankings and the free name go to the final, and scoring.py decides.
+read. Which candidate is right is not known here: the best terms of both rankings and the free name are finalists, and
+scoring.py decides.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         return [catalogue.text(int(item)) for item in items]
 
     def likelihood(shown: list[str], term: int) -> Request:
-        return Request("loglikelihood", prompts.rank(shown), " " + vocabulary.terms[term])
+        return Request("loglikelihood", prompts.rank(shown), prompts.continuation(vocabulary.terms[term]))
 
     shown = {latent: texts(shown_items(cases, settings.cases)) for latent, cases in latents.items()}
     pairs = [(latent, candidate.term) for latent, found in proposed.items() for candidate in found]
@@ -63,7 +64,7 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         named = ask_once(naming, pool, out.progress, "names", prompts.NAME_SCHEMA)
 
     by_list = np.array([_value(answer) for answer in told[: len(base)]]).reshape(ORDINARY_LISTS, len(used))
-    without = dict(zip(used, by_list.mean(axis=0), strict=True))
+    without = {term: _mean(column) for term, column in zip(used, by_list.T, strict=True)}
     given = dict(zip(pairs, told[len(base) :], strict=True))
     rows: list[dict[str, Any]] = []
     for latent, answer in zip(latents, named, strict=True):
@@ -90,6 +91,12 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         "tokens": sum(answer.tokens for answer in answers),
         **shared,
     }
+
+
+def _mean(values: np.ndarray) -> float:
+    """Of the lists that were answered; NaN where none was."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def _value(answer: Answer) -> float:

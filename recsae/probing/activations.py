@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 import torch
 
@@ -47,16 +48,17 @@ class Prober:
         cases = read_cases(self.ingested, number)
         limit = max(1, self.config.shard_mib * 2**20 // (4 * self.model.width + 32))
         pending: list[pa.Table] = []
-        written = 0
+        written = probed = 0
         for table in self._probe(read_chunk(self.ingested, number), cases):
             pending.append(table)
+            probed += table.num_rows
             if sum(part.num_rows for part in pending) >= limit:
                 self._write(number, written, pending)
                 pending, written = [], written + 1
         if pending:
             self._write(number, written, pending)
             written += 1
-        return {"chunk": number, "cases": cases.num_rows, "shards": written}
+        return {"chunk": number, "cases": probed, "shards": written}
 
     def _write(self, number: int, order: int, tables: list[pa.Table]) -> None:
         name = f"{shards.PREFIX}chunk-{number:05d}-{order:03d}.arrow"
@@ -70,9 +72,10 @@ class Prober:
         for first in range(0, len(chunk.users), USERS_AT_ONCE):
             here = slice(first, min(first + USERS_AT_ONCE, len(chunk.users)))
             users = chunk.users[here]
-            rows = np.flatnonzero((columns["user_idx"] >= users[0]) & (columns["user_idx"] <= users[-1]))
-            if not len(rows):
+            start, stop = np.searchsorted(columns["user_idx"], [users[0], users[-1] + 1])  # cases are sorted by user
+            if start == stop:
                 continue
+            rows = slice(start, stop)
             bounds = list(zip(chunk.offsets[here], chunk.offsets[1:][here], strict=True))
             histories = pad(
                 [chunk.items[start:stop][-self.model.max_length :] for start, stop in bounds],
@@ -90,17 +93,19 @@ class Prober:
                 chunk.items[bounds[row][0] : bounds[row][0] + position]
                 for row, position in zip(user_row, columns["position"][rows], strict=True)
             ]
-            yield pa.table(
+            table = pa.table(
                 {
                     **{name: values[rows] for name, values in columns.items()},
-                    "top_idx": pa.array(self._first_unseen(h_XD, seen), pa.int32()),
+                    "top_idx": self._first_unseen(h_XD, seen),
                     "part": part[rows],
                     "activation": shards.column(h_XD.cpu().numpy()),
                 }
             )
+            # Nothing is recommended to somebody who has had everything, so there is nothing to interpret.
+            yield table.filter(pc.greater_equal(table["top_idx"], 0))
 
     def _first_unseen(self, h_XD: torch.Tensor, seen: list[np.ndarray]) -> np.ndarray:
-        """The item with the highest score that the user has not had yet."""
+        """The item with the highest score that the user has not had yet; -1 where he has had them all."""
         at_once = max(1, SCORES_AT_ONCE // self.model.n_items)
         found = []
         for first in range(0, len(h_XD), at_once):
@@ -108,7 +113,8 @@ class Prober:
             here = seen[first : first + at_once]
             row = torch.from_numpy(np.repeat(np.arange(len(here)), [len(items) for items in here]))
             scores[row.to(self.device), torch.from_numpy(np.concatenate(here)).long().to(self.device)] = float("-inf")
-            found.append(scores.argmax(1).cpu().numpy())
+            best = scores.max(1)
+            found.append(best.indices.masked_fill(best.values.isneginf(), -1).cpu().numpy())
         return np.concatenate(found).astype(np.int32)
 
 

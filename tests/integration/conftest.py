@@ -16,7 +16,7 @@ from tests.planted import write_planted
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[str]:
-    """The address of a Ray with more logical CPUs than a small machine has: stages hold actors while Data feeds them."""
+    """The address of a Ray with more logical CPUs than actors: stages hold theirs while Ray Data feeds them."""
     import ray
 
     os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"

@@ -39,6 +39,11 @@ def _fill(template: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], template)
 
 
+def continuation(concept: str) -> str:
+    """A concept as it follows a prompt whose likelihood is asked."""
+    return " " + _line(concept)
+
+
 def rank(items: list[str]) -> str:
     """Evidence, before the candidate whose likelihood is asked."""
     return _fill(_template("rank"), items="\n".join(f"- {_line(item)}" for item in items))
