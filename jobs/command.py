@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from recsae.config import Config, load
 from recsae.errors import BadInput
@@ -30,7 +31,7 @@ def connect(config: Config) -> None:
         return
     os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # or every line of a Train worker comes twice
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(address="auto", logging_level=logging.ERROR)
+        ray.init(address=os.environ["RAY_ADDRESS"], logging_level=logging.ERROR)
     else:
         resources = config.resources
         widest = max(resources.train_workers, resources.probe_actors, resources.llm_actors)
@@ -40,6 +41,16 @@ def connect(config: Config) -> None:
             include_dashboard=False,
             logging_level=logging.ERROR,
             runtime_env={"worker_process_setup_hook": quiet},
+        )
+
+
+def _refuse_lost_store(config: Config) -> None:
+    """Ray runs a submitted job in a copy of the working directory of its own; a relative store would stay in there."""
+    root = config.store.root
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in root and not Path(root).expanduser().is_absolute():
+        raise BadInput(
+            f"store.root = {root} is relative, and a submitted job runs in Ray's copy of the working directory; "
+            "give an absolute path or a URI"
         )
 
 
@@ -54,6 +65,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         config = load(arguments.config, arguments.set)
+        _refuse_lost_store(config)
         from recsae.pipeline import Pipeline
 
         pipeline = Pipeline(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,16 @@ def test_publishing_what_was_not_made_names_the_first_job_to_run(
     arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}"]
     message = refusal(arguments, [], monkeypatch, capsys)
     assert "python -m jobs.ingest" in message and no_ray == []
+
+
+def test_a_submitted_job_refuses_a_relative_store(tmp_path: Path) -> None:
+    config = tmp_path / "run.toml"
+    config.write_text('name = "shop"\n[store]\nroot = "runs"\n')
+    ended = subprocess.run(
+        [sys.executable, "-m", "jobs.publish", "--config", str(config)],
+        env={**os.environ, "RAY_JOB_CONFIG_JSON_ENV_VAR": "{}"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("recsae: store.root = runs is relative")
