@@ -23,6 +23,10 @@ LEVELS = 10
 TOP_ITEMS = 10
 
 
+Piece = tuple[Rows, np.ndarray, str, np.ndarray]
+"""Rows of one role of one latent and part, their levels, the role, their ranks."""
+
+
 class Evidence(NamedTuple):
     """The two tables of the stage."""
 
@@ -39,25 +43,18 @@ def choose(
     """
     alive = np.flatnonzero(sketch.fired_H).tolist()
     edges = _decile_edges(sketch.sample)
-    pieces: list[tuple[Rows, np.ndarray, str, np.ndarray]] = []
+    pieces: list[Piece] = []
     stats = []
     by_part = [_Pool.of(sketch, part, popularity, view) for part in range(len(PARTS))]
     tops, samples = _by_latent(sketch.top), _by_latent(sketch.sample)
     for latent in alive:
         active = _active(tops[latent], samples[latent], edges[latent], config, seed)
-        liked = _liked_terms(active, view, bears)
-        silent = [
-            piece
-            for part, pool in enumerate(by_part)
-            for piece in pool.silent(latent, active, part, popularity, bears @ liked, view, config, seed)
-        ]
-        pieces += [*active, *silent]
+        likeness = bears @ _liked_terms(active, view, bears)
+        pieces += active
+        for part, pool in enumerate(by_part):
+            pieces += pool.silent(latent, active, part, popularity, likeness, view, config, seed)
         stats.append(_statistics(latent, sketch, edges[latent], active, view))
     return Evidence(_table(pieces), conform(pa.Table.from_pylist(stats, LATENT_STATS), LATENT_STATS))
-
-
-Piece = tuple[Rows, np.ndarray, str, np.ndarray]
-"""Rows of one role of one latent and part, their levels, the role, their ranks."""
 
 
 def _by_latent(rows: Rows) -> dict[int, Rows]:
