@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from recsae.config import Config, load
+from recsae.config import Config
+from recsae.config_file import load
 from recsae.errors import BadInput
 
 

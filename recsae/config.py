@@ -1,19 +1,14 @@
 """The typed config: one TOML file is one run.
 
-Every section is a frozen model, each field with its own doc line; unknown keys and bad values are refused with the
-key's path. It knows the shape of a config and nothing of what the stages do with it.
+Every section is a frozen model, each field with its own doc line. It knows which keys and values there may be, and
+nothing of files (config_file.py) or of what the stages do with it.
 """
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from recsae.errors import BadInput
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -284,64 +279,3 @@ class Config(Section):
                 f"labels.ranked = {self.labels.ranked} is above labels.candidates = {self.labels.candidates}; lower it"
             )
         return self
-
-
-def load(path: str | Path, overrides: list[str] | None = None) -> Config:
-    """Read a config file and apply `--set a.b=c` overrides (values in TOML; bare words are strings).
-
-    Raises BadInput naming the file and the key's path.
-    """
-    path = Path(path)
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: no such config file; give --config an existing TOML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); give --config a readable TOML file") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"{path}: not valid TOML ({error}); mend that line") from None
-    for override in overrides or []:
-        _override(tree, override)
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise BadInput(f"{path}: {_sentence(error)}") from None
-
-
-def _override(tree: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise BadInput(f"--set {override}: write it as section.key=value")
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        tree = tree.setdefault(section, {})
-        if not isinstance(tree, dict):
-            raise BadInput(f"--set {override}: {section} is a value, not a section; write it as section.key=value")
-    try:
-        tree[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        tree[last] = text.strip()
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1, cutoff=0)
-        return f"unknown key {key}; the nearest known one is {near[0] if near else 'none'}"
-    if first["type"] == "missing":
-        return f"{key} is missing; add it"
-    if first["type"] == "value_error":
-        message = first["msg"].removeprefix("Value error, ")
-        return f"{key + '.' if key else ''}{message}"
-    return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Config
-    for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)

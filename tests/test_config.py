@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from recsae.config import Config, load
+from recsae.config import Config
+from recsae.config_file import load
 from recsae.errors import BadInput
 from recsae.pipeline import STAGES
 

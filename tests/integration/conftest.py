@@ -67,7 +67,7 @@ lease_seconds = 3
 @pytest.fixture(scope="session")
 def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """The config and its TOML file of a line that ran from events to report, undisturbed."""
-    from recsae.config import load
+    from recsae.config_file import load
 
     folder = tmp_path_factory.mktemp("planted")
     write_planted(folder)
