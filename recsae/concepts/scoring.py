@@ -27,8 +27,8 @@ from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
-PROMPTS_PER_SECOND = 25
-"""Judgements of the embedded model on one CPU core; only the estimate printed beforehand uses it."""
+PROMPTS_PER_SECOND = 50
+"""Judgements of the embedded model by one engine on one CPU core, as measured; for the estimate printed beforehand."""
 
 
 class Finalist(NamedTuple):
@@ -38,7 +38,6 @@ class Finalist(NamedTuple):
     candidate: int
     concept: str
     terms: list[str]
-    pmi: float
 
 
 class Task(NamedTuple):
@@ -67,7 +66,8 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     select = {latent: Task.of(cases, "select", config.scores.select_cases) for latent, cases in latents.items()}
     score = {latent: Task.of(cases, "score", config.scores.score_cases) for latent, cases in latents.items()}
     verdicts = Verdicts(config.scores.judge, catalogue)
-    _announce(finalists, config)
+    selecting = {(f.concept, int(item)) for f in finalists for item in select[f.latent].items()}
+    _announce(len(selecting), finalists, config)
     rows: list[dict[str, Any]] = []
     centres: dict[tuple[int, int], float] = {}
     best: dict[int, tuple[float, Finalist]] = {}
@@ -78,7 +78,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
             told = ask_once([verdicts.request(pair) for pair in missing], pool, out.progress, "verdicts")
             verdicts.answers.update(zip(missing, told, strict=True))
 
-        ask((f.concept, int(item)) for f in finalists for item in select[f.latent].items())
+        ask(selecting)
         for finalist in finalists:
             task = select[finalist.latent]
             centre = _centre(verdicts, finalist.concept, task)
@@ -125,23 +125,24 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
 def _finalists(labels: Committed) -> list[Finalist]:
     table = labels.read_table("labels.parquet").cast(LABELS)
     return [
-        Finalist(row["latent"], row["candidate"], row["concept"], row["terms"], row["pmi"] or 0.0)
+        Finalist(row["latent"], row["candidate"], row["concept"], row["terms"])
         for row in table.to_pylist()
         if row["finalist"]
     ]
 
 
-def _announce(finalists: list[Finalist], config: Config) -> None:
-    """The number of prompts and minutes to expect; shared pairs make it an upper bound."""
+def _announce(selecting: int, finalists: list[Finalist], config: Config) -> None:
+    """The number of prompts and minutes to expect; pairs that latents share make it less."""
     latents = len({finalist.latent for finalist in finalists})
-    count = 2 * config.scores.select_cases * len(finalists)
-    count += latents * 2 * (2 * config.scores.score_cases + config.evidence.near_miss)
-    minutes = count / (PROMPTS_PER_SECOND * config.resources.llm_actors) / 60
+    scoring = latents * 2 * (2 * config.scores.score_cases + config.evidence.near_miss)
+    minutes = (selecting + scoring) / (PROMPTS_PER_SECOND * config.resources.llm_actors) / 60
     log.info(
-        "scores: at most %d prompts for %d finalists of %d latents, about %.0f minutes with the embedded model",
-        count,
+        "scores: %d finalists of %d latents: %d prompts to select, at most %d to score, "
+        "at most %.0f minutes with the embedded model on a CPU",
         len(finalists),
         latents,
+        selecting,
+        scoring,
         np.ceil(minutes),
     )
 
