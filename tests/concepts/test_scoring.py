@@ -65,7 +65,7 @@ def test_counts_by_hand_and_a_failed_verdict_costs_its_row(ingested: Committed, 
     genre = vocabulary.terms[int(vocabulary.bears[first].sum(axis=0).argmax())]
     task = Task(judged(*first[:6]), judged(*second[:5]), judged(second[0], second[1], first[0]))
     verdicts = verdicts_of(ingested, values)
-    model, attributes = _judged(verdicts, vocabulary, Finalist(0, 0, "C", [genre], 0.0), task, 0.0, planted_config)
+    model, attributes = _judged(verdicts, vocabulary, Finalist(0, 0, "C", [genre]), task, 0.0, planted_config)
     # Active: one failed, one judged silent, four right. Silent: one judged active, four right.
     assert {name: model[name] for name in ("tp", "fp", "tn", "fn")} == {"tp": 4, "fp": 1, "tn": 4, "fn": 1}
     assert model["confidence"] == pytest.approx(0.8) and model["centre"] == 0
@@ -73,7 +73,7 @@ def test_counts_by_hand_and_a_failed_verdict_costs_its_row(ingested: Committed, 
     assert (attributes["tp"], attributes["fp"], attributes["tn"], attributes["fn"]) == (6, 0, 5, 0)
     assert attributes["near_miss_rate"] == pytest.approx(1 / 3)
     assert attributes["centre"] is None and attributes["auc"] == 1
-    alone = _judged(verdicts, vocabulary, Finalist(0, 0, "C", [], 0.0), task, 0.0, planted_config)
+    alone = _judged(verdicts, vocabulary, Finalist(0, 0, "C", []), task, 0.0, planted_config)
     assert [row["judge"] for row in alone] == ["llm"]
 
 
@@ -81,7 +81,7 @@ def test_a_value_at_the_centre_is_not_above_it(ingested: Committed, planted_conf
     verdicts = verdicts_of(ingested, {0: 1.0, 1: 1.0})
     vocabulary = terms.build(Catalogue.read(ingested))
     task = Task(judged(0), judged(1), judged())
-    row = _judged(verdicts, vocabulary, Finalist(0, 0, "C", [], 0.0), task, 1.0, planted_config)[0]
+    row = _judged(verdicts, vocabulary, Finalist(0, 0, "C", []), task, 1.0, planted_config)[0]
     assert (row["tp"], row["fp"], row["tn"], row["fn"]) == (0, 0, 1, 1)
     assert row["near_miss_rate"] is None
 
@@ -251,7 +251,7 @@ def test_rows_are_plain_values(ingested: Committed, planted_config: Config) -> N
     row: dict[str, Any] = _judged(
         verdicts_of(ingested, {0: None, 1: None}),
         vocabulary,
-        Finalist(0, 0, "C", [], 0.0),
+        Finalist(0, 0, "C", []),
         Task(judged(0), judged(1), judged(0)),
         0.0,
         planted_config,
