@@ -8,10 +8,12 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
@@ -63,6 +65,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
     )
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped job still gives its lease back
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         config = load(arguments.config, arguments.set)
@@ -70,6 +73,8 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         from recsae.pipeline import Pipeline
 
         pipeline = Pipeline(config)
+        for stage in stages:
+            pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
         for stage in stages:
             if pipeline.has_work(stage):
                 connect(config)
@@ -79,5 +84,8 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
 
             print_dictionary(pipeline.publish())
     except BadInput as error:
-        print(f"recsae: {error}", file=sys.stderr)
+        print(f"recsae: {plain(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("recsae: interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(130)

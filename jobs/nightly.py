@@ -1,6 +1,6 @@
 """Every stage in order in one driver; what is committed already is skipped.
 
-ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml
+ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml --set store.root=/shared/runs
 """
 
 from jobs.command import run

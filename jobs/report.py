@@ -1,6 +1,6 @@
 """Stage `report` alone; its inputs must be committed.
 
-ray job submit --working-dir . -- python -m jobs.report --config jobs/configs/demo.toml
+ray job submit --working-dir . -- python -m jobs.report --config jobs/configs/demo.toml --set store.root=/shared/runs
 """
 
 from jobs.command import run

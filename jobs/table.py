@@ -5,7 +5,6 @@ It knows what a published night names and how a terminal is written to; it judge
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs.plain import plain
 from recsae.store.folder import Folder
 
 ROWS = 20
@@ -33,8 +33,6 @@ _COLUMNS = (
     "frequency",
     "top_items",
 )
-_JOINERS = "\u200c\u200d"
-"""Invisible, but they spell words and draw emoji."""
 
 
 def print_dictionary(current: Mapping[str, Any]) -> None:
@@ -50,8 +48,8 @@ def print_dictionary(current: Mapping[str, Any]) -> None:
     console.print(
         f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)", soft_wrap=True
     )
-    console.print(f"dictionary  {_plain(str(current['dictionary']))}", soft_wrap=True)
-    console.print(f"report      {_plain(str(current['report']))}", soft_wrap=True)
+    console.print(f"dictionary  {plain(str(current['dictionary']))}", soft_wrap=True)
+    console.print(f"report      {plain(str(current['report']))}", soft_wrap=True)
 
 
 def _read(uri: str) -> pa.Table:
@@ -75,23 +73,15 @@ def _table(concepts: pa.Table) -> Table:
         interval = f"[{_number(row['confidence_lower'])}, {_number(row['confidence_upper'])}]"
         table.add_row(
             Text("✓" if row["interpretable"] else " "),
-            Text(_plain(row["name"] or "—"), style="bold" if row["interpretable"] else ""),
+            Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else ""),
             Text(f"{_number(row['confidence'])} {interval}" if row["confidence"] is not None else "—"),
             Text(_number(row["confidence_shuffled"])),
             Text(_number(row["f1"])),
             Text(f"{100 * row['frequency']:.2f} %"),
-            Text(" · ".join(_plain(title) for title in row["top_items"][:ITEMS])),
+            Text(" · ".join(plain(title) for title in row["top_items"][:ITEMS])),
         )
     return table
 
 
 def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.2f}"
-
-
-def _plain(text: str) -> str:
-    """`text` without what a terminal would obey: control characters, line breaks and marks that turn writing around."""
-    return "".join(" " if unicodedata.category(mark) in _OBEYED and mark not in _JOINERS else mark for mark in text)
-
-
-_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}

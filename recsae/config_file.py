@@ -23,13 +23,13 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
     """
     path = Path(path)
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise BadInput(f"{path}: no such config file; give --config an existing TOML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read ({error}); give --config a readable TOML file") from None
     except tomllib.TOMLDecodeError as error:
         raise BadInput(f"{path}: not valid TOML ({error}); mend that line") from None
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: cannot be read ({error}); give --config a readable TOML file") from None
     for override in overrides or []:
         _override(tree, override)
     try:
@@ -57,14 +57,27 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"][:-1]), n=1, cutoff=0)
-        return f"unknown key {key}; the nearest known one is {near[0] if near else 'none'}"
+        return f"unknown key {key}; {_nearest(first['loc'])}"
     if first["type"] == "missing":
         return f"{key} is missing; add it"
     if first["type"] == "value_error":
         message = first["msg"].removeprefix("Value error, ")
         return f"{key + '.' if key else ''}{message}"
+    if first["type"] == "tuple_type":
+        return f'{key} = {first["input"]!r} is refused: write a list of paths, as in ["events.csv"]'
+    if first["type"] == "model_type":
+        return f"{key} = {first['input']!r} is refused: {key} is a section; write [{key}] and its keys below"
     return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    """The same name in another section before a name like it in this one."""
+    last = str(location[-1])
+    elsewhere = [name for name in Config.model_fields if last in _known_keys((name,))]
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}.{last}?"
+    near = difflib.get_close_matches(last, _known_keys(location[:-1]), n=1, cutoff=0)
+    return f"the nearest known one is {near[0] if near else 'none'}"
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:

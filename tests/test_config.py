@@ -184,3 +184,23 @@ def test_every_key_has_a_doc_line() -> None:
 def test_slices_of_stages_are_sections_and_never_resources_or_store() -> None:
     for stage in STAGES.values():
         assert set(stage.config) <= set(Config.model_fields) - {"resources", "store"}, stage.name
+
+
+def test_a_key_of_another_section_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('name = "shop"\nnum_latents = 8\n')
+    with pytest.raises(BadInput, match=r"unknown key num_latents; did you mean sae\.num_latents\?"):
+        load(file)
+
+
+def test_one_path_where_a_list_is_due_is_told_how(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('name = "shop"\n[data]\ninteractions = "events.csv"\n')
+    with pytest.raises(BadInput, match=r"data\.interactions = 'events.csv' is refused: write a list of paths"):
+        load(file)
+
+
+def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('\ufeffname = "shop"\n', encoding="utf-8")
+    assert load(file).name == "shop"

@@ -89,6 +89,8 @@ def _checked(folder: Path, llm: LlmConfig) -> Path:
         raise BadInput(f"llm.model = {llm.model}: it holds no config.json; give a model's folder") from None
     except (OSError, ValueError) as error:
         raise BadInput(f"llm.model = {llm.model}: {folder}/config.json cannot be read ({error}); mend it") from None
+    if not any(folder.glob("*.safetensors")):
+        raise BadInput(f"llm.model = {llm.model}: it holds no *.safetensors; give a folder with the model's weights")
     _check_length(described, llm)
     return folder
 

@@ -34,7 +34,7 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
             return pafs.LocalFileSystem(), str(Path(uri).expanduser().resolve())
         filesystem, path = pafs.FileSystem.from_uri(uri)
         return filesystem, path
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise BadInput(f"store.root = {uri}: not a path or URI that can be read ({error}); mend it") from None
 
 

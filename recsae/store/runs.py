@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -78,7 +77,10 @@ class RunStore:
 
     def __init__(self, root: str, run: str) -> None:
         # Whole, because a relative path means another folder in a worker of a cluster.
-        self.folder = Folder(root if "://" in root else str(Path(root).expanduser().resolve())).child(run)
+        given = Folder(root)
+        self.folder = Folder(root if "://" in root else given.path).child(run)
+        if not given.path.strip("/"):
+            raise BadInput(f"store.root = {root} names no folder; give a path or a URI with a bucket and a folder")
 
     def check_writable(self) -> None:
         """Raises BadInput where the root cannot be written."""

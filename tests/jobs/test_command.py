@@ -14,7 +14,7 @@ from jobs.command import run
 from recsae.pipeline import STAGES
 
 REPOSITORY = Path(__file__).parents[2]
-NO_STAGE = {"__init__", "command", "table"}
+NO_STAGE = {"__init__", "command", "plain", "table"}
 EXTRA = {"nightly", "publish"}
 JOBS = {path.stem: path for path in (REPOSITORY / "jobs").glob("*.py") if path.stem not in NO_STAGE}
 
@@ -30,7 +30,9 @@ def test_the_docstring_of_a_job_holds_the_line_that_submits_it(name: str) -> Non
     lines = [line.strip() for line in docstring.splitlines() if "ray job submit" in line]
     assert len(lines) == 1
     assert lines[0].startswith("ray job submit ") and f"-- python -m jobs.{name} --config " in lines[0]
-    assert (REPOSITORY / lines[0].rpartition(" ")[2]).is_file()
+    config, _, overrides = lines[0].partition(" --config ")[2].partition(" ")
+    assert (REPOSITORY / config).is_file()
+    assert overrides.startswith("--set store.root=/"), "a submitted job refuses a relative store"
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))

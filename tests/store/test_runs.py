@@ -249,3 +249,9 @@ def test_a_relative_root_is_the_same_folder_for_every_worker(tmp_path: Path, mon
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert Path(done.data.uri).is_absolute() and value(Committed(Folder(done.folder.uri), done.manifest)) == "a"
+
+
+@pytest.mark.parametrize("root", ["s3://", "file:///", "/"])
+def test_a_root_that_names_no_folder_is_refused(root: str) -> None:
+    with pytest.raises(BadInput, match="store.root"):
+        RunStore(root, "shop")

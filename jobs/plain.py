@@ -1,0 +1,16 @@
+"""Text from elsewhere as a terminal may have it. It knows characters and nothing of what they say."""
+
+from __future__ import annotations
+
+import unicodedata
+
+LONGEST = 2000
+_JOINERS = "\u200c\u200d"
+"""Invisible, but they spell words and draw emoji."""
+_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def plain(text: str) -> str:
+    """`text` without what a terminal would obey: control characters, line breaks and marks that turn writing around."""
+    kept = text[:LONGEST]
+    return "".join(" " if unicodedata.category(mark) in _OBEYED and mark not in _JOINERS else mark for mark in kept)
