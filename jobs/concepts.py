@@ -1,6 +1,6 @@
 """Stage `concepts` alone; its inputs must be committed.
 
-ray job submit --working-dir . -- python -m jobs.concepts --config jobs/configs/demo.toml --set store.root=/shared/runs
+ray job submit --working-dir . -- python -m jobs.concepts --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
 from jobs.command import run

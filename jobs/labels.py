@@ -1,6 +1,6 @@
 """Stage `labels` alone; its inputs must be committed.
 
-ray job submit --working-dir . -- python -m jobs.labels --config jobs/configs/demo.toml --set store.root=/shared/runs
+ray job submit --working-dir . -- python -m jobs.labels --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
 from jobs.command import run

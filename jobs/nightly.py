@@ -1,6 +1,6 @@
 """Every stage in order in one driver; what is committed already is skipped.
 
-ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml --set store.root=/shared/runs
+ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
 from jobs.command import run

@@ -1,6 +1,6 @@
 """Serve what the stages have committed: writes `nights/…` and switches `current.json`.
 
-ray job submit --working-dir . -- python -m jobs.publish --config jobs/configs/demo.toml --set store.root=/shared/runs
+ray job submit --working-dir . -- python -m jobs.publish --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
 from jobs.command import run

@@ -253,5 +253,5 @@ def test_a_relative_root_is_the_same_folder_for_every_worker(tmp_path: Path, mon
 
 @pytest.mark.parametrize("root", ["s3://", "file:///", "/"])
 def test_a_root_that_names_no_folder_is_refused(root: str) -> None:
-    with pytest.raises(BadInput, match="store.root"):
+    with pytest.raises(BadInput, match=r"store\.root"):
         RunStore(root, "shop")
