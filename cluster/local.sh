@@ -3,7 +3,8 @@
 #
 #     cluster/local.sh jobs/configs/demo.toml [--set a.b=c …]
 #
-# The ports stay on loopback and nobody else is let in, so token authentication is off. Stops the Ray that it started.
+# The ports stay on loopback, so token authentication is off. Ends with `ray stop`, which stops every Ray of yours on
+# this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -15,11 +15,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from recsae.concepts.llm_model import locate_model
 from recsae.concepts.vllm_worker import CPU_SEQUENCES, Answer, Engine, Request
 from recsae.config import LlmConfig, ResourcesConfig
 
-__all__ = ["Answer", "Engine", "EnginePool", "Request", "ask"]
+__all__ = ["Answer", "Engine", "EnginePool", "Request"]
 
 log = logging.getLogger(__name__)
 
@@ -98,16 +97,6 @@ class EnginePool:
         )
         while len(self._engines) < min(self._resources.llm_actors, useful):
             self._engines.append(actor.remote(self._llm, self._resources, self._model))
-
-
-def ask(
-    requests: Sequence[Request], llm: LlmConfig, resources: ResourcesConfig, *, schema: dict[str, Any] | None = None
-) -> Iterator[tuple[range, list[Answer]]]:
-    """Ask one list of requests of a pool that lives as long. Raises BadInput where the model cannot be found."""
-    if not requests:
-        return
-    with EnginePool(llm, resources, locate_model(llm)) as pool:
-        yield from pool.ask(requests, schema)
 
 
 def chunks(count: int, engines: int) -> list[range]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsae.concepts.engine import CHUNK, EnginePool, ask, chunks, environment
+from recsae.concepts.engine import CHUNK, EnginePool, chunks, environment
 from recsae.config import LlmConfig, ResourcesConfig
 
 
@@ -25,10 +25,6 @@ def test_chunks_keep_every_engine_busy_with_full_batches() -> None:
 def test_no_requests_start_no_engine() -> None:
     with EnginePool(LlmConfig(), ResourcesConfig(), "nowhere") as pool:
         assert list(pool.ask([])) == []
-
-
-def test_asking_nothing_fetches_nothing() -> None:
-    assert list(ask([], LlmConfig(model="/nowhere"), ResourcesConfig())) == []
 
 
 def test_engine_on_the_cpu_has_one_thread_and_does_not_compile() -> None:
