@@ -52,7 +52,7 @@ SELECT
         WHEN is_void(user_id) THEN 'user_id'
         WHEN is_void(item_id) THEN 'item_id'
         WHEN number IS NULL AND date IS NULL THEN 'timestamp'
-        WHEN weight IS NULL OR NOT isfinite(weight) THEN 'weight'
+        WHEN weight IS NULL OR NOT isfinite(weight) OR abs(weight) > {most} THEN 'weight'
     END AS fault,
     CASE fault WHEN 'timestamp' THEN time_held WHEN 'weight' THEN weight_held END
 FROM (
@@ -69,6 +69,8 @@ FROM (
     )
 )
 """
+_MOST_WEIGHT = 3.4028234663852886e38  # of 32 bits
+_MOST_LINE = 16 * 2**20  # bytes; a user's list may be long. The module that reads catalogues has the same limit
 _ONE_ITEM = "item_held::VARCHAR AS item_id, 0 AS place"
 # An empty line becomes one void item, so that it is refused and not lost.
 _LIST_OF_ITEMS = """
@@ -122,11 +124,17 @@ def _read(
             source.refuse(
                 f"there is no column {name} among {', '.join(there)}; set data.columns.{field} to one of these{without}"
             )
-    with _scan(connection, number, source, there) as scan:
+    fields = (columns.user_id, columns.item_id, columns.timestamp, columns.weight)
+    used = list(dict.fromkeys(name for name in fields if name))
+    source.refuse_twins(there, used)
+    names = used if source.kind == "json" else there
+    cell = {name: f"c{place}" for place, name in enumerate(names)}
+    with _scan(connection, number, source, names) as scan:
         try:
-            kinds = dict(connection.execute(f"SELECT column_name, column_type FROM (DESCRIBE FROM {scan})").fetchall())
+            described = connection.execute(f"SELECT column_type FROM (DESCRIBE FROM {scan})").fetchall()
+            kinds = {name: kind for name, (kind,) in zip(names, described, strict=True) if name in used}
             _refuse_nested(source, columns, kinds, list_separator)
-            user_id, item_id = (_id(name, kinds[name]) for name in (columns.user_id, columns.item_id))
+            user_id, item_id = (_id(cell[name], kinds[name]) for name in (columns.user_id, columns.item_id))
             items = _ONE_ITEM
             if list_separator:
                 listed = kinds[columns.item_id].endswith("[]")
@@ -140,37 +148,45 @@ def _read(
                     items=items,
                     user_id=user_id,
                     item_id=item_id,
-                    timestamp=_quoted(columns.timestamp) if columns.timestamp else "0",
-                    weight=_quoted(columns.weight) if columns.weight else "1",
+                    timestamp=cell[columns.timestamp] if columns.timestamp else "0",
+                    weight=cell[columns.weight] if columns.weight else "1",
+                    most=_MOST_WEIGHT,
                     scan=scan,
                 )
             )
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            source.refuse(f"{_reason(error)}; mend the file")
+            source.refuse(_reason(error))
 
 
 @contextmanager
-def _scan(connection: duckdb.DuckDBPyConnection, number: int, source: Source, there: list[str]) -> Iterator[str]:
-    """The table function that reads the file, while its filesystem is registered."""
+def _scan(connection: duckdb.DuckDBPyConnection, number: int, source: Source, names: list[str]) -> Iterator[str]:
+    """The table function that reads the file, while its filesystem is registered. The columns come out as c0, c1, …:
+    DuckDB takes no empty name, and none twice, nor two that differ in case."""
     filesystem, path = source.location
     scheme = f"input{number}"
     if not source.local:
         connection.register_filesystem(_InputFilesystem(filesystem, scheme))
         path = f"{scheme}://{path}"
-    columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in there)
+    path = _text(re.sub(r"([*?\[])", r"[\1]", path))  # one file, whatever its name would match
+    cells = [f"c{place}" for place in range(len(names))]
+    called = f"AS held({', '.join(cells)})"
+    options = f"compression = '{'gzip' if source.gzipped else 'none'}', hive_partitioning = false"
     try:
         match source.kind:
             case "parquet":
-                yield f"read_parquet({_text(path)})"
+                yield f"read_parquet({path}, hive_partitioning = false) {called}"
             case "json":
-                yield f"read_json({_text(path)}, format = 'newline_delimited', columns = {{{columns}}})"
+                keys = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in names)
+                yield f"read_json({path}, {options}, format = 'newline_delimited', columns = {{{keys}}}) {called}"
             case "delimited":
+                kinds = ", ".join(f"{cell}: 'VARCHAR'" for cell in cells)
                 quote = "'\"'" if source.quoted else "''"
                 yield (
-                    f"read_csv({_text(path)}, auto_detect = false, header = {source.header}, columns = {{{columns}}}, "
-                    f"delim = {_text(source.delimiter)}, quote = {quote}, escape = {quote})"
+                    f"read_csv({path}, {options}, auto_detect = false, header = {source.header}, "
+                    f"columns = {{{kinds}}}, delim = {_text(source.delimiter)}, quote = {quote}, escape = {quote}, "
+                    f"max_line_size = {_MOST_LINE}, buffer_size = {2 * _MOST_LINE})"
                 )
     finally:
         if not source.local:
@@ -197,8 +213,8 @@ def _refuse_faults(connection: duckdb.DuckDBPyConnection, sources: Sequence[Sour
     where = f"row {row}, column {name}"
     if held is None or not held.strip():
         sources[file].refuse(f"{where} is empty; fill it or leave the row out")
-    due = {"timestamp": "a number or a date (2014-07-23, 2014-07-23T10:00:00)", "weight": "a number"}[fault]
-    sources[file].refuse(f"{where} holds {held[:60]!r}, which is not {due}; mend it")
+    dues = {"timestamp": "a number or a date (2014-07-23, 2014-07-23T10:00:00)", "weight": "a number (at most 3.4e38)"}
+    sources[file].refuse(f"{where} holds {held[:60]!r}, which is not {dues[fault]}; mend it")
 
 
 def _refuse_mixed_times(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], columns: ColumnNames) -> None:
@@ -217,16 +233,17 @@ def _refuse_mixed_times(connection: duckdb.DuckDBPyConnection, sources: Sequence
 def _reason(error: duckdb.Error) -> str:
     """DuckDB's message without its advice, which speaks of options that nobody has here."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "state machine reached an invalid state" in lines[0]:
+        return "mixed line ends; save it with one kind"
     found = re.search(r"on Line: (\d+)", lines[0])
     if found is None:
-        return f"cannot be read ({lines[0].partition(': ')[2] or lines[0]})".replace("\n", " ")
+        return f"cannot be read ({lines[0].partition(': ')[2] or lines[0]}); mend the file"
     told = next((line for line in lines[1:] if not line.startswith(("Original Line", "Possible"))), "malformed")
-    return f"line {found[1]} cannot be read ({told.rstrip('.')})"
+    return f"line {found[1]} cannot be read ({told.rstrip('.')}); mend the file"
 
 
-def _id(column: str, kind: str) -> str:
+def _id(name: str, kind: str) -> str:
     """Tables with gaps turn whole numbers into floats; as an id, 7.0 is 7, as it is in the catalogue."""
-    name = _quoted(column)
     if kind not in ("FLOAT", "DOUBLE"):
         return name
     return (

@@ -27,6 +27,8 @@ class Listing:
     """The config names the title column, so it must be there."""
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Column and its separator; `""`: one value, or a list already."""
+    key: str = "data.attributes"
+    """What of the config names the attributes."""
     lowercase: frozenset[str] = frozenset()
     """Attributes whose values people typed."""
     void: frozenset[str] = frozenset()
@@ -54,6 +56,11 @@ def dataset(config: Config) -> Dataset:
     for source in found.sources:
         if not source.exists():
             raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
+    columns = found.columns
+    if columns.user_id and columns.user_id == columns.item_id:
+        raise BadInput(f"data.columns.user_id and data.columns.item_id are both {columns.user_id}; name two columns")
+    if data.min_weight is not None and not columns.weight:
+        raise BadInput("data.min_weight needs a weight; set data.columns.weight")
     given = config.split.kind == "given"
     if given and len(found.interactions) != 3:
         raise BadInput(
@@ -82,6 +89,7 @@ def _tables(data: DataConfig) -> Dataset:
             (by_name("data.users", data.users),) if data.users else (),
             (columns.user_id,),
             attributes=data.user_attributes,
+            key="data.user_attributes",
         ),
     )
 
@@ -140,12 +148,14 @@ def _recbole(data: DataConfig) -> Dataset:
     interactions = tuple(_atomic(data, name) for name in chosen)
     weight = columns.weight or ("rating" if "rating" in interactions[0].columns() else "")
     listings = []
-    for suffix, id_column in ((".item", columns.item_id), (".user", columns.user_id)):
+    for suffix, id_column, key, wanted in (
+        (".item", columns.item_id, "data.attributes", data.attributes),
+        (".user", columns.user_id, "data.user_attributes", data.user_attributes),
+    ):
         found = [_atomic(data, name) for name in names if name.removesuffix(".gz").endswith(suffix)]
-        wanted = data.attributes if suffix == ".item" else data.user_attributes
         known = {} if not found else _tokens(found[0], {columns.item_id, columns.user_id, columns.title})
         attributes = {name: wanted[name] or known.get(name, "") for name in wanted} or known
-        listings.append(Listing(tuple(found[:1]), (id_column,), attributes=attributes))
+        listings.append(Listing(tuple(found[:1]), (id_column,), attributes=attributes, key=key))
     items, users = listings
     named = bool(columns.title) and "title" in columns.model_fields_set
     items = replace(items, title=columns.title, title_named=named)
@@ -174,7 +184,10 @@ def _names(data: DataConfig) -> list[str]:
     if not data.path:
         raise BadInput(f'data.path is empty; data.format = "{data.format}" needs the folder of the data set')
     filesystem, path = Source("data.path", data.path).location
-    found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    try:
+        found = filesystem.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    except NotADirectoryError:
+        found = []
     names = sorted(info.base_name for info in found if info.type == pafs.FileType.File)
     if not names:
         raise BadInput(f"data.path: no such folder {data.path}, or no file in it; give the folder of the data set")

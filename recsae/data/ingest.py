@@ -18,7 +18,7 @@ from recsae.data.events import read_events
 from recsae.data.filters import filter_events, split_by_time
 from recsae.data.formats import Dataset, dataset
 from recsae.data.layout import Written, write_events
-from recsae.data.listing import stage_listing, write_items, write_users
+from recsae.data.listing import refuse_strangers, stage_listing, write_items, write_users
 from recsae.errors import BadInput
 from recsae.schemas import PARTS
 from recsae.store.runs import Attempt, Committed, Metrics
@@ -40,6 +40,10 @@ def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
     try:
         with temporary_database(config.resources.ingest_memory_gb) as connection:
             return _ingest(connection, config, found, out)
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
+            raise KeyboardInterrupt from None
+        raise
     except duckdb.OutOfMemoryException as error:
         reason = str(error).partition("\n")[0]
         raise BadInput(
@@ -57,6 +61,8 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
     clock.log("read", f"{read} events from {len(found.interactions)} files")
     kept = filter_events(connection, config)
     clock.log("filtered", f"{kept.events} events, {kept.users} users, {kept.items} items left, {kept.rounds} rounds")
+    parts = _users_by_part(connection, kept.users)
+    refuse_strangers(connection, found.items)
     if config.split.kind == "time":
         split_by_time(connection, config, kept.events)
         clock.log("split", "by time")
@@ -67,9 +73,9 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
     write_users(connection, found.users, out)
     if found.items.sources and described["without_row"]:
         log.warning("%d of %d items have no row in data.items", described["without_row"], kept.items)
+    if found.items.sources and found.items.title and described["without_title"] == kept.items:
+        log.warning("no item has a title in column %s of the items; set data.columns.title", found.items.title)
     clock.log("catalogue", f"{kept.items} items, {described['without_title']} without a title")
-    counted = connection.execute("SELECT part, count(*) FROM users GROUP BY part").fetchall()
-    parts = dict.fromkeys(PARTS, 0) | dict(counted)
     return {
         "users": kept.users,
         "items": kept.items,
@@ -91,6 +97,16 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
         "items_by_attribute": {name: described[f"with {name}"] for name in found.items.attributes},
         "seconds": clock.seconds,
     }
+
+
+def _users_by_part(connection: duckdb.DuckDBPyConnection, users: int) -> dict[str, int]:
+    """Raises BadInput where a part has none: nothing could be learnt, chosen or scored."""
+    counted = connection.execute("SELECT part, count(*) FROM users GROUP BY part").fetchall()
+    parts: dict[str, int] = dict.fromkeys(PARTS, 0) | dict(counted)
+    for part, count in parts.items():
+        if not count:
+            raise BadInput(f"no user fell to the part {part} (users: {users}); give more users or another seed")
+    return parts
 
 
 def _refuse_empty_split(config: Config, written: Written) -> None:

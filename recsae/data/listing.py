@@ -7,6 +7,7 @@ It knows titles and attributes, and nothing of events but which ids they left.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -18,10 +19,12 @@ import pyarrow as pa
 from recsae.data.database import first_row
 from recsae.data.formats import Listing
 from recsae.data.sources import Row, Source
-from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, plain
+from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, is_utf8, plain
 from recsae.errors import BadInput
 from recsae.schemas import ATTRIBUTES, ITEMS, USERS
 from recsae.store.runs import Attempt
+
+log = logging.getLogger(__name__)
 
 _ROWS = 50_000
 _STAGED = pa.schema(
@@ -57,6 +60,9 @@ def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Lis
             source.refuse("the table has no rows; fill it or leave it out of the config")
     _refuse_missing(listing, seen)
     _refuse_duplicates(connection, name, listing)
+    if cleaned["spoilt"]:
+        files = ", ".join(source.path for source in listing.sources)
+        log.warning("%d cells of %s are not UTF-8 text and lose letters; save it as UTF-8", cleaned["spoilt"], files)
     return cleaned
 
 
@@ -68,6 +74,7 @@ def _staged_rows(
     if id_column is None:
         source.refuse(f"there is no column {listing.ids[0]} among {', '.join(columns)}; rename it or set data.columns")
     wanted = [id_column, listing.title, *listing.attributes]
+    source.refuse_twins(columns, wanted)
     seen.update(columns)
     for row, cells in source.rows(wanted):
         if source.kind == "json":
@@ -85,9 +92,7 @@ def _id(source: Source, row: int, column: str, cells: Row) -> str:
     found = _text(source, row, column, cells.get(column)) or ""
     if not found.strip():
         source.refuse(f"row {row}, column {column} is empty; fill it or leave the row out")
-    try:
-        found.encode()
-    except UnicodeEncodeError:
+    if not is_utf8(found):
         source.refuse(f"row {row}, column {column} is not valid UTF-8; write the file in UTF-8")
     return found
 
@@ -97,6 +102,7 @@ def _title(source: Source, row: int, column: str, cells: Row, cleaned: Counter[s
     if held is None:
         return None
     title = clean(held, TITLE_LIMIT)
+    cleaned["spoilt"] += not is_utf8(held)
     cleaned["titles"] += title != held.strip()
     return title or None
 
@@ -113,6 +119,7 @@ def _attributes(source: Source, row: int, listing: Listing, cells: Row, cleaned:
             if text is None:
                 continue
             value = clean(text.lower() if name in listing.lowercase else text, VALUE_LIMIT)
+            cleaned["spoilt"] += not is_utf8(text)
             cleaned["values"] += value.lower() != text.strip().lower()
             if value and value not in listing.void:
                 found.append({"name": name, "value": value})
@@ -127,7 +134,7 @@ def _text(source: Source, row: int, column: str, cell: Any) -> str | None:
 
 
 def _refuse_missing(listing: Listing, seen: set[str]) -> None:
-    wanted = [("data.attributes", name) for name in listing.attributes]
+    wanted = [(listing.key, name) for name in listing.attributes]
     if listing.title_named:
         wanted.append(("data.columns.title", listing.title))
     for key, name in wanted:
@@ -151,6 +158,18 @@ def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, name: str, listing
         )
         if twice:
             source.refuse(f"rows {twice[1]} and {twice[2]} have the same id {twice[0]}; keep one of them")
+
+
+def refuse_strangers(connection: duckdb.DuckDBPyConnection, listing: Listing) -> None:
+    """Ids that never meet those of `items` are written in two ways, and nothing would be known of any item."""
+    if not listing.sources or first_row(connection, "SELECT 1 FROM items JOIN item_rows ON id = item_id LIMIT 1"):
+        return
+    ids = first_row(connection, "SELECT min(item_id), (SELECT id FROM item_rows ORDER BY file, row LIMIT 1) FROM items")
+    assert ids is not None
+    listing.sources[0].refuse(
+        f"no row describes an item of the events, where ids are like {ids[0][:60]!r} and here like {ids[1][:60]!r}; "
+        f"write the same ids in both"
+    )
 
 
 def write_items(

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from recsae.data.text import is_utf8
 from recsae.errors import BadInput
 
 Row = dict[str, Any]
@@ -64,6 +65,10 @@ class Source:
     def local(self) -> bool:
         return "://" not in self.path
 
+    @property
+    def gzipped(self) -> bool:
+        return self.location[1].lower().endswith(".gz")
+
     def refuse(self, reason: str) -> NoReturn:
         raise BadInput(f"{self.key}: {self.path}: {reason}")
 
@@ -85,6 +90,12 @@ class Source:
         """Raises BadInput where there is no header. Of JSON Lines, the keys of the first line."""
         return [name.partition(":")[0] if self.typed else name for name in self.heading()]
 
+    def refuse_twins(self, there: Sequence[str], used: Iterable[str]) -> None:
+        """Only of the columns that are read: what the others are called is nobody's concern."""
+        for name in used:
+            if there.count(name) > 1:
+                self.refuse(f"the header names column {name} twice; rename one")
+
     def heading(self) -> list[str]:
         """The columns as the file writes them."""
         if self.kind == "parquet":
@@ -96,6 +107,10 @@ class Source:
                 self.refuse(f"not a Parquet file ({_first_line(error)}); give one")
         if self.names and not self.header:
             return list(self.names)
+        if self.kind == "delimited":
+            line = next(self._lines(), "")
+            if "\0" in line or not is_utf8(line):
+                self.refuse("is not UTF-8 text (gzip or UTF-16?); save it as UTF-8, or name it .gz")
         first = next(self._json_rows() if self.kind == "json" else self._fields(), None)
         if first is None:
             self.refuse("the file is empty; give it a header and rows")
@@ -146,6 +161,8 @@ class Source:
                 row = json.loads(text)
             except json.JSONDecodeError as error:
                 self.refuse(f"line {line} is not JSON ({error.msg} at column {error.colno}); mend that line")
+            except (ValueError, RecursionError):  # more digits, or lists in lists, than Python takes
+                self.refuse(f"line {line} holds too long a number or too deep a nesting; mend that line")
             if not isinstance(row, dict):
                 self.refuse(f"line {line} is not a JSON object; write one object a line")
             number += 1
@@ -168,7 +185,7 @@ class Source:
     def _lines(self) -> Iterator[str]:
         filesystem, path = self.location
         with filesystem.open_input_file(path) as file:
-            stream: Any = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
+            stream: Any = gzip.GzipFile(fileobj=file) if self.gzipped else file
             try:
                 # utf-8-sig: spreadsheets put a byte-order mark before the first column's name
                 text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -180,8 +197,8 @@ class Source:
 
 def by_name(key: str, path: str) -> Source:
     """The dialect that a file's name tells. Raises BadInput where it tells none or there is no such file."""
-    name = path.partition("?")[0].removesuffix(".gz")
-    suffix = Path(name).suffix.lower()
+    name = path.partition("?")[0] if "://" in path else path
+    suffix = Path(name.lower().removesuffix(".gz")).suffix
     if suffix not in _KINDS:
         raise BadInput(f"{key}: {path}: its name tells no format; end it in {', '.join(_KINDS)} (.gz too)")
     if suffix in (".csv", ".tsv"):

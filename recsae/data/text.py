@@ -18,6 +18,15 @@ def clean(text: str, limit: int) -> str:
     return " ".join(text.split())[:limit].rstrip()
 
 
+def is_utf8(text: str) -> bool:
+    """False where bytes that are no UTF-8, or half a pair in JSON, came as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def plain(value: Any) -> str | None:
     """One cell as text, uncleaned; None where it holds nothing. Raises TypeError where it holds more than one value."""
     match value:
