@@ -65,7 +65,7 @@ def priority(case_id: np.ndarray, latent: np.ndarray | int, seed: int) -> np.nda
 
 def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...], count: int) -> np.ndarray:
     """Indices of the first `count` rows of every group, by `order` (most significant first); grouped and sorted."""
-    index = np.lexsort((*reversed(order), *reversed(groups)))
+    index: np.ndarray = np.lexsort((*reversed(order), *reversed(groups)))
     if not len(index):
         return index
     changes = np.zeros(len(index), dtype=bool)
@@ -74,7 +74,7 @@ def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...
         changes[1:] |= np.diff(group[index]) != 0
     starts = np.flatnonzero(changes)
     place = np.arange(len(index)) - np.repeat(starts, np.diff([*starts, len(index)]))
-    return index[place < count]
+    return np.asarray(index[place < count])
 
 
 def strongest(rows: Rows, count: int) -> Rows:

@@ -115,7 +115,7 @@ class Prober:
             scores[row.to(self.device), torch.from_numpy(np.concatenate(here)).long().to(self.device)] = float("-inf")
             best = scores.max(1)
             found.append(best.indices.masked_fill(best.values.isneginf(), -1).cpu().numpy())
-        return np.concatenate(found).astype(np.int32)
+        return np.asarray(np.concatenate(found), dtype=np.int32)
 
 
 def write_activations(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
