@@ -11,6 +11,9 @@ import pyarrow as pa
 from recsae.schemas import SPLITS
 from recsae.store.runs import Committed
 
+USERS = ("h1", "h2", "h3")
+"""One of each part under seed 0, as 4, 5 and 6 are: ingest takes no fewer."""
+
 
 def interactions(done: Committed) -> pd.DataFrame:
     """All events with outside ids and split, by user and position."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.data.conftest import config_of
 
 HEAD = "user_id,item_id,timestamp"
 GOOD = [HEAD, *(f"u{user},i{item},{item}" for user in range(4) for item in range(4))]
+PARTED = [HEAD, *(f"{user},i{item},{item}" for user in frames.USERS for item in range(4))]
 ITEMS = ["item_id,title,genres", "i0,Zero,War|Art", "i1,One,Art", "i2,Two,Art"]
 
 
@@ -71,8 +73,9 @@ EVENTS: list[tuple[str, list[str], dict[str, Any], str]] = [
         "wrong type",
         [f"{HEAD},stars", "u,i,1,5", "u,j,2,five"],
         {"columns": {"weight": "stars"}},
-        r"row 2, column stars holds 'five', which is not a number; mend it",
+        r"row 2, column stars holds 'five', which is not a number \(at most 3\.4e38\); mend it",
     ),
+    ("too heavy", [f"{HEAD},w", "u,i,1,1e39"], {"columns": {"weight": "w"}}, r"row 1, column w holds '1e39'"),
     ("not a number", [f"{HEAD},w", "u,i,1,nan"], {"columns": {"weight": "w"}}, r"row 1, column w holds 'nan'"),
     ("an empty name", GOOD, {"columns": {"user_id": ""}}, r"data\.columns\.user_id is empty"),
     ("too rare", GOOD, {"min_user_events": 9}, r"min_user_events = 9 and .* leave none of 16 events; lower them"),
@@ -88,6 +91,27 @@ EVENTS: list[tuple[str, list[str], dict[str, Any], str]] = [
         {"columns": {"timestamp": ""}, "list_separator": " "},
         r"row 2, column item_id is empty",
     ),
+    (
+        "a list with a time",
+        ["user_id,item_id", "u,a b"],
+        {"list_separator": " "},
+        r'no column timestamp among user_id, item_id; set data\.columns\.timestamp to one of these or to ""',
+    ),
+    (
+        "a column twice",
+        [f"{HEAD},item_id", "u,i,1,j"],
+        {},
+        r"e\.csv: the header names column item_id twice; rename one",
+    ),
+    (
+        "one column for two",
+        GOOD,
+        {"columns": {"user_id": "item_id"}},
+        r"user_id and data\.columns\.item_id are both it",
+    ),
+    ("no weight", GOOD, {"min_weight": 3}, r"data\.min_weight needs a weight; set data\.columns\.weight"),
+    ("a part with no user", GOOD, {}, r"no user fell to the part score \(users: 4\); give more users or another seed"),
+    ("mixed line ends", [HEAD, "u,i,1\r", "u,j,2"], {}, r"e\.csv: mixed line ends; save it with one kind$"),
 ]
 
 
@@ -107,6 +131,31 @@ LISTINGS: list[tuple[str, dict[str, list[str]], dict[str, Any], str]] = [
         {"attributes": {"tags": "|"}},
         r"data\.attributes: there is no column tags in .*i\.csv, where there are genres, item_id, title; name one",
     ),
+    (
+        "no attribute of users",
+        {"i.csv": ITEMS, "u.csv": ["user_id", "u1"]},
+        {"users": "u.csv", "user_attributes": {"zz": ""}},
+        r"data\.user_attributes: there is no column zz in .*u\.csv",
+    ),
+    (
+        "a column twice",
+        {"i.csv": ["item_id,title,title", "i0,A,B"]},
+        {},
+        r"i\.csv: the header names column title twice",
+    ),
+    (
+        "ids of another kind",
+        {"i.csv": ["item_id,title", "000,A"], "e.csv": PARTED},
+        {},
+        r"i\.csv: no row describes an item of the events, where ids are like 'i0' and here like '000'; write the same",
+    ),
+    (
+        "a long number",
+        {"i.jsonl": ['{"item_id": ' + "1" * 5000 + "}"]},
+        {"items": ["i.jsonl"]},
+        r"line 1 holds too long",
+    ),
+    ("deep", {"i.jsonl": ['{"item_id":' + "[" * 100_000]}, {"items": ["i.jsonl"]}, r"line 1 holds .* too deep"),
     ("no title", {"i.csv": ITEMS}, {"columns": {"title": "name"}}, r"data\.columns\.title: there is no column name"),
     ("wide line", {"i.csv": [*ITEMS, "i3,a,b,c"]}, {}, r"i\.csv: line 5 has 4 columns where the file has 3"),
     ("not JSON", {"i.jsonl": ['{"item_id": 1}', "{"]}, {"items": ["i.jsonl"]}, r"i\.jsonl: line 2 is not JSON"),
@@ -141,6 +190,10 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert "data.path is empty" in refusal(tmp_path, {}, data={"format": "movielens"})
     assert "no such folder" in refusal(tmp_path, {}, data={"format": "recbole", "path": str(tmp_path / "no")})
     assert "holds no ratings.dat" in refusal(tmp_path, {}, data={"format": "movielens", "path": str(tmp_path)})
+    (tmp_path / "ratings.csv").touch()
+    for kind in ("movielens", "recbole"):
+        data = {"format": kind, "path": str(tmp_path / "ratings.csv")}
+        assert "no such folder" in refusal(tmp_path, {}, data=data)
     assert "holds 0 .inter files" in refusal(tmp_path, {}, data={"format": "recbole", "path": str(tmp_path)})
 
 
@@ -148,6 +201,11 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
     for name in ("e.parquet", "e.csv.gz", "e.jsonl"):
         (tmp_path / name).write_bytes(b"neither of these")
         assert name in refusal(tmp_path, {}, data={"interactions": [name]})
+    lines = f"{HEAD}\nu,i,1\n"
+    for held in (gzip.compress(lines.encode()), lines.encode("utf-16"), lines.encode("utf-16-le")):
+        (tmp_path / "e.csv").write_bytes(held)
+        said = refusal(tmp_path, {})
+        assert said.endswith("e.csv: is not UTF-8 text (gzip or UTF-16?); save it as UTF-8, or name it .gz")
     (tmp_path / "e.csv").write_bytes(f"{HEAD}\nu,i,1\nu,\xff,2\n".encode("latin-1"))
     assert re.search(r"e\.csv: line 3 cannot be read \(Invalid unicode", refusal(tmp_path, {}))
 
@@ -182,12 +240,13 @@ def test_fewer_events_than_the_split_needs(tmp_path: Path) -> None:
     said = refusal(tmp_path, short)
     assert 'split.kind = "leave-one-out" needs 3 events of a user and user u has 2' in said
     assert "set data.min_user_events to 3 or more" in said
-    assert "into a split with none" in refusal(tmp_path, short, split={"kind": "time", "test": 0.01})
+    few = {"e.csv": PARTED}
+    assert "into a split with none" in refusal(tmp_path, few, split={"kind": "time", "test": 0.01})
     assert "needs three files" in refusal(tmp_path, short, split={"kind": "given"})
 
 
 def test_a_given_split_without_training_events(tmp_path: Path) -> None:
-    files = {"a.csv": [HEAD, "u,a,1"], "b.csv": [HEAD, "v,b,1", "v,b,2"], "c.csv": [HEAD, "v,b,2"]}
+    files = {"a.csv": [HEAD, "u,a,1"], "b.csv": PARTED, "c.csv": PARTED}
     data = {"interactions": list(files), "min_user_events": 2}
     assert "leaves no events in train" in refusal(tmp_path, files, data=data, split={"kind": "given"})
 

@@ -18,8 +18,8 @@ from recsae.store.runs import Committed
 from tests.data import frames
 from tests.data.conftest import Ingest, config_of
 
-LINES = ["u1,b,3,5", "u1,a,1,4", "u1,c,2,3", "u2,a,1,1", "u2,b,2,2", "u2,c,3,3.5"]
-ORDER = {"u1": ["a", "c", "b"], "u2": ["a", "b", "c"]}
+LINES = ["h1,b,3,5", "h1,a,1,4", "h1,c,2,3", "h2,a,1,1", "h2,b,2,2", "h2,c,3,3.5", "h3,b,1,6", "h3,c,2,7", "h3,a,3,8"]
+ORDER = {"h1": ["a", "c", "b"], "h2": ["a", "b", "c"], "h3": ["b", "c", "a"]}
 
 
 def order(done: Committed) -> dict[str, list[str]]:
@@ -31,25 +31,28 @@ def events_file(folder: Path, name: str) -> str:
     path = folder / name
     rows = [dict(zip(["user_id", "item_id", "timestamp", "weight"], line.split(","), strict=True)) for line in LINES]
     frame = pd.DataFrame(rows).astype({"timestamp": int, "weight": float})
-    match name.removesuffix(".gz").rpartition(".")[2]:
+    compression = "gzip" if name.lower().endswith(".gz") else None
+    match name.split(".")[1]:
         case "parquet":
             frame.to_parquet(path)
         case "csv":
-            frame.to_csv(path, index=False)
+            frame.to_csv(path, index=False, compression=compression)
         case "tsv":
-            frame.to_csv(path, index=False, sep="\t")
+            frame.to_csv(path, index=False, sep="\t", compression=compression)
         case "jsonl":
-            frame.to_json(path, orient="records", lines=True)
+            frame.to_json(path, orient="records", lines=True, compression=compression)
     return str(path)
 
 
 @pytest.mark.parametrize("as_uri", [False, True])
-@pytest.mark.parametrize("name", ["e.csv", "e.csv.gz", "e.tsv", "e.tsv.gz", "e.parquet", "e.jsonl", "e.jsonl.gz"])
+@pytest.mark.parametrize(
+    "name", ["e.csv", "e.csv.gz", "e.csv.GZ", "e.tsv", "e.tsv.gz", "e.parquet", "e.jsonl", "e.jsonl.gz"]
+)
 def test_tables(tmp_path: Path, run: Ingest, name: str, as_uri: bool) -> None:
     path = events_file(tmp_path, name)
     done = run(data={"interactions": [Path(path).as_uri() if as_uri else path], "columns": {"weight": "weight"}})
     assert order(done) == ORDER
-    assert sorted(frames.interactions(done).weight) == [1, 2, 3, 3.5, 4, 5]
+    assert sorted(frames.interactions(done).weight) == [1, 2, 3, 3.5, 4, 5, 6, 7, 8]
 
 
 @pytest.mark.parametrize(
@@ -64,43 +67,50 @@ def test_tables(tmp_path: Path, run: Ingest, name: str, as_uri: bool) -> None:
     ],
 )
 def test_timestamps(tmp_path: Path, run: Ingest, written: list[str], stored: list[int] | None) -> None:
-    lines = (f"u,{item},{time}" for item, time in zip("cab", written, strict=True))
+    pairs = list(zip("cab", written, strict=True))
+    lines = (f"{user},{item},{time}" for user in frames.USERS for item, time in pairs)
     done = run(data={"interactions": [frames.write_lines(tmp_path / "e.csv", "user_id,item_id,timestamp", *lines)]})
     found = frames.interactions(done)
-    assert found.item_id.tolist() == ["a", "b", "c"]
-    assert found.timestamp.tolist() == (stored or sorted(int(time) for time in written))
+    assert found.item_id.tolist() == ["a", "b", "c"] * 3
+    assert found.timestamp.tolist() == (stored or sorted(int(time) for time in written)) * 3
 
 
 @pytest.mark.parametrize("kind", ["datetime64[s]", "datetime64[ns]", "datetime64[us, UTC]", "float64", "Int32"])
 def test_timestamps_of_parquet(tmp_path: Path, run: Ingest, kind: str) -> None:
-    frame = pd.DataFrame({"user_id": 1, "item_id": [30, 10, 20], "timestamp": [30, 10, 20]})
+    users = [user for user in (4, 5, 6) for _ in range(3)]
+    frame = pd.DataFrame({"user_id": users, "item_id": [30, 10, 20] * 3, "timestamp": [30, 10, 20] * 3})
     times = pd.to_datetime(frame.timestamp, unit="s", utc="UTC" in kind) if "date" in kind else frame.timestamp
     frame.assign(timestamp=times.astype(kind)).to_parquet(tmp_path / "e.parquet")
     found = frames.interactions(run(data={"interactions": [str(tmp_path / "e.parquet")]}))
-    assert found.item_id.tolist() == ["10", "20", "30"]
+    assert found.item_id.tolist() == ["10", "20", "30"] * 3
     scale = 1_000_000 if "date" in kind else 1
-    assert found.timestamp.tolist() == [10 * scale, 20 * scale, 30 * scale]
+    assert found.timestamp.tolist() == [10 * scale, 20 * scale, 30 * scale] * 3
 
 
 def test_whole_floats_are_the_ids_that_the_catalogue_has(tmp_path: Path, run: Ingest) -> None:
-    events = pd.DataFrame({"user_id": [1.0] * 3, "item_id": [3.0, 1.0, 2.5], "timestamp": [1, 2, 3]})
+    users = [user for user in (4.0, 5.0, 6.0) for _ in range(3)]
+    events = pd.DataFrame({"user_id": users, "item_id": [3.0, 1.0, 2.5] * 3, "timestamp": [1, 2, 3] * 3})
     events.to_parquet(tmp_path / "e.parquet")
     titles = frames.write_lines(tmp_path / "i.csv", "item_id,title", "3,Three")
     done = run(data={"interactions": [str(tmp_path / "e.parquet")], "items": [titles]})
-    assert order(done) == {"1": ["3", "1", "2.5"]}
+    assert order(done) == dict.fromkeys("456", ["3", "1", "2.5"])
     assert frames.items(done).title.tolist() == ["1", "2.5", "Three"]
 
 
 def test_without_a_timestamp_rows_are_in_order(tmp_path: Path, run: Ingest) -> None:
-    first = frames.write_lines(tmp_path / "2.csv", "user_id,item_id", "u,z", "u,y")
-    second = frames.write_lines(tmp_path / "1.csv", "user_id,item_id", "u,x", "u,z")
+    first = frames.write_lines(
+        tmp_path / "2.csv", "user_id,item_id", *(f"{user},{item}" for item in "zy" for user in frames.USERS)
+    )
+    second = frames.write_lines(
+        tmp_path / "1.csv", "user_id,item_id", *(f"{user},{item}" for user in frames.USERS for item in "xz")
+    )
     done = run(data={"interactions": [first, second], "columns": {"timestamp": ""}})
-    assert order(done) == {"u": ["z", "y", "x", "z"]}
+    assert order(done) == dict.fromkeys(frames.USERS, ["z", "y", "x", "z"])
 
 
 @pytest.mark.parametrize("parquet", [False, True])
 def test_a_line_a_user(tmp_path: Path, run: Ingest, parquet: bool) -> None:
-    lists = {"u1": "c b  a", "u2": "a a c d"}
+    lists = {"h1": "c b  a", "h2": "a a c d", "h3": "a b c"}
     if parquet:
         path = str(tmp_path / "e.parquet")
         pd.DataFrame({"user": list(lists), "seen": [held.split() for held in lists.values()]}).to_parquet(path)
@@ -109,23 +119,23 @@ def test_a_line_a_user(tmp_path: Path, run: Ingest, parquet: bool) -> None:
     titles = frames.write_lines(tmp_path / "i.jsonl", json.dumps({"item": "a", "title": "Alpha"}))
     columns = {"user_id": "user", "item_id": "seen", "timestamp": ""}
     done = run(data={"interactions": [path], "items": [titles], "columns": columns, "list_separator": " "})
-    assert order(done) == {"u1": ["c", "b", "a"], "u2": ["a", "a", "c", "d"]}
+    assert order(done) == {user: held.split() for user, held in lists.items()}
     assert frames.items(done).title.tolist() == ["Alpha", "b", "c", "d"]
 
 
 def movielens_dat(folder: Path) -> str:
     folder.mkdir()
     with gzip.open(folder / "ratings.dat.gz", "wt") as file:
-        file.write("".join(f"{1 + n % 2}::{n // 2}::{5 - n % 3}::{100 - n}\n" for n in range(8)))
+        file.write("".join(f"{4 + n % 3}::{n // 3}::{5 - n % 3}::{100 - n}\n" for n in range(12)))
     movies = '0::Misérables, Les "x" (1995)::Drama|War\n1::A::Drama\n2::B::(no genres listed)\n3::C::War\n'
     (folder / "movies.dat").write_bytes(movies.encode("latin-1"))
-    (folder / "users.dat").write_text("1::F::25::3::00000\n2::M::35::7::11111\n")
+    (folder / "users.dat").write_text("4::F::25::3::00000\n5::M::35::7::11111\n")
     return str(folder)
 
 
 def test_movielens_dat(tmp_path: Path, run: Ingest) -> None:
     done = run(data={"format": "movielens", "path": movielens_dat(tmp_path / "ml")})
-    assert order(done) == {"1": ["3", "2", "1", "0"], "2": ["3", "2", "1", "0"]}
+    assert order(done) == dict.fromkeys("456", ["3", "2", "1", "0"])
     assert frames.items(done).title[0] == 'Misérables, Les "x" (1995)'
     assert frames.attributes(done, "0") == {"genres": ["Drama", "War"]}
     assert frames.attributes(done, "2") == {}
@@ -137,7 +147,7 @@ def test_movielens_csv_with_tags(tmp_path: Path, run: Ingest) -> None:
     frames.write_lines(
         tmp_path / "ratings.csv",
         "userId,movieId,rating,timestamp",
-        *(f"{user},{movie},4.0,{movie}" for user in (1, 2) for movie in (10, 9, 8)),
+        *(f"{user},{movie},4.0,{movie}" for user in (4, 5, 6) for movie in (10, 9, 8)),
     )
     frames.write_lines(
         tmp_path / "movies.csv", "movieId,title,genres", '8,"Eight, The",War|Drama', "9,N,War", "10,T,War"
@@ -145,13 +155,13 @@ def test_movielens_csv_with_tags(tmp_path: Path, run: Ingest) -> None:
     frames.write_lines(
         tmp_path / "tags.csv",
         "userId,movieId,tag,timestamp",
-        "1,8,Slow Burn,5",
-        "2,8,slow  burn,6",
-        "2,8,Art,7",
-        "1,77,x,1",
+        "4,8,Slow Burn,5",
+        "5,8,slow  burn,6",
+        "5,8,Art,7",
+        "4,77,x,1",
     )
     done = run(data={"format": "movielens", "path": str(tmp_path)})
-    assert order(done) == {"1": ["8", "9", "10"], "2": ["8", "9", "10"]}
+    assert order(done) == dict.fromkeys("456", ["8", "9", "10"])
     assert frames.attributes(done, "8") == {"genres": ["War", "Drama"], "tags": ["slow burn", "art"]}
     only = run(data={"format": "movielens", "path": str(tmp_path), "attributes": {"tags": ""}})
     assert frames.attributes(only, "8") == {"tags": ["slow burn", "art"]}
@@ -160,7 +170,7 @@ def test_movielens_csv_with_tags(tmp_path: Path, run: Ingest) -> None:
 def recbole(folder: Path, parts: tuple[str, ...] = ("",)) -> str:
     folder.mkdir()
     for number, part in enumerate(parts):
-        rows = [f"{user}\t{item}\t4\t{item}" for user in "ab" for item in range(3 * number, 3 * number + 3)]
+        rows = [f"{user}\t{item}\t4\t{item}" for user in frames.USERS for item in range(3 * number, 3 * number + 3)]
         frames.write_lines(
             folder / f"toy{part}.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float", *rows
         )
@@ -170,14 +180,14 @@ def recbole(folder: Path, parts: tuple[str, ...] = ("",)) -> str:
         '0\tThe "Big" One\tDrama War\t1999\t3',
         "1\tTwo\tWar\t2000\t4",
     )
-    frames.write_lines(folder / "toy.user", "user_id:token\tage:token", "a\t7", "b\t8")
+    frames.write_lines(folder / "toy.user", "user_id:token\tage:token", "h1\t7", "h2\t8")
     return str(folder)
 
 
 def test_recbole(tmp_path: Path, run: Ingest) -> None:
     path = recbole(tmp_path / "toy")
     done = run(data={"format": "recbole", "path": path, "columns": {"title": "movie_title"}})
-    assert order(done) == {"a": ["0", "1", "2"], "b": ["0", "1", "2"]}
+    assert order(done) == dict.fromkeys(frames.USERS, ["0", "1", "2"])
     assert frames.interactions(done).weight.unique().tolist() == [4]
     assert frames.items(done).title.tolist() == ['The "Big" One', "Two", "2"]
     assert frames.attributes(done, "0") == {"class": ["Drama", "War"], "year": ["1999"]}

@@ -14,7 +14,7 @@ from tests.data.conftest import Ingest
 
 @pytest.fixture
 def events(tmp_path: Path) -> str:
-    rows = (f"u{user},i{item},{item}" for user in range(3) for item in range(4))
+    rows = (f"{user},i{item},{item}" for user in frames.USERS for item in range(4))
     return frames.write_lines(tmp_path / "e.csv", "user_id,item_id,timestamp", *rows)
 
 
@@ -55,7 +55,9 @@ def test_text_is_cleaned_and_counted(tmp_path: Path, run: Ingest, events: str) -
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
-def test_bytes_that_are_no_text_are_dropped(tmp_path: Path, run: Ingest, events: str, kind: str) -> None:
+def test_bytes_that_are_no_text_are_dropped_with_a_warning(
+    tmp_path: Path, run: Ingest, events: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / f"i.{kind}"
     if kind == "csv":
         path.write_bytes(b"\xef\xbb\xbfitem_id,title\r\ni0,Mis\xffrables\r\n")
@@ -67,6 +69,17 @@ def test_bytes_that_are_no_text_are_dropped(tmp_path: Path, run: Ingest, events:
         pq.write_table(pa.table({"item_id": ["i0"], "title": held}), path)
     done = run(data={"interactions": [events], "items": [str(path)]})
     assert frames.items(done).title[0] == "Misrables"
+    assert f"1 cells of {path} are not UTF-8 text" in caplog.text
+
+
+def test_a_catalogue_without_titles_is_warned_of(
+    tmp_path: Path, run: Ingest, events: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = frames.write_lines(tmp_path / "i.csv", "item_id,name", "i0,Zero")
+    run(data={"interactions": [events], "items": [path], "columns": {"title": ""}})
+    assert "title" not in caplog.text
+    run(data={"interactions": [events], "items": [path]})
+    assert "no item has a title in column title of the items; set data.columns.title" in caplog.text
 
 
 def test_without_items_titles_are_ids(run: Ingest, events: str) -> None:
@@ -75,10 +88,10 @@ def test_without_items_titles_are_ids(run: Ingest, events: str) -> None:
 
 
 def test_users_and_their_attributes(tmp_path: Path, run: Ingest, events: str) -> None:
-    path = frames.write_lines(tmp_path / "u.csv", "user_id,age,likes", "u1,30,a;b", "gone,1,c")
+    path = frames.write_lines(tmp_path / "u.csv", "user_id,age,likes", "h2,30,a;b", "gone,1,c")
     done = run(data={"interactions": [events], "users": path, "user_attributes": {"likes": ";", "age": ""}})
     users = frames.users(done)
-    assert users.user_id.tolist() == ["u0", "u1", "u2"]
+    assert users.user_id.tolist() == list(frames.USERS)
     assert users.events.tolist() == [4, 4, 4]
     assert [(pair["name"], pair["value"]) for pair in users.attributes[1]] == [
         ("likes", "a"),
