@@ -93,7 +93,7 @@ def test_whole_floats_are_the_ids_that_the_catalogue_has(tmp_path: Path, run: In
     events.to_parquet(tmp_path / "e.parquet")
     titles = frames.write_lines(tmp_path / "i.csv", "item_id,title", "3,Three")
     done = run(data={"interactions": [str(tmp_path / "e.parquet")], "items": [titles]})
-    assert order(done) == dict.fromkeys("456", ["3", "1", "2.5"])
+    assert order(done) == {user: ["3", "1", "2.5"] for user in "456"}
     assert frames.items(done).title.tolist() == ["1", "2.5", "Three"]
 
 
@@ -105,7 +105,7 @@ def test_without_a_timestamp_rows_are_in_order(tmp_path: Path, run: Ingest) -> N
         tmp_path / "1.csv", "user_id,item_id", *(f"{user},{item}" for user in frames.USERS for item in "xz")
     )
     done = run(data={"interactions": [first, second], "columns": {"timestamp": ""}})
-    assert order(done) == dict.fromkeys(frames.USERS, ["z", "y", "x", "z"])
+    assert order(done) == {user: ["z", "y", "x", "z"] for user in frames.USERS}
 
 
 @pytest.mark.parametrize("parquet", [False, True])
@@ -135,7 +135,7 @@ def movielens_dat(folder: Path) -> str:
 
 def test_movielens_dat(tmp_path: Path, run: Ingest) -> None:
     done = run(data={"format": "movielens", "path": movielens_dat(tmp_path / "ml")})
-    assert order(done) == dict.fromkeys("456", ["3", "2", "1", "0"])
+    assert order(done) == {user: ["3", "2", "1", "0"] for user in "456"}
     assert frames.items(done).title[0] == 'Misérables, Les "x" (1995)'
     assert frames.attributes(done, "0") == {"genres": ["Drama", "War"]}
     assert frames.attributes(done, "2") == {}
@@ -161,7 +161,7 @@ def test_movielens_csv_with_tags(tmp_path: Path, run: Ingest) -> None:
         "4,77,x,1",
     )
     done = run(data={"format": "movielens", "path": str(tmp_path)})
-    assert order(done) == dict.fromkeys("456", ["8", "9", "10"])
+    assert order(done) == {user: ["8", "9", "10"] for user in "456"}
     assert frames.attributes(done, "8") == {"genres": ["War", "Drama"], "tags": ["slow burn", "art"]}
     only = run(data={"format": "movielens", "path": str(tmp_path), "attributes": {"tags": ""}})
     assert frames.attributes(only, "8") == {"tags": ["slow burn", "art"]}
@@ -187,7 +187,7 @@ def recbole(folder: Path, parts: tuple[str, ...] = ("",)) -> str:
 def test_recbole(tmp_path: Path, run: Ingest) -> None:
     path = recbole(tmp_path / "toy")
     done = run(data={"format": "recbole", "path": path, "columns": {"title": "movie_title"}})
-    assert order(done) == dict.fromkeys(frames.USERS, ["0", "1", "2"])
+    assert order(done) == {user: ["0", "1", "2"] for user in frames.USERS}
     assert frames.interactions(done).weight.unique().tolist() == [4]
     assert frames.items(done).title.tolist() == ['The "Big" One', "Two", "2"]
     assert frames.attributes(done, "0") == {"class": ["Drama", "War"], "year": ["1999"]}

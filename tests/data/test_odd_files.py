@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,23 +76,10 @@ def test_a_list_longer_than_two_megabytes(tmp_path: Path, run: Ingest) -> None:
     assert frames.users(done).events.tolist() == [3000, 200, 200]
 
 
-@pytest.fixture
-def alarm() -> Iterator[None]:
-    """Ctrl-C, .3 s from now. SIGINT itself is ignored where tests run in the background."""
-    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+def test_an_interrupted_query_is_an_interrupt(tmp_path: Path, run: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> int:
+        raise RuntimeError("Query interrupted")  # DuckDB's words for Ctrl-C in the middle of a query
 
-
-def test_an_interrupted_query_is_an_interrupt(
-    tmp_path: Path, run: Ingest, monkeypatch: pytest.MonkeyPatch, alarm: None
-) -> None:
-    def read_for_long(connection: duckdb.DuckDBPyConnection, *arguments: Any) -> int:
-        query = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE hash(a.range, b.range) % 7 = 5"
-        return len(connection.execute(query).fetchall())
-
-    monkeypatch.setattr(stage, "read_events", read_for_long)
+    monkeypatch.setattr(stage, "read_events", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(data={"interactions": [write(FRAME, tmp_path / "e.csv")]})
