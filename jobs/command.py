@@ -27,8 +27,14 @@ def connect(config: Config) -> None:
     import ray
 
     def quiet() -> None:
-        """Without a dashboard Ray Train's cleaner warns every second that it cannot ask it."""
+        """Without a dashboard Ray Train's cleaner warns every second that it cannot ask it, or dies of asking."""
+        import threading
+
         logging.getLogger("ray.train.v2._internal.execution.controller").setLevel(logging.ERROR)
+        usual = threading.excepthook
+        threading.excepthook = lambda ended: (
+            None if ended.thread and ended.thread.name == "PlacementGroupCleanerMonitor" else usual(ended)
+        )
 
     if ray.is_initialized():
         return
@@ -36,6 +42,7 @@ def connect(config: Config) -> None:
     if os.environ.get("RAY_ADDRESS"):
         ray.init(address=os.environ["RAY_ADDRESS"], logging_level=logging.ERROR)
     else:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
         resources = config.resources
         widest = max(resources.train_workers, resources.probe_actors, resources.llm_actors)
         ray.init(
