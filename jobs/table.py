@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.plain import plain
-from recsae.store.folder import Folder
+from recsae.store.folder import Folder, split_query
 
 ROWS = 20
 ITEMS = 3
@@ -53,10 +53,10 @@ def print_dictionary(current: Mapping[str, Any]) -> None:
 
 
 def _read(uri: str) -> pa.Table:
-    """The dictionary's columns from a path or URI; what follows a `?` belongs to the filesystem, not to the name."""
-    path, question, query = uri.partition("?") if "://" in uri else (uri, "", "")
+    """The dictionary's columns from a path or URI."""
+    path, query = split_query(uri)
     folder, _, name = path.rpartition("/")
-    return Folder(folder + question + query).read_table(name, list(_COLUMNS))
+    return Folder(folder + query).read_table(name, list(_COLUMNS))
 
 
 def _table(concepts: pa.Table) -> Table:

@@ -134,7 +134,10 @@ class Pipeline:
 
     def has_work(self, name: str) -> bool:
         """Whether `run` would execute the stage. Raises BadInput where an input has not been committed yet."""
-        return self.committed(name) is None and bool(self.inputs(name) or not STAGES[name].inputs)
+        if self.committed(name):
+            return False
+        self.inputs(name)
+        return True
 
     def inputs(self, name: str) -> dict[str, Committed]:
         """What a stage reads. Raises BadInput where it has not been committed yet."""

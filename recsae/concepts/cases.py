@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsae.concepts.sketch import runs
 from recsae.schemas import ACTIVE_ROLES, SILENT_ROLES
 from recsae.store.runs import Committed
 
@@ -60,10 +61,4 @@ def read_cases(evidence: Committed, view: str) -> dict[int, LatentCases]:
     item = "top_idx" if view == "recommended" else "item_idx"
     table = evidence.read_table("evidence.parquet", ["latent", "part", "role", "user_idx", item])
     columns = [table[name].to_numpy(zero_copy_only=False) for name in ("latent", "part", "role", item, "user_idx")]
-    latent = columns[0]
-    found, starts = np.unique(latent, return_index=True)
-    stops = [*starts[1:], len(latent)][: len(starts)]
-    return {
-        int(number): LatentCases(*(column[start:stop] for column in columns[1:]))
-        for number, start, stop in zip(found, starts, stops, strict=True)
-    }
+    return {latent: LatentCases(*(column[span] for column in columns[1:])) for latent, span in runs(columns[0])}

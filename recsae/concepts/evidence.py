@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae.concepts.sketch import CASE_COLUMNS, Rows, Sketch, first_per_group, priority
+from recsae.concepts.sketch import CASE_COLUMNS, Rows, Sketch, first_per_group, priority, runs
 from recsae.config import EvidenceConfig
 from recsae.schemas import ACTIVE_ROLES, EVIDENCE, LATENT_STATS, NEAR_MISS, PARTS, conform
 
@@ -59,11 +59,7 @@ def choose(
 
 def _by_latent(rows: Rows) -> dict[int, Rows]:
     order = np.argsort(rows.latent, kind="stable")
-    latents, starts = np.unique(rows.latent[order], return_index=True)
-    stops = [*starts[1:], len(order)][: len(starts)]
-    return {
-        int(latent): rows.take(order[start:stop]) for latent, start, stop in zip(latents, starts, stops, strict=True)
-    }
+    return {latent: rows.take(order[span]) for latent, span in runs(rows.latent[order])}
 
 
 def _decile_edges(sample: Rows) -> dict[int, np.ndarray]:

@@ -47,16 +47,17 @@ class Verdicts:
     def own_auc(self, vocabulary: Vocabulary, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
         """The judge's AUC on pairs whose truth the attributes tell, each concept's values centred by their mean."""
         terms = dict(concepts)
-        found: dict[str, list[tuple[float, bool]]] = {}
+        found: dict[str, list[tuple[int, float]]] = {}
         for (concept, item), answer in self.answers.items():
             if answer.value is not None and terms.get(concept):
-                truth = bool(bears(vocabulary, terms[concept], np.array([item]))[0])
-                found.setdefault(concept, []).append((answer.value, truth))
-        values = [np.array([value for value, _ in rows]) for rows in found.values()]
-        if not values:
+                found.setdefault(concept, []).append((item, answer.value))
+        if not found:
             return None
-        centred = np.concatenate([value - value.mean() for value in values])
-        return auc(centred, np.array([truth for rows in found.values() for _, truth in rows]))
+        values = [np.array([value for _, value in rows]) for rows in found.values()]
+        truths = [
+            bears(vocabulary, terms[concept], np.array([item for item, _ in rows])) for concept, rows in found.items()
+        ]
+        return auc(np.concatenate([value - value.mean() for value in values]), np.concatenate(truths))
 
 
 def bears(vocabulary: Vocabulary, terms: list[str], items: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ catalogue. Shape suffixes: B cases of a block, H latents, K active latents of a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -75,6 +76,14 @@ def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...
     starts = np.flatnonzero(changes)
     place = np.arange(len(index)) - np.repeat(starts, np.diff([*starts, len(index)]))
     return np.asarray(index[place < count])
+
+
+def runs(values: np.ndarray) -> Iterator[tuple[int, slice]]:
+    """Each value of a sorted array, and where it stands."""
+    found, counts = np.unique(values, return_counts=True)
+    stops = np.cumsum(counts)
+    for value, start, stop in zip(found.tolist(), stops - counts, stops, strict=True):
+        yield value, slice(start, stop)
 
 
 def strongest(rows: Rows, count: int) -> Rows:

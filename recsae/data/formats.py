@@ -13,6 +13,7 @@ import pyarrow.fs as pafs
 from recsae.config import ColumnNames, Config, DataConfig
 from recsae.data.sources import Source, by_name
 from recsae.errors import BadInput
+from recsae.store.folder import split_query
 
 
 @dataclass(frozen=True)
@@ -195,5 +196,5 @@ def _names(data: DataConfig) -> list[str]:
 
 
 def _join(folder: str, name: str) -> str:
-    head, question, query = folder.partition("?") if "://" in folder else (folder, "", "")
-    return f"{head.rstrip('/')}/{name}{question}{query}"
+    head, query = split_query(folder)
+    return f"{head.rstrip('/')}/{name}{query}"

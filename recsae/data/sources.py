@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from recsae.data.text import is_utf8
 from recsae.errors import BadInput
+from recsae.store.folder import split_query
 
 Row = dict[str, Any]
 _KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"}
@@ -197,7 +198,7 @@ class Source:
 
 def by_name(key: str, path: str) -> Source:
     """The dialect that a file's name tells. Raises BadInput where it tells none or there is no such file."""
-    name = path.partition("?")[0] if "://" in path else path
+    name, _ = split_query(path)
     suffix = Path(name.lower().removesuffix(".gz")).suffix
     if suffix not in _KINDS:
         raise BadInput(f"{key}: {path}: its name tells no format; end it in {', '.join(_KINDS)} (.gz too)")

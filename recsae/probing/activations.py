@@ -58,7 +58,7 @@ class Prober:
         if pending:
             self._write(number, written, pending)
             written += 1
-        return {"chunk": number, "cases": probed, "shards": written}
+        return {"chunk": number, "cases": probed, "shards": written, "width": self.model.width}
 
     def _write(self, number: int, order: int, tables: list[pa.Table]) -> None:
         name = f"{shards.PREFIX}chunk-{number:05d}-{order:03d}.arrow"
@@ -133,13 +133,11 @@ def write_activations(config: Config, inputs: Mapping[str, Committed], out: Atte
         num_cpus=1,
         num_gpus=1 if resources.device == "cuda" else 0,
     )
-    cases = count = done = 0
+    cases = count = done = width = 0
     for row in written.iter_rows():
-        cases, count, done = cases + row["cases"], count + row["shards"], done + 1
+        cases, count, done, width = cases + row["cases"], count + row["shards"], done + 1, row["width"]
         log.info("activations: chunk %d/%d, %d cases", done, n_chunks(ingested), cases)
     seconds = time.monotonic() - start
-    names = out.data.list(shards.PREFIX.rstrip("/"))
-    width = shards.read(out.data, names[0]).schema.field("activation").type.list_size
     return {
         "cases": cases,
         "shards": count,

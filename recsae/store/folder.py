@@ -60,6 +60,12 @@ def _object_store(uri: str) -> Any:
     return from_url(plain, **settings)
 
 
+def split_query(uri: str) -> tuple[str, str]:
+    """A URI, and its `?…`, which belongs to the filesystem and not to the name; in a local path `?` is a letter."""
+    head, question, query = uri.partition("?") if "://" in uri else (uri, "", "")
+    return head, question + query
+
+
 @dataclass(frozen=True)
 class Folder:
     """A folder by its path or URI; small enough to travel to any worker."""
@@ -75,8 +81,8 @@ class Folder:
         return _resolve(self.uri)[1]
 
     def child(self, *names: str) -> Folder:
-        head, question, query = self.uri.partition("?") if "://" in self.uri else (self.uri, "", "")
-        return Folder("/".join([head.rstrip("/"), *names]) + question + query)
+        head, query = split_query(self.uri)
+        return Folder("/".join([head.rstrip("/"), *names]) + query)
 
     def locate(self, name: str) -> str:
         """The path of a file within, for pyarrow calls that take a filesystem beside a path."""
