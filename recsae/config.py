@@ -8,19 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1, lt=2**31)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Paths = Annotated[tuple[str, ...], Field(strict=False)]  # TOML has lists, and strict pydantic wants a tuple
-
-
-class Section(BaseModel):
-    """A part of the config: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+from recsae.config_base import Count, Paths, Section, Share
+from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
 
 
 class StoreConfig(Section):
@@ -55,9 +46,9 @@ class DataConfig(Section):
     users: str = ""
     """An optional table of users; never shown to a language model."""
     columns: ColumnNames = ColumnNames()
-    attributes: dict[str, str] = {}
+    attributes: dict[str, str] = Field(default={})
     """Item columns to read as attributes, each with its separator; `""`: one value, or a list already."""
-    user_attributes: dict[str, str] = {}
+    user_attributes: dict[str, str] = Field(default={})
     """The same for columns of `users`."""
     list_separator: str = ""
     """Set when a line is one user and all his items, in order, with this between them."""
@@ -88,48 +79,6 @@ class SplitConfig(Section):
 class CasesConfig(Section):
     max_per_user: Count = 100
     """A user's last positions that become cases; at most `recommender.max_length`."""
-
-
-class RecommenderConfig(Section):
-    kind: Literal["sasrec"] = "sasrec"
-    """Which recommender is trained and interpreted."""
-    width: Count = 64
-    """d, the width of embeddings and of the probed vector."""
-    blocks: Count = 2
-    """Transformer blocks."""
-    heads: Count = 2
-    """Attention heads; they divide the width."""
-    max_length: Count = 100
-    """Events of a history that the model sees."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Share of units dropped in training."""
-    negatives: Annotated[int, Field(ge=0)] = 512
-    """Uniform negatives shared by a batch; 0: cross-entropy over the whole catalogue."""
-    batch_size: Count = 128
-    """Windows of events in a global batch, over all workers."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Adam's step, after a warm-up of one epoch."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled decay (AdamW)."""
-    epochs: Count = 50
-    """At most so many passes over the training events."""
-    patience: Count = 5
-    """Stop after so many epochs without a better validation NDCG@10."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads = {self.heads} does not divide width = {self.width}; choose heads that do")
-        return self
-
-
-class ProbeConfig(Section):
-    site: Literal["user"] = "user"
-    """`user`: the vector whose dot products with the item embeddings are the scores."""
-    view: Literal["recommended", "input"] = "recommended"
-    """What a concept speaks of: the item that the model ranks first, or the item at the position."""
-    shard_mib: Count = 128
-    """Size of an activation shard, in MiB."""
 
 
 class SaeConfig(Section):
@@ -244,6 +193,7 @@ class Config(Section):
     split: SplitConfig = SplitConfig()
     cases: CasesConfig = CasesConfig()
     recommender: RecommenderConfig = RecommenderConfig()
+    ranking: RankingConfig = RankingConfig()
     probe: ProbeConfig = ProbeConfig()
     sae: SaeConfig = SaeConfig()
     evidence: EvidenceConfig = EvidenceConfig()
@@ -259,6 +209,24 @@ class Config(Section):
                 f"cases.max_per_user = {self.cases.max_per_user} is above recommender.max_length = "
                 f"{self.recommender.max_length}; the model runs once per user, so lower the first or raise the second"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_site_exists(self) -> Self:
+        kind, site, model = self.recommender.kind, self.probe.site, self.recommender
+        if (kind == "given") != bool(self.probe.activations):
+            raise ValueError(
+                'recommender.kind = "given" and probe.activations go together; give both or neither, with probe.cases'
+            )
+        blocks = [f"block-{number}" for number in range(model.blocks)] if kind in ("sasrec", "gpt") else []
+        if kind not in ("foreign", "given") and site not in ("user", "item", *blocks):
+            raise ValueError(
+                f"probe.site = {site} is no site of {kind}; choose among {', '.join(['user', 'item', *blocks])}"
+            )
+        if kind == "foreign" and site in ("user", "item"):
+            raise ValueError(f"probe.site = {site}: of a foreign model, give the dotted name of a submodule")
+        if site == "item" and self.probe.view == "recommended":
+            raise ValueError('probe.view = recommended: at the site "item" a concept speaks of the item; use input')
         return self
 
     @model_validator(mode="after")

@@ -22,6 +22,8 @@ from recsae.config import Config
 from recsae.data.ingest import ingest, input_content
 from recsae.errors import BadInput
 from recsae.probing.activations import write_activations
+from recsae.probing.given import given_content
+from recsae.recommenders.foreign_files import foreign_content
 from recsae.recommenders.stage import train_recommender
 from recsae.report.page import write_report
 from recsae.sae.stage import train_sae
@@ -54,8 +56,10 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("ingest", ingest, (), ("seed", "data", "split", "cases"), content=input_content),
-        Stage("recommender", train_recommender, ("ingest",), ("seed", "recommender")),
-        Stage("activations", write_activations, ("ingest", "recommender"), ("probe",)),
+        Stage(
+            "recommender", train_recommender, ("ingest",), ("seed", "recommender", "ranking"), content=foreign_content
+        ),
+        Stage("activations", write_activations, ("ingest", "recommender"), ("probe",), content=given_content),
         Stage("sae", train_sae, ("ingest", "recommender", "activations"), ("seed", "sae")),
         Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe")),
         Stage(

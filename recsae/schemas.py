@@ -70,27 +70,29 @@ CASES = _schema(
 )
 
 
-def activations(width: int) -> pa.Schema:
-    """Shards: one probed vector of `width` float32 a case. `part` is an index into PARTS.
+def activations(width: int, site: str = "user") -> pa.Schema:
+    """Shards: one vector of `width` float32 a case, read at `site`. `part` is an index into PARTS.
 
-    The case's user, item and part travel along, so that the SAE and the evidence need no join.
+    The case's user, item and part travel along, so that the SAE and the evidence need no join. On the item side an
+    item is a case and its own user.
     """
-    return _schema(
+    schema = _schema(
         "activations",
         1,
         _required("case_id", pa.int64()),
         _required("user_idx", pa.int32()),
         _required("position", pa.int32()),
         _required("item_idx", pa.int32()),
-        pa.field("top_idx", pa.int32()),  # the unseen item that the model ranks first
+        pa.field("top_idx", pa.int32()),  # the unseen item that the model ranks first; null where it was not given
         _required("part", pa.int8()),
         _required("activation", pa.list_(pa.float32(), width)),
     )
+    return schema.with_metadata({**schema.metadata, "recsae.site": site})
 
 
 EVIDENCE = _schema(
     "evidence",
-    1,
+    2,
     _required("latent", pa.int32()),
     _required("part", pa.string()),
     _required("role", pa.string()),  # top, level, random, popularity, near_miss
@@ -99,7 +101,7 @@ EVIDENCE = _schema(
     _required("user_idx", pa.int32()),
     _required("position", pa.int32()),
     _required("item_idx", pa.int32()),
-    _required("top_idx", pa.int32()),
+    pa.field("top_idx", pa.int32()),  # null where the activations were given without it
     _required("activation", pa.float32()),
     _required("level", pa.int8()),  # 0 silent; 1 to 10 by deciles of the latent's positive activations on explain users
 )

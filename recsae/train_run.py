@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import ray.train
 import safetensors.torch
 import torch
+import torch.distributed as dist
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
@@ -24,14 +27,15 @@ from recsae.store.progress import Progress
 State = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
 
+BEST = "best.safetensors"
 RETRIES = 3
 """Workers that may be lost before the stage gives up."""
 
 
 def fit(
     loop: Callable[[dict[str, Any]], None], task: dict[str, Any], resources: ResourcesConfig, progress: Progress
-) -> tuple[State, dict[str, Tensors]]:
-    """Run `loop(task)` on the Train workers and return what it saved last.
+) -> tuple[State, Tensors]:
+    """Run `loop(task)` on the Train workers; return the state that it saved last, and the best weights.
 
     The run lives in the stage's progress folder: a later attempt of the same fingerprint goes on from there.
     """
@@ -62,48 +66,94 @@ def fit(
     )
     result = trainer.fit()
     assert result.checkpoint is not None
-    return read_checkpoint(result.checkpoint)
+    with result.checkpoint.as_directory() as folder:
+        return _state(folder), safetensors.torch.load_file(Path(folder, BEST))
 
 
-def save(state: State, tensors: dict[str, Tensors]) -> None:
-    """Report a checkpoint; every worker calls this, the first one's is kept."""
-    if ray.train.get_context().get_world_rank() != 0:
-        ray.train.report({})
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        for name, group in tensors.items():
-            # A tied or sliced tensor would be refused: safetensors wants each one whole.
-            whole = {key: value.detach().cpu().clone().contiguous() for key, value in group.items()}
-            safetensors.torch.save_file(whole, f"{folder}/{name}.safetensors")
-        Path(folder, "state.json").write_text(json.dumps(state))
-        ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
+class Checkpoints:
+    """What one worker keeps of a training: its newest state and, beside it, the weights that were best so far.
+
+    The best ones lie in a file of the first worker and not in memory, most of which a table of embeddings may take.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="recsae-")
+        self._best = Path(self._folder.name, BEST)
+        self._first = ray.train.get_context().get_world_rank() == 0
+
+    def resume(self) -> tuple[State, dict[str, Tensors]] | None:
+        """State and groups of tensors of this run's newest checkpoint, if there is one."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            files = {path.stem: path for path in Path(folder).glob("*.safetensors")}
+            shutil.copyfile(files.pop(self._best.stem), self._best)
+            return _state(folder), {name: safetensors.torch.load_file(path) for name, path in files.items()}
+
+    def keep_best(self, weights: Tensors) -> None:
+        if self._first:
+            _write(weights, self._best)
+
+    def save(self, state: State, tensors: dict[str, Tensors]) -> None:
+        """Report a checkpoint; every worker calls this, the first one's is kept."""
+        if not self._first:
+            ray.train.report({})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            for name, group in tensors.items():
+                _write(group, Path(folder, f"{name}.safetensors"))
+            shutil.copyfile(self._best, Path(folder, BEST))
+            Path(folder, "state.json").write_text(json.dumps(state))
+            ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
+
+    def load_best(self, weights: Tensors) -> None:
+        """Fill `weights` with the best ones, on every worker."""
+        best = safetensors.torch.load_file(self._best) if self._first else {}
+        for name, value in weights.items():
+            if self._first:
+                value.copy_(best[name])
+            if dist.is_initialized() and dist.get_world_size() > 1:
+                dist.broadcast(value, 0)
 
 
-def resume() -> tuple[State, dict[str, Tensors]] | None:
-    """What the newest checkpoint of this run holds, if there is one."""
-    checkpoint = ray.train.get_checkpoint()
-    return read_checkpoint(checkpoint) if checkpoint else None
+def peak_bytes() -> int:
+    """The most memory that any worker has held so far; every worker calls this."""
+    peak = torch.tensor(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)  # Linux counts in KiB
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        peak = peak.to(device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(peak, dist.ReduceOp.MAX)
+    return int(peak)
 
 
-def read_checkpoint(checkpoint: Checkpoint) -> tuple[State, dict[str, Tensors]]:
-    with checkpoint.as_directory() as folder:
-        tensors = {path.stem: safetensors.torch.load_file(path) for path in Path(folder).glob("*.safetensors")}
-        return json.loads(Path(folder, "state.json").read_text()), tensors
+def _write(tensors: Tensors, path: Path) -> None:
+    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    safetensors.torch.save_file(whole, path)
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> Tensors:
-    """The moments of an Adam optimiser as named tensors."""
+def _state(folder: str) -> State:
+    state: State = json.loads(Path(folder, "state.json").read_text())
+    return state
+
+
+def optimiser_tensors(optimisers: list[torch.optim.Optimizer]) -> Tensors:
+    """The moments of Adam optimisers as named tensors."""
     return {
-        f"{index}.{key}": torch.as_tensor(value)
+        f"{number}.{index}.{key}": torch.as_tensor(value)
+        for number, optimiser in enumerate(optimisers)
         for index, moments in optimiser.state_dict()["state"].items()
         for key, value in moments.items()
     }
 
 
-def load_optimiser(optimiser: torch.optim.Optimizer, tensors: Tensors) -> None:
-    """The inverse of `optimiser_tensors`, onto an optimiser over the same parameters."""
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+def load_optimisers(optimisers: list[torch.optim.Optimizer], tensors: Tensors) -> None:
+    """The inverse of `optimiser_tensors`, onto optimisers over the same parameters."""
+    for number, optimiser in enumerate(optimisers):
+        state: dict[int, dict[str, Any]] = {}
+        for name, value in tensors.items():
+            of, index, key = name.split(".")
+            if int(of) == number:
+                # SparseAdam counts steps in a plain number, and a tensor would round otherwise.
+                plain = key == "step" and isinstance(optimiser, torch.optim.SparseAdam)
+                state.setdefault(int(index), {})[key] = int(value) if plain else value
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

@@ -74,6 +74,11 @@ def test_a_null_is_kept_where_it_may_be() -> None:
     assert conform(pa.Table.from_pylist([ended]), schemas.CASES).to_pylist() == [ended]
 
 
+def test_a_shard_says_where_it_was_read() -> None:
+    assert schemas.activations(4, "block-1").metadata[b"recsae.site"] == b"block-1"
+    assert schemas.activations(4, "block-1").equals(schemas.activations(4))
+
+
 def test_a_missing_column_is_refused_by_name() -> None:
     with pytest.raises(KeyError, match="timestamp"):
         conform(interactions().drop_columns("timestamp"), schemas.INTERACTIONS)

@@ -211,6 +211,7 @@ def _table(pieces: list[Piece]) -> pa.Table:
             "role": pa.array(np.repeat(np.array([piece[2] for piece in rows], dtype=object), sizes), pa.string()),
             "rank": np.concatenate([piece[3] for piece in rows]),
             **{name: getattr(joined, name) for name in CASE_COLUMNS},
+            "top_idx": pa.array(joined.top_idx, mask=joined.top_idx < 0),
             "activation": joined.activation,
             "level": np.concatenate([piece[1] for piece in rows]),
         }

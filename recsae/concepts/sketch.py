@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from recsae.config import EvidenceConfig
@@ -22,7 +23,7 @@ from recsae.store import shards
 
 
 class Rows(NamedTuple):
-    """(latent, case) pairs in columns; `latent` is -1 for cases of the pool."""
+    """(latent, case) pairs in columns; `latent` is -1 for cases of the pool, `top_idx` where it is not known."""
 
     latent: np.ndarray
     part: np.ndarray
@@ -104,7 +105,7 @@ def sketch_block(table: pa.Table, sae: TopKSae, config: EvidenceConfig, seed: in
         encoded = sae.encode(torch.from_numpy(shards.vectors(table).copy()))
     index_BK = encoded.index_BK.numpy().astype(np.int32)
     value_BK = encoded.value_BK.numpy()
-    cases = [table[name].to_numpy() for name in CASE_COLUMNS]
+    cases = [pc.fill_null(table[name], -1).to_numpy() for name in CASE_COLUMNS]
     part_B = table["part"].to_numpy()
     active_BK = np.where(value_BK > 0, index_BK, -1)
     row, column = np.nonzero(active_BK >= 0)

@@ -1,7 +1,7 @@
-"""Full ranking over the catalogue: HR and NDCG, seen items removed, ties counted against the model.
+"""Cases put to a recommender, in batches: the ranks of their targets, as the model is and after an edit at its site.
 
-What the user did before the case is seen; nothing later is masked. Results are integer counts of ranks, so they add
-up exactly over users, chunks and workers. It knows cases and scores, and no training. Suffixes: see contract.py.
+What the user did before the case is seen; nothing later is masked. It knows cases and the contract, and no training.
+Suffixes: see contract.py; C cases.
 """
 
 from __future__ import annotations
@@ -16,78 +16,57 @@ import torch
 from torch import Tensor
 
 from recsae.data.chunks import Chunk
-from recsae.recommenders.contract import Histories, Recommender, last
+from recsae.recommenders.contract import Histories, Recommender, Trainable, last
+from recsae.recommenders.figures import count
+from recsae.recommenders.top import Scorer, ranks, sampled_ranks, top_k
 
-CUTOFFS = (5, 10, 20, 50)
-DEEPEST = max(CUTOFFS)
-BATCH = 256
+CASES_AT_ONCE = 256
+FLOATS_AT_ONCE = 16_000_000
+"""B x L x U of a batch: of some models the vectors are the scores of the whole catalogue."""
+EDITS_AT_ONCE = 4096
+"""Vectors edited at once; the latents of each are some thousand numbers."""
+TOP = 10
+
+Edit = Callable[[Tensor], Tensor]
 
 
 class Question(NamedTuple):
-    """A batch of cases put to the recommender: `seen` holds (row, item) pairs of all earlier events."""
+    """A batch of cases: their rows in the table, and what the model and the ranking need of them."""
 
+    rows: np.ndarray
     histories: Histories
-    seen_row: Tensor
-    seen_item: Tensor
-    target_B: Tensor
+    seen: list[np.ndarray]
+    """All earlier events of each."""
+    target_B: np.ndarray
 
 
 def questions(chunk: Chunk, cases: pa.Table, model: Recommender, device: str) -> Iterator[Question]:
-    """The cases of one chunk, in batches. `cases` must have targets."""
-    starts = dict(zip(chunk.users.tolist(), chunk.offsets[:-1].tolist(), strict=True))
+    """The cases of one chunk, in batches. `cases` must have targets.
+
+    They come by target: on a large catalogue the targets of a batch then lie in few blocks of scores.
+    """
     users, positions = cases["user_idx"].to_numpy(), cases["position"].to_numpy()
     targets = cases["target_idx"].to_numpy()
-    for first in range(0, len(users), BATCH):
-        here = range(first, min(first + BATCH, len(users)))
-        seen = [chunk.items[starts[users[i]] : starts[users[i]] + positions[i]] for i in here]
+    starts = chunk.offsets[np.searchsorted(chunk.users, users)]
+    order = np.argsort(targets, kind="stable")
+    at_once = min(CASES_AT_ONCE, max(1, FLOATS_AT_ONCE // (model.max_length * model.out_width)))
+    for first in range(0, len(order), at_once):
+        rows = order[first : first + at_once]
+        seen = [chunk.items[starts[row] : starts[row] + positions[row]] for row in rows]
         recent = [items[-model.max_length :] for items in seen]
-        histories = pad(recent, model.n_items, device, users[here.start : here.stop])
-        yield Question(
-            histories,
-            torch.from_numpy(np.repeat(np.arange(len(seen)), [len(items) for items in seen])).to(device),
-            torch.from_numpy(np.concatenate(seen).astype(np.int64)).to(device),
-            torch.from_numpy(targets[here.start : here.stop].astype(np.int64)).to(device),
-        )
+        yield Question(rows, pad(recent, device, users[rows]), seen, targets[rows])
 
 
-def pad(sequences: list[np.ndarray], n_items: int, device: str, users: np.ndarray) -> Histories:
+def pad(sequences: list[np.ndarray], device: str, users: np.ndarray) -> Histories:
     """Histories of different lengths as one padded batch."""
     lengths = np.array([len(items) for items in sequences])
-    items_BL = np.full((len(sequences), int(lengths.max())), n_items, dtype=np.int64)
+    items_BL = np.zeros((len(sequences), int(lengths.max())), dtype=np.int64)
     items_BL[np.arange(items_BL.shape[1]) < lengths[:, None]] = np.concatenate(sequences)
     return Histories(
         torch.from_numpy(users.astype(np.int64)).to(device),
         torch.from_numpy(items_BL).to(device),
         torch.from_numpy(lengths).to(device),
     )
-
-
-def masked_scores(model: Recommender, h_BD: Tensor, question: Question) -> Tensor:
-    """Scores of the catalogue with the seen items at minus infinity; the target itself is never masked."""
-    scores_BN = model.scores(h_BD)
-    rows = torch.arange(len(h_BD), device=h_BD.device)
-    target = scores_BN[rows, question.target_B]
-    scores_BN[question.seen_row, question.seen_item] = float("-inf")
-    scores_BN[rows, question.target_B] = target
-    return scores_BN
-
-
-def count_ranks(scores_BN: Tensor, target_B: Tensor) -> np.ndarray:
-    """How many targets rank 1, 2, … DEEPEST, and beyond (last entry). A tie counts against the model, as does NaN."""
-    target = scores_BN.gather(1, target_B[:, None])
-    rank_B = (~(scores_BN < target)).sum(1).clamp(1, DEEPEST + 1)
-    return np.bincount(rank_B.cpu().numpy(), minlength=DEEPEST + 2)[1:].astype(np.int64)
-
-
-def figures(counts: np.ndarray) -> dict[str, float]:
-    """`hr@k` (share of targets within the first k) and `ndcg@k` (mean of 1/log2(1 + rank) within k)."""
-    total = max(int(counts.sum()), 1)
-    gain = 1 / np.log2(np.arange(1, DEEPEST + 1) + 1)
-    found: dict[str, float] = {}
-    for k in CUTOFFS:
-        found[f"hr@{k}"] = float(counts[:k].sum() / total)
-        found[f"ndcg@{k}"] = float((counts[:k] * gain[:k]).sum() / total)
-    return found
 
 
 def of_split(cases: pa.Table, split: str, part: str | None = None) -> pa.Table:
@@ -98,36 +77,101 @@ def of_split(cases: pa.Table, split: str, part: str | None = None) -> pa.Table:
     return cases.filter(wanted)
 
 
+class Ranked(NamedTuple):
+    """The rank of each target, in the order of the cases: among all unseen items, and among sampled ones if asked."""
+
+    full_C: np.ndarray
+    sampled_C: np.ndarray
+
+
 @torch.inference_mode()
-def rank_chunk(model: Recommender, chunk: Chunk, cases: pa.Table, device: str = "cpu") -> np.ndarray:
-    """Counts of ranks over the cases of one chunk."""
-    counts = np.zeros(DEEPEST + 1, dtype=np.int64)
+def rank_chunk(
+    model: Recommender, chunk: Chunk, cases: pa.Table, device: str = "cpu", negatives: int = 0, seed: int = 0
+) -> Ranked:
+    """Ranks of the targets of one chunk; `negatives`: how many items each is ranked among as well, drawn by case."""
+    full_C = np.empty(cases.num_rows, dtype=np.int64)
+    sampled_C = np.empty(cases.num_rows if negatives else 0, dtype=np.int64)
     for question in questions(chunk, cases, model, device):
-        h_BD = last(model.probe(question.histories), question.histories)
-        counts += count_ranks(masked_scores(model, h_BD, question), question.target_B)
-    return counts
+        histories = question.histories
+        u_BU = last(model.proceed(model.probe(histories), histories), histories)
+        full_C[question.rows] = ranks(model, u_BU, question.seen, question.target_B)
+        if negatives:
+            case_B = cases["case_id"].to_numpy()[question.rows]
+            item_BM = np.stack(
+                [
+                    draw_unseen(np.append(seen, target), model.n_items, negatives, (seed, 3, case))
+                    for case, seen, target in zip(case_B, question.seen, question.target_B, strict=True)
+                ]
+            )
+            sampled_C[question.rows] = sampled_ranks(model, u_BU, question.target_B, item_BM)
+    return Ranked(full_C, sampled_C)
+
+
+def draw_unseen(taken: np.ndarray, n_items: int, number: int, seed: tuple[int, ...]) -> np.ndarray:
+    """Items that are not taken, with replacement; -1 where all are."""
+    taken = np.unique(taken)
+    if len(taken) == n_items:
+        return np.full(number, -1)
+    free = np.random.default_rng(seed).integers(0, n_items - len(taken), number)
+    return free + np.searchsorted(taken - np.arange(len(taken)), free, side="right")
 
 
 class Compared(NamedTuple):
-    """Ranks from the clean vector and from the edited one, and the items that both rank in the first ten."""
+    """Counts of ranks from the clean model and from the edited one, and how their first ten items overlap."""
 
     clean: np.ndarray
     edited: np.ndarray
+    top10: int
+    """First ten items of the clean model, over all cases; fewer than ten each where fewer were unseen."""
     shared_top10: int
+    """Those of them that are among the first ten of the edited one."""
+
+
+class _EditedItems(NamedTuple):
+    n_items: int
+    item_ND: Tensor
+
+    def scores(self, u_XU: Tensor, start: int, stop: int) -> Tensor:
+        return u_XU @ self.item_ND[start:stop].T
 
 
 @torch.inference_mode()
-def compare_chunk(
-    model: Recommender, edit: Callable[[Tensor], Tensor], chunk: Chunk, cases: pa.Table, device: str = "cpu"
-) -> Compared:
-    """The same cases with the probed vector as it is and after `edit`."""
-    counts, shared = np.zeros((2, DEEPEST + 1), dtype=np.int64), 0
+def compare_chunk(model: Recommender, edit: Edit, chunk: Chunk, cases: pa.Table, device: str = "cpu") -> Compared:
+    """The same cases with the vectors at the site as they are and after `edit`.
+
+    At the site `user` the vector at the end of the history is edited, at `item` every item's vector, elsewhere the
+    vectors of all positions of the history.
+    """
+    count_2K, top10, shared = [count(np.empty(0, dtype=np.int64))] * 2, 0, 0
+    altered: Scorer = model
+    if model.site == "item":
+        assert isinstance(model, Trainable)
+        altered = _EditedItems(model.n_items, _in_parts(edit, model.item_vectors(0, model.n_items)))
     for question in questions(chunk, cases, model, device):
-        h_BD = last(model.probe(question.histories), question.histories)
+        histories, seen, target_B = question.histories, question.seen, question.target_B
+        h_BLD = model.probe(histories)
+        clean_BU = edited_BU = last(model.proceed(h_BLD, histories), histories)
+        if model.site == "user":
+            edited_BU = _in_parts(edit, clean_BU)
+        elif model.site != "item":
+            edited_BU = last(model.proceed(_edited(edit, h_BLD, histories), histories), histories)
         tops = []
-        for row, vector in enumerate((h_BD, edit(h_BD))):
-            scores_BN = masked_scores(model, vector, question)
-            counts[row] += count_ranks(scores_BN, question.target_B)
-            tops.append(scores_BN.topk(min(10, model.n_items), dim=1).indices)
-        shared += int((tops[0][:, :, None] == tops[1][:, None, :]).sum())
-    return Compared(counts[0], counts[1], shared)
+        for row, (scorer, u_BU) in enumerate(((model, clean_BU), (altered, edited_BU))):
+            count_2K[row] = count_2K[row] + count(ranks(scorer, u_BU, seen, target_B))
+            tops.append(top_k(scorer, u_BU, seen, TOP))
+        known = tops[0] >= 0
+        top10 += int(known.sum())
+        shared += int(((tops[0][:, :, None] == tops[1][:, None, :]).any(2) & known).sum())
+    return Compared(count_2K[0], count_2K[1], top10, shared)
+
+
+def _edited(edit: Edit, h_BLD: Tensor, histories: Histories) -> Tensor:
+    """The vectors edited at every position of a history, not at padding."""
+    known_BL = torch.arange(h_BLD.shape[1], device=h_BLD.device) < histories.length_B[:, None]
+    edited = h_BLD.clone()
+    edited[known_BL] = _in_parts(edit, h_BLD[known_BL])
+    return edited
+
+
+def _in_parts(edit: Edit, h_XD: Tensor) -> Tensor:
+    return torch.cat([edit(part) for part in torch.split(h_XD, EDITS_AT_ONCE)])

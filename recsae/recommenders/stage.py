@@ -1,37 +1,109 @@
-"""The stage `recommender`: trains the model that will be interpreted. It knows the config and the store."""
+"""The stage `recommender`: trains the model that will be interpreted, or takes over one trained elsewhere.
+
+It knows the config and the store.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
+import operator
 from collections.abc import Mapping
+
+import numpy as np
+import ray
+import torch
+from ray.exceptions import RayTaskError
 
 from recsae import train_run
 from recsae.config import Config
-from recsae.recommenders import saved
+from recsae.config_recommender import RecommenderConfig
+from recsae.data.chunks import n_chunks
+from recsae.errors import BadInput
+from recsae.recommenders import foreign_files, saved
+from recsae.recommenders.evaluation import Measured, Survey, count_chunk, in_full, measured
 from recsae.recommenders.training import train_loop
+from recsae.store.folder import Folder
 from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
 
 def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Fit under Ray Train; write `model/` and the figures of the best epoch (all users, full ranking)."""
-    n_items = inputs["ingest"].metrics["items"]
-    task = {"config": config.recommender, "seed": config.seed, "n_items": n_items, "ingested": inputs["ingest"]}
-    state, tensors = train_run.fit(train_loop, task, config.resources, out.progress)
-    saved.save(out.data.child("model"), tensors["best"], config.recommender, n_items)
-    log.info(
-        "recommender: best epoch %d of %d, test HR@10 %.4f, NDCG@10 %.4f",
-        state["best_epoch"],
-        state["epoch"],
-        state["test"]["hr@10"],
-        state["test"]["ndcg@10"],
-    )
+    """Fit under Ray Train; write `model/` and the figures of the best epoch with their intervals over users."""
+    if config.recommender.kind == "given":
+        return {"kind": "given"}  # nothing to run, and nothing to measure
+    if config.recommender.foreign:
+        return _take_over(config, inputs["ingest"], out)
+    sizes = inputs["ingest"].metrics["users"], inputs["ingest"].metrics["items"]
+    task = {
+        "config": config.recommender,
+        "ranking": config.ranking,
+        "seed": config.seed,
+        "ingested": inputs["ingest"],
+    }
+    state, best = train_run.fit(train_loop, task, config.resources, out.progress)
+    saved.save(out.data.child("model"), best, config.recommender, *sizes)
+    test = Measured(state["test"], state["test_intervals"])
+    log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _in_words(test))
     return {
         "kind": config.recommender.kind,
         "epochs": state["epoch"],
         "best_epoch": state["best_epoch"],
         "seconds_per_epoch": sum(epoch["seconds"] for epoch in state["history"]) / max(state["epoch"], 1),
+        "peak_bytes": state["peak_bytes"],
+        "history": state["history"],
         "validation": state["validation"],
-        "test": state["test"],
+        "validation_intervals": state["validation_intervals"],
+        "test": test.figures,
+        "test_intervals": test.intervals,
     }
+
+
+def _in_words(test: Measured) -> str:
+    low, high = test.intervals["ndcg@10"]
+    return f"test HR@10 {test.figures['hr@10']:.4f}, NDCG@10 {test.figures['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
+    """Try a model trained elsewhere, copy it into `model/` and measure it like any other."""
+    model, site, device = config.recommender, config.probe.site, config.resources.device
+    assert model.foreign is not None
+    parts = foreign_files.gather(model.foreign, ingested)
+    gpus, folder = 1 if device == "cuda" else 0, out.data.child("model")
+    surveys = [in_full(ingested, split, config.seed, config.ranking) for split in ("validation", "test")]
+    try:
+        # On a worker: only there the factory must be importable, and there may be no GPU here.
+        if not ray.get(_try_out.options(num_gpus=gpus).remote(model, parts, site, device)):
+            log.info("recommender: one run answers for the last position alone, so there is one case a user")
+        foreign_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
+        ask = _chunk_counts.options(num_gpus=gpus)
+        tasks = [ask.remote(surveys, folder, site, device, number) for number in range(n_chunks(ingested))]
+        validation, test = map(measured, functools.reduce(operator.add, map(ray.get, tasks)), surveys)
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, BadInput) else error) from None
+    log.info("recommender: foreign, %s", _in_words(test))
+    return {
+        "kind": "foreign",
+        "epochs": 0,
+        "best_epoch": 0,
+        "validation": validation.figures,
+        "validation_intervals": validation.intervals,
+        "test": test.figures,
+        "test_intervals": test.intervals,
+    }
+
+
+@ray.remote
+def _try_out(model: RecommenderConfig, parts: foreign_files.Parts, site: str, device: str) -> bool:
+    """Whether the model is sequential. Raises BadInput where it cannot be asked or read."""
+    return foreign_files.assemble(model, parts, site, device).sequential
+
+
+@ray.remote
+def _chunk_counts(surveys: list[Survey], folder: Folder, site: str, device: str, number: int) -> np.ndarray:
+    """What a chunk adds to each survey."""
+    if device == "cpu":
+        torch.set_num_threads(1)
+    model = saved.load_folder(folder, site, device)
+    return np.stack([count_chunk(model, survey, number, device) for survey in surveys])

@@ -1,4 +1,4 @@
-"""Training windows: stretches of each user's training events, in batches composed by the seed alone.
+"""Training batches, composed by the seed alone: stretches of each user's training events, or single events.
 
 Memory holds a few chunks of users at a time, however many there are. It knows chunks and batches, and no model.
 """
@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from recsae.data.chunks import Chunk, n_chunks, read_chunk
-from recsae.recommenders.contract import Histories
 from recsae.schemas import SPLITS
 from recsae.store.runs import Committed
 
@@ -20,40 +18,67 @@ CHUNKS_AT_ONCE = 8
 
 
 class Batch(NamedTuple):
-    """A global batch, rows by falling length so that lanes pad little; padding is `n_items`."""
+    """Rows of a global batch by falling length, so that lanes pad little."""
 
-    users: np.ndarray
-    events: np.ndarray  # (B, L + 1): a window and the event after it
+    user_B: np.ndarray
+    items_BL: np.ndarray
+    """What the user had done before each target, padded with 0."""
+    target_BL: np.ndarray
+    """Padded with -1."""
+    taken: np.ndarray | None = None
+    """Ascending keys `user_idx << 32 | item_idx` of the training events of these users and others, where negatives must
+    be items that the user has not had."""
 
-    def histories(self, rows: slice, n_items: int, device: str) -> tuple[Histories, torch.Tensor]:
-        """The rows of a lane as histories and the next item at each position, cut to its longest window."""
-        events = torch.from_numpy(self.events[rows]).long()
-        length_B = (events != n_items).sum(1) - 1
-        longest = int(length_B.max()) if len(events) else 0
-        events, length_B = events[:, : longest + 1].to(device), length_B.to(device)
-        inputs = events[:, :-1].clone()
-        inputs[events[:, 1:] == n_items] = n_items
-        return Histories(torch.from_numpy(self.users[rows]).to(device), inputs, length_B), events[:, 1:]
+    def rows(self, rows: slice) -> Batch:
+        """Some of the rows, cut to the longest of them."""
+        longest = int((self.target_BL[rows] >= 0).sum(1).max(initial=0))
+        return Batch(self.user_B[rows], self.items_BL[rows, :longest], self.target_BL[rows, :longest])
 
 
-def batches(
-    ingested: Committed, n_items: int, max_length: int, batch_size: int, seed: int, epoch: int
-) -> Iterator[Batch]:
-    """One pass over all training events: shuffled chunks, and within a few of them shuffled windows."""
+def window_batches(ingested: Committed, max_length: int, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+    """One pass over all training events but each user's first: windows in batches of `batch_size` of them.
+
+    Chunks are shuffled, and within a few of them the windows.
+    """
+    for users, offsets, items, draw in _shuffled(ingested, seed, epoch, max_length + 1):
+        lengths = np.diff(offsets)
+        for picked in _slices(draw.permutation(np.flatnonzero(lengths > 1)), batch_size):
+            picked = picked[np.argsort(-lengths[picked], kind="stable")]
+            place = np.arange(max_length)
+            inside = place < lengths[picked, None] - 1
+            source = (offsets[picked, None] + place)[inside]
+            items_BL = np.zeros(inside.shape, dtype=np.int32)
+            target_BL = np.full(inside.shape, -1, dtype=np.int32)
+            items_BL[inside], target_BL[inside] = items[source], items[source + 1]
+            yield Batch(users[picked], items_BL, target_BL)
+
+
+def event_batches(ingested: Committed, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+    """One pass over all training events in batches of single ones, for models that have one vector a user."""
+    for users, offsets, items, draw in _shuffled(ingested, seed, epoch, None):
+        user = np.repeat(users, np.diff(offsets))
+        taken = np.sort(keys(user, items))
+        for picked in _slices(draw.permutation(len(items)), batch_size):
+            yield Batch(user[picked], np.zeros((len(picked), 1), dtype=np.int32), items[picked, None], taken)
+
+
+def keys(user_idx: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
+    """One int64 a pair."""
+    return np.asarray(user_idx.astype(np.int64) << 32 | item_idx)
+
+
+def _shuffled(
+    ingested: Committed, seed: int, epoch: int, longest: int | None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]]:
+    """Users, offsets and items of the windows of a few chunks at a time, and the generator that shuffles them."""
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(n_chunks(ingested))
     for start in range(0, len(order), CHUNKS_AT_ONCE):
-        pieces = [_windows(read_chunk(ingested, int(number)), max_length) for number in order[start:][:CHUNKS_AT_ONCE]]
+        pieces = [_windows(read_chunk(ingested, int(number)), longest) for number in order[start:][:CHUNKS_AT_ONCE]]
         lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in pieces])
         users = np.concatenate([users for users, _, _ in pieces])
         items = np.concatenate([items for _, _, items in pieces])
-        starts = np.cumsum(lengths) - lengths
-        for picked in _slices(draw.permutation(len(lengths)), batch_size):
-            picked = picked[np.argsort(-lengths[picked], kind="stable")]
-            events = np.full((len(picked), max_length + 1), n_items, dtype=np.int32)
-            inside = np.arange(max_length + 1) < lengths[picked, None]
-            events[inside] = items[(starts[picked, None] + np.arange(max_length + 1))[inside]]
-            yield Batch(users[picked], events)
+        yield users, np.concatenate([[0], np.cumsum(lengths)]), items, draw
 
 
 def _slices(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -61,22 +86,25 @@ def _slices(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield order[start : start + size]
 
 
-def _windows(chunk: Chunk, max_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users, offsets and events of windows of up to `max_length + 1` events, cut from the end of each history.
+def _windows(chunk: Chunk, longest: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users, offsets and events of windows of up to `longest` training events, cut from the end of each history.
 
     Neighbouring windows share one event: the last target of the one is the first input of the next.
     """
     train = chunk.splits == SPLITS.index("train")
+    events = chunk.items[train]
     before = np.concatenate([[0], np.cumsum(train)])
-    users: list[int] = []
-    pieces: list[np.ndarray] = []
-    for user, start, stop in zip(chunk.users, chunk.offsets[:-1], chunk.offsets[1:], strict=True):
-        events = chunk.items[start:stop][train[start:stop]]
-        end = int(before[stop] - before[start])
-        while end >= 2:
-            pieces.append(events[max(0, end - max_length - 1) : end])
-            users.append(int(user))
-            end -= max_length
-    lengths = np.array([len(piece) for piece in pieces], dtype=np.int64)
-    items = np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int32)
-    return np.array(users, dtype=np.int64), np.concatenate([[0], np.cumsum(lengths)]), items
+    first, end = before[chunk.offsets[:-1]], before[chunk.offsets[1:]]
+    if longest is None:
+        return chunk.users, np.concatenate([[0], np.cumsum(end - first)]), events
+    # A history of n events has ceil((n - 1) / step) windows, at least one if it has events at all.
+    step = longest - 1
+    count = np.maximum(-(-(end - first - 1) // step), (end > first).astype(np.int64))
+    owner = np.repeat(np.arange(len(count)), count)
+    number = np.arange(len(owner)) - (np.cumsum(count) - count)[owner]
+    stops = end[owner] - number * step
+    starts = np.maximum(first[owner], stops - longest)
+    lengths = stops - starts
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    place = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return chunk.users[owner], offsets, events[place]

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from recsae.config import Config
+from recsae.config_recommender import RecommenderConfig
 from recsae.schemas import PARTS, SPLITS
 from recsae.store.runs import Committed
 
@@ -22,6 +23,7 @@ JUDGES = {
     "pmi": "log-likelihood of the concept given the item, centred by concept",
     "yes_no": "log-odds of the answer yes",
 }
+NOT_MEASURED = "not measured"
 VIEWS = {
     "recommended": "the item that the model ranks first for the user",
     "input": "what the user did: the item at the position and the few before it",
@@ -62,8 +64,11 @@ class Facts:
     stages: tuple[StageRun, ...]
     total: str
     ranking: tuple[RankingRow, ...]
+    """Empty where there was no model to rank with."""
     sae: tuple[Fact, ...]
     bar: float | None
+    unit: str
+    """What parts cut between and intervals resample."""
 
 
 def look_up(metrics: Mapping[str, Any], *keys: str) -> Any:
@@ -123,14 +128,18 @@ def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: i
     metrics = {name: found.metrics for name, found in inputs.items()}
     seconds = {name: number(found.manifest.get("seconds")) for name, found in inputs.items()}
     known = [value for value in seconds.values() if value is not None]
+    ranked = config.recommender.kind != "given"
+    rankings = [(name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS] if ranked else []
+    unit = "items" if config.probe.site == "item" else "users"
     return Facts(
         headline=_headline(metrics, rows, scored, interpretable),
         run=_run(config, metrics),
         stages=tuple(StageRun(name, duration(seconds[name]), found.fingerprint) for name, found in inputs.items()),
         total=duration(sum(known) if known else None),
-        ranking=tuple(_ranking(metrics, name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS),
-        sae=_sae(metrics["sae"]),
+        ranking=tuple(_ranking(metrics, name, cutoff) for name, cutoff in rankings),
+        sae=_sae(metrics["sae"], unit, ranked),
         bar=number(_first(metrics["concepts"].get("interpretable_bar"), metrics["scores"].get("interpretable_bar"))),
+        unit=unit,
     )
 
 
@@ -152,8 +161,6 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
     files = [config.data.path] if config.data.path else list(config.data.interactions)
     splits = ", ".join(f"{count(look_up(ingest, 'events_by_split', split))} {split}" for split in SPLITS)
     parts = ", ".join(f"{count(look_up(ingest, 'users_by_part', part))} {part}" for part in PARTS)
-    shape = f"width {config.recommender.width}, {config.recommender.blocks} blocks, {config.recommender.heads} heads"
-    epochs = f"best epoch {count(look_up(recommender, 'best_epoch'))} of {count(look_up(recommender, 'epochs'))}"
     cases, width = look_up(metrics["activations"], "cases"), look_up(metrics["activations"], "width")
     steps = f"{count(look_up(metrics['sae'], 'steps'))} steps"
     latents = f"{count(look_up(metrics['sae'], 'num_latents'))} latents, k = {count(look_up(metrics['sae'], 'k'))}"
@@ -166,16 +173,41 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
         Fact("Events", count(look_up(ingest, "events")), splits),
         Fact("Users", count(look_up(ingest, "users")), parts),
         Fact("Items", count(look_up(ingest, "items"))),
-        Fact("Cases", count(look_up(ingest, "cases")), "questions put to the recommender"),
-        Fact("Recommender", config.recommender.kind, f"{shape}; {epochs}"),
-        Fact("Activations", f"{count(cases)} of width {count(width)}", f"read at the {config.probe.site} vector"),
+        Fact("Cases", count(look_up(ingest, "cases")), "positions of users that have a history"),
+        Fact("Recommender", config.recommender.kind, _recommender(config.recommender, recommender)),
+        Fact("Activations", f"{count(cases)} of width {count(width)}", _activations(config, metrics["activations"])),
         Fact("Sparse autoencoder", latents, steps),
-        Fact("A concept speaks of", VIEWS.get(config.probe.view, config.probe.view)),
+        Fact("A concept speaks of", "the item itself" if config.probe.site == "item" else VIEWS[config.probe.view]),
         Fact("Language model", text(look_up(labels, "model") or config.llm.model), f"{candidates}, {failed} failed"),
         Fact("Prompts", f"version {text(look_up(labels, 'prompt_version'))}", asked),
         Fact("Judge", judge, JUDGES.get(judge, "")),
         Fact("Seed", str(config.seed)),
     )
+
+
+def _recommender(config: RecommenderConfig, metrics: Mapping[str, Any]) -> str:
+    """Its size and how it was trained, as far as they are its own."""
+    if config.kind == "given":
+        return "run elsewhere; its activations were given"
+    if config.kind == "foreign":
+        return "trained elsewhere"
+    shape = f"width {config.width}"
+    if config.kind in ("sasrec", "gpt", "timirec"):
+        shape += f", {config.blocks} blocks, {config.heads} heads"
+    if config.kind == "timirec":
+        shape += f", {config.interests} interests"
+    if config.kind == "lightgcn":
+        shape += f", {config.layers} layers"
+    return f"{shape}; best epoch {count(look_up(metrics, 'best_epoch'))} of {count(look_up(metrics, 'epochs'))}"
+
+
+def _activations(config: Config, metrics: Mapping[str, Any]) -> str:
+    if config.recommender.kind == "given":
+        return "read from files"
+    recall = look_up(metrics, "search_recall")
+    found = "" if recall is None else f"; an index finds the item ranked first in {share(recall)} of cases"
+    sites = {"user": "one a case, before the prediction layer", "item": "one an item, of the item side"}
+    return sites.get(config.probe.site, f"read at {config.probe.site}") + found
 
 
 def _ranking(metrics: Mapping[str, Any], name: str, cutoff: int) -> RankingRow:
@@ -188,11 +220,11 @@ def _ranking(metrics: Mapping[str, Any], name: str, cutoff: int) -> RankingRow:
     )
 
 
-def _sae(metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
-    overlap = look_up(metrics, "fidelity", "top10_overlap")
+def _sae(metrics: Mapping[str, Any], unit: str, ranked: bool) -> tuple[Fact, ...]:
+    overlap = share(look_up(metrics, "fidelity", "top10_overlap")) if ranked else NOT_MEASURED
     return (
-        Fact("FVU", decimal(look_up(metrics, "fvu")), "share of variance left unexplained, on score users"),
-        Fact("L0", decimal(look_up(metrics, "l0"), 1), "latents active in a case, on score users"),
+        Fact("FVU", decimal(look_up(metrics, "fvu")), f"share of variance left unexplained, on score {unit}"),
+        Fact("L0", decimal(look_up(metrics, "l0"), 1), f"latents active in a case, on score {unit}"),
         Fact("Dead share", share(look_up(metrics, "dead_share")), "latents that fire in no explain case"),
-        Fact("Top-10 overlap", share(overlap), "of ten recommendations, those that stay through the SAE"),
+        Fact("Top-10 overlap", overlap, "of ten recommendations, those that stay through the SAE"),
     )

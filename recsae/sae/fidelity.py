@@ -15,7 +15,8 @@ import torch
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.errors import BadInput
 from recsae.recommenders import saved
-from recsae.recommenders.ranking import DEEPEST, Compared, compare_chunk, figures, of_split
+from recsae.recommenders.figures import figures
+from recsae.recommenders.ranking import Compared, compare_chunk, of_split
 from recsae.sae import model as sae_model
 from recsae.sae.training import of_part
 from recsae.store import shards
@@ -67,11 +68,11 @@ def _shard_sums(activations: Committed, name: str, folder: Folder) -> Sums:
 
 
 @ray.remote
-def _chunk_ranks(ingested: Committed, recommender: Committed, folder: Folder, number: int) -> Compared:
+def _chunk_ranks(ingested: Committed, recommender: Committed, site: str, folder: Folder, number: int) -> Compared:
     torch.set_num_threads(1)
     cases = of_split(read_cases(ingested, number), "test", "score")
     sae = sae_model.load(folder)
-    return compare_chunk(saved.load(recommender), sae.reconstruct, read_chunk(ingested, number), cases)
+    return compare_chunk(saved.load(recommender, site), sae.reconstruct, read_chunk(ingested, number), cases)
 
 
 def moments(activations: Committed, part: str) -> tuple[np.ndarray, float]:
@@ -100,27 +101,35 @@ def _variance(total: Moments) -> float:
 
 
 def measure(ingested: Committed, recommender: Committed, activations: Committed, folder: Folder) -> dict[str, Any]:
-    """FVU = Σ‖x̂−x‖² / Σ‖x−mean(x)‖² and L0 on score users, the dead share on explain users, ranking on score users."""
+    """FVU = Σ‖x̂−x‖² / Σ‖x−mean(x)‖² and L0 on score users, the dead share on explain users, ranking on score users.
+
+    `fidelity`, the ranking, is None where the activations were given: there is no model to rank with.
+    """
     parts: list[Sums] = ray.get(
         [_shard_sums.remote(activations, name, folder) for name in activations.files(shards.PREFIX)]
     )
     total = _fold([part.moments for part in parts])
     fired = np.any([part.fired for part in parts], axis=0)
-    ranks: list[Compared] = ray.get(
-        [_chunk_ranks.remote(ingested, recommender, folder, number) for number in range(n_chunks(ingested))]
-    )
-    clean = np.sum([rank.clean for rank in ranks], axis=0) if ranks else np.zeros(DEEPEST + 1, dtype=np.int64)
-    edited = np.sum([rank.edited for rank in ranks], axis=0)
-    cases = int(clean.sum())
     return {
         "fvu": sum(part.error for part in parts) / max(_variance(total), 1e-12),
         "l0": sum(part.active for part in parts) / max(total.rows, 1),
         "dead_share": float(1 - fired.mean()),
         "alive": int(fired.sum()),
-        "fidelity": {
-            "cases": cases,
-            "clean": figures(clean),
-            "through_sae": figures(edited),
-            "top10_overlap": sum(rank.shared_top10 for rank in ranks) / max(10 * cases, 1),
-        },
+        "fidelity": _ranking(ingested, recommender, activations.metrics["site"], folder),
+    }
+
+
+def _ranking(ingested: Committed, recommender: Committed, site: str, folder: Folder) -> dict[str, Any] | None:
+    if recommender.metrics["kind"] == "given":
+        return None
+    ranks: list[Compared] = ray.get(
+        [_chunk_ranks.remote(ingested, recommender, site, folder, number) for number in range(n_chunks(ingested))]
+    )
+    clean = np.sum([rank.clean for rank in ranks], axis=0)
+    edited = np.sum([rank.edited for rank in ranks], axis=0)
+    return {
+        "cases": int(clean.sum()),
+        "clean": figures(clean),
+        "through_sae": figures(edited),
+        "top10_overlap": sum(rank.shared_top10 for rank in ranks) / max(sum(rank.top10 for rank in ranks), 1),
     }

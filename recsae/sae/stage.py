@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Fit under Ray Train from the shards; write `model/` and measure fidelity on score users."""
+    """Fit under Ray Train from the shards; write `model/` and measure fidelity on score users.
+
+    Without a model, where the activations were given, how the recommendations fare is not measured.
+    """
     activations = inputs["activations"]
     width = activations.metrics["width"]
     mean, scale = fidelity.moments(activations, "explain")
@@ -27,18 +30,15 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
         "scale": scale,
         "activations": activations,
     }
-    state, tensors = train_run.fit(train_loop, task, config.resources, out.progress)
+    state, best = train_run.fit(train_loop, task, config.resources, out.progress)
     folder = out.data.child("model")
-    model.save(folder, tensors["best"], config.sae, width)
+    model.save(folder, best, config.sae, width)
     kept = fidelity.measure(inputs["ingest"], inputs["recommender"], activations, folder)
-    log.info(
-        "sae: FVU %.4f, L0 %.2f, dead %.1f %%, NDCG@10 %.4f, through the SAE %.4f",
-        kept["fvu"],
-        kept["l0"],
-        100 * kept["dead_share"],
-        kept["fidelity"]["clean"]["ndcg@10"],
-        kept["fidelity"]["through_sae"]["ndcg@10"],
-    )
+    log.info("sae: FVU %.4f, L0 %.2f, dead %.1f %%", kept["fvu"], kept["l0"], 100 * kept["dead_share"])
+    ranked = kept["fidelity"]
+    if ranked is not None:
+        clean, through = ranked["clean"]["ndcg@10"], ranked["through_sae"]["ndcg@10"]
+        log.info("sae: NDCG@10 %.4f, through the SAE %.4f", clean, through)
     return {
         "num_latents": config.sae.num_latents,
         "k": config.sae.k,

@@ -50,13 +50,14 @@ def train_loop(task: dict[str, Any]) -> None:
     auxk = config.auxk if config.auxk is not None else max(1, task["width"] // 2)
     silent_H = torch.zeros(config.num_latents, dtype=torch.long, device=device)
     state: dict[str, Any] = {"step": 0, "best": float("inf"), "best_step": 0, "history": []}
-    best = {name: value.clone() for name, value in sae.state_dict().items()}
-    found = train_run.resume()
+    checkpoints = train_run.Checkpoints()
+    checkpoints.keep_best(sae.state_dict())
+    found = checkpoints.resume()
     if found:
         state, tensors = found
         sae.load_state_dict(tensors["weights"])
-        train_run.load_optimiser(optimiser, tensors["optimiser"])
-        best, silent_H = tensors["best"], tensors["silent"]["silent"].to(device)
+        train_run.load_optimisers([optimiser], tensors["optimiser"])
+        silent_H = tensors["silent"]["silent"].to(device)
 
     every = max(1, config.steps // config.checkpoints)
     source = batches(activations, "explain", config.batch_size, seed)
@@ -77,7 +78,7 @@ def train_loop(task: dict[str, Any]) -> None:
             state["history"].append({"step": state["step"], "fvu": fvu, "select_fvu": select})
             if select <= state["best"]:  # without select users all are 0: the last is kept, not the first
                 state["best"], state["best_step"] = select, state["step"]
-                best = {name: value.clone() for name, value in sae.state_dict().items()}
+                checkpoints.keep_best(sae.state_dict())
             if rank == 0:
                 rate = every * config.batch_size / (time.monotonic() - start)
                 print(
@@ -85,12 +86,11 @@ def train_loop(task: dict[str, Any]) -> None:
                     flush=True,
                 )
                 start = time.monotonic()
-            train_run.save(
+            checkpoints.save(
                 state,
                 {
                     "weights": sae.state_dict(),
-                    "best": best,
-                    "optimiser": train_run.optimiser_tensors(optimiser),
+                    "optimiser": train_run.optimiser_tensors([optimiser]),
                     "silent": {"silent": silent_H},
                 },
             )

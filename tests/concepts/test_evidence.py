@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from scipy import sparse
@@ -179,6 +180,21 @@ def test_the_evidence_hash_changes_with_the_evidence_only() -> None:
     # What the input view does not show does not count there.
     seen = [evidence(of, view="input") for of in (STREAM, Stream(moved, STREAM.cases, STREAM.sae))]
     assert seen[0].stats["evidence_hash"].equals(seen[1].stats["evidence_hash"])
+
+
+def test_without_recommended_items_the_input_view_has_all_its_evidence() -> None:
+    place = STREAM.table.schema.get_field_index("top_idx")
+    without = STREAM.table.set_column(place, "top_idx", pa.nulls(STREAM.table.num_rows, pa.int32()))
+    expected, found = (
+        evidence(Stream(table, STREAM.cases, STREAM.sae), view="input") for table in (STREAM.table, without)
+    )
+    assert found.cases["top_idx"].null_count == found.cases.num_rows > 0
+    assert found.cases.drop_columns("top_idx").equals(expected.cases.drop_columns("top_idx"))
+    assert found.stats.equals(expected.stats)
+    half = pa.array([None if row % 2 else case.top_idx for row, case in enumerate(STREAM.cases)], pa.int32())
+    some = evidence(Stream(STREAM.table.set_column(place, "top_idx", half), STREAM.cases, STREAM.sae), view="input")
+    known = dict(zip([case.case_id for case in STREAM.cases], half.to_pylist(), strict=True))
+    assert some.cases["top_idx"].to_pylist() == [known[case] for case in some.cases["case_id"].to_pylist()]
 
 
 @pytest.mark.parametrize("users", [1, 2, 3, 5, 8])

@@ -1,8 +1,8 @@
-"""Full ranking against a loop in numpy."""
+"""Cases put to a recommender: ranks against a loop in numpy, and edits at every site."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -10,108 +10,212 @@ import pytest
 import torch
 from torch import Tensor
 
+from recsae.config import Config
+from recsae.config_recommender import RecommenderConfig
 from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
-from recsae.recommenders import ranking, saved
-from recsae.recommenders.contract import Histories
-from recsae.recommenders.ranking import CUTOFFS, DEEPEST, compare_chunk, count_ranks, figures, of_split, rank_chunk
+from recsae.recommenders import ranking, saved, top
+from recsae.recommenders.contract import Histories, Recommender, Trainable, last
+from recsae.recommenders.figures import count
+from recsae.recommenders.ranking import compare_chunk, draw_unseen, of_split, pad, rank_chunk
 from recsae.store.runs import Committed
 
-N_ITEMS = 80
+N_USERS, N_ITEMS = 140, 80
+SITES = [
+    ("sasrec", "user"),
+    ("sasrec", "block-0"),
+    ("sasrec", "block-1"),
+    ("sasrec", "item"),
+    ("gpt", "block-0"),
+    ("timirec", "user"),
+    ("bprmf", "user"),
+    ("bprmf", "item"),
+    ("lightgcn", "item"),
+]
 
 
-class LastItem:
+class LastItem(Recommender):
     """Scores are a table's row for the last item of the history; whole numbers, so that ties abound."""
 
-    n_items, width, max_length = N_ITEMS, N_ITEMS + 1, 5
-
     def __init__(self, levels: int) -> None:
+        super().__init__(N_ITEMS, N_ITEMS, max_length=5)
         draw = torch.Generator().manual_seed(0)
-        self.table = torch.randint(0, levels, (N_ITEMS + 1, N_ITEMS), generator=draw).float()
-
-    def loss(self, histories: Histories, target_BL: Tensor, negative_M: Tensor | None) -> Tensor:
-        raise NotImplementedError
+        self.table = torch.randint(0, levels, (N_ITEMS, N_ITEMS), generator=draw).float()
+        self.asked: list[int] = []
 
     def probe(self, histories: Histories) -> Tensor:
+        self.asked.append(len(histories.items_BL))
         return torch.nn.functional.one_hot(histories.items_BL, self.width).float()
 
-    def scores(self, h_XD: Tensor) -> Tensor:
-        return h_XD @ self.table
+    def proceed(self, h_BLD: Tensor, histories: Histories) -> Tensor:
+        return h_BLD
+
+    def scores(self, u_XU: Tensor, start: int, stop: int) -> Tensor:
+        return u_XU @ self.table[:, start:stop]
 
 
-def random_chunk(users: int = 40, repeats: bool = True) -> tuple[Chunk, pa.Table]:
+def random_chunk(users: int = 40, items: int = N_ITEMS) -> tuple[Chunk, pa.Table]:
     """Users with up to 20 events, some items more than once, and a case at every position that has a target."""
     draw = np.random.default_rng(1)
-    histories = [draw.integers(0, N_ITEMS if repeats else 10, draw.integers(2, 20)) for _ in range(users)]
+    histories = [draw.integers(0, items, draw.integers(2, 20)) for _ in range(users)]
     user_idx = np.arange(100, 100 + users, dtype=np.int32)
     offsets = np.concatenate([[0], np.cumsum([len(items) for items in histories])])
-    items = np.concatenate(histories).astype(np.int32)
-    chunk = Chunk(user_idx, offsets, items, np.zeros(len(items), dtype=np.int8))
-    rows = [(user, place, events[place]) for user, events in zip(user_idx, histories, strict=True)
-            for place in range(1, len(events))]  # fmt: skip
+    events = np.concatenate(histories).astype(np.int32)
+    chunk = Chunk(user_idx, offsets, events, np.zeros(len(events), dtype=np.int8))
+    rows = [(user, place, items[place]) for user, items in zip(user_idx, histories, strict=True)
+            for place in range(1, len(items))]  # fmt: skip
     users_of, position, target = (np.array(column, dtype=np.int32) for column in zip(*rows, strict=True))
-    return chunk, pa.table({"user_idx": users_of, "position": position, "target_idx": target})
+    case_id = np.random.default_rng(2).integers(0, 2**63, len(rows))
+    columns = {"case_id": case_id, "user_idx": users_of, "position": position, "target_idx": target}
+    return chunk, pa.table(columns)
 
 
-def brute_force(model: LastItem, chunk: Chunk, cases: pa.Table) -> np.ndarray:
-    counts = np.zeros(DEEPEST + 1, dtype=np.int64)
+def history(chunk: Chunk, case: dict[str, int]) -> np.ndarray:
+    start = chunk.offsets[chunk.users.tolist().index(case["user_idx"])]
+    return chunk.items[start : start + case["position"]]
+
+
+def brute_force(model: LastItem, chunk: Chunk, cases: pa.Table) -> list[int]:
+    ranks = []
     for case in cases.to_pylist():
-        start = chunk.offsets[chunk.users.tolist().index(case["user_idx"])]
-        before = chunk.items[start : start + case["position"]]
+        before = history(chunk, case)
         scores = model.table[int(before[-1])].numpy()
         rank = 1
         for item in range(N_ITEMS):
             unseen = item not in before.tolist()
             if item != case["target_idx"] and unseen and scores[item] >= scores[case["target_idx"]]:
                 rank += 1
-        counts[min(rank, DEEPEST + 1) - 1] += 1
-    return counts
+        ranks.append(rank)
+    return ranks
 
 
+@pytest.mark.parametrize("at_once", [4_000_000, 500])
 @pytest.mark.parametrize("levels", [4, 100_000])
-def test_ranks_equal_brute_force(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "BATCH", 37)
+def test_ranks_equal_brute_force(levels: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "CASES_AT_ONCE", 37)
+    monkeypatch.setattr(top, "SCORES_AT_ONCE", at_once)
     chunk, cases = random_chunk()
     model = LastItem(levels)
-    counts = rank_chunk(model, chunk, cases)
-    assert counts.tolist() == brute_force(model, chunk, cases).tolist()
-    assert counts.sum() == cases.num_rows and np.count_nonzero(counts) > 10
+    assert rank_chunk(model, chunk, cases).full_C.tolist() == brute_force(model, chunk, cases)
+    assert max(model.asked) == 37
 
 
 def test_a_target_seen_before_is_ranked_all_the_same() -> None:
-    chunk, cases = random_chunk(repeats=False)
+    chunk, cases = random_chunk(items=10)
     model = LastItem(100_000)
-    counts = rank_chunk(model, chunk, cases)
-    assert counts.tolist() == brute_force(model, chunk, cases).tolist()
+    seen_before = [case["target_idx"] in history(chunk, case) for case in cases.to_pylist()]
+    assert np.mean(seen_before) > 0.3
+    assert rank_chunk(model, chunk, cases).full_C.tolist() == brute_force(model, chunk, cases)
 
 
-def test_ties_and_nan_count_against_the_model() -> None:
-    nan = float("nan")
-    scores = torch.tensor([[1.0, 1, 1, 0], [3, 1, 2, 0], [1, nan, 0, 0], [nan, 0, 0, 0], [nan] * 4])
-    counts = count_ranks(scores, torch.tensor([0, 0, 0, 0, 0]))
-    assert counts[:4].tolist() == [1, 1, 1, 2]
-    assert counts.sum() == 5
+def test_what_the_user_does_later_is_not_masked() -> None:
+    chunk = Chunk(np.array([7]), np.array([0, 4]), np.array([1, 2, 3, 4], np.int32), np.zeros(4, np.int8))
+    cases = pa.table({"user_idx": [7, 7], "position": [1, 3], "target_idx": [3, 4]})
+    model = LastItem(4)
+    model.table[:] = -torch.arange(N_ITEMS)  # item 0 is the best, then 1, …
+    assert rank_chunk(model, chunk, cases).full_C.tolist() == [3, 2]  # behind 0 and 2, which comes later; behind 0
 
 
-def test_figures_are_the_formulas() -> None:
-    draw = np.random.default_rng(2)
-    ranks = draw.integers(1, 70, 500)
-    counts = np.bincount(np.minimum(ranks, DEEPEST + 1), minlength=DEEPEST + 2)[1:]
-    found = figures(counts)
-    for k in CUTOFFS:
-        assert found[f"hr@{k}"] == pytest.approx(np.mean(ranks <= k))
-        assert found[f"ndcg@{k}"] == pytest.approx(np.mean([1 / math.log2(1 + r) if r <= k else 0 for r in ranks]))
-    assert figures(np.zeros(DEEPEST + 1, dtype=np.int64))["ndcg@10"] == 0
+def test_models_with_wide_vectors_are_asked_few_cases_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk, cases = random_chunk()
+    model = LastItem(4)
+    expected = rank_chunk(model, chunk, cases).full_C.tolist()
+    monkeypatch.setattr(ranking, "FLOATS_AT_ONCE", 2 * model.max_length * model.out_width + 1)
+    model.asked.clear()
+    assert rank_chunk(model, chunk, cases).full_C.tolist() == expected
+    assert set(model.asked) == {2} or set(model.asked) == {1, 2}
 
 
-def test_an_edit_that_changes_nothing_changes_no_figure() -> None:
+def test_no_cases_give_no_ranks() -> None:
+    chunk, cases = random_chunk()
+    ranked = rank_chunk(LastItem(4), chunk, cases.slice(0, 0), negatives=3)
+    assert len(ranked.full_C) == len(ranked.sampled_C) == 0
+
+
+def test_sampled_items_depend_on_the_case_and_the_seed_alone() -> None:
     chunk, cases = random_chunk()
     model = LastItem(100_000)
-    same = compare_chunk(model, lambda h: h, chunk, cases)
-    assert same.clean.tolist() == same.edited.tolist() == rank_chunk(model, chunk, cases).tolist()
-    assert same.shared_top10 == 10 * cases.num_rows
+    ranked = rank_chunk(model, chunk, cases, negatives=20, seed=4)
+    assert ranked.full_C.tolist() == rank_chunk(model, chunk, cases).full_C.tolist()
+    assert ranked.sampled_C.min() == 1 and ranked.sampled_C.max() <= 21 and len(np.unique(ranked.sampled_C)) > 15
+    turned = np.random.default_rng(0).permutation(cases.num_rows)[:50]
+    again = rank_chunk(model, chunk, cases.take(turned), negatives=20, seed=4)
+    assert again.sampled_C.tolist() == ranked.sampled_C[turned].tolist()
+    assert rank_chunk(model, chunk, cases, negatives=20, seed=5).sampled_C.tolist() != ranked.sampled_C.tolist()
+    renamed = cases.set_column(0, "case_id", pa.array(cases["case_id"].to_numpy()[::-1]))
+    assert rank_chunk(model, chunk, renamed, negatives=20, seed=4).sampled_C.tolist() != ranked.sampled_C.tolist()
+    share = (ranked.full_C - 1) / (N_ITEMS - 10)
+    assert np.corrcoef(share, ranked.sampled_C)[0, 1] > 0.9
+
+
+def test_drawn_items_are_the_free_ones_evenly() -> None:
+    taken = np.array([3, 0, 9, 3, 4])
+    drawn = draw_unseen(taken, 12, 80_000, (0,))
+    shares = np.bincount(drawn, minlength=12) / 80_000
+    assert shares == pytest.approx([0 if item in taken else 1 / 8 for item in range(12)], abs=0.01)
+    assert draw_unseen(np.arange(12), 12, 3, (0,)).tolist() == [-1, -1, -1]
+
+
+def build(kind: str, site: str) -> Trainable:
+    config = RecommenderConfig(kind=kind, width=16, heads=2, max_length=6)  # type: ignore[arg-type]
+    model = saved.build(config, N_USERS, N_ITEMS, 0)
+    draw = np.random.default_rng(0)
+    model.set_graph(torch.from_numpy(draw.integers(0, N_USERS, 500)), torch.from_numpy(draw.integers(0, N_ITEMS, 500)))
+    model.eval().settle()
+    model.site = site
+    return model
+
+
+@pytest.mark.parametrize(("kind", "site"), SITES)
+def test_an_edit_that_changes_nothing_changes_no_figure(kind: str, site: str) -> None:
+    chunk, cases = random_chunk()
+    model = build(kind, site)
+    same = compare_chunk(model, lambda h: h.clone(), chunk, cases)
+    assert same.clean.tolist() == same.edited.tolist() == count(rank_chunk(model, chunk, cases).full_C).tolist()
+    assert same.shared_top10 == same.top10 == 10 * cases.num_rows
     other = compare_chunk(model, lambda h: -h, chunk, cases)
     assert other.clean.tolist() == same.clean.tolist() != other.edited.tolist()
-    assert other.shared_top10 < 5 * cases.num_rows
+    assert other.shared_top10 < 8 * cases.num_rows
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("kind", "site"), SITES)
+def test_edits_act_at_the_site(kind: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Case by case, the edit put by hand where the design says: the end of the history, every position, every item."""
+    monkeypatch.setattr(ranking, "EDITS_AT_ONCE", 7)
+    chunk, cases = random_chunk(12)
+    model = build(kind, site)
+    turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(3))).Q
+    ranks, shared = [], 0
+
+    def edit(h_XD: Tensor) -> Tensor:
+        assert h_XD.shape[1] == 16 and len(h_XD) <= 7
+        return h_XD @ turn
+
+    for case in cases.to_pylist():
+        before = history(chunk, case)
+        alone = pad([before[-model.max_length :]], "cpu", np.array([case["user_idx"]]))
+        h_BLD = model.probe(alone)
+        clean = model.scores(last(model.proceed(h_BLD, alone), alone), 0, N_ITEMS)[0]
+        if site == "item":
+            scores = last(h_BLD, alone) @ (model.item_vectors(0, N_ITEMS) @ turn).T
+        else:
+            scores = model.scores(last(model.proceed(h_BLD @ turn, alone), alone), 0, N_ITEMS)
+        target = scores[0, case["target_idx"]].clone()
+        scores[0, before] = clean[before] = -torch.inf
+        shared += len(set(scores[0].topk(10).indices.tolist()) & set(clean.topk(10).indices.tolist()))
+        scores[0, case["target_idx"]] = -torch.inf
+        ranks.append(1 + int((scores >= target).sum()))
+    found = compare_chunk(model, edit, chunk, cases)
+    assert found.edited.tolist() == count(np.array(ranks)).tolist() and found.shared_top10 == shared
+
+
+def test_users_who_have_seen_nearly_everything_have_few_first_items() -> None:
+    items = np.arange(N_ITEMS, dtype=np.int32)
+    chunk = Chunk(np.array([7]), np.array([0, N_ITEMS]), items, np.zeros(N_ITEMS, np.int8))
+    cases = pa.table({"user_idx": [7], "position": [N_ITEMS - 3], "target_idx": [N_ITEMS - 3]})
+    same: Callable[[Tensor], Tensor] = torch.clone
+    found = compare_chunk(build("sasrec", "user"), same, chunk, cases)
+    assert found.top10 == found.shared_top10 == 3 and found.clean[:3].sum() == 1
 
 
 def test_a_split_is_of_the_target(ingested: Committed) -> None:
@@ -124,15 +228,11 @@ def test_a_split_is_of_the_target(ingested: Committed) -> None:
         assert set(score["part"].to_pylist()) <= {"score"} and set(score["split"].to_pylist()) <= {"test"}
 
 
-def test_the_real_line_of_cases_ranks_every_user_once(ingested: Committed, planted_config: object) -> None:
-    model = saved.build(planted_config.recommender, ingested.metrics["items"], 0).eval()  # type: ignore[attr-defined]
+def test_the_real_line_of_cases_ranks_every_user_once(ingested: Committed, planted_config: Config) -> None:
+    sizes = ingested.metrics["users"], ingested.metrics["items"]
+    model = saved.build(planted_config.recommender, *sizes, 0).eval()
     counts = sum(
-        rank_chunk(model, read_chunk(ingested, number), of_split(read_cases(ingested, number), "test"))
+        count(rank_chunk(model, read_chunk(ingested, number), of_split(read_cases(ingested, number), "test")).full_C)
         for number in range(n_chunks(ingested))
     )
-    assert counts.sum() == ingested.metrics["users"]
-
-
-def test_no_cases_give_no_counts() -> None:
-    chunk, cases = random_chunk()
-    assert rank_chunk(LastItem(4), chunk, cases.slice(0, 0)).sum() == 0
+    assert isinstance(counts, np.ndarray) and counts.sum() == ingested.metrics["users"]

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders import windows
-from recsae.recommenders.windows import Batch, batches
+from recsae.recommenders.windows import Batch, event_batches, window_batches
 from recsae.schemas import SPLITS
 from recsae.store.runs import Committed
 
 LENGTH = 5
-N_ITEMS = 48
+Batches = Callable[[Committed, int, int], Iterator[Batch]]
+
+
+def in_windows(ingested: Committed, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
+    return window_batches(ingested, LENGTH, 16, seed, epoch)
+
+
+def in_events(ingested: Committed, seed: int = 0, epoch: int = 0) -> Iterator[Batch]:
+    return event_batches(ingested, 16, seed, epoch)
+
+
+BOTH = pytest.mark.parametrize("batches", [in_windows, in_events])
 
 
 def train_events(ingested: Committed) -> dict[int, list[int]]:
@@ -27,75 +40,96 @@ def train_events(ingested: Committed) -> dict[int, list[int]]:
     return found
 
 
-def epoch_of(ingested: Committed, seed: int = 0, epoch: int = 0, size: int = 16) -> list[Batch]:
-    return list(batches(ingested, N_ITEMS, LENGTH, size, seed, epoch))
-
-
-def test_every_training_target_is_seen_once_an_epoch(ingested: Committed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_target_but_the_first_is_seen_once_an_epoch(ingested: Committed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "CHUNKS_AT_ONCE", 3)
     events = train_events(ingested)
     assert max(map(len, events.values())) > 2 * LENGTH  # several windows a user
     for epoch in range(2):
         seen: Counter[tuple[int, int]] = Counter()
-        for batch in epoch_of(ingested, epoch=epoch):
-            for user, row in zip(batch.users.tolist(), batch.events.tolist(), strict=True):
-                held = [item for item in row if item != N_ITEMS]
-                assert 2 <= len(held) <= LENGTH + 1 and row == held + [N_ITEMS] * (LENGTH + 1 - len(held))
+        for batch in in_windows(ingested, epoch=epoch):
+            for user, items, targets in zip(
+                batch.user_B, batch.items_BL.tolist(), batch.target_BL.tolist(), strict=True
+            ):
+                held = sum(target >= 0 for target in targets)
+                assert 1 <= held <= LENGTH
+                assert items[held:] == [0] * (LENGTH - held) and targets[held:] == [-1] * (LENGTH - held)
                 # No item twice in a planted history, so an item tells its place.
-                start = events[user].index(held[0])
-                assert events[user][start : start + len(held)] == held
-                seen.update((user, start + place) for place in range(1, len(held)))
+                start = events[user].index(items[0])
+                assert items[:held] == events[user][start : start + held]
+                assert targets[:held] == events[user][start + 1 : start + 1 + held]
+                seen.update((user, start + place) for place in range(1, held + 1))
         assert seen == {(user, place): 1 for user, held in events.items() for place in range(1, len(held))}
 
 
-def test_held_out_events_are_in_no_batch(ingested: Committed) -> None:
+def test_single_events_are_seen_once_an_epoch(ingested: Committed) -> None:
+    seen = Counter(
+        (user, target)
+        for batch in in_events(ingested)
+        for user, (target,) in zip(batch.user_B.tolist(), batch.target_BL.tolist(), strict=True)
+    )
+    assert seen == {(user, item): 1 for user, held in train_events(ingested).items() for item in held}
+
+
+@BOTH
+def test_held_out_events_are_in_no_batch(batches: Batches, ingested: Committed) -> None:
     """A planted user has no item twice, so the last two items of his history must never be seen with him."""
     train = train_events(ingested)
-    for batch in epoch_of(ingested):
-        for user, row in zip(batch.users.tolist(), batch.events.tolist(), strict=True):
-            assert set(row) <= {N_ITEMS, *train[user]}
+    for batch in batches(ingested, 0, 0):
+        for user, row in zip(batch.user_B.tolist(), batch.target_BL.tolist(), strict=True):
+            assert {*row} - {-1} <= {*train[user]}
 
 
-def test_batches_are_of_the_seed_and_the_epoch(ingested: Committed) -> None:
+@BOTH
+def test_batches_are_of_the_seed_and_the_epoch(batches: Batches, ingested: Committed) -> None:
     def flat(seed: int, epoch: int) -> list[list[int]]:
-        return [[*map(int, batch.users), *batch.events.ravel().tolist()] for batch in epoch_of(ingested, seed, epoch)]
+        return [
+            [*map(int, batch.user_B), *batch.target_BL.ravel().tolist()] for batch in batches(ingested, seed, epoch)
+        ]
 
     assert flat(3, 1) == flat(3, 1)
     assert flat(3, 1) != flat(3, 2)
     assert flat(3, 1) != flat(4, 1)
 
 
-def test_rows_fall_in_length_and_batches_are_full(ingested: Committed) -> None:
-    found = epoch_of(ingested)
+@BOTH
+def test_rows_fall_in_length_and_batches_are_full(batches: Batches, ingested: Committed) -> None:
+    found = list(batches(ingested, 0, 0))
     for batch in found:
-        lengths = (batch.events != N_ITEMS).sum(1)
-        assert (np.diff(lengths) <= 0).all()
-    assert [len(batch.users) for batch in found[:-1]] == [16] * (len(found) - 1)
-    assert 0 < len(found[-1].users) <= 16
+        assert (np.diff((batch.target_BL >= 0).sum(1)) <= 0).all()
+    assert [len(batch.user_B) for batch in found[:-1]] == [16] * (len(found) - 1)
+    assert 0 < len(found[-1].user_B) <= 16
 
 
-def test_histories_agree_with_the_events(ingested: Committed) -> None:
-    batch = epoch_of(ingested)[1]
-    for rows in (slice(0, 4), slice(4, 16), slice(15, 16)):
-        histories, target_BL = batch.histories(rows, N_ITEMS, "cpu")
-        assert histories.user_B.tolist() == batch.users[rows].tolist()
-        assert target_BL.shape == histories.items_BL.shape
-        assert histories.items_BL.shape[1] == int(histories.length_B.max())
-        for row, events in enumerate(batch.events[rows].tolist()):
-            held = [item for item in events if item != N_ITEMS]
-            length = int(histories.length_B[row])
-            assert length == len(held) - 1
-            rest = [N_ITEMS] * (histories.items_BL.shape[1] - length)
-            assert histories.items_BL[row].tolist() == held[:-1] + rest
-            assert target_BL[row].tolist() == held[1:] + rest
+def test_some_rows_are_cut_to_the_longest_of_them(ingested: Committed) -> None:
+    batch = next(in_windows(ingested))
+    for rows in (slice(0, 4), slice(4, 16), slice(15, 16), slice(3, 3)):
+        cut = batch.rows(rows)
+        longest = int((batch.target_BL[rows] >= 0).sum(1).max(initial=0))
+        assert cut.user_B.tolist() == batch.user_B[rows].tolist()
+        assert cut.items_BL.tolist() == batch.items_BL[rows, :longest].tolist()
+        assert cut.target_BL.tolist() == batch.target_BL[rows, :longest].tolist()
 
 
-def test_users_with_one_training_event_give_no_window() -> None:
+def test_windows_share_one_event_and_end_with_the_history() -> None:
     chunk = windows.Chunk(
-        np.array([0, 1], dtype=np.int32),
-        np.array([0, 3, 6]),
-        np.arange(6, dtype=np.int32),
-        np.array([0, 1, 2, 0, 1, 2], dtype=np.int8),
+        np.array([4, 5, 6, 7], dtype=np.int32),
+        np.array([0, 3, 6, 15, 17]),
+        np.arange(17, dtype=np.int32),
+        np.array([0, 1, 2] * 2 + [0] * 7 + [1, 2] + [1, 2], dtype=np.int8),
     )
-    users, offsets, items = windows._windows(chunk, LENGTH)
-    assert len(users) == len(items) == 0 and offsets.tolist() == [0]
+    users, offsets, items = windows._windows(chunk, 4)
+    pieces = [items[a:b].tolist() for a, b in pairwise(offsets)]
+    assert list(zip(users.tolist(), pieces, strict=True)) == [
+        (4, [0]),
+        (5, [3]),
+        (6, [9, 10, 11, 12]),
+        (6, [6, 7, 8, 9]),
+    ]
+
+
+def test_users_with_one_training_event_give_no_window(ingested: Committed, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk = windows.Chunk(
+        np.array([0], dtype=np.int32), np.array([0, 3]), np.arange(3, dtype=np.int32), np.array([0, 1, 2])
+    )
+    monkeypatch.setattr(windows, "read_chunk", lambda *_: chunk)
+    assert list(in_windows(ingested)) == []

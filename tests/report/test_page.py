@@ -193,6 +193,51 @@ def test_says_what_the_stages_measured(tmp_path: Path) -> None:
     assert "<strong>2</strong><span>22.2\u00a0% of the dictionary" in text
 
 
+def recommender_said(tmp_path: Path, settings: dict[str, Any], metrics: Mapping[str, dict[str, Any]] = METRICS) -> str:
+    config = Config.model_validate({"name": "demo", **settings})
+    text = make_report(tmp_path, hostile_table(), metrics, config)
+    found = re.search(r"<dt>Recommender</dt><dd>(.*?)</dd>.*?<dt>Activations</dt><dd>(.*?)</dd>", text, re.DOTALL)
+    assert found
+    return re.sub(r"<.*?>", "", f"{found[1]} | {found[2]}")
+
+
+def test_a_recommender_is_told_by_what_it_has(tmp_path: Path) -> None:
+    said = recommender_said(tmp_path, {"recommender": {"kind": "lightgcn"}, "probe": {"site": "item"}})
+    assert said == (
+        "lightgcn width 64, 2 layers; best epoch 17 of 22 | 41,234 of width 64 one an item, of the item side"
+    )
+    said = recommender_said(tmp_path, {"recommender": {"kind": "sasrec"}, "probe": {"site": "block-0"}})
+    assert "sasrec width 64, 2 blocks, 2 heads; best epoch 17 of 22 |" in said and said.endswith("read at block-0")
+    foreign = {"factory": "shop:build", "weights": "w.safetensors", "vocabulary": "items.csv"}
+    settings = {"recommender": {"kind": "foreign", "foreign": foreign}, "probe": {"site": "encoder.1"}}
+    said = recommender_said(tmp_path, settings)
+    assert said == "foreign trained elsewhere | 41,234 of width 64 read at encoder.1"
+
+
+def test_the_recall_of_an_index_is_told(tmp_path: Path) -> None:
+    found = METRICS | {"activations": {"cases": 10, "width": 4, "search_recall": 0.987}}
+    said = recommender_said(tmp_path, {"probe": {"search": "approximate"}}, found)
+    assert "an index finds the item ranked first in 98.7\u00a0% of cases" in said
+
+
+def test_given_activations_have_no_figures_of_a_recommender(tmp_path: Path) -> None:
+    probe = {"activations": ["a.parquet"], "cases": "c.parquet"}
+    given = {"recommender": {"kind": "given"}, "probe": probe}
+    metrics = METRICS | {"recommender": {"kind": "given"}, "sae": METRICS["sae"] | {"fidelity": None}}
+    said = recommender_said(tmp_path, given, metrics)
+    assert said == "given run elsewhere; its activations were given | 41,234 of width 64 read from files"
+    text = make_report(tmp_path, hostile_table(), metrics, Config.model_validate({"name": "demo", **given}))
+    assert "HR@10" not in text and "Not measured: the activations were given" in text
+    assert "<dt>Top-10 overlap</dt><dd>not measured" in text and "<dt>FVU</dt><dd>0.123" in text
+
+
+def test_intervals_of_the_item_side_resample_items(tmp_path: Path) -> None:
+    config = Config.model_validate({"name": "demo", "probe": {"site": "item"}})
+    shown = Page(make_report(tmp_path, hostile_table(), config=config)).text
+    assert "judge on items that took no part" in shown and "from resampling items" in shown
+    assert "the item itself" in shown and "on score items" in shown
+
+
 def test_config_values_are_escaped(tmp_path: Path) -> None:
     config = Config.model_validate({"name": "demo", "data": {"path": "x/<script>alert(1)</script>"}})
     text = make_report(tmp_path, hostile_table(), config=config)

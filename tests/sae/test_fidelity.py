@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from recsae.errors import BadInput
-from recsae.sae.fidelity import Moments, _fold, _mean_and_scale, _moments, _variance
+from recsae.sae.fidelity import Moments, _fold, _mean_and_scale, _moments, _ranking, _variance
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
 
 
 def test_moments_of_pieces_are_those_of_the_whole() -> None:
@@ -35,3 +37,9 @@ def test_a_part_without_users_is_refused() -> None:
 def test_activations_that_never_vary_leave_a_finite_scale() -> None:
     _, scale = _mean_and_scale(_moments(np.ones((4, 2), np.float32)), "explain")
     assert 0 < scale < 1
+
+
+def test_without_a_model_no_ranking_is_measured() -> None:
+    nowhere = Folder("nowhere")
+    given = Committed(nowhere, {"metrics": {"kind": "given"}})
+    assert _ranking(given, given, "user", nowhere) is None

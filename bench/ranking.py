@@ -1,0 +1,103 @@
+"""Full ranking beside the matrix product that it cannot do without: `ranks` of recsae/recommenders/top.py.
+
+    python bench/ranking.py [--users 6040] [--items 3416] [--width 64] [--rounds 5]
+
+Given are the users' vectors and generated histories of the shape of ML-1M: at least 19 items each, 165 on average, and
+popular items in more of them. `ranks` scores the catalogue, masks what was seen and counts; `product` only multiplies,
+in the same blocks, the fastest here, and drops each result. One core for both; contestants alternate, each in its own
+process, and the fastest of some passes counts, since the machine may be busy. Prints processor milliseconds and their
+ratio (median over rounds).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from recsae.config_recommender import RecommenderConfig
+from recsae.recommenders import saved, top
+from recsae.recommenders.contract import Trainable
+
+PASSES = 40
+
+
+def histories(users: int, items: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """What each user has seen, and one target that he has not; by target, as ranking.py asks its cases."""
+    draw = np.random.default_rng(0)
+    popularity = -np.log(np.arange(1, items + 1) + items / 20)
+    lengths = np.clip(draw.lognormal(np.log(93), 1.1, users), 19, min(2300, items // 2)).astype(int)
+    found = [np.argsort(-(popularity + draw.gumbel(size=items)))[: length + 1] for length in lengths]
+    found.sort(key=lambda picked: int(picked[-1]))
+    seen = [draw.permutation(picked[:-1]).astype(np.int32) for picked in found]
+    return seen, np.array([picked[-1] for picked in found], dtype=np.int32)
+
+
+def ranks(model: Trainable, u_XU: torch.Tensor, seen: list[np.ndarray], target_X: np.ndarray) -> None:
+    top.ranks(model, u_XU, seen, target_X)
+
+
+def product(model: Trainable, u_XU: torch.Tensor, seen: list[np.ndarray], target_X: np.ndarray) -> None:
+    for start in range(0, len(u_XU), top.ROWS):
+        model.scores(u_XU[start : start + top.ROWS], 0, model.n_items)
+
+
+CONTESTANTS: dict[str, Callable[[Trainable, torch.Tensor, list[np.ndarray], np.ndarray], None]] = {
+    "ranks": ranks,
+    "product": product,
+}
+
+
+@torch.inference_mode()
+def seconds(name: str, users: int, items: int, width: int) -> float:
+    """Processor time of the fastest pass."""
+    torch.set_num_threads(1)
+    model = saved.build(RecommenderConfig(kind="bprmf", width=width), users, items, 0).eval()
+    seen, target_X = histories(users, items)
+    passes = []
+    for _ in range(PASSES):
+        start = time.process_time()
+        CONTESTANTS[name](model, model.get_parameter("user.weight"), seen, target_X)
+        passes.append(time.process_time() - start)
+    return min(passes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=6040)
+    parser.add_argument("--items", type=int, default=3416)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = arguments.users, arguments.items, arguments.width
+    if arguments.contestant:
+        print(json.dumps(seconds(arguments.contestant, *sizes)))
+        return
+    ratios = []
+    for number in range(arguments.rounds):
+        found = {}
+        for name in CONTESTANTS:
+            options = zip(("--users", "--items", "--width"), map(str, sizes), strict=True)
+            command = [sys.executable, __file__, "--contestant", name, *(word for pair in options for word in pair)]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            found[name] = 1000 * json.loads(ran.stdout.strip().splitlines()[-1])
+        ratios.append(found["ranks"] / found["product"])
+        print(
+            f"round {number + 1}: ranks {found['ranks']:.1f} ms, product {found['product']:.1f} ms, "
+            f"ratio {ratios[-1]:.2f}"
+        )
+    print(f"full ranking: {statistics.median(ratios):.2f} times the matrix product alone")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The config's sections on the recommender: how it is trained or loaded, how it is ranked, where it is read.
+
+It knows keys and values, and nothing of models.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from recsae.config_base import Count, Paths, Section
+
+
+class ForeignConfig(Section):
+    """A model trained elsewhere: any `torch.nn.Module`, read and edited by a hook on the submodule `probe.site`."""
+
+    factory: str = ""
+    """`module:attribute`, called with `arguments`; returns the module. Its package must be importable on all nodes;
+    its code is no part of a fingerprint."""
+    arguments: dict[str, Any] = Field(default={})
+    """Keyword arguments of the factory."""
+    weights: str = ""
+    """The module's state, one `safetensors` file."""
+    program: str = ""
+    """Instead of factory and weights: a file that `torch.export.save` wrote, with a free batch size."""
+    vocabulary: Annotated[str, Field(min_length=1)]
+    """A table `item_id`, `token` (CSV, TSV, JSON Lines or Parquet): each item's number in the model's input and
+    output."""
+    inputs: dict[str, Literal["items", "mask", "positions", "lengths"]] = Field(default={"": "items"})
+    """What each argument of `forward` is given, `""` being the first: `items` `(B, L)` tokens, `mask` `(B, L)` 1 where
+    there is an item, `positions` `(B, L)` from 0 at the oldest item, `lengths` `(B,)`; all int64."""
+    padding: Literal["right", "left"] = "right"
+    """Which side of a short history is filled up."""
+    padding_token: Annotated[int, Field(ge=0)] = 0
+    """With what."""
+    fixed_length: bool = False
+    """Always fill up to `recommender.max_length`."""
+    output: str = ""
+    """Attribute or key of the result that holds the scores `(B, L, tokens)` or, of the last position, `(B, tokens)`;
+    left out: the result, or its first tensor."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.factory) == bool(self.program):
+            raise ValueError("name either factory and weights, or program")
+        if self.factory and ":" not in self.factory:
+            raise ValueError(f"factory = {self.factory} is not module:attribute; name one like shop.models:build")
+        if self.program and self.weights:
+            raise ValueError("a program has its weights inside; leave weights out")
+        if self.factory and not self.weights:
+            raise ValueError("factory needs weights, a safetensors file: by it a run knows which model it explains")
+        if "items" not in self.inputs.values():
+            raise ValueError('inputs gives the model no items; write one like inputs = { input_ids = "items" }')
+        return self
+
+
+class RecommenderConfig(Section):
+    kind: Literal["bprmf", "lightgcn", "sasrec", "gpt", "timirec", "foreign", "given"] = "sasrec"
+    """Which recommender is trained and interpreted; `foreign`: one trained elsewhere; `given`: none, its activations
+    are in the files that `probe.activations` names."""
+    foreign: ForeignConfig | None = None
+    """Where the `foreign` model is and how it is asked."""
+    width: Count = 64
+    """d, the width of embeddings and of the probed vector."""
+    max_length: Count = 100
+    """Events of a history that the model sees."""
+    blocks: Count = 2
+    """Transformer blocks (`sasrec`, `gpt`, `timirec`)."""
+    heads: Count = 2
+    """Attention heads; they divide the width."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of units dropped in training (transformers only)."""
+    layers: Count = 2
+    """Propagations through the graph (`lightgcn`)."""
+    interests: Count = 4
+    """Interests of a user (`timirec`)."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Of the teacher that says which interest the target belongs to (`timirec`)."""
+    distillation: Annotated[float, Field(ge=0)] = 0.1
+    """Weight of the teacher (`timirec`)."""
+    loss: Literal["cross-entropy", "bce", "gbce", "bpr"] = "cross-entropy"
+    """Formulas in recsae/recommenders/losses.py."""
+    negatives: Annotated[int, Field(ge=0, lt=2**31)] = 512
+    """Sampled items that a target is told from: shared by a batch for `cross-entropy` and `gbce`, each target's own for
+    `bpr` and `bce` (1 is usual there); 0: the whole catalogue, with dense gradients."""
+    sampling: Literal["uniform", "popularity"] = "uniform"
+    """How negatives are drawn; cross-entropy corrects for it (log-Q)."""
+    calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """t of `gbce`."""
+    batch_size: Count | None = None
+    """In a global batch, over all workers: windows of events, or single events where a user has one vector; left out:
+    128 windows or 4,096 events."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """Adam's step, after a warm-up of one epoch."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Decoupled decay (AdamW); of embedding rows, in the steps that touch them."""
+    epochs: Count = 50
+    """At most so many passes over the training events."""
+    patience: Count = 5
+    """Stop after so many epochs without a better validation NDCG@10."""
+
+    @property
+    def sequential(self) -> bool:
+        """Whether the model follows the history; the others have one vector a user."""
+        return self.kind not in ("bprmf", "lightgcn")
+
+    @property
+    def batch(self) -> int:
+        """Rows of a global batch."""
+        return self.batch_size or (128 if self.sequential else 4096)
+
+    @model_validator(mode="after")
+    def _fits_the_kind(self) -> Self:
+        if (self.kind == "foreign") != (self.foreign is not None):
+            raise ValueError('kind = "foreign" and the section [recommender.foreign] go together; give both or neither')
+        if self.width % self.heads:
+            raise ValueError(f"heads = {self.heads} does not divide width = {self.width}; choose heads that do")
+        return self
+
+
+class RankingConfig(Section):
+    """How recommendations are measured: full ranking over the catalogue, unseen items only."""
+
+    users: Count | None = None
+    """Users whose held-out events are ranked, drawn by the seed; left out: all."""
+    bootstrap: Annotated[int, Field(ge=100)] = 1000
+    """Resamplings of users behind an interval."""
+    sampled_negatives: Annotated[int, Field(ge=0)] = 0
+    """Ranks each target among so many random items as well; figures that are easier, and marked `sampled`."""
+
+
+class ProbeConfig(Section):
+    site: Annotated[str, Field(min_length=1)] = "user"
+    """`user`: the vector before the prediction layer; `block-i`: the output of transformer block i at every position;
+    `item`: the item side; of a `foreign` model the dotted name of a submodule."""
+    view: Literal["recommended", "input"] = "recommended"
+    """What a concept speaks of: the item that the model ranks first (the default at `user`), or the item at the
+    position (the default elsewhere)."""
+    shard_mib: Count = 128
+    """Size of an activation shard, in MiB."""
+    search: Literal["exact", "approximate"] = "exact"
+    """How the item ranked first is found; `approximate`: by an index, whose recall is measured."""
+    activations: Paths = ()
+    """Parquet or Arrow files of `case_id` and `activation`, for `recommender.kind = "given"`."""
+    cases: str = ""
+    """Their table of cases: `case_id`, `user_id`, `item_id` and, where there is one, `top_item_id`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _view_of_the_site(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "view" not in values:
+            return {**values, "view": "recommended" if values.get("site", "user") == "user" else "input"}
+        return values
+
+    @model_validator(mode="after")
+    def _given_with_cases(self) -> Self:
+        if bool(self.activations) != bool(self.cases):
+            raise ValueError("activations and cases go together; name both or neither")
+        return self

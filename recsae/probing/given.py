@@ -1,0 +1,127 @@
+"""Activations that were read elsewhere, brought into shards like our own: no model is needed, and none is run.
+
+The cases lie in a database on disk and the vectors stream past it, a shard at a time, so memory holds one shard. All
+ids are compared before anything is written. It knows how cases and vectors meet, and not how either is read.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from recsae.config import Config
+from recsae.data.database import first_row, temporary_database
+from recsae.data.sources import Source
+from recsae.errors import BadInput
+from recsae.probing import given_vectors
+from recsae.probing.given_cases import cases_source, stage_cases
+from recsae.probing.writing import ShardWriter, rows_a_shard
+from recsae.schemas import PARTS
+from recsae.store import shards
+from recsae.store.runs import Attempt, Committed, Metrics
+
+log = logging.getLogger(__name__)
+
+
+def given_content(config: Config) -> dict[str, str]:
+    """sha256 of every file that was given, by its name in the config. Raises BadInput where one is missing."""
+    if config.recommender.kind != "given":
+        return {}
+    sources = [*_vector_sources(config), cases_source(config)]
+    for source in sources:
+        if not source.exists():
+            raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
+    return {source.path: source.sha256() for source in sources}
+
+
+def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
+    """Write `shards/`, in the order of the files. Raises BadInput on what cannot be used."""
+    sources = _vector_sources(config)
+    with temporary_database(config.resources.ingest_memory_gb) as connection:
+        cases = stage_cases(connection, config, ingested)
+        _match(connection, sources, cases_source(config), cases)
+        width = given_vectors.width_of(sources[0])
+        writer = ShardWriter(out.data, "given", width, config.probe)
+        ids: list[np.ndarray] = []
+        held: list[np.ndarray] = []
+        for source in sources:
+            for case_n, value_nD in given_vectors.vectors(source, width, sources[0]):
+                ids.append(case_n)
+                held.append(value_nD)
+                if sum(map(len, ids)) >= rows_a_shard(width, config.probe.shard_mib):
+                    writer.add(_joined(connection, ids, held))
+                    ids, held = [], []
+        if ids:
+            writer.add(_joined(connection, ids, held))
+        counts = writer.close()
+    log.info("activations: %d of width %d from %d files", cases, width, len(sources))
+    return {
+        "cases": counts["cases"],
+        "shards": counts["shards"],
+        "width": width,
+        "cases_by_part": {part: counts[part] for part in PARTS},
+    }
+
+
+def _vector_sources(config: Config) -> list[Source]:
+    return [Source("probe.activations", path) for path in config.probe.activations]
+
+
+def _match(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: Source, n_cases: int) -> None:
+    """Raises BadInput unless every case has one activation and every activation a case."""
+    connection.execute("CREATE TABLE met (file INTEGER, row BIGINT, case_id BIGINT)")
+    for file, source in enumerate(sources):
+        row = 1
+        for case_n in given_vectors.ids(source):
+            columns = {"row": np.arange(row, row + len(case_n)), "case_id": case_n}
+            connection.register("staged", pa.table(columns))
+            connection.execute(f"INSERT INTO met SELECT {file}, row, case_id FROM staged")
+            connection.unregister("staged")
+            row += len(case_n)
+    twice = first_row(
+        connection,
+        "SELECT case_id, min((file, row)) AS first, max((file, row)) FROM met GROUP BY case_id HAVING count(*) > 1 "
+        "ORDER BY first LIMIT 1",
+    )
+    if twice:
+        case_id, (_, row), (file, again) = twice
+        before = sources[twice[1][0]].path
+        sources[file].refuse(f"row {again} has the case_id {case_id} of row {row} of {before}; keep one of them")
+    alone = first_row(
+        connection,
+        "SELECT file, row, case_id, count(*) OVER () FROM met WHERE case_id NOT IN (SELECT case_id FROM cases) "
+        "ORDER BY file, row LIMIT 1",
+    )
+    if alone:
+        file, row, case_id, count = alone
+        sources[file].refuse(
+            f"row {row}: the case_id {case_id} is not in {cases.path} (activations without a case: {count}); "
+            f"add the cases or leave these rows out"
+        )
+    missing = first_row(
+        connection,
+        "SELECT row, case_id, count(*) OVER () FROM cases WHERE case_id NOT IN (SELECT case_id FROM met) "
+        "ORDER BY row LIMIT 1",
+    )
+    if missing:
+        row, case_id, count = missing
+        cases.refuse(
+            f"row {row}: the case_id {case_id} has no activation in probe.activations (such cases: {count} of "
+            f"{n_cases}); name all files or leave these cases out"
+        )
+    connection.execute("DROP TABLE met")
+
+
+def _joined(connection: duckdb.DuckDBPyConnection, ids: list[np.ndarray], held: list[np.ndarray]) -> pa.Table:
+    """Cases with their vectors, in the order of the vectors. Every id has its case."""
+    case_n = np.concatenate(ids)
+    connection.register("staged", pa.table({"place": np.arange(len(case_n)), "case_id": case_n}))
+    table = connection.sql(
+        "SELECT case_id, user_idx, position, item_idx, top_idx, part FROM staged JOIN cases USING (case_id) "
+        "ORDER BY place"
+    ).to_arrow_table()
+    connection.unregister("staged")
+    return table.append_column("activation", shards.column(np.concatenate(held)))

@@ -1,0 +1,134 @@
+"""The user side: the recommender runs once over each user of a chunk, and every case gets the vector at its place.
+
+Of a model that has one vector a user, whatever the position, a user has one case. It knows the recommender's contract,
+cases and histories, and neither which recommender it is nor Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from recsae.config_recommender import ProbeConfig
+from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
+from recsae.probing.search import RECALL_SAMPLE, Index
+from recsae.probing.writing import ShardWriter, by_part
+from recsae.recommenders import saved
+from recsae.recommenders.contract import Recommender
+from recsae.recommenders.ranking import pad
+from recsae.recommenders.top import first_unseen
+from recsae.schemas import SPLITS
+from recsae.store import shards
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
+
+USERS_AT_ONCE = 64
+FLOATS_AT_ONCE = 16_000_000
+"""Of the vectors of a batch, users x positions x width: a bound on memory, above all where `proceed` gives scores."""
+
+
+class UserProber:
+    """Holds the recommender; writes the shards of one chunk of users."""
+
+    def __init__(
+        self, ingested: Committed, trained: Committed, out: Folder, config: ProbeConfig, device: str, seed: int
+    ) -> None:
+        if device == "cpu":
+            torch.set_num_threads(1)
+        self.ingested, self.out, self.config, self.device, self.seed = ingested, out, config, device, seed
+        self.model = saved.load(trained, config.site, device)
+        self.index = Index(self.model, seed) if config.search == "approximate" else None
+        self.checked = self.agreed = 0
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, int]:
+        number = int(row["chunk"])
+        chunk, cases = read_chunk(self.ingested, number), read_cases(self.ingested, number)
+        if not self.model.sequential:
+            cases = one_a_user(chunk, cases)
+        self.checked = self.agreed = 0
+        writer = ShardWriter(self.out, f"chunk-{number:05d}", self.model.width, self.config)
+        for table in self._probe(chunk, cases, self._to_check(number, cases.num_rows)):
+            writer.add(table)
+        return {**writer.close(), "width": self.model.width, "checked": self.checked, "agreed": self.agreed}
+
+    def _to_check(self, number: int, cases: int) -> np.ndarray:
+        """Which cases are searched exactly as well, `(cases,)`: the chunk's share of the sample."""
+        check = np.zeros(cases, dtype=bool)
+        if self.index is not None:
+            share = min(cases, -(-RECALL_SAMPLE // n_chunks(self.ingested)))
+            check[np.random.default_rng((self.seed, number)).choice(cases, share, replace=False)] = True
+        return check
+
+    @torch.inference_mode()
+    def _probe(self, chunk: Chunk, cases: pa.Table, check: np.ndarray) -> Iterator[pa.Table]:
+        """The cases of a few users at a time, with their vector and the item ranked first."""
+        columns = {name: cases[name].to_numpy() for name in ("case_id", "user_idx", "position", "item_idx")}
+        part = by_part(cases["part"])
+        bounds = np.stack([chunk.offsets[:-1], chunk.offsets[1:]], axis=1)
+        if not self.model.sequential:  # the vector may be of the history's end, so that is where the case stands
+            row = np.searchsorted(chunk.users, columns["user_idx"])
+            bounds[row, 1] = bounds[row, 0] + columns["position"]
+        at_once = users_at_once(self.model)
+        for first in range(0, len(chunk.users), at_once):
+            here = slice(first, min(first + at_once, len(chunk.users)))
+            users, spans = chunk.users[here], bounds[here]
+            start, stop = np.searchsorted(columns["user_idx"], [users[0], users[-1] + 1])  # cases are sorted by user
+            if start == stop:
+                continue
+            rows = slice(start, stop)
+            recent = [chunk.items[begin:end][-self.model.max_length :] for begin, end in spans]
+            histories = pad(recent, self.device, users)
+            h_BLD = self.model.probe(histories)
+            user_row = np.searchsorted(users, columns["user_idx"][rows])
+            skipped = np.maximum(np.diff(spans)[user_row, 0] - self.model.max_length, 0)
+            place = torch.from_numpy(columns["position"][rows] - 1 - skipped).to(self.device)
+            at = torch.from_numpy(user_row).to(self.device), place
+            seen = [
+                chunk.items[begin : begin + position]
+                for begin, position in zip(spans[user_row, 0], columns["position"][rows], strict=True)
+            ]
+            table = pa.table(
+                {
+                    **{name: values[rows] for name, values in columns.items()},
+                    "top_idx": self._first(self.model.proceed(h_BLD, histories)[at], seen, check[rows]),
+                    "part": part[rows],
+                    "activation": shards.column(h_BLD[at].cpu().numpy()),
+                }
+            )
+            # Nothing is recommended to somebody who has had everything, so there is nothing to interpret.
+            yield table.filter(pc.greater_equal(table["top_idx"], 0))
+
+    def _first(self, u_XU: torch.Tensor, seen: list[np.ndarray], check_X: np.ndarray) -> np.ndarray:
+        """The item ranked first, -1 where all have been seen; of an index, the checked cases are counted."""
+        if self.index is None:
+            return first_unseen(self.model, u_XU, seen)
+        found = self.index.first_unseen(u_XU, seen)
+        if check_X.any():
+            picked = np.flatnonzero(check_X)
+            exact = first_unseen(self.model, u_XU[torch.from_numpy(picked).to(u_XU.device)], [seen[i] for i in picked])
+            self.checked += len(picked)
+            self.agreed += int((exact == found[picked]).sum())
+        return found
+
+
+def users_at_once(model: Recommender) -> int:
+    """Users of a batch; of one user alone the vectors must fit."""
+    return max(1, min(USERS_AT_ONCE, FLOATS_AT_ONCE // (model.max_length * max(model.width, model.out_width))))
+
+
+def one_a_user(chunk: Chunk, cases: pa.Table) -> pa.Table:
+    """Of each user the first case after all of his training events, which is what his vector has seen.
+
+    There always is one, since his last case lies after his last event; but users without training events, whose vector
+    has seen nothing, have none.
+    """
+    training = np.add.reduceat(chunk.splits == SPLITS.index("train"), chunk.offsets[:-1], dtype=np.int64)
+    users = cases["user_idx"].to_numpy()
+    trained = training[np.searchsorted(chunk.users, users)]
+    after = np.flatnonzero((cases["position"].to_numpy() >= trained) & (trained > 0))
+    return cases.take(after[np.diff(users[after], prepend=-1) != 0])

@@ -1,0 +1,57 @@
+"""How cases with their vectors become shards of about one size. It knows the layout of a shard and no model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae import schemas
+from recsae.config_recommender import ProbeConfig
+from recsae.schemas import PARTS
+from recsae.store import shards
+from recsae.store.folder import Folder
+
+
+class ShardWriter:
+    """Shards of one unit of work, under names that the unit decides, so that a retried one writes the same files."""
+
+    def __init__(self, out: Folder, unit: str, width: int, config: ProbeConfig) -> None:
+        self.out, self.unit = out, unit
+        self.schema = schemas.activations(width, config.site)
+        self.limit = rows_a_shard(width, config.shard_mib)
+        self.pending: list[pa.Table] = []
+        self.counts = {"cases": 0, "shards": 0, **dict.fromkeys(PARTS, 0)}
+
+    def add(self, table: pa.Table) -> None:
+        self.pending.append(table)
+        if sum(part.num_rows for part in self.pending) >= self.limit:
+            self._write()
+
+    def close(self) -> dict[str, int]:
+        """Cases and shards written, and the cases by part."""
+        if self.pending:
+            self._write()
+        return self.counts
+
+    def _write(self) -> None:
+        table = pa.concat_tables(self.pending)
+        self.pending = []
+        if not table.num_rows:
+            return
+        name = f"{shards.PREFIX}{self.unit}-{self.counts['shards']:03d}.arrow"
+        shards.write(self.out, name, table, self.schema)
+        self.counts["cases"] += table.num_rows
+        self.counts["shards"] += 1
+        for part, cases in zip(PARTS, np.bincount(table["part"].to_numpy(), minlength=len(PARTS)), strict=True):
+            self.counts[part] += int(cases)
+
+
+def rows_a_shard(width: int, shard_mib: int) -> int:
+    """Cases of which vector, ids and part fill `shard_mib` MiB; at least 1."""
+    return max(1, shard_mib * 2**20 // (4 * width + 32))
+
+
+def by_part(names: pa.ChunkedArray) -> np.ndarray:
+    """The names of parts as indices into PARTS, int8."""
+    return np.asarray(pc.index_in(names, pa.array(PARTS)), dtype=np.int8)

@@ -1,0 +1,99 @@
+"""The figures of a model over the held-out events of a split, added up from chunks of users.
+
+Counts of ranks are integers, so figures and intervals are the same whoever counts which chunk. It knows chunks and
+counts, and nothing of how the model was trained. Suffixes: see figures.py.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.distributed as dist
+
+from recsae.config_recommender import RankingConfig
+from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.recommenders.contract import Recommender, Trainable
+from recsae.recommenders.figures import DEEPEST, count, figures, intervals, resample
+from recsae.recommenders.ranking import of_split, rank_chunk
+from recsae.store.runs import Committed
+
+
+class Survey(NamedTuple):
+    """What is counted: over which cases, and what besides full ranking."""
+
+    ingested: Committed
+    split: str
+    seed: int
+    users: int | None
+    """So many users, about, drawn by the seed; None: all."""
+    negatives: int = 0
+    """Each target is ranked among so many sampled items as well."""
+    resamples: int = 0
+    """Resamples of users behind the intervals."""
+
+
+class Measured(NamedTuple):
+    """HR and NDCG of full ranking with `[low, high]` of each, and, as `sampled_…`, among sampled items where asked."""
+
+    figures: dict[str, float]
+    intervals: dict[str, list[float]]
+
+
+def briefly(ingested: Committed, split: str, seed: int, config: RankingConfig) -> Survey:
+    """Full ranking and no more: what every epoch is judged by."""
+    return Survey(ingested, split, seed, config.users)
+
+
+def in_full(ingested: Committed, split: str, seed: int, config: RankingConfig) -> Survey:
+    """With intervals, and with sampled items if the config asks for them."""
+    return Survey(ingested, split, seed, config.users, config.sampled_negatives, config.bootstrap)
+
+
+def evaluate(model: Trainable, survey: Survey, rank: int, world: int, device: str) -> Measured:
+    """Every worker counts every `world`-th chunk; all of them get the figures of the whole."""
+    model.eval()
+    model.settle()
+    count_SK = np.zeros((2 + survey.resamples, DEEPEST + 1), dtype=np.int64)
+    for number in range(rank, n_chunks(survey.ingested), world):
+        count_SK += count_chunk(model, survey, number, device)
+    if world > 1:
+        total = torch.from_numpy(count_SK).to(device)
+        dist.all_reduce(total)
+        count_SK = total.cpu().numpy()
+    return measured(count_SK, survey)
+
+
+def count_chunk(model: Recommender, survey: Survey, number: int, device: str) -> np.ndarray:
+    """Counts of one chunk: row 0 of full ranking, row 1 among sampled items, then the resamples of row 0."""
+    cases = of_split(read_cases(survey.ingested, number), survey.split)
+    if survey.users is not None:
+        share = survey.users / survey.ingested.metrics["users"]
+        cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, survey.seed)))
+    chunk = read_chunk(survey.ingested, number)
+    ranked = rank_chunk(model, chunk, cases, device, survey.negatives, survey.seed)
+    draw = np.random.default_rng((survey.seed, 2, number))
+    resampled = resample(ranked.full_C, cases["user_idx"].to_numpy(), survey.resamples, draw)
+    return np.concatenate([[count(ranked.full_C)], [count(ranked.sampled_C)], resampled])
+
+
+def measured(count_SK: np.ndarray, survey: Survey) -> Measured:
+    """Figures of the sum of `count_chunk` over all chunks."""
+    found = figures(count_SK[0])
+    if survey.negatives:
+        found |= {f"sampled_{name}": value for name, value in figures(count_SK[1]).items()}
+    return Measured(found, intervals(count_SK[2:]) if survey.resamples else {})
+
+
+def drawn(user_idx: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which users belong to a random share of all: those with the smallest hashes (the finaliser of splitmix64)."""
+    with np.errstate(over="ignore"):
+        mixed = (user_idx.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0xD1342543DE82EF95)) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        mixed ^= mixed >> np.uint64(31)
+    return np.asarray(mixed / 2**64 < share)

@@ -1,0 +1,143 @@
+"""The files of a foreign model: weights or program, and the vocabulary that numbers the items.
+
+The stage reads them where the user keeps them, and whoever comes later the copy in the store. The factory's code alone
+is neither copied nor part of a fingerprint. It knows files, and nothing of hooks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from recsae.config import Config
+from recsae.config_recommender import ForeignConfig, RecommenderConfig
+from recsae.data.sources import Source, by_name
+from recsae.data.text import plain
+from recsae.recommenders.foreign import Foreign
+from recsae.recommenders.foreign_module import first_line, module_of
+from recsae.recommenders.foreign_trial import examine
+from recsae.store.folder import Folder, as_json
+from recsae.store.runs import Committed
+
+_KEY = "recommender.foreign"
+
+
+class Parts(NamedTuple):
+    """All of a foreign model but the factory's code."""
+
+    state: bytes
+    """The weights or the program, byte for byte."""
+    tokens_N: Tensor
+    """The model's own number of each item, int64."""
+
+
+def foreign_content(config: Config) -> dict[str, str]:
+    """sha256 of the model's files by key; nothing for a model of another kind.
+
+    The factory's code is not covered: when that changes, change `arguments` or the weights, or the old result stands.
+    Raises BadInput where a file is missing.
+    """
+    foreign = config.recommender.foreign
+    return (
+        {} if foreign is None else {source.key: source.sha256() for source in (_state(foreign), _vocabulary(foreign))}
+    )
+
+
+def gather(config: ForeignConfig, ingested: Committed) -> Parts:
+    """The user's files. Raises BadInput where one is missing or an item of the catalogue has no token."""
+    filesystem, path = _state(config).location
+    with filesystem.open_input_file(path) as file:
+        state: bytes = file.read()
+    items = ingested.read_table("items.parquet", ["item_idx", "item_id"]).sort_by("item_idx")
+    return Parts(state, _tokens(_vocabulary(config), items["item_id"].to_pylist()))
+
+
+def save(folder: Folder, parts: Parts, config: RecommenderConfig, n_users: int, n_items: int) -> None:
+    with folder.open_output(_name(config)) as sink:
+        sink.write(parts.state)
+    with folder.open_output("tokens.safetensors") as sink:
+        sink.write(safetensors.torch.save({"tokens": parts.tokens_N}))
+    with folder.open_output("config.json") as sink:
+        sink.write(as_json({"n_users": n_users, "n_items": n_items, **config.model_dump(mode="json")}))
+
+
+def saved_parts(folder: Folder, config: RecommenderConfig) -> Parts:
+    """What `save` wrote."""
+    with folder.open_input(_name(config)) as source:
+        state: bytes = source.read()
+    with folder.open_input("tokens.safetensors") as source:
+        return Parts(state, safetensors.torch.load(source.read())["tokens"])
+
+
+def assemble(config: RecommenderConfig, parts: Parts, site: str, device: str) -> Foreign:
+    """The frozen model, tried out. Raises BadInput where its parts do not fit each other, the config or the site."""
+    assert config.foreign is not None
+    module = module_of(config, parts.state, device)
+    model = Foreign(config.foreign, module, parts.tokens_N, config.max_length, site, device)
+    model.learn(*examine(model))
+    return model
+
+
+def _name(config: RecommenderConfig) -> str:
+    return "program.pt2" if config.foreign and config.foreign.program else "weights.safetensors"
+
+
+def _state(config: ForeignConfig) -> Source:
+    key = "program" if config.program else "weights"
+    return _present(Source(f"{_KEY}.{key}", getattr(config, key)))
+
+
+def _vocabulary(config: ForeignConfig) -> Source:
+    return _present(by_name(f"{_KEY}.vocabulary", config.vocabulary))
+
+
+def _present(source: Source) -> Source:
+    try:
+        there = source.exists()
+    except OSError as error:
+        source.refuse(f"it cannot be reached ({first_line(error)}); mend the path")
+    if not there:
+        source.refuse("no such file; mend the path")
+    return source
+
+
+def _tokens(source: Source, item_ids: list[str]) -> Tensor:
+    """The token of each item. What the file says of items that the catalogue has not is nobody's concern."""
+    columns = source.columns()
+    for name in ("item_id", "token"):
+        if name not in columns:
+            source.refuse(f"there is no column {name} among {', '.join(columns)}; call two of them item_id and token")
+    source.refuse_twins(columns, ("item_id", "token"))
+    token_of: dict[str, int | None] = dict.fromkeys(item_ids)
+    owner: dict[int, str] = {}
+    for row, cells in source.rows(("item_id", "token")):
+        item_id = _text(source, row, cells.get("item_id"))
+        if item_id not in token_of:
+            continue
+        if token_of[item_id] is not None:
+            source.refuse(f"row {row}: a second token for item {item_id}; keep one of them")
+        text = _text(source, row, cells.get("token"))
+        try:
+            token = int(text)
+        except ValueError:
+            source.refuse(f"row {row}: the token {text[:60]!r} of item {item_id} is no whole number; mend it")
+        if token in owner:
+            source.refuse(f"row {row}: token {token} stands for {owner[token]} and {item_id}; give each one of its own")
+        token_of[item_id], owner[token] = token, item_id
+    missing = [item_id for item_id, known in token_of.items() if known is None]
+    if missing:
+        source.refuse(
+            f"{len(missing)} of the {len(item_ids)} items of the catalogue have no token, the first {missing[0]}; add "
+            "their rows, or leave their events out of data.interactions"
+        )
+    return torch.tensor(list(token_of.values()), dtype=torch.int64)
+
+
+def _text(source: Source, row: int, cell: object) -> str:
+    try:
+        return plain(cell) or ""
+    except TypeError as error:
+        source.refuse(f"row {row} holds a {error} where one value is due; flatten it")

@@ -1,0 +1,152 @@
+"""From bytes to a torch module: a factory's with weights in it, or an exported program with submodules to hook.
+
+It knows the mistakes that can be made on the way, each with one sentence; and nothing of items or where the bytes lay.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import io
+import warnings
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import nn
+from torch.export.passes import move_to_device_pass
+
+from recsae.config_recommender import ForeignConfig, RecommenderConfig
+from recsae.errors import BadInput
+
+_KEY = "recommender.foreign"
+
+
+def module_of(config: RecommenderConfig, state: bytes, device: str) -> nn.Module:
+    """The module of the section `foreign`, still as its maker left it. Raises BadInput."""
+    assert config.foreign is not None
+    if config.foreign.program:
+        return _unflattened(config, config.foreign, state, device)
+    module = _built(config.foreign)
+    _fill(config.foreign, module, state)
+    return module
+
+
+def first_line(error: Exception) -> str:
+    """Its kind and the first line of what it says: another's errors may be pages long."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def _built(config: ForeignConfig) -> nn.Module:
+    said = f"{_KEY}.factory = {config.factory}"
+    holder_name, _, attribute = config.factory.partition(":")
+    try:
+        holder = importlib.import_module(holder_name)
+    except Exception as error:  # importing runs the user's code
+        raise BadInput(
+            f"{said}: {holder_name} cannot be imported ({first_line(error)}); install its package on the driver and on "
+            "every worker"
+        ) from None
+    try:
+        factory: Any = functools.reduce(getattr, attribute.split("."), holder)
+    except AttributeError as error:
+        raise BadInput(f"{said}: {first_line(error)}; name a function or class of {holder_name}") from None
+    try:
+        module = factory(**config.arguments)
+    except Exception as error:
+        raise BadInput(f"{said}: it cannot be called with {_KEY}.arguments ({first_line(error)}); mend these") from None
+    if not isinstance(module, nn.Module):
+        raise BadInput(f"{said}: it returns {type(module).__name__}; return a torch.nn.Module")
+    return module
+
+
+def _fill(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
+    """Load the weights; all tensors must be there and no others."""
+    said = f"{_KEY}.weights: {config.weights}"
+    try:
+        tensors = safetensors.torch.load(state)
+    except safetensors.SafetensorError as error:
+        raise BadInput(f"{said}: not a safetensors file ({first_line(error)}); write it with save_file") from None
+    try:
+        missing, strange = module.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:  # of other shapes
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise BadInput(f"{said}: it does not fit the module ({reason}); mend {_KEY}.arguments") from None
+    own = module.state_dict()
+    # Of a tensor with two names, as a tied head has, the file keeps one.
+    filled = {own[name].data_ptr() for name in tensors if name in own}
+    missing = [name for name in missing if own[name].data_ptr() not in filled]
+    if missing or strange:
+        told = [f"it lacks {_few(missing)}"] * bool(missing) + [f"the module has no {_few(sorted(strange))}"] * bool(
+            strange
+        )
+        raise BadInput(f"{said}: {' and '.join(told)}; mend {_KEY}.arguments or rename the tensors")
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+def _unflattened(config: RecommenderConfig, foreign: ForeignConfig, state: bytes, device: str) -> nn.Module:
+    said = f"{_KEY}.program: {foreign.program}"
+    # torch prints a page before it raises
+    if not zipfile.is_zipfile(io.BytesIO(state)):
+        raise BadInput(f"{said}: no exported program; write one with torch.export.save")
+    try:
+        program = _quietly(torch.export.load, io.BytesIO(state))
+    except Exception as error:
+        raise BadInput(
+            f"{said}: torch {torch.__version__} cannot load it ({first_line(error)}); export it with this version, and "
+            "have it return plain tensors"
+        ) from None
+    _check_names(said, program, foreign)
+    _check_sizes(said, program, config, foreign)
+    if device != "cpu":
+        # constants of the program remember where it was exported
+        program = move_to_device_pass(program, device)
+    module: nn.Module = _quietly(torch.export.unflatten, program)
+    return module
+
+
+def _quietly(call: Callable[[Any], Any], given: Any) -> Any:
+    """Without what torch warns itself of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return call(given)
+
+
+def _check_names(said: str, program: torch.export.ExportedProgram, foreign: ForeignConfig) -> None:
+    positional, named = program.call_spec.in_spec.children()
+    takes = ['""'] * positional.num_children + list(named.context or [])
+    gives = [name or '""' for name in foreign.inputs]
+    if sorted(takes) != sorted(gives):
+        raise BadInput(
+            f'{said}: it takes {", ".join(takes)} ("" is one without a name), and {_KEY}.inputs gives '
+            f"{', '.join(gives)}; make these the same, and export with names where there are several"
+        )
+
+
+def _check_sizes(
+    said: str, program: torch.export.ExportedProgram, config: RecommenderConfig, foreign: ForeignConfig
+) -> None:
+    """The batch must be free; the length too, or be the one that is always filled up to."""
+    shapes = [
+        node.meta["val"].shape
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in program.graph_signature.user_inputs
+    ]
+    if any(isinstance(shape[0], int) for shape in shapes):
+        raise BadInput(
+            f"{said}: it was exported for a batch of {shapes[0][0]}; export it with "
+            "dynamic_shapes that leave the first dimension of every input free"
+        )
+    fixed = {shape[1] for shape in shapes if len(shape) > 1 and isinstance(shape[1], int)}
+    if fixed and not (foreign.fixed_length and fixed == {config.max_length}):
+        raise BadInput(
+            f"{said}: it was exported for {fixed.pop()} positions and no others; set {_KEY}.fixed_length = true and "
+            "recommender.max_length to that, or export it with a free length"
+        )

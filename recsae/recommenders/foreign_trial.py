@@ -1,0 +1,196 @@
+"""Trial runs of a foreign model: whether it can be asked as the config says, and what only a run tells.
+
+A few short made-up histories find the width, the number of tokens, and whether one run answers for every position. What
+would go wrong silently later is refused here. It knows the wrapped module, and no events.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any, NamedTuple, NoReturn
+
+import torch
+from torch import Tensor
+
+from recsae.errors import BadInput
+from recsae.recommenders.contract import Histories
+from recsae.recommenders.foreign import Foreign, tensor_of
+from recsae.recommenders.foreign_module import first_line
+
+FEW = 3
+"""Positions of the history that is asked in several ways."""
+
+
+class Found(NamedTuple):
+    """What a trial tells."""
+
+    width: int
+    n_tokens: int
+    every_position: bool
+    """Whether scores come for every position, and none depends on later items."""
+
+
+class _Seen(NamedTuple):
+    """One run: `h_BLD`, the scores `u` (`(B, L, T)` or `(B, T)`), and where the histories end."""
+
+    h_BLD: Tensor
+    u: Tensor
+    length_B: Tensor
+
+    def at_end(self, row: int) -> tuple[Tensor, Tensor]:
+        place = self.length_B[row] - 1
+        return self.h_BLD[row, place], self.u[row] if self.u.ndim == 2 else self.u[row, place]
+
+
+@torch.no_grad()
+def examine(model: Foreign) -> Found:
+    """Raises BadInput with one sentence where the module, the inputs or the site do not fit each other."""
+    _check_site(model)
+    few = min(FEW, model.max_length)
+    one, other = int(model.tokens_N.argmax()), int(model.tokens_N.argmin())
+    walk = [one, other, one][-few:]
+    alone = _observe(model, [walk])
+    if not _alike(alone, 0, _observe(model, [walk]), 0):
+        _refuse(model, "two runs of the same history differ (dropout?); give a model in evaluation mode")
+    _observe(model, [[one]])
+    long = [one if place % 2 else other for place in range(model.max_length)]
+    if not _alike(alone, 0, _observe(model, [long, walk, [one]]), 1):
+        _refuse(
+            model,
+            "what it makes of a history changes with the longer ones beside it; in recommender.foreign tell it of "
+            "padding by inputs (mask, positions, lengths), turn padding to the other side, or set fixed_length",
+        )
+    changed = _observe(model, [[*walk[:-1], other]])
+    if one != other and _close(alone.at_end(0)[1], changed.at_end(0)[1]):
+        _refuse(
+            model,
+            "its scores stay the same whatever the last item is; mend recommender.foreign.inputs, and give "
+            "torch.export another example tensor for each of them",
+        )
+    _check_edit(model, [walk])
+    return Found(alone.h_BLD.shape[2], alone.u.shape[-1], alone.u.ndim == 3 and _earlier_stay(alone, changed))
+
+
+def _check_site(model: Foreign) -> None:
+    names = [name for name, _ in model.module.named_modules() if name]
+    if model.site not in names:
+        near = difflib.get_close_matches(model.site, names, n=6, cutoff=0)
+        raise BadInput(
+            f"probe.site = {model.site}: the model has no submodule of that name; the nearest are {', '.join(near)}"
+        )
+
+
+def _observe(model: Foreign, rows: list[list[int]]) -> _Seen:
+    """A full run, with every shape checked."""
+    histories = _histories(model, rows)
+    asked = model.ask(histories)
+    _check_arguments(model, asked.positional, asked.named)
+    outputs: list[Any] = []
+
+    def read(output: Any) -> Any:
+        outputs.append(_copied(model, output))
+        return output
+
+    longest = max(map(len, rows))
+    try:
+        with model.hooked(read):
+            u = model.run(asked)
+    except BadInput:
+        raise
+    except Exception as error:  # the module is anybody's code
+        _refuse(
+            model,
+            f"it fails on {len(rows)} histories of up to {longest} items ({first_line(error)}); mend inputs, output or "
+            "fixed_length there, the tokens of the vocabulary, or recommender.max_length",
+        )
+    if len(outputs) != 1:
+        raise BadInput(f"probe.site = {model.site} is called {len(outputs)} times in a run; name one called once")
+    h_BWD, width = outputs[0], (model.max_length if model.config.fixed_length else longest)
+    if h_BWD.is_nested or h_BWD.ndim != 3 or h_BWD.shape[:2] != (len(rows), width):
+        raise BadInput(
+            f"probe.site = {model.site} returns {_shape(h_BWD)} for {len(rows)} histories of {width} positions, where "
+            f"({len(rows)}, {width}, D) is due; name another submodule"
+        )
+    if u.shape[:-1] not in ((len(rows), width), (len(rows),)):
+        _refuse(
+            model,
+            f"its scores are {_shape(u)} for {len(rows)} histories of {width} positions, where (B, L, tokens) or "
+            "(B, tokens) is due; mend recommender.foreign.output or return such from the factory",
+        )
+    _check_tokens(model, u.shape[-1])
+    h_BLD = model.back(h_BWD, asked)
+    return _Seen(h_BLD, model.back(u, asked) if u.ndim == 3 else u, histories.length_B)
+
+
+def _histories(model: Foreign, rows: list[list[int]]) -> Histories:
+    device, longest = model.tokens_N.device, max(map(len, rows))
+    padded = [row + [0] * (longest - len(row)) for row in rows]
+    return Histories(
+        torch.arange(len(rows), device=device),
+        torch.tensor(padded, device=device),
+        torch.tensor([len(row) for row in rows], device=device),
+    )
+
+
+def _copied(model: Foreign, output: Any) -> Tensor:
+    try:
+        return tensor_of(output).clone()
+    except TypeError as error:
+        raise BadInput(f"probe.site = {model.site}: its output {error}; name another submodule") from None
+
+
+def _check_arguments(model: Foreign, positional: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+    signature = inspect.signature(model.module.forward)
+    try:
+        signature.bind(*positional, **named)
+    except TypeError as error:
+        takes = ", ".join(signature.parameters)
+        _refuse(model, f"its forward takes {takes} ({error}); name its arguments in recommender.foreign.inputs")
+
+
+def _check_tokens(model: Foreign, n_tokens: int) -> None:
+    low, high = int(model.tokens_N.min()), int(model.tokens_N.max())
+    if low < 0 or high >= n_tokens:
+        raise BadInput(
+            f"recommender.foreign.vocabulary: {model.config.vocabulary}: the model scores the tokens 0 to "
+            f"{n_tokens - 1}, and {low if low < 0 else high} is none of them; number the items as the model does"
+        )
+
+
+def _check_edit(model: Foreign, rows: list[list[int]]) -> None:
+    histories = _histories(model, rows)
+    h_BLD = model.probe(histories)
+    noise_BLD = torch.randn(h_BLD.shape, generator=torch.Generator().manual_seed(0)).to(h_BLD)
+    moved_BLD = h_BLD + noise_BLD * (1 + h_BLD.abs().amax())
+    if torch.equal(model.proceed(h_BLD, histories)[:, -1], model.proceed(moved_BLD, histories)[:, -1]):
+        raise BadInput(
+            f"probe.site = {model.site}: the scores do not depend on what it returns; name a submodule whose output is "
+            "used"
+        )
+
+
+def _earlier_stay(seen: _Seen, changed: _Seen) -> bool:
+    """Whether another last item leaves what is at the earlier positions."""
+    pairs = (seen.h_BLD, changed.h_BLD), (seen.u, changed.u)
+    return all(_close(before[:, :-1], after[:, :-1]) for before, after in pairs)
+
+
+def _alike(seen: _Seen, row: int, other: _Seen, other_row: int) -> bool:
+    return all(_close(a, b) for a, b in zip(seen.at_end(row), other.at_end(other_row), strict=True))
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    """Within the rounding of the type, which adds up differently for other shapes; minus infinity equals itself."""
+    finite = a[a.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    return torch.allclose(a.float(), b.float(), rtol=0, atol=scale * torch.finfo(a.dtype).eps ** 0.5)
+
+
+def _refuse(model: Foreign, reason: str) -> NoReturn:
+    named = "program" if model.config.program else "factory"
+    raise BadInput(f"recommender.foreign.{named} = {getattr(model.config, named)}: {reason}")
+
+
+def _shape(tensor: Tensor) -> str:
+    return "a nested tensor" if tensor.is_nested else str(tuple(tensor.shape))

@@ -1,0 +1,194 @@
+"""Training losses, against negatives that a batch shares, negatives of each target's own, or the whole catalogue.
+
+One pass over blocks of rows computes the loss and its gradient together, so the scores of all positions are never in
+memory at once. Each loss is a function of a block: scores of the targets and of the negatives in, value and
+derivatives out. It knows vectors and item rows, and no recommender. Shape suffixes: see contract.py; b rows of a block.
+
+The sum over positions of, with `s` the target's score and `n_m` those of the negatives:
+
+- `cross-entropy`: `log(e^s + Σ e^(n_m − log(M q_m))) − s`, where `q` is the distribution that the negatives were drawn
+  from, so that the sum estimates the one over the catalogue (Bengio & Senécal 2008).
+- `bce`: `softplus(−s) + mean softplus(n_m)`.
+- `gbce`: `β softplus(−s) + Σ softplus(n_m)`, `β = α(t(1−1/α)+1/α)`, `α = M/(N−1)` (Petrov & Macdonald 2023,
+  arXiv 2308.07192).
+- `bpr`: `mean softplus(n_m − s)`.
+
+A negative that is the target does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SCORES_AT_ONCE = 2**18
+"""Of a block: what stays in a core's cache."""
+
+
+class Block(NamedTuple):
+    """Loss of a block of rows, and its derivatives by the targets' and the negatives' scores."""
+
+    loss: Tensor
+    by_target_b: Tensor
+    by_negative_bM: Tensor
+
+
+BlockLoss = Callable[[Tensor, Tensor, Tensor, float], Block]
+"""Scores of targets `(b,)` and negatives `(b, M)`, minus infinity where one does not count, how many do, and β."""
+
+
+def _cross_entropy(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+    top_b = torch.maximum(negative_bM.amax(1), target_b)
+    share_bM = negative_bM.sub_(top_b[:, None]).exp_()
+    share_b = (target_b - top_b).exp()
+    total_b = share_bM.sum(1) + share_b
+    loss = (total_b.log() + top_b - target_b).sum()
+    return Block(loss, share_b / total_b - 1, share_bM.div_(total_b[:, None]))
+
+
+def _bce(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+    loss = F.softplus(-target_b).sum() + (F.softplus(negative_bM).sum(1) / counted_b).sum()
+    return Block(loss, -torch.sigmoid(-target_b), negative_bM.sigmoid_().div_(counted_b[:, None]))
+
+
+def _gbce(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+    loss = beta * F.softplus(-target_b).sum() + F.softplus(negative_bM).sum()
+    return Block(loss, -beta * torch.sigmoid(-target_b), negative_bM.sigmoid_())
+
+
+def _bpr(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+    apart_bM = negative_bM.sub_(target_b[:, None])
+    loss = (F.softplus(apart_bM).sum(1) / counted_b).sum()
+    by_negative_bM = apart_bM.sigmoid_().div_(counted_b[:, None])
+    return Block(loss, -by_negative_bM.sum(1), by_negative_bM)
+
+
+LOSSES: dict[str, BlockLoss] = {"cross-entropy": _cross_entropy, "bce": _bce, "gbce": _gbce, "bpr": _bpr}
+
+
+def _collisions(target_X: Tensor, negative_M: Tensor | None, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Row and column of every negative that is its row's target, and how many negatives are not; `(X,)`."""
+    if negative_M is None:
+        row = torch.arange(len(target_X), device=target_X.device)
+        return row, target_X, torch.full_like(target_X, max(1, n_rows - 1))
+    first_X = torch.searchsorted(negative_M, target_X)
+    count_X = torch.searchsorted(negative_M, target_X, right=True) - first_X
+    row = torch.repeat_interleave(torch.arange(len(target_X), device=target_X.device), count_X)
+    within = torch.arange(len(row), device=row.device) - (count_X.cumsum(0) - count_X)[row]
+    return row, first_X[row] + within, (len(negative_M) - count_X).clamp(min=1)
+
+
+class _Blocked(torch.autograd.Function):
+    """Rows in blocks, each with its gradient; the backward pass only scales what the forward pass found."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        h_XD: Tensor,
+        item_RD: Tensor,
+        target_X: Tensor,
+        negative_M: Tensor | None,
+        correction_M: Tensor | None,
+        block_loss: BlockLoss,
+        beta: float,
+    ) -> Tensor:
+        negative_MD = item_RD if negative_M is None else item_RD[negative_M]
+        target_XD = item_RD[target_X]
+        by_h_XD, by_negative_MD = torch.empty_like(h_XD), torch.zeros_like(negative_MD)
+        by_target_X = h_XD.new_empty(len(h_XD))
+        loss = h_XD.new_zeros(())
+        row, column, counted_X = _collisions(target_X, negative_M, len(item_RD))
+        rows = max(1, SCORES_AT_ONCE // max(1, len(negative_MD)))
+        starts = list(range(0, len(h_XD), rows))
+        bounds = torch.searchsorted(row, torch.tensor([*starts, len(h_XD)], device=row.device)).tolist()
+        for first, here in zip(starts, pairwise(bounds), strict=True):
+            b = slice(first, first + rows)
+            negative_bM = h_XD[b] @ negative_MD.T
+            if correction_M is not None:
+                negative_bM += correction_M
+            negative_bM[row[slice(*here)] - first, column[slice(*here)]] = float("-inf")
+            target_b = (h_XD[b] * target_XD[b]).sum(1)
+            found = block_loss(target_b, negative_bM, counted_X[b], beta)
+            loss += found.loss
+            by_target_X[b] = found.by_target_b
+            own_bD = found.by_target_b[:, None] * target_XD[b]
+            torch.addmm(own_bD, found.by_negative_bM, negative_MD, out=by_h_XD[b])
+            by_negative_MD.addmm_(found.by_negative_bM.T, h_XD[b])
+        by_item_RD = by_negative_MD
+        if negative_M is not None:
+            by_item_RD = torch.zeros_like(item_RD).index_add_(0, negative_M, by_negative_MD)
+        by_item_RD.index_add_(0, target_X, by_target_X[:, None] * h_XD)
+        context.save_for_backward(by_h_XD, by_item_RD)
+        return loss
+
+    @staticmethod
+    def backward(context: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        by_h_XD, by_item_RD = context.saved_tensors
+        return scale * by_h_XD, scale * by_item_RD, None, None, None, None, None
+
+
+class _Own(torch.autograd.Function):
+    """Few negatives of each target's own, `(X, K)`."""
+
+    @staticmethod
+    def forward(
+        context: Any,
+        h_XD: Tensor,
+        item_RD: Tensor,
+        target_X: Tensor,
+        negative_XK: Tensor,
+        block_loss: BlockLoss,
+        beta: float,
+    ) -> Tensor:
+        target_XD, negative_XKD = item_RD[target_X], item_RD[negative_XK]
+        score_XK = (negative_XKD @ h_XD[:, :, None]).squeeze(2)
+        collides_XK = negative_XK == target_X[:, None]
+        counted_X = (~collides_XK).sum(1).clamp(min=1)
+        target = (h_XD * target_XD).sum(1)
+        found = block_loss(target, score_XK.masked_fill_(collides_XK, float("-inf")), counted_X, beta)
+        by_h_XD = found.by_target_b[:, None] * target_XD + (found.by_negative_bM[:, None] @ negative_XKD).squeeze(1)
+        by_item_RD = torch.zeros_like(item_RD).index_add_(0, target_X, found.by_target_b[:, None] * h_XD)
+        by_negative = found.by_negative_bM[:, :, None] * h_XD[:, None]
+        by_item_RD.index_add_(0, negative_XK.flatten(), by_negative.flatten(0, 1))
+        context.save_for_backward(by_h_XD, by_item_RD)
+        return found.loss
+
+    @staticmethod
+    def backward(context: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        by_h_XD, by_item_RD = context.saved_tensors
+        return scale * by_h_XD, scale * by_item_RD, None, None, None, None
+
+
+def summed_loss(
+    name: str,
+    h_XD: Tensor,
+    item_RD: Tensor,
+    target_X: Tensor,
+    negatives: Tensor | None,
+    correction_M: Tensor | None = None,
+    beta: float = 1.0,
+) -> Tensor:
+    """The loss `name` summed over X positions.
+
+    `target_X` and `negatives` are rows of `item_RD`: `(M,)` ascending, shared by all positions; `(X, K)` of each one's
+    own; None: every row once. `correction_M` is added to the scores of shared ones.
+    """
+    value: Tensor
+    if negatives is not None and negatives.dim() == 2:
+        value = _Own.apply(h_XD, item_RD, target_X, negatives, LOSSES[name], beta)  # type: ignore[no-untyped-call]
+    else:
+        value = _Blocked.apply(  # type: ignore[no-untyped-call]
+            h_XD, item_RD, target_X, negatives, correction_M, LOSSES[name], beta
+        )
+    return value
+
+
+def gbce_beta(negatives: int, n_items: int, calibration: float) -> float:
+    """β of gBCE for a calibration t between 0 (plain BCE) and 1 (scores are probabilities over the catalogue)."""
+    alpha = min(1.0, negatives / max(1, n_items - 1))
+    return alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
