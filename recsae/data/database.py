@@ -14,12 +14,33 @@ from typing import Any
 
 import duckdb
 
+from recsae.errors import BadInput
+
 _MOST_THREADS = 16
 
 
 @contextmanager
 def temporary_database(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that spills beyond `memory_gb` (10^9 bytes) to a folder that is gone afterwards."""
+    """A database that spills beyond `memory_gb` (10^9 bytes) to a folder that is gone afterwards.
+
+    Raises BadInput where that is too little, and KeyboardInterrupt for what DuckDB makes of one.
+    """
+    try:
+        with _opened(memory_gb) as connection:
+            yield connection
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":
+            raise KeyboardInterrupt from None
+        raise
+    except duckdb.OutOfMemoryException as error:
+        reason = str(error).partition("\n")[0]
+        raise BadInput(
+            f"resources.ingest_memory_gb = {memory_gb} is too little for this input ({reason}); raise it"
+        ) from None
+
+
+@contextmanager
+def _opened(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="recsae-ingest-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_gb}GB",

@@ -87,6 +87,12 @@ def _k_core(connection: duckdb.DuckDBPyConnection, min_user_events: int, min_ite
     return rounds
 
 
+def part_of(id_column: str, seed: int) -> str:
+    """SQL for the part of an id: half explain, a quarter select, a quarter score, the same every night."""
+    quarter = f"(md5_number_lower('{seed}:' || {id_column}) % 4)::INTEGER"
+    return f"['explain', 'explain', 'select', 'score'][{quarter} + 1]"
+
+
 def _index(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     """`users` and `items` that have events. `first` is where a user's events begin when all are in order; `part` is
     drawn from the id outside, so that it is the same every night."""
@@ -96,8 +102,7 @@ def _index(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
         SELECT *, (sum(events) OVER (ORDER BY user_idx) - events)::BIGINT AS first
         FROM (
             SELECT (row_number() OVER (ORDER BY rank) - 1)::INTEGER AS user_idx, rank, user_id,
-                events::INTEGER AS events, (md5_number_lower('{seed}:' || user_id) % 4)::INTEGER AS quarter,
-                ['explain', 'explain', 'select', 'score'][quarter + 1] AS part
+                events::INTEGER AS events, {part_of("user_id", seed)} AS part
             FROM (SELECT "user" AS rank, count(*) AS events FROM events GROUP BY "user") JOIN user_ids USING (rank)
         )
         """

@@ -37,19 +37,8 @@ def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
     Raises BadInput naming the file, column and row that cannot be used.
     """
     found = dataset(config)
-    try:
-        with temporary_database(config.resources.ingest_memory_gb) as connection:
-            return _ingest(connection, config, found, out)
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Ctrl-C
-            raise KeyboardInterrupt from None
-        raise
-    except duckdb.OutOfMemoryException as error:
-        reason = str(error).partition("\n")[0]
-        raise BadInput(
-            f"resources.ingest_memory_gb = {config.resources.ingest_memory_gb} is too little for this input "
-            f"({reason}); raise it"
-        ) from None
+    with temporary_database(config.resources.ingest_memory_gb) as connection:
+        return _ingest(connection, config, found, out)
 
 
 def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, out: Attempt) -> Metrics:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from recsae.config_recommender import ProbeConfig
+from recsae.data.filters import part_of
 from recsae.probing.writing import ShardWriter, by_part
 from recsae.recommenders import saved
 from recsae.recommenders.contract import Trainable
@@ -52,8 +53,7 @@ class ItemProber:
 
 
 def parts(ids: pa.ChunkedArray, seed: int) -> pa.ChunkedArray:
-    """The part of each id, by the hash that data/filters.py draws a user's part with."""
+    """The part of each id, drawn as a user's is."""
     with duckdb.connect() as connection:
         connection.register("items", pa.table({"id": ids}))
-        drawn = "['explain', 'explain', 'select', 'score'][(md5_number_lower(? || ':' || id) % 4)::INTEGER + 1]"
-        return connection.sql(f"SELECT {drawn} AS part FROM items", params=[str(seed)]).to_arrow_table()["part"]
+        return connection.sql(f"SELECT {part_of('id', seed)} AS part FROM items").to_arrow_table()["part"]

@@ -1,6 +1,7 @@
 """The user side: the recommender runs once over each user of a chunk, and every case gets the vector at its place.
 
-Of a model that has one vector a user, whatever the position, a user has one case. It knows the recommender's contract,
+A model whose run answers for the last position alone is asked case by case; of a model that has one vector a user,
+whatever the position, a user has one case. It knows the recommender's contract,
 cases and histories, and neither which recommender it is nor Ray.
 """
 
@@ -29,7 +30,7 @@ from recsae.store.runs import Committed
 
 USERS_AT_ONCE = 64
 FLOATS_AT_ONCE = 16_000_000
-"""Of the vectors of a batch, users x positions x width: a bound on memory, above all where `proceed` gives scores."""
+"""Of the vectors of a batch, runs x positions x width: a bound on memory, above all where `proceed` gives scores."""
 
 
 class UserProber:
@@ -69,29 +70,25 @@ class UserProber:
         """The cases of a few users at a time, with their vector and the item ranked first."""
         columns = {name: cases[name].to_numpy() for name in ("case_id", "user_idx", "position", "item_idx")}
         part = by_part(cases["part"])
-        bounds = np.stack([chunk.offsets[:-1], chunk.offsets[1:]], axis=1)
-        if not self.model.sequential:  # the vector may be of the history's end, so that is where the case stands
-            row = np.searchsorted(chunk.users, columns["user_idx"])
-            bounds[row, 1] = bounds[row, 0] + columns["position"]
-        at_once = users_at_once(self.model)
-        for first in range(0, len(chunk.users), at_once):
-            here = slice(first, min(first + at_once, len(chunk.users)))
-            users, spans = chunk.users[here], bounds[here]
-            start, stop = np.searchsorted(columns["user_idx"], [users[0], users[-1] + 1])  # cases are sorted by user
-            if start == stop:
-                continue
-            rows = slice(start, stop)
-            recent = [chunk.items[begin:end][-self.model.max_length :] for begin, end in spans]
-            histories = pad(recent, self.device, users)
+        of_user = np.searchsorted(chunk.users, columns["user_idx"])
+        begin, end = chunk.offsets[of_user], chunk.offsets[of_user + 1]
+        together = self.model.sequential and self.model.every_position
+        if not together:
+            end = begin + columns["position"]
+        runs = columns["user_idx"] if together else columns["case_id"]
+        firsts = np.flatnonzero(np.diff(runs, prepend=-1))  # cases are sorted by user
+        for first in range(0, len(firsts), users_at_once(self.model)):
+            asked = firsts[first : first + users_at_once(self.model)]
+            after = first + len(asked)
+            rows = slice(asked[0], firsts[after] if after < len(firsts) else len(runs))
+            recent = [chunk.items[begin[run] : end[run]][-self.model.max_length :] for run in asked]
+            histories = pad(recent, self.device, columns["user_idx"][asked])
             h_BLD = self.model.probe(histories)
-            user_row = np.searchsorted(users, columns["user_idx"][rows])
-            skipped = np.maximum(np.diff(spans)[user_row, 0] - self.model.max_length, 0)
-            place = torch.from_numpy(columns["position"][rows] - 1 - skipped).to(self.device)
-            at = torch.from_numpy(user_row).to(self.device), place
-            seen = [
-                chunk.items[begin : begin + position]
-                for begin, position in zip(spans[user_row, 0], columns["position"][rows], strict=True)
-            ]
+            position = columns["position"][rows]
+            skipped = np.maximum(end[rows] - begin[rows] - self.model.max_length, 0)
+            run_row = np.searchsorted(asked, np.arange(rows.start, rows.stop), side="right") - 1
+            at = tuple(torch.from_numpy(index).to(self.device) for index in (run_row, position - 1 - skipped))
+            seen = [chunk.items[start:stop] for start, stop in zip(begin[rows], begin[rows] + position, strict=True)]
             table = pa.table(
                 {
                     **{name: values[rows] for name, values in columns.items()},

@@ -31,6 +31,8 @@ class Recommender(nn.Module, ABC):
 
     sequential: ClassVar[bool] = True
     """Whether the vector follows the history; if not, a user has one vector, whatever the position."""
+    every_position: bool = True
+    """Whether one run gives every position its own vector and scores; if not, only the last position's are right."""
 
     def __init__(self, n_items: int, width: int, max_length: int, site: str = "user") -> None:
         super().__init__()

@@ -55,8 +55,7 @@ class Foreign(Recommender):
     def learn(self, width: int, n_tokens: int, every_position: bool) -> None:
         """Take over what only a trial run tells."""
         self.width, self.out_width = width, n_tokens
-        # One run answers for the last position alone; as of a model without a sequence, there is one case a user.
-        self.sequential = every_position  # type: ignore[misc]
+        self.every_position = every_position
 
     def probe(self, histories: Histories) -> Tensor:
         asked = self.ask(histories)

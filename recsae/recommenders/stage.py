@@ -75,7 +75,7 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     try:
         # On a worker: only there the factory must be importable, and there may be no GPU here.
         if not ray.get(_try_out.options(num_gpus=gpus).remote(model, parts, site, device)):
-            log.info("recommender: one run answers for the last position alone, so there is one case a user")
+            log.info("recommender: one run answers for the last position alone, so activations will ask case by case")
         foreign_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
         ask = _chunk_counts.options(num_gpus=gpus)
         tasks = [ask.remote(surveys, folder, site, device, number) for number in range(n_chunks(ingested))]
@@ -96,8 +96,8 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
 
 @ray.remote
 def _try_out(model: RecommenderConfig, parts: foreign_files.Parts, site: str, device: str) -> bool:
-    """Whether the model is sequential. Raises BadInput where it cannot be asked or read."""
-    return foreign_files.assemble(model, parts, site, device).sequential
+    """Whether a run gives every position its own. Raises BadInput where it cannot be asked or read."""
+    return foreign_files.assemble(model, parts, site, device).every_position
 
 
 @ray.remote

@@ -30,8 +30,9 @@ def check_against_loops(table: pa.Table, model: Recommender, ingested: Committed
     events, long = histories(ingested), 0
     for row, vector in list(zip(table.to_pylist(), shards.vectors(table), strict=True))[::every]:
         items = events[row["user_idx"]][0]
-        # A sequential model numbers its positions from where the whole history begins for it.
-        skipped = max((len(items) if model.sequential else row["position"]) - model.max_length, 0)
+        # One run over a user numbers the positions from where his whole history begins for the model.
+        together = model.sequential and model.every_position
+        skipped = max((len(items) if together else row["position"]) - model.max_length, 0)
         long += skipped > 0
         before = np.array(items[: row["position"]])
         alone = pad([before[skipped:]], "cpu", np.array([row["user_idx"]]))
@@ -97,7 +98,7 @@ class Bag(Recommender):
 
     def __init__(self, n_items: int) -> None:
         super().__init__(n_items, 8, 12)
-        self.sequential = False  # type: ignore[misc]
+        self.every_position = False
         self.table = torch.randn(n_items, 8, generator=torch.Generator().manual_seed(0))
 
     def probe(self, histories: Histories) -> Tensor:
@@ -117,7 +118,9 @@ def test_a_model_of_the_whole_history_sees_nothing_after_the_case(
 ) -> None:
     model = Bag(ingested.metrics["items"])
     monkeypatch.setattr(saved, "load", lambda *_: model)
-    stored, _ = probed(commit, ingested, ingested, probe_config(site="layers.0"))
+    monkeypatch.setattr(users, "USERS_AT_ONCE", 7)
+    stored, told = probed(commit, ingested, ingested, probe_config(site="layers.0"))
+    assert sum(row["cases"] for row in told) == ingested.metrics["cases"]
     assert check_against_loops(whole(stored), model, ingested) > 20
 
 

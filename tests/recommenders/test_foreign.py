@@ -39,7 +39,7 @@ def test_later_events_do_not_change_an_earlier_vector(model: Foreign) -> None:
     other = histories._replace(items_BL=histories.items_BL.clone())
     other.items_BL[0, 6:] = (other.items_BL[0, 6:] + 1) % N_ITEMS
     torch.testing.assert_close(model.probe(histories)[:, :6], model.probe(other)[:, :6], atol=1e-5, rtol=1e-4)
-    assert model.sequential
+    assert model.every_position
 
 
 @torch.inference_mode()
@@ -137,7 +137,7 @@ def test_gpt2_is_asked_as_its_own_library_would(site: str) -> None:
 @pytest.mark.parametrize("name", LAST_ONLY)
 def test_a_model_of_the_last_position_alone_says_so(name: str) -> None:
     model, histories = assembled(LAST_ONLY[name]), histories_of()
-    assert not model.sequential
+    assert not model.every_position
     h_BLD = model.probe(histories)
     u_BLU = model.proceed(h_BLD, histories)
     assert u_BLU.shape == (3, 10, N_TOKENS)

@@ -95,7 +95,7 @@ def test_a_saved_model_scores_the_same_to_the_bit(config: Config, ingested: Comm
         assert torch.equal(model.scores(u_XU, 0, 48), loaded.scores(again_XU, 0, 48))
     assert (loaded.n_items, loaded.width, loaded.max_length, loaded.site) == (model.n_items, WIDTH, LENGTH, "first")
     assert not loaded.training and not any(parameter.requires_grad for parameter in loaded.parameters())
-    assert loaded.sequential
+    assert loaded.every_position
 
 
 def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_program_does_as_the_module_it_was_exported_from(
         for edited in (h_BLD, h_BLD + edit_BLD):
             ours, theirs = model.proceed(edited, histories), plain.proceed(edited, histories)
             torch.testing.assert_close(ours[real_BL], theirs[real_BL], atol=1e-5, rtol=1e-4)
-        assert model.sequential and (model.width, model.out_width) == (WIDTH, N_TOKENS)
+        assert model.every_position and (model.width, model.out_width) == (WIDTH, N_TOKENS)
 
 
 def test_a_program_of_one_length_is_always_filled_up_to_it(tmp_path: Path) -> None:
