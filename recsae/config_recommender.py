@@ -93,6 +93,9 @@ class RecommenderConfig(Section):
     128 windows or 4,096 events."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's step, after a warm-up of one epoch."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of `epochs`, the last ones, over which the step falls linearly to a tenth; they come only if `patience`
+    lets them."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled decay (AdamW); of embedding rows, in the steps that touch them."""
     epochs: Count = 50

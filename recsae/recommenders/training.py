@@ -59,8 +59,7 @@ def train_loop(task: dict[str, Any]) -> None:
         start, spoken, targets, loss = time.monotonic(), time.monotonic(), 0, 0.0
         model.train()
         for batch in epoch_batches(config, ingested, seed, state["epoch"]):
-            warm = min(1.0, (state["step"] + 1) / WARM_UP) if state["epoch"] == 0 else 1.0
-            stepper.set_rate(config.learning_rate * warm)
+            stepper.set_rate(rate(config, state["epoch"], state["step"]))
             loss = stepper.step(batch, state["step"])
             state["step"] += 1
             targets += int((batch.target_BL >= 0).sum())
@@ -93,6 +92,14 @@ def train_loop(task: dict[str, Any]) -> None:
         state[split], state[f"{split}_intervals"] = measured
     state["peak_bytes"] = train_run.peak_bytes()
     checkpoints.save(state, {"weights": model.state_dict(), "optimiser": {}})
+
+
+def rate(config: RecommenderConfig, epoch: int, step: int) -> float:
+    """Adam's step: it rises over the first steps of the first epoch, and falls over the last epochs."""
+    if epoch == 0:
+        return config.learning_rate * min(1.0, (step + 1) / WARM_UP)
+    left = (config.epochs - epoch) / max(config.decay * config.epochs, 1e-9)
+    return config.learning_rate * max(0.1, min(1.0, left))
 
 
 def epoch_batches(config: RecommenderConfig, ingested: Committed, seed: int, epoch: int) -> Iterator[Batch]:
