@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 
@@ -106,9 +105,3 @@ def last(h_BLD: Tensor, histories: Histories) -> Tensor:
     """The vector `h_BD` at the end of each history."""
     index = (histories.length_B - 1).view(-1, 1, 1).expand(-1, 1, h_BLD.shape[-1])
     return h_BLD.gather(1, index).squeeze(1)
-
-
-def ends(histories: Histories) -> Tensor:
-    """Where each history ends, as a mask `(B, L)`."""
-    place_L = torch.arange(histories.items_BL.shape[1], device=histories.items_BL.device)
-    return place_L == histories.length_B[:, None] - 1

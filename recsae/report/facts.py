@@ -214,10 +214,11 @@ def _ranking(metrics: Mapping[str, Any], name: str, cutoff: int) -> RankingRow:
     key = f"{name.lower()}@{cutoff}"
     clean = look_up(metrics["sae"], "fidelity", "clean", key)
     through = look_up(metrics["sae"], "fidelity", "through_sae", key)
-    test = look_up(metrics["recommender"], "test", key)
-    return RankingRow(
-        f"{name}@{cutoff}", decimal(test, 4), decimal(clean, 4), decimal(through, 4), share(through, clean)
-    )
+    test = decimal(look_up(metrics["recommender"], "test", key), 4)
+    interval = look_up(metrics["recommender"], "test_intervals", key)
+    if interval:
+        test += f" [{decimal(interval[0], 4)}, {decimal(interval[1], 4)}]"
+    return RankingRow(f"{name}@{cutoff}", test, decimal(clean, 4), decimal(through, 4), share(through, clean))
 
 
 def _sae(metrics: Mapping[str, Any], unit: str, ranked: bool) -> tuple[Fact, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recsae.config_recommender import RecommenderConfig
 from recsae.recommenders import saved
-from recsae.recommenders.contract import Histories, Trainable, ends, last
+from recsae.recommenders.contract import Histories, Trainable, last
 from recsae.recommenders.losses import LOSSES, summed_loss
 from recsae.recommenders.ranking import pad
 from recsae.store.runs import Attempt, Metrics
@@ -147,12 +147,6 @@ def test_scores_of_a_range_are_those_of_the_whole(read: Trainable) -> None:
     whole = read.scores(u_BU, 0, N_ITEMS)
     assert whole.shape == (3, N_ITEMS)
     torch.testing.assert_close(read.scores(u_BU, 4, 17), whole[:, 4:17], atol=1e-6, rtol=1e-5)
-
-
-def test_ends_are_where_last_reads() -> None:
-    histories = histories_of()
-    h_BLD = torch.randn(3, 10, 4)
-    assert torch.equal(h_BLD[ends(histories)], last(h_BLD, histories))
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
