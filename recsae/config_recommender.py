@@ -69,6 +69,8 @@ class RecommenderConfig(Section):
     """Transformer blocks (`sasrec`, `gpt`, `timirec`)."""
     heads: Count = 2
     """Attention heads; they divide the width."""
+    hidden: Count | None = None
+    """Width of the hidden layer of a block; left out: 4 d for `gpt`, d for the other transformers."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of units dropped in training (transformers only)."""
     layers: Count = 2

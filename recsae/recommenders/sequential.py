@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from recsae.config_recommender import RecommenderConfig
 from recsae.recommenders.contract import Histories, Trainable
-from recsae.recommenders.transformer import Causal
+from recsae.recommenders.transformer import Causal, causal
 
 
 class SASRec(Trainable):
@@ -24,9 +24,7 @@ class SASRec(Trainable):
         nn.init.normal_(self.item.weight, std=0.02)
 
     def _body(self, config: RecommenderConfig) -> Causal:
-        return Causal(
-            config.width, config.blocks, config.heads, config.max_length, config.width, config.dropout, nn.ReLU()
-        )
+        return causal(config, config.width, nn.ReLU())
 
     @property
     def _split(self) -> int:
@@ -67,6 +65,4 @@ class GPT(SASRec):
                 nn.init.normal_(parameter, std=0.02 / (2 * config.blocks) ** 0.5)
 
     def _body(self, config: RecommenderConfig) -> Causal:
-        return Causal(
-            config.width, config.blocks, config.heads, config.max_length, 4 * config.width, config.dropout, nn.GELU()
-        )
+        return causal(config, 4 * config.width, nn.GELU())

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from recsae.config_recommender import RecommenderConfig
 from recsae.recommenders.contract import Histories, Trainable
-from recsae.recommenders.transformer import Causal
+from recsae.recommenders.transformer import causal
 
 
 class TiMiRec(Trainable):
@@ -29,7 +29,7 @@ class TiMiRec(Trainable):
         width = config.width
         self.temperature, self.weight = config.temperature, config.distillation
         self.item = nn.Embedding(n_items, width)
-        self.predictor = Causal(width, config.blocks, config.heads, config.max_length, width, config.dropout, nn.ReLU())
+        self.predictor = causal(config, width, nn.ReLU())
         self.intent = nn.Linear(width, config.interests)
         self.attention_in = nn.Linear(width, width)
         self.attention_out = nn.Linear(width, config.interests)

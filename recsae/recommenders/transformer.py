@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from recsae.config_recommender import RecommenderConfig
+
 
 class CausalBlock(nn.Module):
     """`x + Attention(LayerNorm(x))`, then `x + W₂ f(W₁ LayerNorm(x))`; position l attends to positions up to l."""
@@ -68,3 +70,9 @@ class Causal(nn.Module):
     def forward(self, x_BLD: Tensor) -> Tensor:
         out: Tensor = self.norm(self.run(self.start(x_BLD), 0, len(self.blocks)))
         return out
+
+
+def causal(config: RecommenderConfig, hidden: int, activation: nn.Module) -> Causal:
+    """Of the sizes that the config names; `hidden`: where it leaves that one out."""
+    sizes = config.width, config.blocks, config.heads, config.max_length
+    return Causal(*sizes, config.hidden or hidden, config.dropout, activation)
