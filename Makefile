@@ -49,7 +49,13 @@ model: install ## fetch the embedded language model once (93 MB)
 demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary and report
 	@$(BIN)/python -m jobs.nightly --config $(CONFIG) $(OVERRIDES)
 
-test: install model ## unit tests, then integration tests through Ray and vLLM
+# RecTools for the test of the adapter, without its pins (numpy < 2, pandas < 3, attrs < 24): its torch module runs without.
+.venv/rectools: .venv/installed
+	@$(PIP) install --no-deps rectools==0.19.0 pm-implicit==0.7.3 threadpoolctl==3.8.0 typeguard==4.6.0 \
+		pytorch-lightning==2.5.2 torchmetrics==1.9.0 lightning-utilities==0.15.3
+	@touch $@
+
+test: install model .venv/rectools ## unit tests, then integration tests through Ray and vLLM
 	$(BIN)/python -m pytest tests --ignore=tests/integration
 	$(BIN)/python -m pytest tests/integration
 

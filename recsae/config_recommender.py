@@ -36,6 +36,10 @@ class ForeignConfig(Section):
     """With what."""
     fixed_length: bool = False
     """Always fill up to `recommender.max_length`."""
+    case_by_case: bool = False
+    """Run the model once a case and not once a user: for one whose state at an earlier position is not what it would be
+    at the end of the history up to it (positions counted from the end, attention to padding). Where a trial shows that
+    a run answers for the last position alone, this is done anyway."""
     output: str = ""
     """Attribute or key of the result that holds the scores `(B, L, tokens)` or, of the last position, `(B, tokens)`;
     left out: the result, or its first tensor."""

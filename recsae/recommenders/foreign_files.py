@@ -77,7 +77,8 @@ def assemble(config: RecommenderConfig, parts: Parts, site: str, device: str) ->
     assert config.foreign is not None
     module = module_of(config, parts.state, device)
     model = Foreign(config.foreign, module, parts.tokens_N, config.max_length, site, device)
-    model.learn(*examine(model))
+    found = examine(model)
+    model.learn(found.width, found.n_tokens, found.every_position and not config.foreign.case_by_case)
     return model
 
 

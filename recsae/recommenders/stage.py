@@ -75,7 +75,7 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     try:
         # On a worker: only there the factory must be importable, and there may be no GPU here.
         if not ray.get(_try_out.options(num_gpus=gpus).remote(model, parts, site, device)):
-            log.info("recommender: one run answers for the last position alone, so activations will ask case by case")
+            log.info("recommender: one run answers for the last position alone: activations will ask case by case")
         foreign_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
         ask = _chunk_counts.options(num_gpus=gpus)
         tasks = [ask.remote(surveys, folder, site, device, number) for number in range(n_chunks(ingested))]

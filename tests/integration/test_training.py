@@ -1,0 +1,92 @@
+"""Training under Ray Train: the number of workers changes nothing, and a killed worker costs nothing but time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from recsae.config import Config
+from recsae.pipeline import Pipeline
+from recsae.store.runs import Committed
+from tests.planted import write_planted
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planted")
+    write_planted(folder, n_users=200, n_concepts=4, items_per_concept=20, events_per_user=(8, 20))
+    return folder
+
+
+def trained(planted: Path, root: Path, workers: int, **recommender: Any) -> Committed:
+    sizes = {"width": 16, "blocks": 1, "max_length": 20, "epochs": 2}
+    config = Config.model_validate(
+        {
+            "name": "training",
+            "store": {"root": str(root)},
+            "data": {
+                "interactions": [str(planted / "interactions.parquet")],
+                "min_user_events": 1,
+                "min_item_events": 1,
+            },
+            "cases": {"max_per_user": 20},
+            "recommender": {**sizes, **recommender},
+            "resources": {"train_workers": workers},
+        }
+    )
+    pipeline = Pipeline(config)
+    pipeline.run("ingest")
+    return pipeline.run("recommender")
+
+
+def weights(done: Committed) -> bytes:
+    return Path(done.data.child("model").locate("weights.safetensors")).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "recommender",
+    [
+        {"kind": "sasrec", "negatives": 16},
+        {"kind": "timirec", "negatives": 16, "sampling": "popularity"},
+        {"kind": "bprmf", "loss": "bpr", "negatives": 1, "batch_size": 256},
+        {"kind": "lightgcn", "loss": "bpr", "negatives": 1, "batch_size": 256},
+    ],
+    ids=lambda section: section["kind"],
+)
+def test_the_number_of_workers_changes_no_bit(
+    ray_session: str, planted: Path, tmp_path: Path, recommender: dict[str, Any]
+) -> None:
+    one, two = (trained(planted, tmp_path / str(workers), workers, **recommender) for workers in (1, 2))
+    assert weights(one) == weights(two)
+    assert one.metrics["test"] == two.metrics["test"] and one.metrics["test_intervals"] == two.metrics["test_intervals"]
+
+
+def test_a_killed_worker_is_replaced(ray_session: str, planted: Path, tmp_path: Path) -> None:
+    """Killed after the first checkpoint and before the last epoch; the run ends with the undisturbed run's weights."""
+    section = {"kind": "sasrec", "negatives": 16, "epochs": 40, "batch_size": 8, "patience": 40}
+    killed: list[int] = []
+
+    def kill() -> None:
+        progress = tmp_path / "killed/training/recommender"
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and not killed:
+            if any(progress.glob("*/_progress/train/checkpoint*/state.json")):
+                for process in psutil.Process().children(recursive=True):
+                    if process.name().startswith("ray::RayTrainWo") or "RayTrainWorker" in " ".join(process.cmdline()):
+                        process.kill()
+                        killed.append(process.pid)
+                        break
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    disturbed = trained(planted, tmp_path / "killed", 2, **section)
+    killer.join()
+    assert killed, "the run ended before a worker could be killed"
+    assert disturbed.metrics["epochs"] == 40
+    assert weights(disturbed) == weights(trained(planted, tmp_path / "undisturbed", 2, **section))
