@@ -4,9 +4,10 @@
 
 Each user's last 101 training events (RecTools trains on no more), width 64, 2 blocks, 2 heads, length 100, batches of
 128. recsae runs as it always does, under Ray Train with a worker a thread; RecTools in an environment of its own, made
-on the first call (peers/rectools.py says how), because its pins clash with ours. Contestants alternate, each in its own
-process; an epoch is training alone, the median after the first one. Without the data set, events of its shape are
-generated. `--loss sampled_softmax` compares 512 negatives: RecTools draws them for each position, recsae for a batch.
+on the first call (peers/train_rectools.py says how), because its pins clash with ours. Contestants alternate, each in
+its own process; an epoch is training alone, the median after the first one. Without the data set, events of its shape
+are generated. `--loss sampled_softmax` compares 512 negatives: RecTools draws them for each position, recsae for a
+batch.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def events(data: Path) -> pd.DataFrame:
 def ours(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import ray
 
+    from jobs.command import connect
     from recsae.config import Config
     from recsae.pipeline import Pipeline
 
@@ -74,7 +76,7 @@ def ours(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 "resources": {"train_workers": arguments.threads},
             }
         )
-        ray.init(address="local", num_cpus=arguments.threads + 2, include_dashboard=False, logging_level="ERROR")
+        connect(config)
         pipeline = Pipeline(config)
         pipeline.run("ingest")
         metrics = pipeline.run("recommender").metrics
@@ -93,7 +95,7 @@ def theirs(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.loss == "softmax":
         del sizes["negatives"]
     given = [f"--{name}={value}" for name, value in {**sizes, "max-length": LENGTH, "events": file}.items()]
-    script = Path(__file__).parent / "peers" / "rectools.py"
+    script = Path(__file__).parent / "peers" / "train_rectools.py"
     ran = subprocess.run(
         [PEER / "bin" / "python", script, *given],
         check=True,

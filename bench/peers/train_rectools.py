@@ -1,8 +1,8 @@
 """The peer in the training benchmark: RecTools' own SASRec through RecTools' public API; nothing of recsae is imported.
 
     python -m venv VENV && VENV/bin/pip install "torch==2.13.0+cpu" "rectools[torch]==0.19.0" "pyarrow<26"
-    VENV/bin/python bench/peers/rectools.py --events events.parquet --loss softmax --epochs 3 --threads 2
-    VENV/bin/python bench/peers/rectools.py --events events.parquet --loss sampled_softmax --negatives 512 --threads 2
+    VENV/bin/python bench/peers/train_rectools.py --events events.parquet --loss softmax --epochs 3 --threads 2
+    VENV/bin/python bench/peers/train_rectools.py --events events.parquet --loss sampled_softmax --negatives 512
 
 `events.parquet` has the columns user, item and position (int32), training events alone. There is no validation, no
 checkpoint and no progress bar; what has no option here is RecTools' default (dropout 0.2, Adam at 0.001). RecTools
