@@ -104,7 +104,7 @@ def theirs(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
         text=True,
     )
     found = json.loads(ran.stdout.strip().splitlines()[-1])
-    return {"epochs": [found["first_epoch_seconds"], *found["epoch_seconds"]], "targets": found["targets_per_epoch"]}
+    return {"epochs": [found["first_epoch_seconds"], *found["epoch_seconds"]], "targets": found["targets"]}
 
 
 def main() -> None:
