@@ -20,6 +20,7 @@ def ray_session() -> Iterator[str]:
     import ray
 
     os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
+    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a worker's report waits for it, so it bounds short epochs
     ray.init(address="local", num_cpus=6, include_dashboard=False, logging_level="ERROR")
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -14,6 +16,8 @@ from recsae.config import Config
 from recsae.pipeline import Pipeline
 from recsae.store.runs import Committed
 from tests.planted import write_planted
+
+EPOCHS = 10
 
 
 @pytest.fixture(scope="module")
@@ -66,27 +70,69 @@ def test_the_number_of_workers_changes_no_bit(
     assert one.metrics["test"] == two.metrics["test"] and one.metrics["test_intervals"] == two.metrics["test_intervals"]
 
 
+class Killed(NamedTuple):
+    """A Train worker, and what the run had kept when it died."""
+
+    pid: int
+    history: list[dict[str, Any]]
+    """Epochs of the newest checkpoint that Ray Train knew of, with their seconds."""
+    replaced: set[int]
+    """Train workers seen afterwards."""
+
+
+def train_workers() -> set[int]:
+    """Processes of this session's Train workers."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
+            alive = process.status() != psutil.STATUS_ZOMBIE
+            if alive and " ".join(process.cmdline()).startswith("ray::RayTrainWorker"):
+                found.add(process.pid)
+    return found
+
+
+def known_history(progress: Path) -> list[dict[str, Any]]:
+    """Epochs of the newest checkpoint in Ray Train's own list; none where there is none yet."""
+    for snapshot in progress.glob("*/_progress/train/checkpoint_manager_snapshot.json"):
+        with contextlib.suppress(OSError, ValueError, TypeError):  # read while it is written, or just replaced
+            newest = json.loads(snapshot.read_text())["latest_checkpoint_result"]["checkpoint_dir_name"]
+            history: list[dict[str, Any]] = json.loads((snapshot.parent / newest / "state.json").read_text())["history"]
+            return history
+    return []
+
+
+def kill_one(progress: Path, ended: threading.Event) -> Killed | None:
+    """Kill a Train worker once two epochs are kept, and wait for another; None where the training ended before."""
+    while not ended.wait(0.02):
+        history = known_history(progress)
+        workers = train_workers() if len(history) >= 2 else set()
+        if len(workers) != 2:
+            continue
+        victim = max(workers)
+        psutil.Process(victim).kill()
+        replaced: set[int] = set()
+        while len(replaced) < 2 and not ended.wait(0.2):
+            replaced |= train_workers() - workers
+        return Killed(victim, history, replaced)
+    return None
+
+
 def test_a_killed_worker_is_replaced(ray_session: str, planted: Path, tmp_path: Path) -> None:
-    """Killed after the first checkpoint and before the last epoch; the run ends with the undisturbed run's weights."""
-    section = {"kind": "sasrec", "negatives": 16, "epochs": 40, "batch_size": 8, "patience": 40}
-    killed: list[int] = []
-
-    def kill() -> None:
-        progress = tmp_path / "killed/training/recommender"
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not killed:
-            if any(progress.glob("*/_progress/train/checkpoint*/state.json")):
-                for process in psutil.Process().children(recursive=True):
-                    if process.name().startswith("ray::RayTrainWo") or "RayTrainWorker" in " ".join(process.cmdline()):
-                        process.kill()
-                        killed.append(process.pid)
-                        break
-            time.sleep(0.05)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    disturbed = trained(planted, tmp_path / "killed", 2, **section)
-    killer.join()
-    assert killed, "the run ended before a worker could be killed"
-    assert disturbed.metrics["epochs"] == 40
-    assert weights(disturbed) == weights(trained(planted, tmp_path / "undisturbed", 2, **section))
+    """The others begin anew from the newest checkpoint, and end with the weights of an undisturbed run."""
+    section = {"kind": "sasrec", "negatives": 16, "batch_size": 16, "epochs": EPOCHS, "patience": EPOCHS}
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        killer = pool.submit(kill_one, tmp_path / "disturbed/training/recommender", ended)
+        try:
+            disturbed = trained(planted, tmp_path / "disturbed", 2, **section)
+        finally:
+            ended.set()
+        killed = killer.result()
+    assert killed, "the training ended before a worker could be killed"
+    assert 2 <= len(killed.history) < EPOCHS and killed.replaced
+    # An epoch's seconds are its own: had the run begun again from the start, others would stand there.
+    assert disturbed.metrics["history"][: len(killed.history)] == killed.history
+    assert disturbed.metrics["epochs"] == EPOCHS
+    undisturbed = trained(planted, tmp_path / "undisturbed", 2, **section)
+    assert weights(disturbed) == weights(undisturbed)
+    assert disturbed.metrics["test"] == undisturbed.metrics["test"]
