@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import torch
 
 from recsae.config import EvidenceConfig
+from recsae.hashing import GOLDEN, finalise
 from recsae.sae.model import TopKSae
 from recsae.schemas import PARTS
 from recsae.store import shards
@@ -54,15 +55,10 @@ CASE_COLUMNS = ("case_id", "user_idx", "position", "item_idx", "top_idx")
 
 
 def priority(case_id: np.ndarray, latent: np.ndarray | int, seed: int) -> np.ndarray:
-    """A hash of (case, latent, seed) as uint64: the finaliser of splitmix64."""
+    """A hash of (case, latent, seed) as uint64."""
     with np.errstate(over="ignore"):
-        mixed = case_id.astype(np.uint64) + (np.asarray(latent).astype(np.int64) + 2).astype(np.uint64) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        mixed ^= np.uint64(seed * 0xD1342543DE82EF95 & 0xFFFFFFFFFFFFFFFF)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+        mixed = case_id.astype(np.uint64) + (np.asarray(latent).astype(np.int64) + 2).astype(np.uint64) * GOLDEN
+    return finalise(mixed ^ np.uint64(seed * 0xD1342543DE82EF95 & 0xFFFFFFFFFFFFFFFF))
 
 
 def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...], count: int) -> np.ndarray:

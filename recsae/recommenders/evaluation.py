@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from recsae.config_recommender import RankingConfig
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.hashing import GOLDEN, finalise
 from recsae.recommenders.contract import Recommender, Trainable
 from recsae.recommenders.figures import DEEPEST, count, figures, intervals, resample
 from recsae.recommenders.ranking import of_split, rank_chunk
@@ -88,12 +89,7 @@ def measured(count_SK: np.ndarray, survey: Survey) -> Measured:
 
 
 def drawn(user_idx: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Which users belong to a random share of all: those with the smallest hashes (the finaliser of splitmix64)."""
+    """Which users belong to a random share of all: those with the smallest hashes."""
     with np.errstate(over="ignore"):
-        mixed = (user_idx.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0xD1342543DE82EF95)) * np.uint64(
-            0x9E3779B97F4A7C15
-        )
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return np.asarray(mixed / 2**64 < share)
+        mixed = (user_idx.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0xD1342543DE82EF95)) * GOLDEN
+    return np.asarray(finalise(mixed) / 2**64 < share)

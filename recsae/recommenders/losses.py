@@ -84,86 +84,83 @@ def _collisions(target_X: Tensor, negative_M: Tensor | None, n_rows: int) -> tup
     return row, first_X[row] + within, (len(negative_M) - count_X).clamp(min=1)
 
 
-class _Blocked(torch.autograd.Function):
-    """Rows in blocks, each with its gradient; the backward pass only scales what the forward pass found."""
+class Graded(NamedTuple):
+    """The loss, and its gradient by the vectors and by the rows of the table."""
+
+    loss: Tensor
+    by_h_XD: Tensor
+    by_item_RD: Tensor
+
+
+class _Graded(torch.autograd.Function):
+    """The forward pass finds the gradient as well; the backward pass only scales it."""
 
     @staticmethod
-    def forward(
-        context: Any,
-        h_XD: Tensor,
-        item_RD: Tensor,
-        target_X: Tensor,
-        negative_M: Tensor | None,
-        correction_M: Tensor | None,
-        block_loss: BlockLoss,
-        beta: float,
-    ) -> Tensor:
-        negative_MD = item_RD if negative_M is None else item_RD[negative_M]
-        target_XD = item_RD[target_X]
-        by_h_XD, by_negative_MD = torch.empty_like(h_XD), torch.zeros_like(negative_MD)
-        by_target_X = h_XD.new_empty(len(h_XD))
-        loss = h_XD.new_zeros(())
-        row, column, counted_X = _collisions(target_X, negative_M, len(item_RD))
-        at_once = SCORES_AT_ONCE * (1 if h_XD.device.type == "cpu" else WIDER)
-        rows = max(1, at_once // max(1, len(negative_MD)))
-        starts = list(range(0, len(h_XD), rows))
-        bounds = torch.searchsorted(row, torch.tensor([*starts, len(h_XD)], device=row.device)).tolist()
-        for first, here in zip(starts, pairwise(bounds), strict=True):
-            b = slice(first, first + rows)
-            negative_bM = h_XD[b] @ negative_MD.T
-            if correction_M is not None:
-                negative_bM += correction_M
-            negative_bM[row[slice(*here)] - first, column[slice(*here)]] = float("-inf")
-            target_b = (h_XD[b] * target_XD[b]).sum(1)
-            found = block_loss(target_b, negative_bM, counted_X[b], beta)
-            loss += found.loss
-            by_target_X[b] = found.by_target_b
-            own_bD = found.by_target_b[:, None] * target_XD[b]
-            torch.addmm(own_bD, found.by_negative_bM, negative_MD, out=by_h_XD[b])
-            by_negative_MD.addmm_(found.by_negative_bM.T, h_XD[b])
-        by_item_RD = by_negative_MD
-        if negative_M is not None:
-            by_item_RD = torch.zeros_like(item_RD).index_add_(0, negative_M, by_negative_MD)
-        by_item_RD.index_add_(0, target_X, by_target_X[:, None] * h_XD)
-        context.save_for_backward(by_h_XD, by_item_RD)
-        return loss
-
-    @staticmethod
-    def backward(context: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
-        by_h_XD, by_item_RD = context.saved_tensors
-        return scale * by_h_XD, scale * by_item_RD, None, None, None, None, None
-
-
-class _Own(torch.autograd.Function):
-    """Few negatives of each target's own, `(X, K)`."""
-
-    @staticmethod
-    def forward(
-        context: Any,
-        h_XD: Tensor,
-        item_RD: Tensor,
-        target_X: Tensor,
-        negative_XK: Tensor,
-        block_loss: BlockLoss,
-        beta: float,
-    ) -> Tensor:
-        target_XD, negative_XKD = item_RD[target_X], item_RD[negative_XK]
-        score_XK = (negative_XKD @ h_XD[:, :, None]).squeeze(2)
-        collides_XK = negative_XK == target_X[:, None]
-        counted_X = (~collides_XK).sum(1).clamp(min=1)
-        target = (h_XD * target_XD).sum(1)
-        found = block_loss(target, score_XK.masked_fill_(collides_XK, float("-inf")), counted_X, beta)
-        by_h_XD = found.by_target_b[:, None] * target_XD + (found.by_negative_bM[:, None] @ negative_XKD).squeeze(1)
-        by_item_RD = torch.zeros_like(item_RD).index_add_(0, target_X, found.by_target_b[:, None] * h_XD)
-        by_negative = found.by_negative_bM[:, :, None] * h_XD[:, None]
-        by_item_RD.index_add_(0, negative_XK.flatten(), by_negative.flatten(0, 1))
-        context.save_for_backward(by_h_XD, by_item_RD)
+    def forward(context: Any, h_XD: Tensor, item_RD: Tensor, grade: Callable[[Tensor, Tensor], Graded]) -> Tensor:
+        found = grade(h_XD, item_RD)
+        context.save_for_backward(found.by_h_XD, found.by_item_RD)
         return found.loss
 
     @staticmethod
     def backward(context: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
         by_h_XD, by_item_RD = context.saved_tensors
-        return scale * by_h_XD, scale * by_item_RD, None, None, None, None
+        return scale * by_h_XD, scale * by_item_RD, None
+
+
+def _shared(
+    h_XD: Tensor,
+    item_RD: Tensor,
+    target_X: Tensor,
+    negative_M: Tensor | None,
+    correction_M: Tensor | None,
+    block_loss: BlockLoss,
+    beta: float,
+) -> Graded:
+    """Rows in blocks against the same negatives."""
+    negative_MD = item_RD if negative_M is None else item_RD[negative_M]
+    target_XD = item_RD[target_X]
+    by_h_XD, by_negative_MD = torch.empty_like(h_XD), torch.zeros_like(negative_MD)
+    by_target_X = h_XD.new_empty(len(h_XD))
+    loss = h_XD.new_zeros(())
+    row, column, counted_X = _collisions(target_X, negative_M, len(item_RD))
+    at_once = SCORES_AT_ONCE * (1 if h_XD.device.type == "cpu" else WIDER)
+    rows = max(1, at_once // max(1, len(negative_MD)))
+    starts = list(range(0, len(h_XD), rows))
+    bounds = torch.searchsorted(row, torch.tensor([*starts, len(h_XD)], device=row.device)).tolist()
+    for first, here in zip(starts, pairwise(bounds), strict=True):
+        b = slice(first, first + rows)
+        negative_bM = h_XD[b] @ negative_MD.T
+        if correction_M is not None:
+            negative_bM += correction_M
+        negative_bM[row[slice(*here)] - first, column[slice(*here)]] = float("-inf")
+        target_b = (h_XD[b] * target_XD[b]).sum(1)
+        found = block_loss(target_b, negative_bM, counted_X[b], beta)
+        loss += found.loss
+        by_target_X[b] = found.by_target_b
+        own_bD = found.by_target_b[:, None] * target_XD[b]
+        torch.addmm(own_bD, found.by_negative_bM, negative_MD, out=by_h_XD[b])
+        by_negative_MD.addmm_(found.by_negative_bM.T, h_XD[b])
+    by_item_RD = by_negative_MD
+    if negative_M is not None:
+        by_item_RD = torch.zeros_like(item_RD).index_add_(0, negative_M, by_negative_MD)
+    return Graded(loss, by_h_XD, by_item_RD.index_add_(0, target_X, by_target_X[:, None] * h_XD))
+
+
+def _own(
+    h_XD: Tensor, item_RD: Tensor, target_X: Tensor, negative_XK: Tensor, block_loss: BlockLoss, beta: float
+) -> Graded:
+    """Few negatives of each target's own, `(X, K)`."""
+    target_XD, negative_XKD = item_RD[target_X], item_RD[negative_XK]
+    score_XK = (negative_XKD @ h_XD[:, :, None]).squeeze(2)
+    collides_XK = negative_XK == target_X[:, None]
+    counted_X = (~collides_XK).sum(1).clamp(min=1)
+    target = (h_XD * target_XD).sum(1)
+    found = block_loss(target, score_XK.masked_fill_(collides_XK, float("-inf")), counted_X, beta)
+    by_h_XD = found.by_target_b[:, None] * target_XD + (found.by_negative_bM[:, None] @ negative_XKD).squeeze(1)
+    by_item_RD = torch.zeros_like(item_RD).index_add_(0, target_X, found.by_target_b[:, None] * h_XD)
+    by_negative = found.by_negative_bM[:, :, None] * h_XD[:, None]
+    by_item_RD.index_add_(0, negative_XK.flatten(), by_negative.flatten(0, 1))
+    return Graded(found.loss, by_h_XD, by_item_RD)
 
 
 def summed_loss(
@@ -180,13 +177,13 @@ def summed_loss(
     `target_X` and `negatives` are rows of `item_RD`: `(M,)` ascending, shared by all positions; `(X, K)` of each one's
     own; None: every row once. `correction_M` is added to the scores of shared ones.
     """
-    value: Tensor
-    if negatives is not None and negatives.dim() == 2:
-        value = _Own.apply(h_XD, item_RD, target_X, negatives, LOSSES[name], beta)  # type: ignore[no-untyped-call]
-    else:
-        value = _Blocked.apply(  # type: ignore[no-untyped-call]
-            h_XD, item_RD, target_X, negatives, correction_M, LOSSES[name], beta
-        )
+
+    def grade(h_XD: Tensor, item_RD: Tensor) -> Graded:
+        if negatives is not None and negatives.dim() == 2:
+            return _own(h_XD, item_RD, target_X, negatives, LOSSES[name], beta)
+        return _shared(h_XD, item_RD, target_X, negatives, correction_M, LOSSES[name], beta)
+
+    value: Tensor = _Graded.apply(h_XD, item_RD, grade)  # type: ignore[no-untyped-call]
     return value
 
 

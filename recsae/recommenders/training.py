@@ -20,8 +20,7 @@ from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders.evaluation import briefly, evaluate, in_full
 from recsae.recommenders.saved import build
 from recsae.recommenders.step import Stepper
-from recsae.recommenders.windows import Batch, event_batches, window_batches
-from recsae.schemas import SPLITS
+from recsae.recommenders.windows import Batch, event_batches, training_pairs, window_batches
 from recsae.store.runs import Committed
 
 REPORT_SECONDS = 5.0
@@ -111,10 +110,6 @@ def epoch_batches(config: RecommenderConfig, ingested: Committed, seed: int, epo
 
 def training_events(ingested: Committed) -> tuple[np.ndarray, np.ndarray]:
     """User and item of every training event."""
-    users, items = [], []
-    for number in range(n_chunks(ingested)):
-        chunk = read_chunk(ingested, number)
-        train = chunk.splits == SPLITS.index("train")
-        users.append(np.repeat(chunk.users, np.diff(chunk.offsets))[train])
-        items.append(chunk.items[train])
-    return np.concatenate(users), np.concatenate(items)
+    pairs = [training_pairs(read_chunk(ingested, number)) for number in range(n_chunks(ingested))]
+    users, items = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
+    return users, items

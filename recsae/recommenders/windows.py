@@ -40,13 +40,15 @@ def window_batches(ingested: Committed, max_length: int, batch_size: int, seed: 
 
     Chunks are shuffled, and within a few of them the windows.
     """
-    for users, offsets, items, draw in _shuffled(ingested, seed, epoch, max_length + 1):
-        lengths = np.diff(offsets)
+    for chunks, draw in _shuffled(ingested, seed, epoch):
+        pieces = [_windows(chunk, max_length + 1) for chunk in chunks]
+        users, lengths, items = (np.concatenate(columns) for columns in zip(*pieces, strict=True))
+        starts = np.cumsum(lengths) - lengths
         for picked in _slices(draw.permutation(np.flatnonzero(lengths > 1)), batch_size):
             picked = picked[np.argsort(-lengths[picked], kind="stable")]
             place = np.arange(max_length)
             inside = place < lengths[picked, None] - 1
-            source = (offsets[picked, None] + place)[inside]
+            source = (starts[picked, None] + place)[inside]
             items_BL = np.zeros(inside.shape, dtype=np.int32)
             target_BL = np.full(inside.shape, -1, dtype=np.int32)
             items_BL[inside], target_BL[inside] = items[source], items[source + 1]
@@ -55,8 +57,8 @@ def window_batches(ingested: Committed, max_length: int, batch_size: int, seed: 
 
 def event_batches(ingested: Committed, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
     """One pass over all training events in batches of single ones, for models that have one vector a user."""
-    for users, offsets, items, draw in _shuffled(ingested, seed, epoch, None):
-        user = np.repeat(users, np.diff(offsets))
+    for chunks, draw in _shuffled(ingested, seed, epoch):
+        user, items = (np.concatenate(columns) for columns in zip(*map(training_pairs, chunks), strict=True))
         taken = np.sort(keys(user, items))
         for picked in _slices(draw.permutation(len(items)), batch_size):
             yield Batch(user[picked], np.zeros((len(picked), 1), dtype=np.int32), items[picked, None], taken)
@@ -67,18 +69,18 @@ def keys(user_idx: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
     return np.asarray(user_idx.astype(np.int64) << 32 | item_idx)
 
 
-def _shuffled(
-    ingested: Committed, seed: int, epoch: int, longest: int | None
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.random.Generator]]:
-    """Users, offsets and items of the windows of a few chunks at a time, and the generator that shuffles them."""
+def training_pairs(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
+    """User and item of every training event."""
+    train = chunk.splits == SPLITS.index("train")
+    return np.repeat(chunk.users, np.diff(chunk.offsets))[train], chunk.items[train]
+
+
+def _shuffled(ingested: Committed, seed: int, epoch: int) -> Iterator[tuple[list[Chunk], np.random.Generator]]:
+    """All chunks in random order, a few at a time, and the generator that goes on shuffling."""
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(n_chunks(ingested))
     for start in range(0, len(order), CHUNKS_AT_ONCE):
-        pieces = [_windows(read_chunk(ingested, int(number)), longest) for number in order[start:][:CHUNKS_AT_ONCE]]
-        lengths = np.concatenate([np.diff(offsets) for _, offsets, _ in pieces])
-        users = np.concatenate([users for users, _, _ in pieces])
-        items = np.concatenate([items for _, _, items in pieces])
-        yield users, np.concatenate([[0], np.cumsum(lengths)]), items, draw
+        yield [read_chunk(ingested, int(number)) for number in order[start:][:CHUNKS_AT_ONCE]], draw
 
 
 def _slices(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -86,17 +88,14 @@ def _slices(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
         yield order[start : start + size]
 
 
-def _windows(chunk: Chunk, longest: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users, offsets and events of windows of up to `longest` training events, cut from the end of each history.
+def _windows(chunk: Chunk, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users, lengths and events of windows of up to `longest` training events, cut from the end of each history.
 
     Neighbouring windows share one event: the last target of the one is the first input of the next.
     """
     train = chunk.splits == SPLITS.index("train")
-    events = chunk.items[train]
     before = np.concatenate([[0], np.cumsum(train)])
     first, end = before[chunk.offsets[:-1]], before[chunk.offsets[1:]]
-    if longest is None:
-        return chunk.users, np.concatenate([[0], np.cumsum(end - first)]), events
     # A history of n events has ceil((n - 1) / step) windows, at least one if it has events at all.
     step = longest - 1
     count = np.maximum(-(-(end - first - 1) // step), (end > first).astype(np.int64))
@@ -105,6 +104,5 @@ def _windows(chunk: Chunk, longest: int | None) -> tuple[np.ndarray, np.ndarray,
     stops = end[owner] - number * step
     starts = np.maximum(first[owner], stops - longest)
     lengths = stops - starts
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    place = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
-    return chunk.users[owner], offsets, events[place]
+    place = np.repeat(starts - (np.cumsum(lengths) - lengths), lengths) + np.arange(lengths.sum())
+    return chunk.users[owner], lengths, chunk.items[train][place]

@@ -117,7 +117,8 @@ def test_windows_share_one_event_and_end_with_the_history() -> None:
         np.arange(17, dtype=np.int32),
         np.array([0, 1, 2] * 2 + [0] * 7 + [1, 2] + [1, 2], dtype=np.int8),
     )
-    users, offsets, items = windows._windows(chunk, 4)
+    users, lengths, items = windows._windows(chunk, 4)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
     pieces = [items[a:b].tolist() for a, b in pairwise(offsets)]
     assert list(zip(users.tolist(), pieces, strict=True)) == [
         (4, [0]),
