@@ -54,12 +54,15 @@ def connect(config: Config) -> None:
         )
 
 
-def _refuse_lost_store(config: Config) -> None:
-    """Ray runs a submitted job in a copy of the working directory of its own; a relative store would stay in there."""
-    root = config.store.root
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in root and not Path(root).expanduser().is_absolute():
+def refuse_lost(key: str, folder: str) -> None:
+    """Ray runs a submitted job in a copy of the working directory of its own; what is relative would stay in there.
+
+    Raises BadInput that names the config key or option.
+    """
+    absolute = "://" in folder or Path(folder).expanduser().is_absolute()
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not absolute:
         raise BadInput(
-            f"store.root = {root} is relative, and a submitted job runs in Ray's copy of the working directory; "
+            f"{key} = {folder} is relative, and a submitted job runs in Ray's copy of the working directory; "
             "give an absolute path or a URI"
         )
 
@@ -76,7 +79,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         config = load(arguments.config, arguments.set)
-        _refuse_lost_store(config)
+        refuse_lost("store.root", config.store.root)
         from recsae.pipeline import Pipeline
 
         pipeline = Pipeline(config)

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from recsae.config_base import Count, Paths, Section, Share
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
+from recsae.config_sae import SaeConfig
 
 
 class StoreConfig(Section):
@@ -81,33 +82,6 @@ class CasesConfig(Section):
     """A user's last positions that become cases; at most `recommender.max_length`."""
 
 
-class SaeConfig(Section):
-    num_latents: Count = 1024
-    """Width of the dictionary."""
-    k: Count = 8
-    """Latents active for one activation."""
-    auxk: Count | None = None
-    """Dead latents that reconstruct the residual; left out: half the width of the activations."""
-    auxk_alpha: Annotated[float, Field(ge=0)] = 1 / 32
-    """Weight of that loss."""
-    dead_after: Count = 200_000
-    """A latent is dead after so many activations without firing."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    """Adam's step, after a warm-up, decaying linearly over the last fifth."""
-    batch_size: Count = 4096
-    """Activations in a global batch, over all workers."""
-    steps: Count = 3000
-    """Optimiser steps."""
-    checkpoints: Count = 10
-    """How often FVU is measured on select users; the best is kept."""
-
-    @model_validator(mode="after")
-    def _k_fits(self) -> Self:
-        if self.k > self.num_latents:
-            raise ValueError(f"k = {self.k} is above num_latents = {self.num_latents}; choose a smaller k")
-        return self
-
-
 class EvidenceConfig(Section):
     """Cases kept for each latent, in each of the three parts."""
 
@@ -163,6 +137,8 @@ class ResourcesConfig(Section):
 
     train_workers: Count = 1
     """Ray Train workers; 1, 2, 4 or 8."""
+    min_train_workers: Count | None = None
+    """Training begins with so many, and goes on with so many, where there is no room for more; left out: it waits."""
     probe_actors: Count = 2
     """Actors that run the recommender over cases."""
     llm_actors: Count = 2
@@ -180,6 +156,10 @@ class ResourcesConfig(Section):
     def _workers_divide_lanes(self) -> Self:
         if self.train_workers not in (1, 2, 4, 8):
             raise ValueError(f"train_workers = {self.train_workers} must be 1, 2, 4 or 8")
+        if self.min_train_workers and self.min_train_workers > self.train_workers:
+            raise ValueError(
+                f"min_train_workers = {self.min_train_workers} is above train_workers = {self.train_workers}; lower it"
+            )
         return self
 
 

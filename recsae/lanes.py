@@ -1,4 +1,4 @@
-"""Data-parallel gradients that are the same to the bit for 1, 2, 4 or 8 workers.
+"""Data-parallel gradients that are the same to the bit for any number of workers.
 
 A global batch is cut into a fixed number of lanes. A worker computes its share of them one after the other, and the
 lanes are added pairwise in a fixed tree, whose upper part runs across workers. It knows lanes and sums, and nothing
@@ -29,15 +29,17 @@ def seed_lane(seed: int, step: int, lane: int) -> None:
 def add_lanes(value: Callable[[int], Tensor], rank: int, world: int) -> Tensor:
     """Sum of `value(lane)` over all lanes, on every worker; `value` is called for this worker's lanes only.
 
-    `world` must be a power of two that is at most LANES.
+    Lanes are shared out among 1, 2, 4 or 8 workers, the most that there are of these. Any beyond compute the first lane
+    once more, which is not added: they stand by for a worker that is lost.
     """
-    share = LANES // world
-    own = _add_tree(rank * share, (rank + 1) * share, value)
+    at_work = min(LANES, 1 << (world.bit_length() - 1))
+    share = LANES // at_work
+    own = _add_tree(rank * share, (rank + 1) * share, value) if rank < at_work else value(0)
     if world == 1:
         return own
     parts = [torch.empty_like(own) for _ in range(world)]
     dist.all_gather(parts, own)
-    return _add_tree(0, world, parts.__getitem__)
+    return _add_tree(0, at_work, parts.__getitem__)
 
 
 def _add_tree(start: int, stop: int, value: Callable[[int], Tensor]) -> Tensor:

@@ -60,7 +60,13 @@ STAGES: dict[str, Stage] = {
             "recommender", train_recommender, ("ingest",), ("seed", "recommender", "ranking"), content=foreign_content
         ),
         Stage("activations", write_activations, ("ingest", "recommender"), ("probe",), content=given_content),
-        Stage("sae", train_sae, ("ingest", "recommender", "activations"), ("seed", "sae")),
+        Stage(
+            "sae",
+            train_sae,
+            ("ingest", "recommender", "activations"),
+            ("seed", "sae", "ranking", "probe"),
+            version=2,
+        ),
         Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe")),
         Stage(
             "labels",

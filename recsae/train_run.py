@@ -1,6 +1,7 @@
 """What Ray Train needs of both trainings: one run that resumes from its newest checkpoint, and checkpoints of tensors.
 
-A checkpoint is a folder of `safetensors` and one JSON. It knows Ray Train and nothing of what is trained.
+A checkpoint has a folder of `safetensors` and one JSON for each model that is trained. It knows Ray Train and nothing
+of what is trained.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,18 @@ from recsae.store.progress import Progress
 State = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
 
-BEST = "best.safetensors"
+BEST, STATE = "best.safetensors", "state.json"
 RETRIES = 3
 """Workers that may be lost before the stage gives up."""
 
 
 def fit(
     loop: Callable[[dict[str, Any]], None], task: dict[str, Any], resources: ResourcesConfig, progress: Progress
-) -> tuple[State, Tensors]:
-    """Run `loop(task)` on the Train workers; return the state that it saved last, and the best weights.
+) -> dict[str, tuple[State, Tensors]]:
+    """Run `loop(task)` on the Train workers; of each model the state that it saved last, and the best weights.
 
-    The run lives in the stage's progress folder: a later attempt of the same fingerprint goes on from there.
+    With `resources.min_train_workers` the run begins, and goes on after a loss, with as many workers as there is room
+    for. The run lives in the stage's progress folder: a later attempt of the same fingerprint goes on from there.
     """
 
     def quiet_loop(task: dict[str, Any]) -> None:
@@ -51,7 +53,7 @@ def fit(
         train_loop_config={**task, "device": resources.device},
         torch_config=TorchConfig(backend="nccl" if resources.device == "cuda" else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=resources.train_workers,
+            num_workers=_workers(resources),  # type: ignore[arg-type]
             use_gpu=resources.device == "cuda",
             resources_per_worker={"CPU": 1, **({"GPU": 1} if resources.device == "cuda" else {})},
         ),
@@ -67,54 +69,71 @@ def fit(
     result = trainer.fit()
     assert result.checkpoint is not None
     with result.checkpoint.as_directory() as folder:
-        return _state(folder), safetensors.torch.load_file(Path(folder, BEST))
+        models = sorted(path for path in Path(folder).iterdir() if path.is_dir())
+        return {model.name: (_state(model), safetensors.torch.load_file(model / BEST)) for model in models}
+
+
+def _workers(resources: ResourcesConfig) -> int | tuple[int, int]:
+    least, most = resources.min_train_workers, resources.train_workers
+    return most if least in (None, most) else (least, most)
 
 
 class Checkpoints:
-    """What one worker keeps of a training: its newest state and, beside it, the weights that were best so far.
+    """What one worker keeps of a training: the newest state of its models and, beside it, their best weights so far.
 
-    The best ones lie in a file of the first worker and not in memory, most of which a table of embeddings may take.
+    `mine` are the models of this worker; each model is one worker's. The best weights lie in files and not in memory,
+    most of which a table of embeddings may take.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, mine: Collection[str]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="recsae-")
-        self._best = Path(self._folder.name, BEST)
-        self._first = ray.train.get_context().get_world_rank() == 0
+        self._mine = mine
 
-    def resume(self) -> tuple[State, dict[str, Tensors]] | None:
-        """State and groups of tensors of this run's newest checkpoint, if there is one."""
+    def resume(self, model: str) -> tuple[State, dict[str, Tensors]] | None:
+        """State and groups of tensors of a model in this run's newest checkpoint, if there is one."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return None
         with checkpoint.as_directory() as folder:
-            files = {path.stem: path for path in Path(folder).glob("*.safetensors")}
-            shutil.copyfile(files.pop(self._best.stem), self._best)
-            return _state(folder), {name: safetensors.torch.load_file(path) for name, path in files.items()}
+            of_model = Path(folder, model)
+            files = {path.stem: path for path in of_model.glob("*.safetensors")}
+            best = files.pop(Path(BEST).stem)
+            if model in self._mine:
+                shutil.copyfile(best, self._best(model))
+            return _state(of_model), {name: safetensors.torch.load_file(path) for name, path in files.items()}
 
-    def keep_best(self, weights: Tensors) -> None:
-        if self._first:
-            _write(weights, self._best)
+    def keep_best(self, model: str, weights: Tensors) -> None:
+        if model in self._mine:
+            _write(weights, self._best(model))
 
-    def save(self, state: State, tensors: dict[str, Tensors]) -> None:
-        """Report a checkpoint; every worker calls this, the first one's is kept."""
-        if not self._first:
+    def save(self, models: Mapping[str, tuple[State, dict[str, Tensors]]]) -> None:
+        """Report a checkpoint; every worker calls this, and of its own models the state is kept."""
+        if not self._mine:
             ray.train.report({})
             return
         with tempfile.TemporaryDirectory() as folder:
-            for name, group in tensors.items():
-                _write(group, Path(folder, f"{name}.safetensors"))
-            shutil.copyfile(self._best, Path(folder, BEST))
-            Path(folder, "state.json").write_text(json.dumps(state))
+            for model in self._mine:
+                state, tensors = models[model]
+                of_model = Path(folder, model)
+                of_model.mkdir()
+                for name, group in tensors.items():
+                    _write(group, of_model / f"{name}.safetensors")
+                shutil.copyfile(self._best(model), of_model / BEST)
+                (of_model / STATE).write_text(json.dumps(state))
             ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
 
-    def load_best(self, weights: Tensors) -> None:
-        """Fill `weights` with the best ones, on every worker."""
-        best = safetensors.torch.load_file(self._best) if self._first else {}
+    def load_best(self, model: str, weights: Tensors) -> None:
+        """Fill `weights` with the best ones, on every worker; the model is the first one's."""
+        first = model in self._mine
+        best = safetensors.torch.load_file(self._best(model)) if first else {}
         for name, value in weights.items():
-            if self._first:
+            if first:
                 value.copy_(best[name])
             if dist.is_initialized() and dist.get_world_size() > 1:
                 dist.broadcast(value, 0)
+
+    def _best(self, model: str) -> Path:
+        return Path(self._folder.name, f"{model}.safetensors")
 
 
 def peak_bytes() -> int:
@@ -131,8 +150,8 @@ def _write(tensors: Tensors, path: Path) -> None:
     safetensors.torch.save_file(whole, path)
 
 
-def _state(folder: str) -> State:
-    state: State = json.loads(Path(folder, "state.json").read_text())
+def _state(folder: Path) -> State:
+    state: State = json.loads((folder / STATE).read_text())
     return state
 
 

@@ -69,7 +69,7 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(
         ("sae.k=8.0", "sae.k"),
         ('sae.k="8"', "sae.k"),
         ("sae.k=2000", "sae.k"),
-        ("sae.auxk=0", "sae.auxk"),
+        ("sae.auxk=-1", "sae.auxk"),
         ("sae=1", "sae"),
         ("seed=-1", "seed"),
         ("seed=4294967296", "seed"),

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from recsae.lanes import LANES, add_lanes, flatten, lane_rows, seed_lane, unflatten
 
-WORLDS = (1, 2, 4, 8)
+AT_WORK = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 4, 8: 8, 9: 8, 11: 8}
+"""Workers, and how many of them have a share of the lanes; the others stand by."""
 
 
 def lane_value(lane: int) -> Tensor:
@@ -50,9 +51,9 @@ def test_the_sum_is_the_same_to_the_bit_for_every_number_of_workers(monkeypatch:
     (alone,), _ = run_workers(1, monkeypatch)
     exact = sum((lane_value(lane).double() for lane in range(LANES)), torch.zeros(4096, dtype=torch.float64))
     torch.testing.assert_close(alone.double(), exact, rtol=1e-4, atol=1e-2)
-    for world in WORLDS[1:]:
+    for world in AT_WORK:
         sums, _ = run_workers(world, monkeypatch)
-        assert all(torch.equal(found, alone) for found in sums), world
+        assert len(sums) == world and all(torch.equal(found, alone) for found in sums), world
 
     in_a_row = lane_value(0)
     for lane in range(1, LANES):
@@ -60,11 +61,14 @@ def test_the_sum_is_the_same_to_the_bit_for_every_number_of_workers(monkeypatch:
     assert not torch.equal(in_a_row, alone), "values for which the order matters, or the test above shows nothing"
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_each_lane_is_computed_once_and_by_one_worker(world: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("world", "at_work"), AT_WORK.items())
+def test_each_lane_is_added_once_and_shared_out_evenly(
+    world: int, at_work: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, asked = run_workers(world, monkeypatch)
-    assert [lane for lanes in asked for lane in lanes] == list(range(LANES))
-    assert {len(lanes) for lanes in asked} == {LANES // world}
+    assert [lane for lanes in asked[:at_work] for lane in lanes] == list(range(LANES))
+    assert {len(lanes) for lanes in asked[:at_work]} == {LANES // at_work}
+    assert asked[at_work:] == [[0]] * (world - at_work)
 
 
 def test_a_lane_keeps_its_value_and_gradients_flow_through_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import torch
 
 from recsae.config import EvidenceConfig
 from recsae.hashing import GOLDEN, finalise
-from recsae.sae.model import TopKSae
+from recsae.sae.model import Sae
 from recsae.schemas import PARTS
 from recsae.store import shards
 
@@ -95,7 +95,7 @@ def sampled(rows: Rows, count: int, seed: int) -> Rows:
     return rows.take(first_per_group((rows.latent, rows.part), (drawn, rows.case_id), count))
 
 
-def sketch_block(table: pa.Table, sae: TopKSae, config: EvidenceConfig, seed: int) -> Sketch:
+def sketch_block(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -> Sketch:
     """The sketch of one block of a shard."""
     with torch.inference_mode():
         encoded = sae.encode(torch.from_numpy(shards.vectors(table).copy()))
@@ -138,7 +138,15 @@ def add(first: Sketch, second: Sketch, config: EvidenceConfig, seed: int) -> Ske
         strongest(_join(first.top, second.top), config.top),
         sampled(_join(first.sample, second.sample), config.sample, seed),
         pool.take(pooled),
-        np.concatenate([first.active_PK, second.active_PK])[pooled],
+        _stack(first.active_PK, second.active_PK)[pooled],
+    )
+
+
+def _stack(first_PK: np.ndarray, second_PK: np.ndarray) -> np.ndarray:
+    """One below the other; K is as many latents as fire in any case of a block, which may differ."""
+    most = max(first_PK.shape[1], second_PK.shape[1])
+    return np.concatenate(
+        [np.pad(one, ((0, 0), (0, most - one.shape[1])), constant_values=-1) for one in (first_PK, second_PK)]
     )
 
 

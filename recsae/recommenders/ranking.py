@@ -1,12 +1,12 @@
 """Cases put to a recommender, in batches: the ranks of their targets, as the model is and after an edit at its site.
 
 What the user did before the case is seen; nothing later is masked. It knows cases and the contract, and no training.
-Suffixes: see contract.py; C cases.
+Suffixes: see contract.py; C cases, T first items of a list.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from recsae.data.chunks import Chunk
 from recsae.recommenders.contract import Histories, Recommender, Trainable, last
-from recsae.recommenders.figures import count
 from recsae.recommenders.top import Scorer, ranks, sampled_ranks, top_k
 
 CASES_AT_ONCE = 256
@@ -117,14 +116,16 @@ def draw_unseen(taken: np.ndarray, n_items: int, number: int, seed: tuple[int, .
 
 
 class Compared(NamedTuple):
-    """Counts of ranks from the clean model and from the edited one, and how their first ten items overlap."""
+    """Ranks from the clean model and after each edit, and the first ten items that stay, in the order of the cases."""
 
-    clean: np.ndarray
-    edited: np.ndarray
-    top10: int
-    """First ten items of the clean model, over all cases; fewer than ten each where fewer were unseen."""
-    shared_top10: int
-    """Those of them that are among the first ten of the edited one."""
+    user_C: np.ndarray
+    clean_C: np.ndarray
+    top10_C: np.ndarray
+    """First ten items of the clean model; fewer where fewer were unseen."""
+    edited: dict[str, np.ndarray]
+    """By the edit's name, `(C,)` ranks."""
+    shared: dict[str, np.ndarray]
+    """By the edit's name, `(C,)`: those of the first ten that are among the first ten of the edited model."""
 
 
 class _EditedItems(NamedTuple):
@@ -136,33 +137,61 @@ class _EditedItems(NamedTuple):
 
 
 @torch.inference_mode()
-def compare_chunk(model: Recommender, edit: Edit, chunk: Chunk, cases: pa.Table, device: str = "cpu") -> Compared:
-    """The same cases with the vectors at the site as they are and after `edit`.
+def compare_chunk(
+    model: Recommender, edits: Mapping[str, Edit], chunk: Chunk, cases: pa.Table, device: str = "cpu"
+) -> Compared:
+    """The same cases with the vectors at the site as they are and after every edit; each case is probed once.
 
     At the site `user` the vector at the end of the history is edited, at `item` every item's vector, elsewhere the
     vectors of all positions of the history.
     """
-    count_2K, top10, shared = [count(np.empty(0, dtype=np.int64))] * 2, 0, 0
-    altered: Scorer = model
-    if model.site == "item":
+
+    def per_case() -> np.ndarray:
+        return np.zeros(cases.num_rows, dtype=np.int64)
+
+    found = Compared(
+        cases["user_idx"].to_numpy(),
+        per_case(),
+        per_case(),
+        {name: per_case() for name in edits},
+        {name: per_case() for name in edits},
+    )
+    held: list[tuple[Question, Tensor, np.ndarray]] = []
+    for question in questions(chunk, cases, model, device):
+        rows, histories = question.rows, question.histories
+        h_BLD = model.probe(histories)
+        clean_BU = last(model.proceed(h_BLD, histories), histories)
+        found.clean_C[rows], top_BT = _ranked(model, clean_BU, question)
+        found.top10_C[rows] = (top_BT >= 0).sum(1)
+        if model.site == "item":
+            held.append((question, clean_BU, top_BT))
+            continue
+        for name, edit in edits.items():
+            if model.site == "user":
+                edited_BU = _in_parts(edit, clean_BU)
+            else:
+                edited_BU = last(model.proceed(_edited(edit, h_BLD, histories), histories), histories)
+            found.edited[name][rows], edited_BT = _ranked(model, edited_BU, question)
+            found.shared[name][rows] = _shared(top_BT, edited_BT)
+    # An edit on the item side is a second catalogue: one of them in memory at a time, and users' vectors stay.
+    for name, edit in edits.items() if held else ():
         assert isinstance(model, Trainable)
         altered = _EditedItems(model.n_items, _in_parts(edit, model.item_vectors(0, model.n_items)))
-    for question in questions(chunk, cases, model, device):
-        histories, seen, target_B = question.histories, question.seen, question.target_B
-        h_BLD = model.probe(histories)
-        clean_BU = edited_BU = last(model.proceed(h_BLD, histories), histories)
-        if model.site == "user":
-            edited_BU = _in_parts(edit, clean_BU)
-        elif model.site != "item":
-            edited_BU = last(model.proceed(_edited(edit, h_BLD, histories), histories), histories)
-        tops = []
-        for row, (scorer, u_BU) in enumerate(((model, clean_BU), (altered, edited_BU))):
-            count_2K[row] = count_2K[row] + count(ranks(scorer, u_BU, seen, target_B))
-            tops.append(top_k(scorer, u_BU, seen, TOP))
-        known = tops[0] >= 0
-        top10 += int(known.sum())
-        shared += int(((tops[0][:, :, None] == tops[1][:, None, :]).any(2) & known).sum())
-    return Compared(count_2K[0], count_2K[1], top10, shared)
+        for question, clean_BU, top_BT in held:
+            found.edited[name][question.rows], edited_BT = _ranked(altered, clean_BU, question)
+            found.shared[name][question.rows] = _shared(top_BT, edited_BT)
+    return found
+
+
+def _ranked(model: Scorer, u_BU: Tensor, question: Question) -> tuple[np.ndarray, np.ndarray]:
+    """The rank of each target, and the first items."""
+    return ranks(model, u_BU, question.seen, question.target_B), top_k(model, u_BU, question.seen, TOP)
+
+
+def _shared(clean_BT: np.ndarray, edited_BT: np.ndarray) -> np.ndarray:
+    """How many first items of each case stay; -1 is none."""
+    stays_BT = (clean_BT[:, :, None] == edited_BT[:, None, :]).any(2) & (clean_BT >= 0)
+    return np.asarray(stays_BT.sum(1))
 
 
 def _edited(edit: Edit, h_BLD: Tensor, histories: Histories) -> Tensor:

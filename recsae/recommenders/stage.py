@@ -22,7 +22,7 @@ from recsae.data.chunks import n_chunks
 from recsae.errors import BadInput
 from recsae.recommenders import foreign_files, saved
 from recsae.recommenders.evaluation import Measured, Survey, count_chunk, in_full, measured
-from recsae.recommenders.training import train_loop
+from recsae.recommenders.training import MODEL, train_loop
 from recsae.store.folder import Folder
 from recsae.store.runs import Attempt, Committed, Metrics
 
@@ -42,7 +42,7 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
         "seed": config.seed,
         "ingested": inputs["ingest"],
     }
-    state, best = train_run.fit(train_loop, task, config.resources, out.progress)
+    state, best = train_run.fit(train_loop, task, config.resources, out.progress)[MODEL]
     saved.save(out.data.child("model"), best, config.recommender, *sizes)
     test = Measured(state["test"], state["test_intervals"])
     log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _in_words(test))

@@ -23,6 +23,8 @@ from recsae.recommenders.step import Stepper
 from recsae.recommenders.windows import Batch, event_batches, training_pairs, window_batches
 from recsae.store.runs import Committed
 
+MODEL = "recommender"
+"""What checkpoints call it."""
 REPORT_SECONDS = 5.0
 WARM_UP = 100
 """Steps of the first epoch over which the rate rises."""
@@ -46,9 +48,9 @@ def train_loop(task: dict[str, Any]) -> None:
         model.set_graph(*(torch.from_numpy(column).to(device) for column in training_events(ingested)))
     stepper = Stepper(model, config, popularity, seed, rank, world, device)
     state: dict[str, Any] = {"epoch": 0, "step": 0, "best_epoch": 0, "best": -1.0, "history": [], "test": None}
-    checkpoints = train_run.Checkpoints()
-    checkpoints.keep_best(model.state_dict())
-    found = checkpoints.resume()
+    checkpoints = train_run.Checkpoints([MODEL] if rank == 0 else [])
+    checkpoints.keep_best(MODEL, model.state_dict())
+    found = checkpoints.resume(MODEL)
     if found:
         state, tensors = found
         model.load_state_dict(tensors["weights"])
@@ -73,7 +75,7 @@ def train_loop(task: dict[str, Any]) -> None:
         )
         if valid["ndcg@10"] > state["best"]:
             state["best"], state["best_epoch"] = valid["ndcg@10"], state["epoch"]
-            checkpoints.keep_best(model.state_dict())
+            checkpoints.keep_best(MODEL, model.state_dict())
         if rank == 0:
             print(
                 f"recommender: epoch {state['epoch']}/{config.epochs} in {trained:.1f} + "
@@ -82,15 +84,15 @@ def train_loop(task: dict[str, Any]) -> None:
                 flush=True,
             )
         optimiser = train_run.optimiser_tensors(stepper.optimisers)
-        checkpoints.save(state, {"weights": model.state_dict(), "optimiser": optimiser})
+        checkpoints.save({MODEL: (state, {"weights": model.state_dict(), "optimiser": optimiser})})
         del optimiser
     del stepper  # its moments make room for a second copy of the weights
-    checkpoints.load_best(model.state_dict())
+    checkpoints.load_best(MODEL, model.state_dict())
     for split in ("validation", "test"):
         measured = evaluate(model, in_full(ingested, split, seed, ranking), rank, world, device)
         state[split], state[f"{split}_intervals"] = measured
     state["peak_bytes"] = train_run.peak_bytes()
-    checkpoints.save(state, {"weights": model.state_dict(), "optimiser": {}})
+    checkpoints.save({MODEL: (state, {"weights": model.state_dict(), "optimiser": {}})})
 
 
 def rate(config: RecommenderConfig, epoch: int, step: int) -> float:

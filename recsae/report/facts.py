@@ -6,7 +6,6 @@ stages' metrics and nothing of HTML.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,29 +13,21 @@ from typing import Any
 
 from recsae.config import Config
 from recsae.config_recommender import RecommenderConfig
+from recsae.report.formats import DASH, Fact, count, decimal, duration, interval, listed, look_up, number, share, text
+from recsae.report.sae_facts import SaeFacts, about_sae
+from recsae.report.sweep_facts import settings
 from recsae.schemas import PARTS, SPLITS
 from recsae.store.runs import Committed
 
-DASH = "—"
 CUTOFFS = (5, 10, 20, 50)
 JUDGES = {
     "pmi": "log-likelihood of the concept given the item, centred by concept",
     "yes_no": "log-odds of the answer yes",
 }
-NOT_MEASURED = "not measured"
 VIEWS = {
     "recommended": "the item that the model ranks first for the user",
     "input": "what the user did: the item at the position and the few before it",
 }
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One line: what, how much, and what it means."""
-
-    label: str
-    value: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,62 +56,15 @@ class Facts:
     total: str
     ranking: tuple[RankingRow, ...]
     """Empty where there was no model to rank with."""
-    sae: tuple[Fact, ...]
+    sae: SaeFacts
     bar: float | None
     unit: str
     """What parts cut between and intervals resample."""
 
 
-def look_up(metrics: Mapping[str, Any], *keys: str) -> Any:
-    """The value under nested keys, or None where the path ends early."""
-    value: Any = metrics
-    for key in keys:
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(key)
-    return value
-
-
 def _first(*values: Any) -> Any:
     """The first that is there; some figures are committed by either of two stages."""
     return next((value for value in values if value is not None), None)
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return value
-
-
-def count(value: Any) -> str:
-    found = number(value)
-    return DASH if found is None else f"{round(found):,}"
-
-
-def decimal(value: Any, digits: int = 3) -> str:
-    found = number(value)
-    return DASH if found is None else f"{found:.{digits}f}"
-
-
-def share(part: Any, whole: Any = 1) -> str:
-    """`part` of `whole` in per cent, with a space that does not break."""
-    above, below = number(part), number(whole)
-    return DASH if above is None or not below else f"{100 * above / below:.1f}\u00a0%"
-
-
-def duration(value: Any) -> str:
-    seconds = number(value)
-    if seconds is None:
-        return DASH
-    if seconds < 60:
-        return f"{seconds:.1f}\u00a0s"
-    hours, rest = divmod(round(seconds), 3600)
-    return (f"{hours}\u00a0h " if hours else "") + f"{rest // 60}\u00a0min {rest % 60:02d}\u00a0s"
-
-
-def text(value: Any) -> str:
-    return value if isinstance(value, str) and value else DASH
 
 
 def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: int, interpretable: int) -> Facts:
@@ -137,7 +81,7 @@ def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: i
         stages=tuple(StageRun(name, duration(seconds[name]), found.fingerprint) for name, found in inputs.items()),
         total=duration(sum(known) if known else None),
         ranking=tuple(_ranking(metrics, name, cutoff) for name, cutoff in rankings),
-        sae=_sae(metrics["sae"], unit, ranked),
+        sae=about_sae(config, metrics["sae"], unit),
         bar=number(_first(metrics["concepts"].get("interpretable_bar"), metrics["scores"].get("interpretable_bar"))),
         unit=unit,
     )
@@ -162,8 +106,6 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
     splits = ", ".join(f"{count(look_up(ingest, 'events_by_split', split))} {split}" for split in SPLITS)
     parts = ", ".join(f"{count(look_up(ingest, 'users_by_part', part))} {part}" for part in PARTS)
     cases, width = look_up(metrics["activations"], "cases"), look_up(metrics["activations"], "width")
-    steps = f"{count(look_up(metrics['sae'], 'steps'))} steps"
-    latents = f"{count(look_up(metrics['sae'], 'num_latents'))} latents, k = {count(look_up(metrics['sae'], 'k'))}"
     candidates = f"{count(look_up(labels, 'candidates'))} candidate concepts"
     failed = count(_first(look_up(labels, "failed"), look_up(labels, "unparsed")))
     asked = f"{count(look_up(scores, 'prompts'))} asked of the judge, {count(look_up(scores, 'failed'))} failed"
@@ -176,7 +118,7 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
         Fact("Cases", count(look_up(ingest, "cases")), "positions of users that have a history"),
         Fact("Recommender", config.recommender.kind, _recommender(config.recommender, recommender)),
         Fact("Activations", f"{count(cases)} of width {count(width)}", _activations(config, metrics["activations"])),
-        Fact("Sparse autoencoder", latents, steps),
+        _sae(metrics["sae"]),
         Fact("A concept speaks of", "the item itself" if config.probe.site == "item" else VIEWS[config.probe.view]),
         Fact("Language model", text(look_up(labels, "model") or config.llm.model), f"{candidates}, {failed} failed"),
         Fact("Prompts", f"version {text(look_up(labels, 'prompt_version'))}", asked),
@@ -210,22 +152,20 @@ def _activations(config: Config, metrics: Mapping[str, Any]) -> str:
     return sites.get(config.probe.site, f"read at {config.probe.site}") + found
 
 
+def _sae(metrics: Mapping[str, Any]) -> Fact:
+    words = settings(metrics)
+    said = ", ".join([text(look_up(metrics, "kind")), words["num_latents"], words["sparsity"]])
+    others = len(listed(look_up(metrics, "sweep")))
+    picked = f", picked of {others}" if others else ""
+    return Fact("Sparse autoencoder", said, f"{count(look_up(metrics, 'steps'))} steps{picked}")
+
+
 def _ranking(metrics: Mapping[str, Any], name: str, cutoff: int) -> RankingRow:
     key = f"{name.lower()}@{cutoff}"
-    clean = look_up(metrics["sae"], "fidelity", "clean", key)
-    through = look_up(metrics["sae"], "fidelity", "through_sae", key)
+    clean = look_up(metrics["sae"], "fidelity", "rows", "clean", key)
+    through = look_up(metrics["sae"], "fidelity", "rows", "sae", key)
     test = decimal(look_up(metrics["recommender"], "test", key), 4)
-    interval = look_up(metrics["recommender"], "test_intervals", key)
-    if interval:
-        test += f" [{decimal(interval[0], 4)}, {decimal(interval[1], 4)}]"
-    return RankingRow(f"{name}@{cutoff}", test, decimal(clean, 4), decimal(through, 4), share(through, clean))
-
-
-def _sae(metrics: Mapping[str, Any], unit: str, ranked: bool) -> tuple[Fact, ...]:
-    overlap = share(look_up(metrics, "fidelity", "top10_overlap")) if ranked else NOT_MEASURED
-    return (
-        Fact("FVU", decimal(look_up(metrics, "fvu")), f"share of variance left unexplained, on score {unit}"),
-        Fact("L0", decimal(look_up(metrics, "l0"), 1), f"latents active in a case, on score {unit}"),
-        Fact("Dead share", share(look_up(metrics, "dead_share")), "latents that fire in no explain case"),
-        Fact("Top-10 overlap", overlap, "of ten recommendations, those that stay through the SAE"),
+    ends = interval(look_up(metrics["recommender"], "test_intervals", key), 4)
+    return RankingRow(
+        f"{name}@{cutoff}", f"{test} {ends}".rstrip(), decimal(clean, 4), decimal(through, 4), share(through, clean)
     )

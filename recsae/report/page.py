@@ -16,7 +16,8 @@ import pyarrow as pa
 from markupsafe import Markup
 
 from recsae.config import Config
-from recsae.report.facts import count, decimal, gather
+from recsae.report.facts import gather
+from recsae.report.formats import count, decimal
 from recsae.report.histogram import histogram
 from recsae.report.inline import content_security_policy, json_block
 from recsae.store.runs import Attempt, Committed, Metrics

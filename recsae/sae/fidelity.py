@@ -1,135 +1,162 @@
-"""What an SAE keeps: FVU, L0, dead latents, and the recommender's figures with the reconstruction in place.
+"""What SAEs keep, and the controls beside them: FVU, L0, dead latents, and the recommender's figures after an edit.
 
-Measured on score users, by Ray tasks over shards and chunks whose sums are folded in order. It knows the SAE, the
-recommender's contract and its ranking.
+Measured by Ray tasks, one a shard and one a chunk of users, each of which serves all SAEs and controls at once; what
+they add is folded in order, so figures do not depend on who was first. What is summed is in sums.py, and what stands in
+for the activations in controls.py. It knows the store, Ray and the recommender's ranking.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
+import pyarrow as pa
 import ray
 import torch
 
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.errors import BadInput
 from recsae.recommenders import saved
-from recsae.recommenders.figures import figures
-from recsae.recommenders.ranking import Compared, compare_chunk, of_split
-from recsae.sae import model as sae_model
-from recsae.sae.training import of_part
+from recsae.recommenders.evaluation import drawn
+from recsae.recommenders.ranking import compare_chunk, of_split
+from recsae.sae import sums, tasks
+from recsae.sae.controls import Control, Untrained, beside, best_length
+from recsae.sae.kept import Measured, measured
+from recsae.sae.sums import ChunkSums, Draws, Moments, ShardSums
 from recsae.store import shards
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
 
 
-class Moments(NamedTuple):
-    """Exact first and second moments of a stream: count, sum `(D,)`, sum of squares over all dimensions."""
+class Survey(NamedTuple):
+    """On whose activations and cases SAEs and controls are measured, and how closely."""
 
-    rows: int
-    total: np.ndarray
-    square: float
-
-
-class Sums(NamedTuple):
-    """What one shard adds: score cases, squared error, moments, active latents; and who fired on explain users."""
-
-    error: float
-    moments: Moments
-    active: int
-    fired: np.ndarray
-
-
-@ray.remote
-def _shard_moments(activations: Committed, name: str, part: str) -> Moments:
-    return _moments(of_part(shards.read(activations.data, name), part))
+    ingested: Committed
+    recommender: Committed
+    activations: Committed
+    part: str
+    seed: int
+    users: int | None = None
+    """So many users of the part, about, are ranked, drawn by the seed; None: all. Activations are always all."""
+    resamples: int = 0
+    """Resamples of users behind the intervals; 0: no intervals."""
+    ranked: bool = True
+    """Whether cases are ranked; where the activations were given, there is no model to do it."""
+    explain: bool = False
+    """Whether the active latents of explain users are counted too, for those that are dead."""
+    device: str = "cpu"
 
 
-def _moments(x_BD: np.ndarray) -> Moments:
-    exact = x_BD.astype(np.float64)
-    return Moments(len(exact), exact.sum(0), float(np.square(exact).sum()))
-
-
-@ray.remote
-def _shard_sums(activations: Committed, name: str, folder: Folder) -> Sums:
-    torch.set_num_threads(1)
-    sae = sae_model.load(folder)
-    table = shards.read(activations.data, name)
-    x_BD = of_part(table, "score")
-    with torch.inference_mode():
-        rows = torch.from_numpy(x_BD)
-        encoded = sae.encode(rows)
-        error = float((sae.decode(encoded.index_BK, encoded.value_BK) - rows).double().square().sum())
-        explain = sae.encode(torch.from_numpy(of_part(table, "explain")))
-        fired = np.zeros(sae.num_latents, dtype=bool)
-        fired[explain.index_BK[explain.value_BK > 0].numpy()] = True
-    return Sums(error, _moments(x_BD), int((encoded.value_BK > 0).sum()), fired)
-
-
-@ray.remote
-def _chunk_ranks(ingested: Committed, recommender: Committed, site: str, folder: Folder, number: int) -> Compared:
-    torch.set_num_threads(1)
-    cases = of_split(read_cases(ingested, number), "test", "score")
-    sae = sae_model.load(folder)
-    return compare_chunk(saved.load(recommender, site), sae.reconstruct, read_chunk(ingested, number), cases)
-
-
-def moments(activations: Committed, part: str) -> tuple[np.ndarray, float]:
-    """Mean `(D,)` and scale (root mean square per dimension after centring) of one part's activations.
+def moments(activations: Committed, part: str, device: str = "cpu") -> Moments:
+    """Mean, scale and scatter of one part's activations, of one pass over the shards.
 
     Raises BadInput where the part has none: training would wait for a batch for ever.
     """
-    found = [_shard_moments.remote(activations, name, part) for name in activations.files(shards.PREFIX)]
-    return _mean_and_scale(_fold(ray.get(found)), part)
-
-
-def _mean_and_scale(total: Moments, part: str) -> tuple[np.ndarray, float]:
-    if not total.rows:
+    task = _shard_moments.options(num_gpus=_gpus(device))
+    names = activations.files(shards.PREFIX)
+    total: Moments = tasks.total(lambda name: task.remote(activations, name, part, device), names, "moments, shard")
+    if not total.cases:
         raise BadInput(f"no user of the interactions fell to the part {part}; give more users or another seed")
-    mean = total.total / total.rows
-    return mean, float(np.sqrt(max(_variance(total), 1e-12) / (total.rows * len(mean))))
+    return total
 
 
-def _fold(parts: list[Moments]) -> Moments:
-    return Moments(sum(p.rows for p in parts), np.sum([p.total for p in parts], axis=0), sum(p.square for p in parts))
+def untrained(activations: Committed, folder: Folder, k: int, seed: int, device: str) -> Untrained:
+    """The control that is as wide as the SAE in the folder, its length fitted on one shard's explain users."""
+    task = _shard_length.options(num_gpus=_gpus(device))
+    control = Untrained(folder, k, seed)
+    for name in activations.files(shards.PREFIX):
+        length: float | None = ray.get(task.remote(activations, name, control, device))
+        if length is not None:
+            return dataclasses.replace(control, length=length)
+    return control
 
 
-def _variance(total: Moments) -> float:
-    """Σ‖x − mean(x)‖²."""
-    return total.square - float(np.square(total.total).sum()) / max(total.rows, 1)
+def table(survey: Survey, control: Untrained, stream: Moments) -> dict[str, Any]:
+    """The SAE that `control` is like, beside its controls: `fvu`, `l0`, and `fidelity`, the table of all.
 
-
-def measure(ingested: Committed, recommender: Committed, activations: Committed, folder: Folder) -> dict[str, Any]:
-    """FVU = Σ‖x̂−x‖² / Σ‖x−mean(x)‖² and L0 on score users, the dead share on explain users, ranking on score users.
-
-    `fidelity`, the ranking, is None where the activations were given: there is no model to rank with.
+    `stream` are the moments that PCA is of; they and the control's k are of other users than the survey's.
     """
-    parts: list[Sums] = ray.get(
-        [_shard_sums.remote(activations, name, folder) for name in activations.files(shards.PREFIX)]
-    )
-    total = _fold([part.moments for part in parts])
-    fired = np.any([part.fired for part in parts], axis=0)
+    found = measure(survey, beside(control, stream.mean_D, stream.scatter_DD))
     return {
-        "fvu": sum(part.error for part in parts) / max(_variance(total), 1e-12),
-        "l0": sum(part.active for part in parts) / max(total.rows, 1),
-        "dead_share": float(1 - fired.mean()),
-        "alive": int(fired.sum()),
-        "fidelity": _ranking(ingested, recommender, activations.metrics["site"], folder),
+        "fvu": found.rows["sae"]["fvu"],
+        "l0": found.active["sae"].l0,
+        "fidelity": {
+            "cases": found.cases,
+            "users": found.users,
+            "part": survey.part,
+            "rank": control.k,
+            "rows": found.rows,
+        },
     }
 
 
-def _ranking(ingested: Committed, recommender: Committed, site: str, folder: Folder) -> dict[str, Any] | None:
-    if recommender.metrics["kind"] == "given":
-        return None
-    ranks: list[Compared] = ray.get(
-        [_chunk_ranks.remote(ingested, recommender, site, folder, number) for number in range(n_chunks(ingested))]
-    )
-    clean = np.sum([rank.clean for rank in ranks], axis=0)
-    edited = np.sum([rank.edited for rank in ranks], axis=0)
-    return {
-        "cases": int(clean.sum()),
-        "clean": figures(clean),
-        "through_sae": figures(edited),
-        "top10_overlap": sum(rank.shared_top10 for rank in ranks) / max(sum(rank.top10 for rank in ranks), 1),
-    }
+def measure(survey: Survey, controls: Mapping[str, Control]) -> Measured:
+    """All controls in one pass over the shards and one over the chunks of users."""
+    # Once to the store and not with every task: manifests and PCA's axes may be large.
+    held, gpus = ray.put((survey, controls)), _gpus(survey.device)
+    on_shard = _shard_sums.options(num_gpus=gpus)
+    names = survey.activations.files(shards.PREFIX)
+    vectors: ShardSums = tasks.total(lambda name: on_shard.remote(held, name), names, "fidelity, shard")
+    ranks: ChunkSums | None = None
+    if survey.ranked and survey.recommender.metrics["kind"] != "given":
+        on_chunk = _chunk_sums.options(num_gpus=gpus)
+        numbers = range(n_chunks(survey.ingested))
+        ranks = tasks.total(lambda number: on_chunk.remote(held, number), numbers, "fidelity, chunk")
+    return measured(list(controls), vectors, ranks)
+
+
+@ray.remote
+def _shard_moments(activations: Committed, name: str, part: str, device: str) -> Moments:
+    _one_thread(device)
+    return sums.moments(shards.read(activations.data, name), part, device)
+
+
+@ray.remote
+def _shard_length(activations: Committed, name: str, control: Untrained, device: str) -> float | None:
+    _one_thread(device)
+    edit = control.on(device)
+    for x_BD, _ in sums.blocks(shards.read(activations.data, name), "explain"):
+        return best_length(edit, torch.from_numpy(x_BD).to(device), edit.sae.mean_D)
+    return None
+
+
+@ray.remote
+def _shard_sums(held: tuple[Survey, Mapping[str, Control]], name: str) -> ShardSums:
+    survey, controls = held
+    _one_thread(survey.device)
+    shard = shards.read(survey.activations.data, name)
+    return sums.shard_sums(shard, controls, survey.part, survey.explain, _draws(survey), survey.device)
+
+
+@ray.remote
+def _chunk_sums(held: tuple[Survey, Mapping[str, Control]], number: int) -> ChunkSums:
+    survey, controls = held
+    _one_thread(survey.device)
+    return chunk_of(survey, controls, number)
+
+
+def chunk_of(survey: Survey, controls: Mapping[str, Control], number: int) -> ChunkSums:
+    """The test cases of the part, or of those of its users that are drawn, in one chunk."""
+    cases = of_split(read_cases(survey.ingested, number), "test", survey.part)
+    if survey.users is not None:
+        share = survey.users / survey.ingested.metrics["users_by_part"][survey.part]
+        cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, survey.seed)))
+    model = saved.load(survey.recommender, survey.activations.metrics["site"], survey.device)
+    edits = {name: control.on(survey.device) for name, control in controls.items()}
+    compared = compare_chunk(model, edits, read_chunk(survey.ingested, number), cases, survey.device)
+    return sums.chunk_sums(compared, _draws(survey))
+
+
+def _draws(survey: Survey) -> Draws:
+    return Draws(survey.resamples, survey.seed)
+
+
+def _gpus(device: str) -> int:
+    return 1 if device == "cuda" else 0
+
+
+def _one_thread(device: str) -> None:
+    """A task has one core, and the number of threads changes the last digits of a sum."""
+    if device == "cpu":
+        torch.set_num_threads(1)

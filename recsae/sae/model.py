@@ -1,10 +1,16 @@
-"""The sparse autoencoder: TopK (Gao et al. 2024, arXiv 2406.04093) on centred, scaled activations.
+"""The sparse autoencoder, in four kinds that differ in which latents of an activation are active.
 
-    x̃ = (x − mean) / scale          pre = W_enc x̃ + b_enc         z = ReLU(TopK_k(pre))
-    x̂ = mean + scale (z W_dec + b_dec)                            rows of W_dec have unit norm
+    x̃ = (x − mean) / scale          pre = W_enc x̃ + b_enc          z = pre where chosen and positive, else 0
+    x̂ = mean + scale (z W_dec + b_dec)                             rows of W_dec have unit norm
 
-It knows tensors only: no Ray, no recommender. Shape suffixes: B activations, D their width, H latents, K active
-latents, A auxiliary latents.
+    topk        the k largest of each activation (Gao et al. 2024, arXiv 2406.04093)
+    batchtopk   in training the B·k largest of a batch, then those above the threshold learnt on the way (Bussmann et
+                al. 2024, arXiv 2412.06410)
+    matryoshka  batchtopk; in training the first latents reconstruct on their own (Bussmann et al. 2025, 2503.17547)
+    relu        all (Bricken et al. 2023, "Towards Monosemanticity"; an L1 penalty keeps them few)
+
+It knows tensors only: no Ray, no recommender, and not how it is trained (lane.py). Shape suffixes: B activations, D
+their width, H latents, K the most latents active for one activation.
 """
 
 from __future__ import annotations
@@ -16,27 +22,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsae.config import SaeConfig
+from recsae.config_sae import Kind
+from recsae.sae import kernels
+from recsae.sae.kernels import Code
 from recsae.store.folder import Folder, as_json
+
+WEIGHTS, FACTS = "sae.safetensors", "cfg.json"
+FLOATS_AT_ONCE = 4_000_000
+"""Pre-activations held at a time, of which there are H for every activation."""
 
 
 class Encoded(NamedTuple):
-    """The k strongest latents of each activation; a value of 0 means that the latent is silent."""
+    """The active latents of each activation, in no order. Where it has fewer than K, index and value are 0."""
 
     index_BK: Tensor
     value_BK: Tensor
-    pre_BH: Tensor
 
 
-class TopKSae(nn.Module):
+class Sae(nn.Module):
     """Weights, and the centring and scaling learnt on the stream (buffers, stored with the weights)."""
 
     mean_D: Tensor
     scale: Tensor
+    threshold: Tensor
 
-    def __init__(self, width: int, num_latents: int, k: int) -> None:
+    def __init__(self, width: int, num_latents: int, kind: Kind = "topk", k: int = 8) -> None:
         super().__init__()
-        self.width, self.num_latents, self.k = width, num_latents, k
+        self.width, self.num_latents, self.kind, self.k = width, num_latents, kind, k
         W_dec = F.normalize(torch.randn(num_latents, width), dim=1)
         self.W_dec = nn.Parameter(W_dec)
         self.W_enc = nn.Parameter(W_dec.clone())
@@ -44,74 +56,53 @@ class TopKSae(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(width))
         self.register_buffer("mean_D", torch.zeros(width))
         self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("threshold", torch.zeros(()))  # pre-activations above it are active; topk does without
 
     def normalise(self, x_BD: Tensor) -> Tensor:
         """Activations with mean 0 and a mean square of 1 per dimension."""
         return (x_BD - self.mean_D) / self.scale
 
-    def encode_normalised(self, x_BD: Tensor) -> Encoded:
-        pre_BH = F.linear(x_BD, self.W_enc, self.b_enc)
-        value_BK, index_BK = pre_BH.topk(self.k, dim=1, sorted=False)
-        return Encoded(index_BK, value_BK.relu(), pre_BH)
-
-    def decode_normalised(self, index_BK: Tensor, value_BK: Tensor) -> Tensor:
-        """`z W_dec` without ever forming z."""
-        return F.embedding_bag(index_BK, self.W_dec, per_sample_weights=value_BK, mode="sum")
-
+    @torch.no_grad()
     def encode(self, x_BD: Tensor) -> Encoded:
         """The active latents of raw activations, in the SAE's scaled units."""
-        return self.encode_normalised(self.normalise(x_BD))
+        at_once = min(len(x_BD), max(1, FLOATS_AT_ONCE // self.num_latents))
+        pre_BH = x_BD.new_empty(at_once, self.num_latents)  # one for all blocks: a heap of freed ones grows with them
+        parts = [self._choose(self.normalise(rows), pre_BH[: len(rows)]) for rows in torch.split(x_BD, max(1, at_once))]
+        most = max(code.index_BK.shape[1] for code in parts)
+        index, value = (
+            torch.cat([F.pad(of, (0, most - of.shape[1])) for of in column]) for column in zip(*parts, strict=True)
+        )
+        return Encoded(index.clamp_(min=0), value)
+
+    def _choose(self, x_BD: Tensor, pre_BH: Tensor) -> Code:
+        torch.addmm(self.b_enc, x_BD, self.W_enc.T, out=pre_BH)
+        if self.kind == "topk":
+            return kernels.strongest(pre_BH, self.k)
+        return kernels.above(pre_BH, float(self.threshold))
 
     def decode(self, index_BK: Tensor, value_BK: Tensor) -> Tensor:
-        """Raw activations from active latents; centring and scaling undone."""
-        return self.mean_D + self.scale * (self.decode_normalised(index_BK, value_BK) + self.b_dec)
+        """Raw activations from active latents; centring and scaling undone. `z W_dec` without ever forming z."""
+        sum_BD = F.embedding_bag(index_BK, self.W_dec, per_sample_weights=value_BK, mode="sum")
+        return self.mean_D + self.scale * (sum_BD + self.b_dec)
 
     def reconstruct(self, x_BD: Tensor) -> Tensor:
         """`x̂` for raw activations."""
-        encoded = self.encode(x_BD)
-        return self.decode(encoded.index_BK, encoded.value_BK)
+        return self.decode(*self.encode(x_BD))
 
 
-def losses(sae: TopKSae, x_BD: Tensor, dead_H: Tensor, auxk: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Summed squared error, summed auxiliary error, and which latents fired, for normalised activations.
-
-    Divided by `B·D` the first is the FVU, since the stream's variance is 1 per dimension. AuxK (§ A.2 of the paper):
-    the `auxk` strongest dead latents, by their pre-activations so that the encoder gets a gradient where the ReLU
-    would give none, reconstruct the detached residual.
-    """
-    encoded = sae.encode_normalised(x_BD)
-    x_hat_BD = sae.decode_normalised(encoded.index_BK, encoded.value_BK) + sae.b_dec
-    error = (x_hat_BD - x_BD).square().sum()
-    fired_H = torch.zeros(sae.num_latents, device=x_BD.device)
-    fired_H[encoded.index_BK[encoded.value_BK > 0]] = 1
-    dead = int(dead_H.sum())
-    if dead == 0 or auxk == 0:
-        return error, error.new_zeros(()), fired_H
-    residual_BD = (x_BD - x_hat_BD).detach()
-    masked_BH = encoded.pre_BH.masked_fill(~dead_H, float("-inf"))
-    value_BA, index_BA = masked_BH.topk(min(auxk, dead), dim=1, sorted=False)
-    auxiliary = (sae.decode_normalised(index_BA, value_BA) - residual_BD).square().sum()
-    return error, auxiliary, fired_H
-
-
-def keep_decoder_unit(sae: TopKSae, gradient_HD: Tensor) -> Tensor:
-    """The decoder's gradient without its part along each row, which the unit norm would undo."""
-    along_H1 = (gradient_HD * sae.W_dec).sum(1, keepdim=True)
-    return gradient_HD - along_H1 * sae.W_dec
-
-
-def save(folder: Folder, weights: dict[str, Tensor], config: SaeConfig, width: int) -> None:
-    """`weights.safetensors` and `config.json`."""
-    with folder.open_output("weights.safetensors") as sink:
+def save(folder: Folder, sae: Sae) -> None:
+    """`sae.safetensors` and `cfg.json`."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in sae.state_dict().items()}
+    with folder.open_output(WEIGHTS) as sink:
         sink.write(safetensors.torch.save(weights))
-    with folder.open_output("config.json") as sink:
-        sink.write(as_json({"kind": "topk", "width": width, "num_latents": config.num_latents, "k": config.k}))
+    with folder.open_output(FACTS) as sink:
+        sink.write(as_json({"kind": sae.kind, "width": sae.width, "num_latents": sae.num_latents, "k": sae.k}))
 
 
-def load(folder: Folder, device: str = "cpu") -> TopKSae:
+def load(folder: Folder, device: str = "cpu") -> Sae:
     """A frozen SAE from the folder that `save` wrote."""
-    facts = folder.read_json("config.json")
-    sae = TopKSae(facts["width"], facts["num_latents"], facts["k"])
-    with folder.open_input("weights.safetensors") as source:
+    facts = folder.read_json(FACTS)
+    sae = Sae(facts["width"], facts["num_latents"], facts["kind"], facts["k"])
+    with folder.open_input(WEIGHTS) as source:
         sae.load_state_dict(safetensors.torch.load(source.read()))
     return sae.to(device).eval().requires_grad_(False)

@@ -1,50 +1,148 @@
-"""The stage `sae`: trains the sparse autoencoder on explain users and says what it keeps. It knows the store."""
+"""The stage `sae`: trains one sparse autoencoder or a sweep on explain users, picks one, and says what it keeps.
+
+It knows the store and the order of things; fitting, measuring and the rule of the pick are in the files beside it.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
 
 from recsae import train_run
 from recsae.config import Config
-from recsae.sae import fidelity, model
-from recsae.sae.training import train_loop
+from recsae.config_sae import Candidate, candidates
+from recsae.errors import BadInput
+from recsae.sae import fidelity, model, sweep
+from recsae.sae.attributes import side_by_side
+from recsae.sae.controls import Trained
+from recsae.sae.correlating import correlate
+from recsae.sae.fidelity import Survey
+from recsae.sae.model import Sae
+from recsae.sae.sums import Moments
+from recsae.sae.training import Feeder, train_loop
+from recsae.store.folder import Folder
 from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
+ATTRIBUTES_TOLD = 100
+"""Rows of single attributes in the metrics; the means are over all."""
+
 
 def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Fit under Ray Train from the shards; write `model/` and measure fidelity on score users.
+    """Fit under Ray Train from the shards; write `model/` and, of a sweep, every SAE to `sweep/`.
 
-    Without a model, where the activations were given, how the recommendations fare is not measured.
+    Figures are on score users, what chooses on select users, dead latents on explain users. Where the activations were
+    given, how the recommendations fare is not measured.
     """
     activations = inputs["activations"]
-    width = activations.metrics["width"]
-    mean, scale = fidelity.moments(activations, "explain")
+    stream = fidelity.moments(activations, "explain", config.resources.device)
+    every, states, folders = fit_candidates(config, activations, stream, out)
+    trained = {str(number): Trained(folder) for number, folder in enumerate(folders)}
+
+    def survey(part: str, ranked: bool, resamples: int = 0) -> Survey:
+        return Survey(
+            inputs["ingest"],
+            inputs["recommender"],
+            activations,
+            part,
+            config.seed,
+            config.ranking.users,
+            resamples,
+            ranked,
+            explain=part == "select",
+            device=config.resources.device,
+        )
+
+    compared = len(every) > 1
+    on_select = fidelity.measure(survey("select", ranked=compared), trained)
+    table, chosen = [], 0
+    if compared:
+        parts = {"select": on_select, "score": fidelity.measure(survey("score", ranked=True), trained)}
+        found: dict[str, list[dict[str, Any]]] = {}
+        for part, measured in parts.items():
+            correlated = correlate(inputs["ingest"], activations, config.probe.view, trained, part)
+            found[part] = [
+                sweep.figures(measured.rows[name], measured.active[name], on_select.on_explain[name], correlated[name])
+                for name in trained
+            ]
+        chosen = sweep.pick(found["select"], config.sae.sweep)
+        table = [
+            {**sweep.described(one), "picked": number == chosen, "select": select, "score": score}
+            for number, (one, select, score) in enumerate(zip(every, found["select"], found["score"], strict=True))
+        ]
+        log.info("sae: of %d SAEs number %d goes on, by %s", len(every), chosen, config.sae.sweep.pick)
+    folder = out.data.child("model")
+    model.save(folder, model.load(folders[chosen]))
+
+    explain = on_select.on_explain[str(chosen)]
+    k = max(1, round(explain.l0))
+    untrained = fidelity.untrained(activations, folder, k, config.seed, config.resources.device)
+    kept = fidelity.table(survey("score", ranked=True, resamples=config.ranking.bootstrap), untrained, stream)
+    codes = {"sae": Trained(folder), "raw": None, "untrained": untrained}
+    correlated = correlate(inputs["ingest"], activations, config.probe.view, codes, "score")
+    log.info("sae: FVU %.4f, L0 %.2f, dead %.1f %%", kept["fvu"], kept["l0"], 100 * explain.dead_share)
+    return {
+        **sweep.described(every[chosen]),
+        "width": len(stream.mean_D),
+        "steps": config.sae.steps,
+        "best_step": states[chosen]["best_step"],
+        "history": states[chosen]["history"],
+        "alive": explain.alive,
+        "dead_share": explain.dead_share,
+        **kept,
+        "correlation": {name: one.mean for name, one in correlated.items()},
+        "attributes": side_by_side(correlated, "sae")[:ATTRIBUTES_TOLD],
+        "sweep": table,
+    }
+
+
+def fit_candidates(
+    config: Config, activations: Committed, stream: Moments, out: Attempt
+) -> tuple[Sequence[Candidate], list[train_run.State], list[Folder]]:
+    """Train what the config asks for by one read of the shards; their last states, and folders of their best weights.
+
+    Raises BadInput where all of them diverged.
+    """
+    every, width = candidates(config.sae, config.seed), len(stream.mean_D)
+    feeder = Feeder.remote(activations, "explain", config.seed)  # type: ignore[attr-defined]
     task = {
-        "config": config.sae,
+        "candidates": every,
         "seed": config.seed,
         "width": width,
-        "mean": mean.astype("float32").tolist(),
-        "scale": scale,
+        "mean": stream.mean_D.astype("float32").tolist(),
+        "scale": stream.scale,
+        "rows": stream.by_shard,
         "activations": activations,
+        "feeder": feeder,
     }
-    state, best = train_run.fit(train_loop, task, config.resources, out.progress)
-    folder = out.data.child("model")
-    model.save(folder, best, config.sae, width)
-    kept = fidelity.measure(inputs["ingest"], inputs["recommender"], activations, folder)
-    log.info("sae: FVU %.4f, L0 %.2f, dead %.1f %%", kept["fvu"], kept["l0"], 100 * kept["dead_share"])
-    ranked = kept["fidelity"]
-    if ranked is not None:
-        clean, through = ranked["clean"]["ndcg@10"], ranked["through_sae"]["ndcg@10"]
-        log.info("sae: NDCG@10 %.4f, through the SAE %.4f", clean, through)
-    return {
-        "num_latents": config.sae.num_latents,
-        "k": config.sae.k,
-        "width": width,
-        "steps": state["step"],
-        "best_step": state["best_step"],
-        "history": state["history"],
-        **kept,
-    }
+    resources = config.resources
+    if 1 < len(every) < resources.train_workers:  # each worker trains SAEs of its own
+        resources = resources.model_copy(update={"train_workers": len(every), "min_train_workers": None})
+    try:
+        fitted = train_run.fit(train_loop, task, resources, out.progress)
+    finally:
+        ray.kill(feeder)
+    states, folders = [], []
+    for number, one in enumerate(every):
+        state, best = fitted[str(number)]
+        sae = Sae(width, one.config.num_latents, one.config.kind, one.config.k)
+        sae.load_state_dict(best)
+        folder = out.data.child("sweep", str(number)) if len(every) > 1 else out.data.child("model")
+        model.save(folder, sae)
+        states.append(state)
+        folders.append(folder)
+    _refuse_divergence(every, states)
+    return every, states, folders
+
+
+def _refuse_divergence(every: Sequence[Candidate], states: Sequence[train_run.State]) -> None:
+    """Some SAEs of a sweep may diverge, and keep what was best before; not all of them."""
+    lost = [one.config for one, state in zip(every, states, strict=True) if state["diverged"]]
+    for config in lost:
+        log.warning("sae: %d latents at a learning rate of %g diverged", config.num_latents, config.rate)
+    if len(lost) == len(every):
+        raise BadInput(f"sae.learning_rate = {lost[0].rate:g}: the training diverged; choose a smaller one")

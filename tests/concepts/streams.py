@@ -10,7 +10,8 @@ import torch
 from scipy import sparse
 
 from recsae.config import EvidenceConfig
-from recsae.sae.model import TopKSae
+from recsae.config_sae import Kind
+from recsae.sae.model import Sae
 from recsae.schemas import activations
 from recsae.store import shards
 
@@ -37,13 +38,13 @@ class Stream:
 
     table: pa.Table
     cases: list[Case]
-    sae: TopKSae
+    sae: Sae
 
 
-def integer_sae(seed: int = 0) -> TopKSae:
+def integer_sae(seed: int = 0, kind: Kind = "topk") -> Sae:
     """Whole weights, and biases that differ in their fraction: no two latents tie, many cases do."""
     draw = np.random.default_rng(seed)
-    sae = TopKSae(WIDTH, LATENTS, K)
+    sae = Sae(WIDTH, LATENTS, kind, K)
     with torch.no_grad():
         sae.W_enc.copy_(torch.from_numpy(draw.integers(-3, 4, (LATENTS, WIDTH))))
         sae.b_enc.copy_(torch.arange(LATENTS) / 64 - 4)
@@ -51,10 +52,10 @@ def integer_sae(seed: int = 0) -> TopKSae:
     return sae
 
 
-def stream(seed: int = 0, users: int = 70) -> Stream:
+def stream(seed: int = 0, users: int = 70, kind: Kind = "topk") -> Stream:
     """Users of one part each with 1 to 8 cases, whose case ids say nothing of their order."""
     draw = np.random.default_rng((seed, users))
-    sae = integer_sae()
+    sae, most = integer_sae(kind=kind), K if kind == "topk" else LATENTS
     weight, bias = sae.W_enc.detach().double().numpy(), sae.b_enc.detach().double().numpy()
     rows, vectors = [], []
     for user in range(users):
@@ -62,7 +63,7 @@ def stream(seed: int = 0, users: int = 70) -> Stream:
         for position in range(1, int(draw.integers(1, 9)) + 1):
             vector = draw.integers(-3, 4, WIDTH).astype(np.float32)
             pre = weight @ vector + bias
-            strongest = sorted(range(LATENTS), key=lambda latent, pre=pre: -pre[latent])[:K]  # type: ignore[misc]
+            strongest = sorted(range(LATENTS), key=lambda latent, pre=pre: -pre[latent])[:most]  # type: ignore[misc]
             active = {latent: float(pre[latent]) for latent in strongest if pre[latent] > 0}
             item, top = (int(value) for value in draw.integers(0, N_ITEMS, 2))
             rows.append(Case(int(draw.integers(0, 2**62)), user, position, item, top, part, active))

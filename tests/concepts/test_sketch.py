@@ -114,6 +114,29 @@ def test_any_blocks_in_any_order_make_the_same_sketch(random: object, blocks: in
     same(parts[0], whole())
 
 
+def test_blocks_whose_most_active_case_differs_make_the_same_sketch() -> None:
+    """Where a kind has no k, the width of a block's code is that of its own cases."""
+    of = stream(kind="relu")
+    widths = {whole(of).active_PK.shape[1]}
+    parts = [sketch_block(of.table.slice(start, 20), of.sae, SMALL, SEED) for start in range(0, len(of.cases), 20)]
+    widths |= {part.active_PK.shape[1] for part in parts}
+    assert len(widths) > 1
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = add(joined, part, SMALL, SEED)
+    same(joined._replace(active_PK=whole(of).active_PK), whole(of))
+    fires, expected = ([set(row) - {-1} for row in sketch.active_PK.tolist()] for sketch in (joined, whole(of)))
+    assert fires == expected
+
+
+def test_every_active_latent_of_a_kind_without_a_k_is_met() -> None:
+    sketch = whole(of := stream(kind="relu"))
+    explain = [case for case in of.cases if case.part == 0]
+    assert max(len(case.active) for case in explain) > 3 > min(len(case.active) for case in explain)
+    for latent in range(LATENTS):
+        assert sketch.fired_H[latent] == sum(latent in case.active for case in explain)
+
+
 def test_another_seed_draws_others() -> None:
     assert whole(seed=1).pool.case_id.tolist() != whole(seed=2).pool.case_id.tolist()
     assert rows_of(whole(seed=1).top) == rows_of(whole(seed=2).top)

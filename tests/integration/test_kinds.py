@@ -89,7 +89,7 @@ def test_the_line_of_each_kind(
     ingested, read = done(pipeline, "ingest").metrics, done(pipeline, "activations").metrics
     one_a_user = recommender["kind"] in ("bprmf", "lightgcn")
     assert read["cases"] == (ingested["users"] if one_a_user else ingested["cases"]) and read["site"] == site
-    clean = done(pipeline, "sae").metrics["fidelity"]["clean"]
+    clean = done(pipeline, "sae").metrics["fidelity"]["rows"]["clean"]
     assert clean["hr@10"] > 2 * 10 / ingested["items"]
     if not one_a_user:
         assert {*found[found.interpretable].name} & {*PLANTED}
@@ -170,5 +170,6 @@ def test_activations_that_were_given(planted_run: tuple[Config, Path], tmp_path:
         {"recommender": {"kind": "given"}, "probe": {**given, "cases": str(tmp_path / "cases.parquet")}},
     )
     found = check(pipeline, "recommended")
-    assert done(pipeline, "sae").metrics["fidelity"] is None
+    rows = done(pipeline, "sae").metrics["fidelity"]["rows"]
+    assert "clean" not in rows and set(rows["sae"]) == {"fvu", "fvu_interval"}
     assert {*found[found.interpretable].name} & {*PLANTED}

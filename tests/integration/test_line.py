@@ -70,9 +70,11 @@ def test_the_dictionary_holds_every_living_latent(planted_run: tuple[Config, Pat
 def test_the_recommender_beats_chance_and_the_sae_keeps_it(planted_run: tuple[Config, Path]) -> None:
     config = planted_run[0]
     items = done(config, "ingest").metrics["items"]
-    kept = done(config, "sae").metrics["fidelity"]
+    kept = done(config, "sae").metrics["fidelity"]["rows"]
     assert kept["clean"]["hr@10"] > 2 * 10 / items
-    assert kept["through_sae"]["hr@10"] > 0.7 * kept["clean"]["hr@10"]
+    assert kept["sae"]["hr@10_kept"] > max(0.7, kept["untrained"]["hr@10_kept"])
+    assert kept["sae_with_error"]["top10_overlap"] == 1 and kept["sae_with_error"]["ndcg@10_kept"] == 1
+    assert kept["sae"]["fvu"] < min(kept[control]["fvu"] for control in ("pca", "untrained", "raw"))
 
 
 def test_users_of_the_three_parts_never_mix(planted_run: tuple[Config, Path]) -> None:

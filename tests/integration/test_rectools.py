@@ -96,7 +96,7 @@ def test_from_events_to_the_sae(ray_session: str, catalogue: Path) -> None:
     assert trained.metrics["test"]["hr@10"] > 2 * 10 / N_ITEMS
     assert read.metrics["cases"] == ingested.metrics["cases"] > 3 * ingested.metrics["users"]
     assert read.metrics["width"] == 16
-    assert kept.metrics["fidelity"]["through_sae"]["hr@10"] > 10 / N_ITEMS
+    assert kept.metrics["fidelity"]["rows"]["sae"]["hr@10"] > 10 / N_ITEMS
     tokens = pd.read_csv(catalogue / "tokens.csv", index_col="item_id").token
     token_of = tokens[ingested.read_table("items.parquet")["item_id"].to_pylist()].to_numpy()
     table, chunk = shards.read(read.data, read.files(shards.PREFIX)[0]), read_chunk(ingested, 0)

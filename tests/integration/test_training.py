@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import psutil
 import pytest
 
 from recsae.config import Config
 from recsae.pipeline import Pipeline
 from recsae.store.runs import Committed
+from tests.integration.killing import kill_one
 from tests.planted import write_planted
 
 EPOCHS = 10
@@ -70,59 +68,12 @@ def test_the_number_of_workers_changes_no_bit(
     assert one.metrics["test"] == two.metrics["test"] and one.metrics["test_intervals"] == two.metrics["test_intervals"]
 
 
-class Killed(NamedTuple):
-    """A Train worker, and what the run had kept when it died."""
-
-    pid: int
-    history: list[dict[str, Any]]
-    """Epochs of the newest checkpoint that Ray Train knew of, with their seconds."""
-    replaced: set[int]
-    """Train workers seen afterwards."""
-
-
-def train_workers() -> set[int]:
-    """Processes of this session's Train workers."""
-    found = set()
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
-            alive = process.status() != psutil.STATUS_ZOMBIE
-            if alive and " ".join(process.cmdline()).startswith("ray::RayTrainWorker"):
-                found.add(process.pid)
-    return found
-
-
-def known_history(progress: Path) -> list[dict[str, Any]]:
-    """Epochs of the newest checkpoint in Ray Train's own list; none where there is none yet."""
-    for snapshot in progress.glob("*/_progress/train/checkpoint_manager_snapshot.json"):
-        with contextlib.suppress(OSError, ValueError, TypeError):  # read while it is written, or just replaced
-            newest = json.loads(snapshot.read_text())["latest_checkpoint_result"]["checkpoint_dir_name"]
-            history: list[dict[str, Any]] = json.loads((snapshot.parent / newest / "state.json").read_text())["history"]
-            return history
-    return []
-
-
-def kill_one(progress: Path, ended: threading.Event) -> Killed | None:
-    """Kill a Train worker once two epochs are kept, and wait for another; None where the training ended before."""
-    while not ended.wait(0.02):
-        history = known_history(progress)
-        workers = train_workers() if len(history) >= 2 else set()
-        if len(workers) != 2:
-            continue
-        victim = max(workers)
-        psutil.Process(victim).kill()
-        replaced: set[int] = set()
-        while len(replaced) < 2 and not ended.wait(0.2):
-            replaced |= train_workers() - workers
-        return Killed(victim, history, replaced)
-    return None
-
-
 def test_a_killed_worker_is_replaced(ray_session: str, planted: Path, tmp_path: Path) -> None:
     """The others begin anew from the newest checkpoint, and end with the weights of an undisturbed run."""
     section = {"kind": "sasrec", "negatives": 16, "batch_size": 16, "epochs": EPOCHS, "patience": EPOCHS}
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        killer = pool.submit(kill_one, tmp_path / "disturbed/training/recommender", ended)
+        killer = pool.submit(kill_one, tmp_path / "disturbed", "recommender", ended)
         try:
             disturbed = trained(planted, tmp_path / "disturbed", 2, **section)
         finally:

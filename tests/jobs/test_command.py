@@ -15,7 +15,7 @@ from recsae.pipeline import STAGES
 
 REPOSITORY = Path(__file__).parents[2]
 NO_STAGE = {"__init__", "command", "plain", "table"}
-EXTRA = {"nightly", "publish"}
+EXTRA = {"nightly", "publish", "export"}
 JOBS = {path.stem: path for path in (REPOSITORY / "jobs").glob("*.py") if path.stem not in NO_STAGE}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,7 +14,7 @@ from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
 from recsae.recommenders import ranking, saved, top
 from recsae.recommenders.contract import Histories, Recommender, Trainable, last
 from recsae.recommenders.figures import count
-from recsae.recommenders.ranking import compare_chunk, draw_unseen, of_split, pad, rank_chunk
+from recsae.recommenders.ranking import Edit, compare_chunk, draw_unseen, of_split, pad, rank_chunk
 from recsae.store.runs import Committed
 
 N_USERS, N_ITEMS = 140, 80
@@ -166,15 +164,40 @@ def build(kind: str, site: str) -> Trainable:
 
 
 @pytest.mark.parametrize(("kind", "site"), SITES)
-def test_an_edit_that_changes_nothing_changes_no_figure(kind: str, site: str) -> None:
+def test_an_edit_that_changes_nothing_changes_no_rank(kind: str, site: str) -> None:
     chunk, cases = random_chunk()
     model = build(kind, site)
-    same = compare_chunk(model, lambda h: h.clone(), chunk, cases)
-    assert same.clean.tolist() == same.edited.tolist() == count(rank_chunk(model, chunk, cases).full_C).tolist()
-    assert same.shared_top10 == same.top10 == 10 * cases.num_rows
-    other = compare_chunk(model, lambda h: -h, chunk, cases)
-    assert other.clean.tolist() == same.clean.tolist() != other.edited.tolist()
-    assert other.shared_top10 < 8 * cases.num_rows
+    found = compare_chunk(model, {"same": torch.clone, "turned": torch.neg}, chunk, cases)
+    assert found.user_C.tolist() == cases["user_idx"].to_pylist()
+    assert found.clean_C.tolist() == found.edited["same"].tolist() == rank_chunk(model, chunk, cases).full_C.tolist()
+    assert found.shared["same"].tolist() == found.top10_C.tolist() == [10] * cases.num_rows
+    assert found.clean_C.tolist() != found.edited["turned"].tolist()
+    assert found.shared["turned"].mean() < 8 and list(found.edited) == list(found.shared) == ["same", "turned"]
+
+
+@pytest.mark.parametrize(("kind", "site"), [("sasrec", "user"), ("sasrec", "block-0"), ("bprmf", "item")])
+def test_several_edits_at_once_are_each_as_alone(kind: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    chunk, cases = random_chunk(20)
+    model = build(kind, site)
+    probed = 0
+    probe = model.probe
+
+    def counted(histories: Histories) -> Tensor:
+        nonlocal probed
+        probed += len(histories.length_B)
+        return probe(histories)
+
+    monkeypatch.setattr(model, "probe", counted)
+    turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(3))).Q
+    edits: dict[str, Edit] = {"half": lambda h: h * torch.tensor([1.0, 0.0]).repeat(8), "turn": lambda h: h @ turn}
+    together = compare_chunk(model, edits, chunk, cases)
+    assert probed == cases.num_rows
+    assert together.edited["half"].tolist() != together.edited["turn"].tolist()
+    for name, edit in edits.items():
+        alone = compare_chunk(model, {name: edit}, chunk, cases)
+        assert alone.edited[name].tolist() == together.edited[name].tolist()
+        assert alone.shared[name].tolist() == together.shared[name].tolist()
+        assert (alone.clean_C == together.clean_C).all() and (alone.top10_C == together.top10_C).all()
 
 
 @torch.inference_mode()
@@ -185,7 +208,7 @@ def test_edits_act_at_the_site(kind: str, site: str, monkeypatch: pytest.MonkeyP
     chunk, cases = random_chunk(12)
     model = build(kind, site)
     turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(3))).Q
-    ranks, shared = [], 0
+    ranks, shared = [], []
 
     def edit(h_XD: Tensor) -> Tensor:
         assert h_XD.shape[1] == 16 and len(h_XD) <= 7
@@ -202,20 +225,26 @@ def test_edits_act_at_the_site(kind: str, site: str, monkeypatch: pytest.MonkeyP
             scores = model.scores(last(model.proceed(h_BLD @ turn, alone), alone), 0, N_ITEMS)
         target = scores[0, case["target_idx"]].clone()
         scores[0, before] = clean[before] = -torch.inf
-        shared += len(set(scores[0].topk(10).indices.tolist()) & set(clean.topk(10).indices.tolist()))
+        shared.append(len(set(scores[0].topk(10).indices.tolist()) & set(clean.topk(10).indices.tolist())))
         scores[0, case["target_idx"]] = -torch.inf
         ranks.append(1 + int((scores >= target).sum()))
-    found = compare_chunk(model, edit, chunk, cases)
-    assert found.edited.tolist() == count(np.array(ranks)).tolist() and found.shared_top10 == shared
+    found = compare_chunk(model, {"turn": edit}, chunk, cases)
+    assert found.edited["turn"].tolist() == ranks and found.shared["turn"].tolist() == shared
 
 
 def test_users_who_have_seen_nearly_everything_have_few_first_items() -> None:
     items = np.arange(N_ITEMS, dtype=np.int32)
     chunk = Chunk(np.array([7]), np.array([0, N_ITEMS]), items, np.zeros(N_ITEMS, np.int8))
     cases = pa.table({"user_idx": [7], "position": [N_ITEMS - 3], "target_idx": [N_ITEMS - 3]})
-    same: Callable[[Tensor], Tensor] = torch.clone
-    found = compare_chunk(build("sasrec", "user"), same, chunk, cases)
-    assert found.top10 == found.shared_top10 == 3 and found.clean[:3].sum() == 1
+    found = compare_chunk(build("sasrec", "user"), {"same": torch.clone}, chunk, cases)
+    assert found.top10_C.tolist() == found.shared["same"].tolist() == [3] and found.clean_C[0] <= 3
+
+
+@pytest.mark.parametrize("site", ["user", "item"])
+def test_no_cases_compare_to_nothing(site: str) -> None:
+    chunk, cases = random_chunk()
+    found = compare_chunk(build("bprmf", site), {"same": torch.clone}, chunk, cases.slice(0, 0))
+    assert len(found.user_C) == len(found.clean_C) == len(found.edited["same"]) == len(found.shared["same"]) == 0
 
 
 def test_a_split_is_of_the_target(ingested: Committed) -> None:

@@ -7,111 +7,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from recsae.config import Config
-from recsae.report.facts import count, decimal, duration, share
 from recsae.report.histogram import BINS, histogram
 from recsae.report.inline import json_block
-from recsae.report.page import COLUMNS, write_report
-from recsae.store.folder import Folder
-from recsae.store.progress import Lease, Progress
-from recsae.store.runs import Attempt, Committed
+from recsae.report.page import COLUMNS
 from tests.report.concepts_table import HOSTILE, concepts_table, hostile_table, made_up_table
-
-STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "concepts")
-RANKING = {f"{name}@{cutoff}": cutoff / 100 for name in ("hr", "ndcg") for cutoff in (5, 10, 20, 50)}
-METRICS: dict[str, dict[str, Any]] = {
-    "ingest": {
-        "users": 610,
-        "items": 3650,
-        "events": 90274,
-        "cases": 41234,
-        "events_by_split": {"train": 89054, "validation": 610, "test": 610},
-        "users_by_part": {"explain": 305, "select": 152, "score": 153},
-    },
-    "recommender": {"test": RANKING, "validation": RANKING, "best_epoch": 17, "epochs": 22},
-    "activations": {"cases": 41234, "width": 64, "shards": 1},
-    "sae": {
-        "fvu": 0.1234,
-        "l0": 8.0,
-        "dead_share": 0.05,
-        "num_latents": 256,
-        "k": 8,
-        "steps": 3000,
-        "fidelity": {"clean": RANKING, "through_sae": {"hr@10": 0.09}, "top10_overlap": 0.713},
-    },
-    "evidence": {"alive": 243},
-    "labels": {"model": "smollm2-135m", "prompt_version": "1", "candidates": 2430, "failed": 12},
-    "scores": {"judge": "pmi", "judge_auc": 0.731, "prompts": 22222, "failed": 3},
-    "concepts": {"latents": 243, "interpretable": 4, "shuffled_interpretable": 2, "interpretable_bar": 0.61},
-}
-
-
-class Page(HTMLParser):
-    """Tags, attributes and the content of elements whose text is raw."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.raw: list[tuple[dict[str, str | None], str]] = []
-        self.text = ""
-        self._inside = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._inside = tag
-        if tag in ("script", "style"):
-            self.raw.append((dict(attrs), ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._inside in ("script", "style"):
-            attributes, before = self.raw[-1]
-            self.raw[-1] = (attributes, before + data)
-        else:
-            self.text += data
-
-    @property
-    def json(self) -> dict[str, Any]:
-        (block,) = [text for attributes, text in self.raw if attributes.get("type") == "application/json"]
-        parsed: dict[str, Any] = json.loads(block)
-        return parsed
-
-    @property
-    def policy(self) -> str:
-        (found,) = [at["content"] for tag, at in self.tags if at.get("http-equiv") == "Content-Security-Policy"]
-        assert found
-        return found
-
-
-def make_report(
-    root: Path, concepts: pa.Table, metrics: Mapping[str, dict[str, Any]] = METRICS, config: Config | None = None
-) -> str:
-    """The page that the stage writes for `concepts` and the figures of the stages before."""
-    folder = Folder(str(root))
-    inputs = {}
-    for index, name in enumerate(STAGES):
-        manifest: dict[str, Any] = {"fingerprint": f"{name}-fingerprint", "attempt": "a", "files": []}
-        manifest["metrics"] = metrics.get(name, {})
-        if metrics:
-            manifest["seconds"] = 10.5 * index
-        inputs[name] = Committed(folder.child(name), manifest)
-    inputs["concepts"].data.write_table("concepts.parquet", concepts)
-    lease = folder.child("report", "_progress")
-    out = Attempt(folder.child("report", "a"), "f", Progress(lease, Lease(lease, 20)))
-    figures = write_report(config or Config(name="demo"), inputs, out)
-    page = (root / "report" / "a" / "report.html").read_bytes()
-    assert figures == {"rows": concepts.num_rows, "bytes": len(page)}
-    return page.decode()
+from tests.report.made_page import METRICS, Page, make_report
 
 
 def test_hostile_texts_stay_data(tmp_path: Path) -> None:
@@ -159,17 +65,8 @@ def test_an_absent_figure_is_a_dash(tmp_path: Path) -> None:
     assert re.search(r"HR@10</th><td>—</td><td>—</td><td>—</td><td>—</td>", text)
     assert "<dt>FVU</dt><dd>—" in text
     assert "<dt>Latents alive</dt><dd><strong>—</strong><span>of — in the SAE" in text
+    assert "<dt>Sparse autoencoder</dt><dd>—, — latents, k = — <span>— steps</span>" in text
     assert "None" not in Page(text).text and "nan" not in Page(text).text
-
-
-def test_an_odd_figure_is_a_dash() -> None:
-    assert count("many") == decimal(float("nan")) == share(1, 0) == duration(None) == count(True) == "—"
-    assert share(1, 8) == "12.5\u00a0%"
-    assert [duration(s) for s in (9.96, 75, 3725)] == [
-        "10.0\u00a0s",
-        "1\u00a0min 15\u00a0s",
-        "1\u00a0h 2\u00a0min 05\u00a0s",
-    ]
 
 
 def test_says_what_the_stages_measured(tmp_path: Path) -> None:
@@ -187,6 +84,7 @@ def test_says_what_the_stages_measured(tmp_path: Path) -> None:
         "labels-fingerprint",
         "31.5\u00a0s",
         "the bar: 0.610",
+        "topk, 256 latents, k = 8 3,000 steps",
     ):
         assert figure in shown
     assert "<strong>4</strong><span>44.4\u00a0% of the dictionary" in text
@@ -223,7 +121,8 @@ def test_the_recall_of_an_index_is_told(tmp_path: Path) -> None:
 def test_given_activations_have_no_figures_of_a_recommender(tmp_path: Path) -> None:
     probe = {"activations": ["a.parquet"], "cases": "c.parquet"}
     given = {"recommender": {"kind": "given"}, "probe": probe}
-    metrics = METRICS | {"recommender": {"kind": "given"}, "sae": METRICS["sae"] | {"fidelity": None}}
+    fidelity = {"cases": 4123, "users": 153, "rank": 8, "rows": {"sae": {"fvu": 0.1234}, "untrained": {"fvu": 0.5}}}
+    metrics = METRICS | {"recommender": {"kind": "given"}, "sae": METRICS["sae"] | {"fidelity": fidelity}}
     said = recommender_said(tmp_path, given, metrics)
     assert said == "given run elsewhere; its activations were given | 41,234 of width 64 read from files"
     text = make_report(tmp_path, hostile_table(), metrics, Config.model_validate({"name": "demo", **given}))

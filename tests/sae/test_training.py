@@ -1,160 +1,235 @@
-"""Batches from shards, and the update of one worker on a planted dictionary."""
+"""The training loop without Ray: its context, the feeder's actor and the reports are played by plain objects."""
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
+import ray
+import safetensors.torch
 import torch
-import torch.nn.functional as F
+import torch.distributed as dist
 
-from recsae.config import SaeConfig
-from recsae.sae import training
-from recsae.sae.model import TopKSae
-from recsae.sae.training import _schedule, _step, batches, of_part, select_fvu
-from recsae.schemas import PARTS, activations
+from recsae.config_sae import SaeConfig, candidates
+from recsae.sae import feeding, training
+from recsae.sae.feeding import blocks, of_part, read_block
+from recsae.sae.model import Sae
+from recsae.sae.training import Feeder, _some_shards, _span, select_fvu, train_loop
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.runs import Committed
+from recsae.train_run import _state
 from tests.conftest import Commit
+from tests.sae.numbered import SIZES, WIDTH, commit_shards, rows_of
+from tests.train_reports import Reports, contents
 
-WIDTH = 4
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Implicitly cleaning up:ResourceWarning"
+)  # a worker ends with its folder
 
-
-def commit_shards(commit: Commit, sizes: tuple[int, ...] = (70, 1, 130, 55), parts: int = 3) -> Committed:
-    """Shards whose vectors begin with a running number, so that a row tells which it is."""
-    draw = np.random.default_rng(0)
-    first = np.cumsum([0, *sizes])
-
-    def write(out: Attempt) -> Metrics:
-        for shard, size in enumerate(sizes):
-            number = np.arange(first[shard], first[shard] + size)
-            vectors = draw.normal(size=(size, WIDTH)).astype(np.float32)
-            vectors[:, 0] = number
-            columns = dict.fromkeys(("case_id", "user_idx", "position", "item_idx", "top_idx"), number)
-            table = pa.table({**columns, "part": number % parts, "activation": shards.column(vectors)})
-            shards.write(out.data, f"{shards.PREFIX}{shard}.arrow", table, activations(WIDTH))
-        return {}
-
-    return commit("activations", write)
+ROWS = rows_of(SIZES)
 
 
-def test_an_epoch_covers_every_activation_of_the_part_and_no_other(
-    commit: Commit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "BUFFER", 40)
-    stored = commit_shards(commit)
-    for part in range(3):
-        wanted = {number for number in range(256) if number % 3 == part}
-        rows = np.concatenate(list(islice(batches(stored, PARTS[part], 17, 0), 3 * len(wanted) // 17 + 1)))
-        told = rows[:, 0].astype(int).tolist()
-        for epoch in range(3):
-            assert set(told[epoch * len(wanted) : (epoch + 1) * len(wanted)]) == wanted
-        assert told[: len(wanted)] != told[len(wanted) : 2 * len(wanted)]
-
-
-def test_every_batch_is_full_even_if_larger_than_the_stream(commit: Commit) -> None:
-    found = list(islice(batches(commit_shards(commit, (5, 4)), "explain", 7, 0), 4))
-    assert [len(batch) for batch in found] == [7] * 4
-    counts = Counter(np.concatenate(found)[:, 0].astype(int).tolist())
-    assert set(counts) == {0, 3, 6} and max(counts.values()) - min(counts.values()) <= 1
-
-
-def test_batches_are_of_the_seed(commit: Commit) -> None:
-    stored = commit_shards(commit)
-
-    def first(seed: int) -> np.ndarray:
-        return np.concatenate(list(islice(batches(stored, "explain", 16, seed), 8)))
-
-    assert np.array_equal(first(1), first(1))
-    assert not np.array_equal(first(1), first(2))
-
-
-def test_vectors_of_a_part_keep_their_order() -> None:
-    vectors = np.arange(12, dtype=np.float32).reshape(6, 2)
-    table = pa.table({"part": [0, 1, 0, 2, 1, 0], "activation": shards.column(vectors)})
-    assert of_part(table, "explain")[:, 0].tolist() == [0, 4, 10]
-    assert of_part(table, "score").tolist() == [[6, 7]]
-    assert of_part(table.slice(1, 3), "select").tolist() == [[2, 3]]
-
-
-def planted(draw: torch.Generator, atoms: torch.Tensor, count: int) -> np.ndarray:
-    """Sums of two atoms with weights in [1, 2], and a little noise."""
-    x = torch.zeros(count, atoms.shape[1])
-    chosen = torch.stack([torch.randperm(len(atoms), generator=draw)[:2] for _ in range(count)])
-    weight = 1 + torch.rand(count, 2, generator=draw)
-    for place in range(2):
-        x += weight[:, place, None] * atoms[chosen[:, place]]
-    x += 0.01 * torch.randn(x.shape, generator=draw)
-    return x.numpy()
-
-
-def test_a_planted_dictionary_is_found_again() -> None:
-    draw = torch.Generator().manual_seed(0)
-    atoms = F.normalize(torch.randn(12, 16, generator=draw), dim=1)
-    data = planted(draw, atoms, 3000)
-    config = SaeConfig(num_latents=24, k=3, batch_size=256, steps=500, dead_after=2000, learning_rate=1e-2)
-    torch.manual_seed(0)
-    sae = TopKSae(16, 24, 3)
-    sae.mean_D.copy_(torch.from_numpy(data.mean(0)))
-    sae.scale.fill_(float(np.sqrt(np.square(data - data.mean(0)).mean())))
-    parameters = list(sae.parameters())
-    optimiser = torch.optim.Adam(parameters, lr=config.learning_rate)
-    silent_H = torch.zeros(24, dtype=torch.long)
-    pick = np.random.default_rng(0)
-    fvu = []
-    for step in range(config.steps):
-        optimiser.param_groups[0]["lr"] = config.learning_rate * _schedule(step, config.steps)
-        batch = data[pick.integers(0, len(data), config.batch_size)]
-        fvu.append(_step(sae, parameters, optimiser, batch, silent_H, 8, config, 0, 1, "cpu"))
-        assert torch.allclose(sae.W_dec.norm(dim=1), torch.ones(24), atol=1e-5)
-    assert fvu[-1] < 0.1 < fvu[0]
-    nearest = (atoms @ sae.W_dec.detach().T).max(1).values
-    assert (nearest > 0.9).sum() >= 9
-    assert ((silent_H == 0) | (silent_H % 256 == 0)).all()
-
-
-def test_silence_is_counted_in_activations() -> None:
-    torch.manual_seed(0)
-    sae = TopKSae(WIDTH, 6, 1)
-    with torch.no_grad():
-        sae.b_enc.fill_(-100.0)
-        sae.b_enc[2] = 100.0
-    config = SaeConfig(num_latents=6, k=1, dead_after=1000)
-    silent_H = torch.zeros(6, dtype=torch.long)
-    parameters = list(sae.parameters())
-    optimiser = torch.optim.SGD(parameters, lr=0.0)
-    for _ in range(2):
-        _step(sae, parameters, optimiser, np.ones((5, WIDTH), np.float32), silent_H, 2, config, 0, 1, "cpu")
-    assert silent_H.tolist() == [10, 10, 0, 10, 10, 10]
-
-
-def test_a_step_reports_the_fvu_of_a_scaled_stream() -> None:
-    """Error per dimension and activation, in units of the stream's variance; fewer rows than lanes change nothing."""
-    torch.manual_seed(0)
-    for rows in (3, 40):
-        x = (5 * torch.randn(rows, WIDTH) + 2).numpy()
-        sae = TopKSae(WIDTH, 8, 2)
-        sae.mean_D.fill_(2)
-        sae.scale.fill_(5)
-        parameters = list(sae.parameters())
-        error = float((sae.reconstruct(torch.from_numpy(x)).detach().numpy() - x).__pow__(2).mean()) / 25
-        config = SaeConfig(num_latents=8, k=2)
-        silent_H = torch.zeros(8, dtype=torch.long)
-        fvu = _step(sae, parameters, torch.optim.SGD(parameters, lr=0.0), x, silent_H, 2, config, 0, 1, "cpu")
-        assert fvu == pytest.approx(error, rel=1e-4)
-
-
-def test_select_fvu_is_of_select_users(commit: Commit) -> None:
-    stored = commit_shards(commit)
-    torch.manual_seed(0)
-    sae = TopKSae(WIDTH, 8, 2)
+def an_sae(seed: int = 0, kind: Any = "topk") -> Sae:
+    torch.manual_seed(seed)
+    sae = Sae(WIDTH, 8, kind, 2).requires_grad_(False)
     sae.mean_D.fill_(1)
-    select = np.concatenate([of_part(table, "select") for table in shards.stream(stored)])
-    x = torch.from_numpy(select)
-    with torch.no_grad():
-        expected = float((sae.reconstruct(x) - x).square().sum() / (x - 1).square().sum())
-    assert select_fvu(sae, stored, 0, 1, "cpu") == pytest.approx(expected, rel=1e-5)
-    assert select_fvu(sae, commit_shards(commit, (4, 4), parts=1), 0, 1, "cpu") == 0
+    return sae
+
+
+def fvu_of(sae: Sae, stored: Committed, chosen: list[int]) -> float:
+    tables = [shards.read(stored.data, stored.files(shards.PREFIX)[shard]) for shard in chosen]
+    x_BD = torch.from_numpy(np.concatenate([of_part(table, "select") for table in tables]))
+    return float((sae.reconstruct(x_BD) - x_BD).square().sum() / (x_BD - 1).square().sum())
+
+
+def test_select_fvu_is_of_select_users_and_of_each_sae(commit: Commit) -> None:
+    stored = commit_shards(commit)
+    saes = [an_sae(), an_sae(1, "relu")]
+    found = select_fvu(saes, stored, ROWS, 0, 0, 1)
+    assert found == pytest.approx([fvu_of(sae, stored, [0, 1, 2, 3]) for sae in saes], rel=1e-5)
+    assert found[0] != found[1]
+    nobody = commit_shards(commit, (4, 4), parts=1)
+    assert select_fvu(saes, nobody, [4, 4], 0, 0, 1) == [0, 0]
+
+
+@pytest.mark.parametrize("world", [2, 3, 5])
+def test_select_fvu_is_the_same_to_the_bit_for_every_number_of_workers(
+    world: int, commit: Commit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, saes = commit_shards(commit), [an_sae(), an_sae(1)]
+    alone = select_fvu(saes, stored, ROWS, 0, 0, 1)
+    parts: list[torch.Tensor] = []
+    monkeypatch.setattr(dist, "all_reduce", lambda sums: parts.append(sums.clone()))
+    for rank in range(world):
+        select_fvu(saes, stored, ROWS, 0, rank, world)
+    total = torch.stack(parts).sum(0)
+    assert (torch.stack(parts) != 0).any(dim=(2, 3)).sum() == len(SIZES), "each shard is one worker's"
+    monkeypatch.setattr(dist, "all_reduce", lambda sums: sums.copy_(total))
+    assert [select_fvu(saes, stored, ROWS, 0, rank, world) for rank in range(world)] == [alone] * world
+
+
+def test_no_more_shards_are_measured_than_needed(commit: Commit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SELECT_ROWS", 100)
+    rows_S = [50] * 40
+    chosen = _some_shards(rows_S, 3)
+    assert len(chosen) == 4 and chosen == sorted(set(chosen)) == _some_shards(rows_S, 3) != _some_shards(rows_S, 4)
+    assert _some_shards([500, 700], 0) in ([0], [1]), "one shard at least"
+    assert _some_shards([0, 0, 7], 0) == [0, 1, 2]
+    monkeypatch.setattr(training, "SELECT_ROWS", 20)
+    stored = commit_shards(commit)
+    some = _some_shards(ROWS, 0)
+    assert 0 < len(some) < len(SIZES)
+    assert select_fvu([an_sae()], stored, ROWS, 0, 0, 1) == pytest.approx([fvu_of(an_sae(), stored, some)], rel=1e-5)
+
+
+def test_several_values_are_told_by_their_span() -> None:
+    assert _span(iter([0.25]), ".1%") == _span([0.25, 0.25], ".1%") == "25.0%"
+    assert _span([0.5, 0.25, 0.75], ".2f") == "0.25 to 0.75"
+
+
+@pytest.fixture
+def put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """References are what they refer to."""
+    monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "get", lambda value: value)
+
+
+def a_feeder(stored: Committed) -> Any:
+    return Feeder.__ray_metadata__.modified_class(stored, "explain", 0)  # type: ignore[attr-defined]
+
+
+def test_a_block_is_read_once_for_all_and_the_newest_are_kept(
+    commit: Commit, put_in_place: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 1)
+    feeder, read = a_feeder(commit_shards(commit)), []
+
+    def noted(activations: Committed, block: Any, part: str, seed: int) -> np.ndarray:
+        read.append(block)
+        return read_block(activations, block, part, seed)
+
+    monkeypatch.setattr(training, "read_block", noted)
+    plan = [block for block, _ in zip(blocks(ROWS, WIDTH, 0), range(6), strict=False)]
+    for place in range(5):
+        for _ in range(3):  # workers in step: each has one block and waits for the next
+            for block in plan[place : place + 2]:
+                (found,) = feeder.block(block)
+                assert len(found) == block.rows
+    assert read == plan and list(feeder._kept) == plan[4:]
+    feeder.block(plan[0])  # a worker that is far behind is served all the same
+    assert read == [*plan, plan[0]] and len(feeder._kept) <= training.BLOCKS_KEPT
+
+
+SWEEP = {"kind": ["topk", "batchtopk", "relu"], "seed": [0, 1]}
+
+
+def task_of(stored: Committed, sweep: dict[str, Any]) -> dict[str, Any]:
+    sizes = {"num_latents": 8, "k": 2, "steps": 12, "checkpoints": 4, "batch_size": 32, "dead_after": 64}
+    config = SaeConfig.model_validate({**sizes, "sweep": sweep})
+    feeder = a_feeder(stored)
+    feeder.block = SimpleNamespace(remote=feeder.block)
+    return {
+        "candidates": candidates(config, 0),
+        "seed": 0,
+        "width": WIDTH,
+        "mean": [127.0, 0.0, 0.0, 0.0],
+        "scale": 37.0,
+        "rows": ROWS,
+        "activations": stored,
+        "feeder": feeder,
+        "device": "cpu",
+    }
+
+
+def run(
+    task: dict[str, Any], root: Path, monkeypatch: pytest.MonkeyPatch, world: int = 1, resume: Path | None = None
+) -> Reports:
+    reports = Reports(root)
+    for rank in range(world):
+        with reports.worker(monkeypatch, rank, world, resume):
+            train_loop(task)
+    return reports
+
+
+def files_of(checkpoint: Path, number: int) -> dict[str, bytes]:
+    return {name.split("/")[1]: held for name, held in contents(checkpoint).items() if name.startswith(f"{number}/")}
+
+
+@pytest.mark.parametrize("sweep", [{}, SWEEP])
+def test_a_checkpoint_has_a_folder_of_each_sae_with_its_best_weights(
+    sweep: dict[str, Any], commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = commit_shards(commit)
+    task = task_of(stored, sweep)
+    reports = run(task, tmp_path, monkeypatch)
+    assert reports.steps == 4
+    for number in range(6 if sweep else 1):
+        states = [
+            safetensors.torch.load_file(tmp_path / str(at) / str(number) / "weights.safetensors") for at in range(1, 5)
+        ]
+        best = safetensors.torch.load_file(tmp_path / "4" / str(number) / "best.safetensors")
+        history = _state(tmp_path / "4" / str(number))
+        assert [told["step"] for told in history["history"]] == [3, 6, 9, 12]
+        measured = [told["select_fvu"] for told in history["history"]]
+        assert history["best"] == min(measured)
+        place = history["best_step"] // 3 - 1
+        assert measured[place] == min(measured)
+        assert all(torch.equal(value, states[place][name]) for name, value in best.items())
+        config = task["candidates"][number].config
+        sae = Sae(WIDTH, 8, config.kind, 2)
+        sae.load_state_dict(best)
+        assert select_fvu([sae.requires_grad_(False)], stored, ROWS, 0, 0, 1) == [min(measured)]
+
+
+@pytest.mark.parametrize("sweep", [{}, SWEEP])
+def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(
+    sweep: dict[str, Any], commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 40 * WIDTH)
+    stored = commit_shards(commit)
+    whole = run(task_of(stored, sweep), tmp_path / "whole", monkeypatch)
+    first = tmp_path / "whole" / "2"
+    later = run(task_of(stored, sweep), tmp_path / "later", monkeypatch, resume=first)
+    assert later.steps == 2 and contents(later.newest) == contents(whole.newest)
+    done = run(task_of(stored, sweep), tmp_path / "done", monkeypatch, resume=whole.newest)
+    assert done.steps == 0, "nothing is left to do"
+
+
+@pytest.mark.parametrize("world", [2, 4, 6])
+def test_who_trains_which_sae_of_a_sweep_changes_nothing(
+    world: int, commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = commit_shards(commit)
+    alone = run(task_of(stored, SWEEP), tmp_path / "alone", monkeypatch)
+    shared = run(task_of(stored, SWEEP), tmp_path / "shared", monkeypatch, world)
+    assert contents(shared.newest) == contents(alone.newest)
+    fewer = run(task_of(stored, SWEEP), tmp_path / "fewer", monkeypatch, world=1, resume=tmp_path / "shared" / "1")
+    assert fewer.steps == 3 and contents(fewer.newest) == contents(alone.newest)
+
+
+def test_one_of_a_sweep_is_the_same_as_by_itself(
+    commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = commit_shards(commit)
+    among = run(task_of(stored, SWEEP), tmp_path / "among", monkeypatch)
+    by_itself = run(task_of(stored, {"kind": ["relu"], "seed": [1]}), tmp_path / "itself", monkeypatch)
+    assert files_of(among.newest, 5) == files_of(by_itself.newest, 0)
+
+
+def test_one_of_a_sweep_may_diverge_and_the_others_go_on(
+    commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = commit_shards(commit)
+    sweep = {"learning_rate": [1e38, 1e-3]}
+    whole = run(task_of(stored, sweep), tmp_path / "whole", monkeypatch)
+    by_itself = run(task_of(stored, {"learning_rate": [1e-3]}), tmp_path / "itself", monkeypatch)
+    assert files_of(whole.newest, 1) == files_of(by_itself.newest, 0)
+    lost, kept = (_state(whole.newest / name) for name in "01")
+    assert lost["diverged"] and not lost["history"] and not kept["diverged"] and len(kept["history"]) == 4
+    best = safetensors.torch.load_file(whole.newest / "0" / "best.safetensors")
+    assert all(value.isfinite().all() for value in best.values())
+    later = run(task_of(stored, sweep), tmp_path / "later", monkeypatch, resume=tmp_path / "whole" / "2")
+    assert contents(later.newest) == contents(whole.newest)

@@ -1,0 +1,129 @@
+"""The config's section on the sparse autoencoder: its kind and size, how it is trained, and what a sweep varies.
+
+It knows keys and values, and nothing of weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import Field, model_validator
+
+from recsae.config_base import Count, Section, Share
+
+Kind = Literal["topk", "batchtopk", "relu", "matryoshka"]
+Rate = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+REFERENCE_RATE, REFERENCE_WIDTH = 4e-4, 2**14
+NESTED = 5
+
+
+class SweepConfig(Section):
+    """Several SAEs trained by one pass over the shards: every combination of the lists that are not empty."""
+
+    kind: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
+    """Values of `sae.kind`."""
+    num_latents: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """Values of `sae.num_latents`."""
+    k: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """Values of `sae.k`; `relu` has none."""
+    l1: Annotated[tuple[Rate, ...], Field(strict=False)] = ()
+    """Values of `sae.l1`; only `relu` has it."""
+    learning_rate: Annotated[tuple[Rate, ...], Field(strict=False)] = ()
+    """Values of `sae.learning_rate`."""
+    seed: Annotated[tuple[Seed, ...], Field(strict=False)] = ()
+    """Seeds of the first weights; left out: the run's. The order of the activations is always of the run's seed."""
+    pick: Literal["fvu", "ndcg", "correlation"] = "fvu"
+    """Which of them goes on, by select users: the lowest FVU, the highest NDCG@10 through the SAE, or the highest mean
+    over attributes of the best correlation with a latent."""
+    keep_ndcg: Share | None = None
+    """Only those through which so large a share of NDCG@10 is kept; where none keeps it, the one that keeps most."""
+
+
+class SaeConfig(Section):
+    kind: Kind = "topk"
+    """`topk`: k latents of every activation; `batchtopk`: k on average; `relu`: as many as the L1 penalty leaves;
+    `matryoshka`: batchtopk whose first latents reconstruct on their own."""
+    num_latents: Count = 1024
+    """Width of the dictionary."""
+    k: Count = 8
+    """Latents active for one activation; for `batchtopk` and `matryoshka` on average."""
+    l1: Rate = 0.1
+    """`relu` only: weight of the sum of a code's latents beside its squared error, both in scaled units."""
+    prefixes: Annotated[tuple[Count, ...], Field(strict=False)] = ()
+    """`matryoshka` only: numbers of first latents that reconstruct on their own, ascending, below `num_latents`; left
+    out: a half, a quarter, an eighth and a sixteenth of it."""
+    auxk: Annotated[int, Field(ge=0)] | None = None
+    """Dead latents that reconstruct the residual; left out: half the width of the activations; 0: none do."""
+    auxk_alpha: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of that loss. At 1/32, as published, Adam's memory of a latent's livelier days outweighs it for long."""
+    dead_after: Count = 300_000
+    """A latent is dead after so many activations without firing."""
+    learning_rate: Rate | None = None
+    """Adam's step, after a warm-up, decaying linearly over the last fifth; left out: by the number of latents, 4e-4
+    at 2¹⁴ and falling with its square root (the law of sparsify, at twice its rate)."""
+    batch_size: Count = 4096
+    """Activations in a global batch, over all workers."""
+    steps: Count = 3000
+    """Optimiser steps."""
+    checkpoints: Count = 10
+    """How often FVU is measured on select users; the best is kept."""
+    sweep: SweepConfig = SweepConfig()
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, given or by the number of latents."""
+        return self.learning_rate or REFERENCE_RATE / (self.num_latents / REFERENCE_WIDTH) ** 0.5
+
+    @property
+    def nested(self) -> tuple[int, ...]:
+        """Numbers of first latents that reconstruct on their own, the last being all: one but for `matryoshka`."""
+        if self.kind != "matryoshka":
+            return (self.num_latents,)
+        halves = tuple(self.num_latents >> halvings for halvings in range(NESTED - 1, 0, -1))
+        return (*(self.prefixes or (width for width in halves if width)), self.num_latents)
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Self:
+        for one in candidates(self, 0):
+            if one.config.kind != "relu" and one.config.k > one.config.num_latents:
+                raise ValueError(
+                    f"k = {one.config.k} is above num_latents = {one.config.num_latents}; choose a smaller k"
+                )
+        widths = self.sweep.num_latents or (self.num_latents,)
+        ascending = all(low < high for low, high in itertools.pairwise((*self.prefixes, min(widths))))
+        if self.prefixes and not ascending:
+            raise ValueError(
+                f"prefixes = {list(self.prefixes)} must ascend and stay below num_latents = {min(widths)}; mend them"
+            )
+        return self
+
+
+class Candidate(NamedTuple):
+    """One SAE of a sweep: its config, without the sweep, and the seed of its first weights."""
+
+    config: SaeConfig
+    seed: int
+
+
+def candidates(config: SaeConfig, seed: int) -> tuple[Candidate, ...]:
+    """Every combination that the sweep asks for, none twice; one where it asks for nothing."""
+    sweep = config.sweep
+    axes = {
+        "kind": sweep.kind,
+        "num_latents": sweep.num_latents,
+        "k": sweep.k,
+        "l1": sweep.l1,
+        "learning_rate": sweep.learning_rate,
+    }
+    plain = config.model_copy(update={"sweep": SweepConfig()})
+    found: dict[Candidate, None] = {}
+    for values in itertools.product(*(axis or (getattr(config, name),) for name, axis in axes.items())):
+        chosen = dict(zip(axes, values, strict=True))
+        # What a kind does not have must not tell two of it apart.
+        chosen |= {"k": config.k} if chosen["kind"] == "relu" else {"l1": config.l1}
+        for one in sweep.seed or (seed,):
+            found[Candidate(plain.model_copy(update=chosen), one)] = None
+    return tuple(found)

@@ -1,0 +1,108 @@
+"""How the report writes a figure: formatted for people, and a dash where it is absent or not a number.
+
+A report is never lost for a figure. It knows values and what a line or a row of the page is made of, and neither stages
+nor HTML.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+DASH = "—"
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line: what, how much, and what it means."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+class Cell(NamedTuple):
+    """One figure of a table, and its interval where there is one."""
+
+    value: str
+    interval: str = ""
+
+
+class Row(NamedTuple):
+    """One row of a table; `mark` is a word that sets it apart from the others."""
+
+    label: str
+    cells: tuple[Cell, ...]
+    mark: str = ""
+
+
+def look_up(metrics: Mapping[str, Any], *keys: str) -> Any:
+    """The value under nested keys, or None where the path ends early."""
+    value: Any = metrics
+    for key in keys:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def listed(value: Any) -> list[Mapping[str, Any]]:
+    """The mappings of a list; none of anything else."""
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return value
+
+
+def count(value: Any) -> str:
+    found = number(value)
+    return DASH if found is None else f"{round(found):,}"
+
+
+def decimal(value: Any, digits: int = 3) -> str:
+    found = number(value)
+    return DASH if found is None else f"{found:.{digits}f}"
+
+
+def plain(value: Any) -> str:
+    """A setting as a config would have it, to four digits: a learning rate, a weight, a seed."""
+    found = number(value)
+    if found is None:
+        return DASH
+    return str(found) if isinstance(found, int) else f"{found:.4g}"
+
+
+def share(part: Any, whole: Any = 1) -> str:
+    """`part` of `whole` in per cent, with a space that does not break."""
+    above, below = number(part), number(whole)
+    return DASH if above is None or not below else f"{100 * above / below:.1f}\u00a0%"
+
+
+def interval(value: Any, digits: int, factor: float = 1) -> str:
+    """`[low, high]`, each times `factor`; empty where there is none."""
+    ends = [number(end) for end in value] if isinstance(value, (list, tuple)) else []
+    known = [end for end in ends if end is not None]
+    if len(ends) != 2 or len(known) != 2:
+        return ""
+    return f"[{', '.join(f'{factor * end:.{digits}f}' for end in known)}]"
+
+
+def duration(value: Any) -> str:
+    seconds = number(value)
+    if seconds is None:
+        return DASH
+    if seconds < 60:
+        return f"{seconds:.1f}\u00a0s"
+    hours, rest = divmod(round(seconds), 3600)
+    return (f"{hours}\u00a0h " if hours else "") + f"{rest // 60}\u00a0min {rest % 60:02d}\u00a0s"
+
+
+def text(value: Any) -> str:
+    return value if isinstance(value, str) and value else DASH

@@ -1,0 +1,155 @@
+"""What the report says about the sparse autoencoder: what it is, what it keeps beside its controls, what it answers to.
+
+It knows the names of the stage's metrics and nothing of HTML. The sweep is in sweep_facts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from recsae.config import Config
+from recsae.report.formats import (
+    DASH,
+    NOT_MEASURED,
+    Cell,
+    Fact,
+    Row,
+    count,
+    decimal,
+    interval,
+    listed,
+    look_up,
+    share,
+    text,
+)
+from recsae.report.sweep_facts import Sweep, settings, sweep
+
+KINDS = {
+    "topk": "k latents of every case",
+    "batchtopk": "k latents of a case on average",
+    "matryoshka": "k latents of a case on average; the first ones reconstruct on their own",
+    "relu": "as many latents of a case as the penalty leaves",
+}
+
+
+class AttributeRow(NamedTuple):
+    """One attribute: cases that bear it, the SAE's best latent for it, and the best correlation under each code."""
+
+    attribute: str
+    value: str
+    cases: str
+    latent: str
+    sae: str
+    raw: str
+    untrained: str
+
+
+class Fidelity(NamedTuple):
+    """The table of the SAE beside its controls, and what was measured on."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    cases: str
+    users: str
+    rank: str
+    """Axes of PCA, latents of the untrained SAE and raw dimensions that are kept of a case."""
+    intervals: bool
+
+
+class SaeFacts(NamedTuple):
+    lines: tuple[Fact, ...]
+    fidelity: Fidelity
+    correlation: tuple[Fact, ...]
+    attributes: tuple[AttributeRow, ...]
+    sweep: Sweep | None
+    """None where one SAE alone was trained."""
+    ranked: bool
+    """Whether there was a model to rank with."""
+
+
+def about_sae(config: Config, metrics: Mapping[str, Any], unit: str) -> SaeFacts:
+    """All that the page says of the SAE; `unit` is what parts cut between."""
+    ranked = config.recommender.kind != "given"
+    return SaeFacts(
+        _lines(metrics, unit, ranked),
+        _fidelity(metrics, ranked),
+        _correlation(metrics, unit),
+        tuple(_attribute(one) for one in listed(look_up(metrics, "attributes"))),
+        sweep(config.sae.sweep, metrics, ranked),
+        ranked,
+    )
+
+
+def _lines(metrics: Mapping[str, Any], unit: str, ranked: bool) -> tuple[Fact, ...]:
+    kind, words = text(look_up(metrics, "kind")), settings(metrics)
+    steps = f"of {count(look_up(metrics, 'steps'))}, by FVU on select {unit}; {words['learning_rate']}"
+    overlap = share(look_up(metrics, "fidelity", "rows", "sae", "top10_overlap")) if ranked else NOT_MEASURED
+    return (
+        Fact("Kind", f"{kind}, {words['sparsity']}", KINDS.get(kind, "")),
+        Fact("Latents", count(look_up(metrics, "num_latents")), f"of width {count(look_up(metrics, 'width'))}"),
+        Fact("Best step", count(look_up(metrics, "best_step")), steps),
+        Fact("FVU", decimal(look_up(metrics, "fvu")), f"share of variance left unexplained, on score {unit}"),
+        Fact("L0", decimal(look_up(metrics, "l0"), 1), f"latents active in a case, on score {unit}"),
+        Fact("Dead share", share(look_up(metrics, "dead_share")), "latents that fire in no explain case"),
+        Fact("Top-10 overlap", overlap, "of ten recommendations, those that stay through the SAE"),
+    )
+
+
+def _fidelity(metrics: Mapping[str, Any], ranked: bool) -> Fidelity:
+    rank = count(look_up(metrics, "fidelity", "rank"))
+    labels = {
+        "clean": "Clean",
+        "sae": "Through the SAE",
+        "sae_with_error": "With its error term kept",
+        "pca": f"PCA of rank {rank}",
+        "untrained": f"Untrained SAE of {count(look_up(metrics, 'num_latents'))} latents",
+        "raw": f"{rank} raw dimensions",
+    }
+    if not ranked:
+        del labels["clean"]
+    columns = {
+        "fvu": "FVU",
+        "hr@10": "HR@10",
+        "ndcg@10": "NDCG@10",
+        "ndcg@10_kept": "NDCG@10 kept",
+        "top10_overlap": "Top-10 overlap",
+    }
+    shown = columns if ranked else {"fvu": columns["fvu"]}
+    rows = []
+    for name, label in labels.items():
+        found = look_up(metrics, "fidelity", "rows", name) or {}
+        rows.append(Row(label, tuple(_cell(found, key) for key in shown)))
+    return Fidelity(
+        tuple(shown.values()),
+        tuple(rows),
+        count(look_up(metrics, "fidelity", "cases")),
+        count(look_up(metrics, "fidelity", "users")),
+        rank,
+        any(cell.interval for row in rows for cell in row.cells),
+    )
+
+
+def _cell(row: Mapping[str, Any], key: str) -> Cell:
+    value, ends = look_up(row, key), look_up(row, f"{key}_interval")
+    if key.endswith(("_kept", "_overlap")):
+        return Cell(share(value), interval(ends, 1, 100))
+    return Cell(decimal(value, 4), interval(ends, 4))
+
+
+def _correlation(metrics: Mapping[str, Any], unit: str) -> tuple[Fact, ...]:
+    def mean(code: str) -> str:
+        return decimal(look_up(metrics, "correlation", code))
+
+    return (
+        Fact("SAE", mean("sae"), f"mean over attributes of the best latent’s r, on score {unit}"),
+        Fact("Raw dimensions", mean("raw"), "of the best dimension, in either direction"),
+        Fact("Untrained SAE", mean("untrained"), "of the best latent of as many that learnt nothing"),
+    )
+
+
+def _attribute(one: Mapping[str, Any]) -> AttributeRow:
+    r = (decimal(one.get(code)) for code in ("sae", "raw", "untrained"))
+    latent = one.get("latent")
+    shown = DASH if isinstance(latent, bool) or not isinstance(latent, int) else str(latent)
+    return AttributeRow(text(one.get("attribute")), text(one.get("value")), count(one.get("cases")), shown, *r)

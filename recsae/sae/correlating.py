@@ -1,0 +1,100 @@
+"""Latents against attributes over the shards: several codes in one pass, by Ray tasks whose sums are folded in order.
+
+The shards are read once before that for the items of their cases alone, because support bounds what is summed. It knows
+shards, the catalogue and SAEs; the formulas are in attributes.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import torch
+from scipy import sparse
+
+from recsae.data.catalogue import Catalogue
+from recsae.sae import attributes, model, tasks
+from recsae.sae.attributes import Correlated, Sums
+from recsae.sae.controls import Trained, Untrained
+from recsae.schemas import PARTS
+from recsae.store import shards
+from recsae.store.runs import Committed
+
+Codes = Mapping[str, Trained | Untrained | None]
+"""By name an SAE, or None for the raw dimensions."""
+
+
+def correlate(ingested: Committed, activations: Committed, view: str, codes: Codes, part: str) -> dict[str, Correlated]:
+    """For every code its best latent for each attribute, over the cases of one part of users.
+
+    All codes meet the same attributes of the same cases; cases whose item the view does not know are left out.
+    """
+    catalogue, names = Catalogue.read(ingested), activations.files(shards.PREFIX)
+
+    def items_of(name: str) -> Any:
+        return _items.remote(activations, name, view, part, catalogue.n_items)
+
+    cases_I = np.zeros(catalogue.n_items, dtype=np.int64)
+    for counted in tasks.in_order(items_of, names, "items of cases, shard"):
+        cases_I += counted
+    latents = {name: _latents(code, activations) for name, code in codes.items()}
+    chosen = attributes.choose(catalogue.attributes, cases_I, sum(latents.values()))
+    borne = ray.put(chosen.bears_IA)
+
+    def sums_of(name: str) -> Any:
+        return _shard.remote(activations, name, view, part, codes, borne)
+
+    totals = {name: attributes.nothing(number, len(chosen.pairs)) for name, number in latents.items()}
+    what = f"latents against {len(chosen.pairs)} attributes, shard"
+    for found in tasks.in_order(sums_of, names if chosen.pairs else [], what):
+        for name, total in totals.items():
+            attributes.add(total, found[name])
+    return {name: attributes.best(totals[name], chosen, both_signs=code is None) for name, code in codes.items()}
+
+
+def _latents(code: Trained | Untrained | None, activations: Committed) -> int:
+    return int(activations.metrics["width"] if code is None else code.folder.read_json(model.FACTS)["num_latents"])
+
+
+@ray.remote
+def _items(activations: Committed, name: str, view: str, part: str, n_items: int) -> np.ndarray:
+    return np.bincount(items_of_cases(shards.read(activations.data, name), view, part)[1], minlength=n_items)
+
+
+@ray.remote
+def _shard(
+    activations: Committed, name: str, view: str, part: str, codes: Codes, bears_IA: sparse.csr_array
+) -> dict[str, Sums]:
+    torch.set_num_threads(1)
+    table = shards.read(activations.data, name)
+    rows_B, item_B = items_of_cases(table, view, part)
+    x_BD, bears_BA = shards.vectors(table)[rows_B], bears_IA[item_B]
+    return {name: sums_of_code(code.on("cpu").sae if code else None, x_BD, bears_BA) for name, code in codes.items()}
+
+
+def items_of_cases(table: pa.Table, view: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a shard that belong to the part and have an item in the view, and their items."""
+    item_B = pc.fill_null(table["top_idx" if view == "recommended" else "item_idx"], -1).to_numpy()
+    rows_B = np.flatnonzero((table["part"].to_numpy() == PARTS.index(part)) & (item_B >= 0))
+    return rows_B, item_B[rows_B]
+
+
+def sums_of_code(sae: model.Sae | None, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> Sums:
+    """The sums of the cases under one SAE, or of their raw dimensions."""
+    latents = x_BD.shape[1] if sae is None else sae.num_latents
+    sums = attributes.nothing(latents, bears_BA.shape[1])
+    # An SAE that was not trained to be sparse may have half of its latents active.
+    at_once = max(1, model.FLOATS_AT_ONCE // latents)
+    for start in range(0, len(x_BD), at_once):
+        block = slice(start, start + at_once)
+        if sae is None:
+            attributes.add_dimensions(sums, x_BD[block], bears_BA[block])
+            continue
+        with torch.inference_mode():
+            index_BK, value_BK = sae.encode(torch.from_numpy(x_BD[block]))
+        attributes.add_latents(sums, index_BK.numpy(), value_BK.numpy(), bears_BA[block])
+    return sums

@@ -1,0 +1,217 @@
+"""What one shard, and one chunk of users, adds to the measures of an SAE: sums that are folded over all of them.
+
+Moments of a stream, squared errors of edits, active latents, counts of ranks. Errors and counts are summed once as they
+are and once under the weights of every resample of users. It knows tables and edits, and neither Ray nor the store.
+Shape suffixes: B cases of a block, C of a shard or chunk, D width, H latents, E edits, S sums, of which the first is
+plain, R the clean model and E edits, K counted ranks, U users, X columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from recsae.recommenders.figures import count_by_user, weighted_sums
+from recsae.recommenders.ranking import Compared
+from recsae.sae.controls import Control, Reconstruction
+from recsae.sae.model import Encoded, Sae
+from recsae.schemas import PARTS
+from recsae.store import shards
+
+FLOATS_AT_ONCE = 4_000_000
+"""B x D of a block: a bound on memory."""
+
+
+class Draws(NamedTuple):
+    """Resamples of users behind the intervals, and the seed of their weights."""
+
+    resamples: int
+    seed: int
+
+
+class Moments(NamedTuple):
+    """First and second moments of a stream: `Σ x` `(D,)` and `Σ x xᵀ` `(D, D)`, float64."""
+
+    by_shard: tuple[int, ...]
+    """Cases, shard by shard."""
+    total_D: np.ndarray
+    square_DD: np.ndarray
+
+    @property
+    def cases(self) -> int:
+        return sum(self.by_shard)
+
+    @property
+    def mean_D(self) -> np.ndarray:
+        return np.asarray(self.total_D / max(self.cases, 1))
+
+    @property
+    def scatter_DD(self) -> np.ndarray:
+        """`Σ (x − mean)(x − mean)ᵀ`."""
+        return np.asarray(self.square_DD - np.outer(self.mean_D, self.total_D))
+
+    @property
+    def scale(self) -> float:
+        """Root mean square per dimension after centring."""
+        return float(np.sqrt(max(np.trace(self.scatter_DD), 1e-12) / max(self.cases * len(self.total_D), 1)))
+
+    def plus(self, other: Moments) -> Moments:
+        return Moments(self.by_shard + other.by_shard, self.total_D + other.total_D, self.square_DD + other.square_DD)
+
+
+class Active(NamedTuple):
+    """In how many of some cases each latent of an SAE is active."""
+
+    cases: int
+    count_H: np.ndarray
+
+    @property
+    def l0(self) -> float:
+        """Latents active in a case, on average."""
+        return float(self.count_H.sum() / max(self.cases, 1))
+
+    @property
+    def alive(self) -> int:
+        """Latents active in any case."""
+        return int((self.count_H > 0).sum())
+
+    @property
+    def dead_share(self) -> float:
+        return 1 - self.alive / len(self.count_H)
+
+    def plus(self, other: Active) -> Active:
+        return Active(self.cases + other.cases, self.count_H + other.count_H)
+
+
+class ShardSums(NamedTuple):
+    """Of the cases of one part in one shard."""
+
+    sum_SX: np.ndarray
+    """The number of cases, `Σ ‖x‖²`, the `Σ ‖edit(x) − x‖²` of every edit, and `Σ x`."""
+    user_U: np.ndarray
+    """Whose cases they are; some twice, if their cases lie in two shards."""
+    active: dict[str, Active]
+    """Of each SAE, by the name of its edit, on these cases."""
+    on_explain: dict[str, Active]
+    """The same on the explain users of the shard, where asked for."""
+
+    def plus(self, other: ShardSums) -> ShardSums:
+        return ShardSums(
+            self.sum_SX + other.sum_SX,
+            np.concatenate([self.user_U, other.user_U]),
+            {name: mine.plus(other.active[name]) for name, mine in self.active.items()},
+            {name: mine.plus(other.on_explain[name]) for name, mine in self.on_explain.items()},
+        )
+
+
+class ChunkSums(NamedTuple):
+    """Of the ranked cases of one chunk of users."""
+
+    sum_SRK: np.ndarray
+    """Counts of ranks of the clean model and after each edit, and in a last column the clean model's first ten items,
+    or those of them that stay; whole numbers."""
+    users: int
+
+    def plus(self, other: ChunkSums) -> ChunkSums:
+        return ChunkSums(self.sum_SRK + other.sum_SRK, self.users + other.users)
+
+
+def moments(table: pa.Table, part: str, device: str = "cpu") -> Moments:
+    """Of the cases of one part of users in one shard."""
+    width = _width(table)
+    cases = 0
+    total_D = torch.zeros(width, dtype=torch.float64, device=device)
+    square_DD = torch.zeros(width, width, dtype=torch.float64, device=device)
+    for x_BD, _ in blocks(table, part):
+        exact_BD = torch.from_numpy(x_BD).to(device).double()
+        cases += len(x_BD)
+        total_D += exact_BD.sum(0)
+        square_DD += exact_BD.T @ exact_BD
+    return Moments((cases,), total_D.cpu().numpy(), square_DD.cpu().numpy())
+
+
+@torch.inference_mode()
+def shard_sums(
+    table: pa.Table, controls: Mapping[str, Control], part: str, explain: bool, draws: Draws, device: str = "cpu"
+) -> ShardSums:
+    """Sums of one shard; `explain`: the active latents on explain users too.
+
+    The controls become edits one after the other: of many SAEs one is in memory.
+    """
+    inside_C = table["part"].to_numpy() == PARTS.index(part)
+    error_CE = np.zeros((int(inside_C.sum()), len(controls)))
+    active: dict[str, Active] = {}
+    on_explain: dict[str, Active] = {}
+    for number, (name, control) in enumerate(controls.items()):
+        edit, done = control.on(device), 0
+        if isinstance(edit, Reconstruction):
+            active[name] = Active(0, np.zeros(edit.sae.num_latents, dtype=np.int64))
+        for block_BD, _ in blocks(table, part):
+            x_BD = torch.from_numpy(block_BD).to(device)
+            if isinstance(edit, Reconstruction):
+                encoded = edit.sae.encode(x_BD)
+                active[name] = active[name].plus(_active(edit.sae, encoded))
+                after_BD = edit.decode(encoded, x_BD)
+            else:
+                after_BD = edit(x_BD)
+            error_CE[done : done + len(x_BD), number] = (after_BD - x_BD).double().square().sum(1).cpu().numpy()
+            done += len(x_BD)
+        if explain and isinstance(edit, Reconstruction):
+            on_explain[name] = Active(0, np.zeros(edit.sae.num_latents, dtype=np.int64))
+            for block_BD, _ in blocks(table, "explain"):
+                encoded = edit.sae.encode(torch.from_numpy(block_BD).to(device))
+                on_explain[name] = on_explain[name].plus(_active(edit.sae, encoded))
+    sum_SX, users = _by_user(table, part, error_CE, draws)
+    return ShardSums(sum_SX, users, active, on_explain)
+
+
+def _active(sae: Sae, encoded: Encoded) -> Active:
+    fired_N = encoded.index_BK[encoded.value_BK > 0]
+    return Active(len(encoded.index_BK), torch.bincount(fired_N, minlength=sae.num_latents).cpu().numpy())
+
+
+def _by_user(table: pa.Table, part: str, error_CE: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
+    """`ShardSums.sum_SX`, and the users."""
+    sum_SX = np.zeros((1 + draws.resamples, 2 + error_CE.shape[1] + _width(table)))
+    users, done = [np.empty(0, dtype=np.int32)], 0
+    for x_BD, user_B in blocks(table, part):
+        exact_BD = x_BD.astype(np.float64)
+        square_B1 = np.square(exact_BD).sum(1, keepdims=True)
+        error_BE = error_CE[done : done + len(x_BD)]
+        value_BX = np.concatenate([np.ones_like(square_B1), square_B1, error_BE, exact_BD], axis=1)
+        # Cases of a user follow each other, and share their weights.
+        starts = np.flatnonzero(np.diff(user_B, prepend=-1))
+        sum_SX += weighted_sums(np.add.reduceat(value_BX, starts), user_B[starts], *draws)
+        users.append(user_B[starts])
+        done += len(x_BD)
+    return sum_SX, np.unique(np.concatenate(users))
+
+
+def chunk_sums(compared: Compared, draws: Draws) -> ChunkSums:
+    """Sums of one chunk."""
+    user_U, user_C = np.unique(compared.user_C, return_inverse=True)
+    ranks = (compared.clean_C, *compared.edited.values())
+    firsts = (compared.top10_C, *compared.shared.values())
+    columns = []
+    for rank_C, first_C in zip(ranks, firsts, strict=True):
+        columns += [count_by_user(rank_C, user_C)[1], np.bincount(user_C, first_C, len(user_U))[:, None]]
+    sum_SX = weighted_sums(np.concatenate(columns, axis=1), user_U, *draws).astype(np.int64)
+    return ChunkSums(sum_SX.reshape(len(sum_SX), len(ranks), -1), len(user_U))
+
+
+def blocks(table: pa.Table, part: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Vectors `(B, D)` and users `(B,)` of the cases of one part, a bounded number at a time."""
+    at_once = max(1, FLOATS_AT_ONCE // _width(table))
+    for start in range(0, table.num_rows, at_once):
+        block = table.slice(start, at_once)
+        inside = block["part"].to_numpy() == PARTS.index(part)
+        if inside.any():
+            yield shards.vectors(block)[inside], block["user_idx"].to_numpy()[inside]
+
+
+def _width(table: pa.Table) -> int:
+    return int(table.schema.field("activation").type.list_size)

@@ -1,0 +1,48 @@
+"""A figure is written for people, and what is no figure as a dash."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from recsae.report.formats import count, decimal, duration, interval, listed, look_up, plain, share
+
+
+def test_an_odd_figure_is_a_dash() -> None:
+    assert count("many") == decimal(float("nan")) == share(1, 0) == duration(None) == count(True) == plain(None) == "—"
+    assert share(1, 8) == "12.5\u00a0%"
+    assert [duration(s) for s in (9.96, 75, 3725)] == [
+        "10.0\u00a0s",
+        "1\u00a0min 15\u00a0s",
+        "1\u00a0h 2\u00a0min 05\u00a0s",
+    ]
+
+
+def test_a_setting_is_as_a_config_has_it() -> None:
+    assert [plain(value) for value in (0, 4294967295, 0.0016, 0.1, 1.0, 0.00113137)] == [
+        "0",
+        "4294967295",
+        "0.0016",
+        "0.1",
+        "1",
+        "0.001131",
+    ]
+
+
+def test_an_interval_has_two_ends() -> None:
+    assert interval([0.91104, 1.0], 4) == "[0.9110, 1.0000]"
+    assert interval((0.911, 1.004), 1, 100) == "[91.1, 100.4]"
+
+
+@pytest.mark.parametrize("odd", [None, [], [0.1], [0.1, None], [0.1, math.nan], [0.1, 0.2, 0.3], "ab", {"low": 1}])
+def test_an_odd_interval_is_none(odd: Any) -> None:
+    assert interval(odd, 3) == ""
+
+
+def test_what_is_not_there_is_empty() -> None:
+    assert look_up({"a": {"b": 1}}, "a", "b") == 1
+    assert look_up({"a": [1]}, "a", "b") is look_up({}, "a") is None
+    assert listed([{"a": 1}, None, "b"]) == [{"a": 1}]
+    assert listed(None) == listed({"a": 1}) == []

@@ -1,0 +1,48 @@
+"""Ray for tests without Ray: tasks run on the spot, and every result is late once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Task:
+    """What stands behind a remote function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.remote = function
+
+    def options(self, num_gpus: int) -> Task:
+        assert num_gpus == 0
+        return self
+
+
+class FakeRay:
+    """Tasks run when they are submitted; every result is late once."""
+
+    def __init__(self) -> None:
+        self.submitted: list[Any] = []
+        self.most = self.received = 0
+        self.late: set[int] = set()
+
+    def submit(self, one: Any) -> Any:
+        self.submitted.append(one)
+        self.most = max(self.most, len(self.submitted) - self.received)
+        return one
+
+    def wait(self, waiting: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        (one,) = waiting
+        if id(one) in self.late:
+            return waiting, []
+        self.late.add(id(one))
+        return [], waiting
+
+    def get(self, one: Any) -> Any:
+        self.received += 1
+        return one
+
+    def put(self, one: Any) -> Any:
+        return one
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 3.0}

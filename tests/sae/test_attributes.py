@@ -1,0 +1,146 @@
+"""Correlations from sums against numpy on dense matrices, and which attributes are met at all."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from recsae.sae import attributes
+from recsae.sae.attributes import Attributes, Sums, add, add_dimensions, add_latents, best, choose, nothing
+
+CASES, LATENTS, ACTIVE, BORNE = 400, 12, 3, 7
+DEAD, CONSTANT = 10, 11
+
+
+def a_code(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three different latents a case, some of them silent; the last two are dead and constant."""
+    draw = np.random.default_rng(seed)
+    index = np.argsort(draw.random((CASES, DEAD)), axis=1)[:, :ACTIVE]
+    value = np.maximum(draw.normal(0.5, 1, (CASES, ACTIVE)), 0)
+    index = np.column_stack([index, np.full(CASES, CONSTANT)]).astype(np.int32)
+    value = np.column_stack([value, np.full(CASES, 0.1)]).astype(np.float32)
+    return np.where(value > 0, index, 0).astype(np.int32), value
+
+
+def dense(index: np.ndarray, value: np.ndarray) -> np.ndarray:
+    whole = np.zeros((len(index), LATENTS))
+    np.add.at(whole, (np.arange(len(index))[:, None], index), value.astype(np.float64))
+    return whole
+
+
+def borne_by_cases(seed: int = 1) -> np.ndarray:
+    """`(CASES, BORNE)` of 0 and 1; a case's item bears several."""
+    return (np.random.default_rng(seed).random((CASES, BORNE)) < np.linspace(0.2, 0.7, BORNE)).astype(np.float64)
+
+
+def chosen(bears: np.ndarray) -> Attributes:
+    pairs = [("genre", str(number)) for number in range(bears.shape[1])]
+    return Attributes(pairs, bears.sum(0).astype(np.int64), sparse.csr_array(bears), len(bears))
+
+
+def sums_of(index: np.ndarray, value: np.ndarray, bears: np.ndarray, edges: list[int]) -> Sums:
+    """The sums of the pieces between `edges`."""
+    total = nothing(LATENTS, bears.shape[1])
+    for start, stop in zip([0, *edges], [*edges, len(index)], strict=True):
+        part = nothing(LATENTS, bears.shape[1])
+        add_latents(part, index[start:stop], value[start:stop], sparse.csr_array(bears[start:stop]))
+        add(total, part)
+    return total
+
+
+def correlations(code: np.ndarray, bears: np.ndarray) -> np.ndarray:
+    """`(BORNE, latents)` by numpy, of latents that vary."""
+    return np.asarray(np.corrcoef(code.T, bears.T)[code.shape[1] :, : code.shape[1]])
+
+
+def test_latents_correlate_as_numpy_has_it() -> None:
+    (index, value), bears = a_code(), borne_by_cases()
+    found = best(sums_of(index, value, bears, []), chosen(bears), both_signs=False)
+    expected = correlations(dense(index, value)[:, :DEAD], bears)
+    np.testing.assert_allclose(found.best_A, expected.max(1), atol=1e-12)
+    assert found.latent_A.tolist() == expected.argmax(1).tolist()
+    assert found.mean == pytest.approx(expected.max(1).mean())
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_raw_dimensions_count_with_both_signs_and_whatever_their_mean(offset: float) -> None:
+    bears = borne_by_cases()
+    x = np.random.default_rng(2).normal(offset, 1, (CASES, 5)).astype(np.float32)
+    x[:, 3] -= 2 * bears[:, 4].astype(np.float32)
+    sums = nothing(5, BORNE)
+    for start in range(0, CASES, 90):
+        add_dimensions(sums, x[start : start + 90], sparse.csr_array(bears[start : start + 90]))
+    found = best(sums, chosen(bears), both_signs=True)
+    expected = correlations(x.astype(np.float64), bears)
+    assert expected[4].argmin() == found.latent_A[4] == 3
+    np.testing.assert_allclose(found.best_A, np.abs(expected).max(1), atol=1e-9)
+
+
+@pytest.mark.parametrize("edges", [[1], [200], [0, 7, 7, 399]])
+def test_pieces_add_up_to_the_whole(edges: list[int]) -> None:
+    (index, value), bears = a_code(), borne_by_cases()
+    for one, other in zip(sums_of(index, value, bears, edges), sums_of(index, value, bears, []), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_latents_that_never_vary_correlate_by_0() -> None:
+    index, value = np.full((CASES, 1), CONSTANT, dtype=np.int32), np.full((CASES, 1), 0.1, dtype=np.float32)
+    bears = borne_by_cases()
+    found = best(sums_of(index, value, bears, [3, 50]), chosen(bears), both_signs=False)
+    assert found.best_A.tolist() == [0.0] * BORNE and found.mean == 0.0
+
+
+def test_of_equal_latents_the_lowest_is_named() -> None:
+    bears = borne_by_cases()
+    here = np.tile(np.array([7, 4, 9], dtype=np.int32), (CASES, 1))
+    value = np.repeat(bears[:, [2]], 3, axis=1).astype(np.float32)
+    found = best(sums_of(here, value, bears, []), chosen(bears), both_signs=False)
+    assert found.latent_A[2] == 4 and found.best_A[2] == pytest.approx(1)
+
+
+def test_the_place_of_padding_does_not_matter() -> None:
+    (index, value), bears = a_code(), borne_by_cases()
+    elsewhere = np.where(value == 0, 5, index).astype(np.int32)
+    for one, other in zip(sums_of(index, value, bears, []), sums_of(elsewhere, value, bears, []), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+ITEMS: list[dict[str, list[str]]] = [
+    {"genres": ["Drama", "War"], "tags": ["Drama"]},
+    {"genres": ["Drama"], "tags": ["slow"]},
+    {"genres": ["War"], "tags": ["slow"]},
+    {},
+]
+COUNTS = np.array([30, 25, 20, 5])
+
+
+def test_attributes_have_support_and_are_pairs_of_name_and_value() -> None:
+    found = choose(ITEMS, COUNTS, 16)
+    # Drama the tag has 30 cases, slow 45.
+    assert found.pairs == [("genres", "Drama"), ("genres", "War")]
+    assert found.support_A.tolist() == [55, 50] and found.cases == 80
+    assert found.bears_IA.toarray().tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
+
+
+def test_what_all_cases_bear_is_left_out() -> None:
+    assert choose([{"kind": ["film"], "genres": ["War"]}, {"kind": ["film"]}], np.array([60, 60]), 16).pairs == [
+        ("genres", "War")
+    ]
+
+
+def test_the_most_frequent_stay_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = COUNTS * 10
+    assert choose(ITEMS, counts, 1).pairs[:2] == [("genres", "Drama"), ("genres", "War")]
+    assert len(choose(ITEMS, counts, 1).pairs) == 4
+    monkeypatch.setattr(attributes, "MOST_SUMS", 100)
+    assert choose(ITEMS, counts, 34).pairs == [("genres", "Drama"), ("genres", "War")]
+    monkeypatch.setattr(attributes, "MOST_ATTRIBUTES", 1)
+    assert choose(ITEMS, counts, 34).support_A.tolist() == [550]
+
+
+@pytest.mark.parametrize("items", [ITEMS, [{}, {}, {}, {}]])
+def test_without_support_there_is_no_mean(items: list[dict[str, list[str]]]) -> None:
+    found = choose(items, np.zeros(4, dtype=np.int64), 16)
+    assert found.pairs == [] and found.bears_IA.shape == (4, 0)
+    assert best(nothing(16, 0), found, both_signs=False).mean is None

@@ -1,0 +1,36 @@
+"""Results of tasks: their order, how many are awaited, and what is said meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from recsae.sae import tasks
+from tests.sae.fake_ray import FakeRay
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    fake = FakeRay()
+    monkeypatch.setattr(tasks, "ray", fake)
+    return fake
+
+
+def test_results_come_in_order_and_few_are_awaited(fake: FakeRay) -> None:
+    assert list(tasks.in_order(fake.submit, list(range(50)), "shard")) == list(range(50))
+    assert fake.submitted == list(range(50)) and fake.most == 6  # two a core
+
+
+def test_a_long_measurement_says_how_far_it_is(
+    fake: FakeRay, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ticks = iter(range(1000))
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    with caplog.at_level(logging.INFO):
+        list(tasks.in_order(fake.submit, list(range(20)), "fidelity, chunk"))
+    assert 5 <= len(caplog.messages) < 30
+    assert caplog.messages[0].startswith("sae: fidelity, chunk ") and caplog.messages[0].endswith("/20")
+    done = [int(message.split()[-1].split("/")[0]) for message in caplog.messages]
+    assert done == sorted(done)
