@@ -20,6 +20,7 @@ from recsae.sae.attributes import side_by_side
 from recsae.sae.controls import Trained
 from recsae.sae.correlating import correlate
 from recsae.sae.fidelity import Survey
+from recsae.sae.kept import Measured
 from recsae.sae.model import Sae
 from recsae.sae.sums import Moments
 from recsae.sae.training import Feeder, train_loop
@@ -42,46 +43,29 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
     stream = fidelity.moments(activations, "explain", config.resources.device)
     every, states, folders = fit_candidates(config, activations, stream, out)
     trained = {str(number): Trained(folder) for number, folder in enumerate(folders)}
-
-    def survey(part: str, ranked: bool, resamples: int = 0) -> Survey:
-        return Survey(
-            inputs["ingest"],
-            inputs["recommender"],
-            activations,
-            part,
-            config.seed,
-            config.ranking.users,
-            resamples,
-            ranked,
-            explain=part == "select",
-            device=config.resources.device,
-        )
-
-    compared = len(every) > 1
-    on_select = fidelity.measure(survey("select", ranked=compared), trained)
-    table, chosen = [], 0
-    if compared:
-        parts = {"select": on_select, "score": fidelity.measure(survey("score", ranked=True), trained)}
-        found: dict[str, list[dict[str, Any]]] = {}
-        for part, measured in parts.items():
-            correlated = correlate(inputs["ingest"], activations, config.probe.view, trained, part)
-            found[part] = [
-                sweep.figures(measured.rows[name], measured.active[name], on_select.on_explain[name], correlated[name])
-                for name in trained
-            ]
-        chosen = sweep.pick(found["select"], config.sae.sweep)
-        table = [
-            {**sweep.described(one), "picked": number == chosen, "select": select, "score": score}
-            for number, (one, select, score) in enumerate(zip(every, found["select"], found["score"], strict=True))
-        ]
+    survey = Survey(
+        inputs["ingest"],
+        inputs["recommender"],
+        activations,
+        "score",
+        config.seed,
+        config.ranking.users,
+        device=config.resources.device,
+    )
+    on_select = fidelity.measure(survey._replace(part="select", ranked=len(every) > 1, explain=True), trained)
+    table, chosen, folder = [], 0, folders[0]
+    if len(every) > 1:
+        table = _compare(survey, config.probe.view, every, trained, on_select)
+        chosen = sweep.pick([row["select"] for row in table], config.sae.sweep)
+        table[chosen]["picked"] = True
+        folder = out.data.child("model")
+        model.save(folder, model.load(folders[chosen]))
         log.info("sae: of %d SAEs number %d goes on, by %s", len(every), chosen, config.sae.sweep.pick)
-    folder = out.data.child("model")
-    model.save(folder, model.load(folders[chosen]))
 
     explain = on_select.on_explain[str(chosen)]
     k = max(1, round(explain.l0))
     untrained = fidelity.untrained(activations, folder, k, config.seed, config.resources.device)
-    kept = fidelity.table(survey("score", ranked=True, resamples=config.ranking.bootstrap), untrained, stream)
+    kept = fidelity.table(survey._replace(resamples=config.ranking.bootstrap), untrained, stream)
     codes = {"sae": Trained(folder), "raw": None, "untrained": untrained}
     correlated = correlate(inputs["ingest"], activations, config.probe.view, codes, "score")
     log.info("sae: FVU %.4f, L0 %.2f, dead %.1f %%", kept["fvu"], kept["l0"], 100 * explain.dead_share)
@@ -137,6 +121,23 @@ def fit_candidates(
         folders.append(folder)
     _refuse_divergence(every, states)
     return every, states, folders
+
+
+def _compare(
+    survey: Survey, view: str, every: Sequence[Candidate], trained: Mapping[str, Trained], on_select: Measured
+) -> list[dict[str, Any]]:
+    """The table of a sweep: what each SAE is, and its figures on select users and on score users."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for part, measured in (("select", on_select), ("score", fidelity.measure(survey, trained))):
+        correlated = correlate(survey.ingested, survey.activations, view, trained, part)
+        found[part] = [
+            sweep.figures(measured.rows[name], measured.active[name], on_select.on_explain[name], correlated[name])
+            for name in trained
+        ]
+    return [
+        {**sweep.described(one), "picked": False, "select": select, "score": score}
+        for one, select, score in zip(every, found["select"], found["score"], strict=True)
+    ]
 
 
 def _refuse_divergence(every: Sequence[Candidate], states: Sequence[train_run.State]) -> None:

@@ -60,6 +60,7 @@ def train_loop(task: dict[str, Any]) -> None:
     rank, world = worker.get_world_rank(), worker.get_world_size()
     if device == "cpu":
         torch.set_num_threads(1)  # the number of threads changes the last digits of a sum
+        torch.set_flush_denormal(True)  # to which the moments of silent latents fade, and which take a CPU long
     alone = len(candidates) == 1
     share = (rank, world) if alone else (0, 1)
     mine = {
