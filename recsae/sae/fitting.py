@@ -1,7 +1,7 @@
 """One SAE in training: its weights, Adam's moments, and which latents have been silent for how long.
 
-A step takes a global batch and is the same to the bit for 1, 2, 4 or 8 workers on a CPU, since gradients add up lane by
-lane (lanes.py). It knows tensors and lanes, and nothing of shards, checkpoints or Ray.
+A step takes a global batch and is the same to the bit for any number of workers on a CPU, since gradients add up lane
+by lane (lanes.py). It knows tensors and lanes, and nothing of shards, checkpoints or Ray.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Fit:
         if not math.isfinite(fvu):
             self.diverged = True
             return math.nan
-        self._update(found)
+        self._update(found, len(batch))
         self.silent_H += len(batch)
         self.silent_H[found.count_H > 0] = 0
         return fvu
@@ -71,15 +71,18 @@ class Fit:
         """Shrink the encoder, which starts as the decoder, so that what the first latents decode to is not too long."""
         x_BD = self.sae.normalise(torch.tensor(batch[: max(1, len(batch) // LANES)], device=self.device))
         x_hat_BD = self._objective.reconstruct(self.sae, x_BD)
-        self.sae.W_enc.mul_((x_hat_BD * x_BD).sum() / x_hat_BD.square().sum().clamp(min=1e-12))
+        along = float((x_hat_BD * x_BD).sum())
+        if along > 0:  # not where all of them are equal
+            self.sae.W_enc.mul_(along / float(x_hat_BD.square().sum()))
 
     @property
     def dead_share(self) -> float:
         """Latents that have not fired for `dead_after` activations."""
         return float((self.silent_H >= self.config.dead_after).float().mean())
 
-    def _update(self, found: Lane) -> None:
+    def _update(self, found: Lane, rows: int) -> None:
         rate = self.config.rate * schedule(self.steps - 1, self.config.steps)
+        # Of unit length, or Adam's second moment would hold the long gradients of the first steps against all later ones.
         found.gradients.div_(found.gradients.norm().clamp(min=1e-30))
         for name, gradient in (
             ("W_enc", found.W_enc_HD),
@@ -92,7 +95,7 @@ class Fit:
             kernels.adam(*as_rows, rate, self.steps, unit=name == "W_dec")
         if self.config.kind in ("batchtopk", "matryoshka"):
             share = max(1 / self.steps, 1 / MEMORY)
-            self.sae.threshold.lerp_(found.least / LANES, share)
+            self.sae.threshold.lerp_(found.least / min(LANES, rows), share)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All that a later `load` needs, by group."""

@@ -21,6 +21,11 @@ from recsae.sae.kernels import Code, Gradient
 from recsae.sae.model import Sae
 
 
+DEAD_PER_CHOSEN = 4
+"""So many dead latents or more are there for each that AuxK lets through: where all of them take part in every row,
+they fit the residual together, offsets cancel, and none becomes the latent of anything."""
+
+
 class Objective:
     """What one SAE minimises."""
 
@@ -76,7 +81,8 @@ class Objective:
     def _revive(
         self, sae: Sae, x_BD: Tensor, pre_BH: Tensor, error_BD: Tensor, dead_H: Tensor, total: float, into: Gradient
     ) -> None:
-        chosen = kernels.strongest(pre_BH[:, dead_H].contiguous(), min(self.auxk, len(dead_H)), float("-inf"))
+        few = min(self.auxk, max(1, len(dead_H) // DEAD_PER_CHOSEN))
+        chosen = kernels.strongest(pre_BH.index_select(1, dead_H), few, float("-inf"))
         code = Code(torch.where(chosen.index_BK < 0, -1, dead_H[chosen.index_BK].int()), chosen.value_BK)
         miss_BD = kernels.decode(code, sae.W_dec, self.group_1, 1) + error_BD  # ê − e, for e = −error
         slope_1BD = miss_BD * (2 * self.config.auxk_alpha / total)

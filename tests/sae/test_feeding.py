@@ -62,9 +62,7 @@ def told(rows_S: Sequence[int], size: int, steps: int, first: int = 0, seed: int
     """The numbers in batches `first` to `first + steps`; every batch must be full."""
     source = batches(rows_S, WIDTH, size, seed, first, Reader(rows_S).ask)
     found = list(itertools.islice(source, steps))
-    assert {batch.shape for batch in found} == {(size, WIDTH)} and {batch.dtype for batch in found} == {
-        np.dtype("float32")
-    }
+    assert {(batch.shape, str(batch.dtype)) for batch in found} == {((size, WIDTH), "float32")}
     return [batch[:, 0].astype(int).tolist() for batch in found]
 
 
@@ -85,6 +83,16 @@ def test_any_step_can_be_gone_on_from(rows_S: tuple[int, ...], size: int, block_
     undisturbed = told(rows_S, size, steps)
     for first in range(steps):
         assert told(rows_S, size, steps - first, first) == undisturbed[first:], first
+
+
+def test_each_epoch_takes_the_shards_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 1)
+    rows_S = [10] * 12
+    first, second, later = (
+        [block.shards for block in itertools.islice(blocks(rows_S, WIDTH, 0, epoch), 12)] for epoch in (0, 1, 1)
+    )
+    assert first != second == later and sorted(first) == sorted(second)
+    assert [block.shards for block in itertools.islice(blocks(rows_S, WIDTH, 1), 12)] != first
 
 
 def test_batches_are_of_the_seed(block_floats: int) -> None:
