@@ -82,7 +82,7 @@ class Fit:
 
     def _update(self, found: Lane, rows: int) -> None:
         rate = self.config.rate * schedule(self.steps - 1, self.config.steps)
-        # Of unit length, or Adam's second moment would hold the long gradients of the first steps against all later ones.
+        # Of unit length: else Adam's second moment holds the long gradients of the first steps against all later ones.
         found.gradients.div_(found.gradients.norm().clamp(min=1e-30))
         for name, gradient in (
             ("W_enc", found.W_enc_HD),

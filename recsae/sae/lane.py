@@ -20,7 +20,6 @@ from recsae.sae import kernels
 from recsae.sae.kernels import Code, Gradient
 from recsae.sae.model import Sae
 
-
 DEAD_PER_CHOSEN = 4
 """So many dead latents or more are there for each that AuxK lets through: where all of them take part in every row,
 they fit the residual together, offsets cancel, and none becomes the latent of anything."""
