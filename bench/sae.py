@@ -1,12 +1,12 @@
 """SAE training beside sparsify, dictionary_learning and SAELens, and beside the encoder's matrix product alone.
 
-    python bench/sae.py [--rounds 3] [--sizes 1024x8,2048x32] [--rates 1,2,4] [--activations file.npy]
+    python bench/sae.py [--rounds 3] [--sizes 1024x8,2048x32] [--rates 2,4,8] [--activations file.npy]
     python bench/sae.py --check-exports
 
 TopK with AuxK off and on, batches of 4,096 from memory, Adam, one thread; contestants alternate, each in its own
 process, the peers in an environment of their own that the first call makes (peers/train_sae.py says what of each runs).
-A round trains every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), which is the rule of
-sparsify, of dictionary_learning and of recsae. Rates are activations per processor second, medians over rounds; `FVU`
+A round trains every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), the rule of sparsify and
+of dictionary_learning; recsae's own is twice that. Rates are activations per processor second, medians over rounds; `FVU`
 is of held-out activations after the same samples, each contestant's best over rounds. Peers are given the activations
 centred and scaled; recsae does that in its step, within its time. `product` is `torch.addmm` of a batch, into fresh
 memory each time: no step can do without it.
@@ -245,7 +245,7 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=1_000_000, help="generated, beside the held-out ones")
     parser.add_argument("--sizes", default="1024x8,2048x32", help="latents x k, ...")
-    parser.add_argument("--rates", default="1,2,4", help="multiples of the learning rate, one a round in turn")
+    parser.add_argument("--rates", default="2,4,8", help="multiples of the learning rate, one a round in turn")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--warm-up", type=int, default=60, help="steps before the clock starts")

@@ -66,7 +66,7 @@ def train_loop(task: dict[str, Any]) -> None:
     mine = {
         str(number): Fit(one.config, one.seed, task["width"], np.array(task["mean"]), task["scale"], device)
         for number, one in enumerate(candidates)
-        if alone or number % world == rank
+        if alone or number in _dealt(candidates, world)[rank]
     }
     checkpoints = train_run.Checkpoints([] if alone and rank else list(mine))
     states: dict[str, dict[str, Any]] = {}
@@ -114,6 +114,13 @@ def train_loop(task: dict[str, Any]) -> None:
                 print(f"sae: step {step}/{steps}, {len(mine)} SAE{'s'[: len(mine) > 1]}, {told}", flush=True)
             checkpoints.save({name: (states[name], fit.tensors()) for name, fit in mine.items()})
             start, since = time.monotonic(), step
+
+
+def _dealt(candidates: Sequence[Candidate], world: int) -> list[list[int]]:
+    """Which candidates each worker trains: the widest and densest first, one to each in turn."""
+    cost = [(one.config.num_latents, one.config.k) for one in candidates]
+    order = sorted(range(len(candidates)), key=cost.__getitem__, reverse=True)
+    return [order[rank::world] for rank in range(world)]
 
 
 def _asking(feeder: Any) -> Callable[[Block], Callable[[], np.ndarray]]:

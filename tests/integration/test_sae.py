@@ -41,10 +41,10 @@ def weights(done: Committed) -> dict[str, bytes]:
     return {name: Path(done.data.locate(name)).read_bytes() for name in done.files() if name.endswith(WEIGHTS)}
 
 
-@pytest.mark.parametrize("kind", ["topk", "batchtopk"])
-def test_the_number_of_workers_changes_no_bit(planted_run: tuple[Config, Path], tmp_path: Path, kind: str) -> None:
+def test_the_number_of_workers_changes_no_bit(planted_run: tuple[Config, Path], tmp_path: Path) -> None:
     one, two = (
-        trained(planted_run, tmp_path / str(workers), {"train_workers": workers}, kind=kind) for workers in (1, 2)
+        trained(planted_run, tmp_path / str(workers), {"train_workers": workers}, kind="batchtopk")
+        for workers in (1, 2)
     )
     assert weights(one) == weights(two)
     assert one.metrics == two.metrics
@@ -106,7 +106,7 @@ def test_training_begins_with_the_workers_that_there_is_room_for(
 
 def test_a_killed_worker_of_a_sweep_is_replaced(planted_run: tuple[Config, Path], tmp_path: Path) -> None:
     sweep = {"num_latents": [16, 24]}
-    section: dict[str, Any] = {"steps": 3000, "checkpoints": 60, "batch_size": 512, "sweep": sweep}
+    section: dict[str, Any] = {"steps": 2000, "checkpoints": 40, "batch_size": 512, "sweep": sweep}
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         killer = pool.submit(kill_one, tmp_path / "disturbed", "0", ended)
@@ -116,7 +116,7 @@ def test_a_killed_worker_of_a_sweep_is_replaced(planted_run: tuple[Config, Path]
             ended.set()
         killed = killer.result()
     assert killed and killed.replaced, "the training ended before a worker could be killed"
-    assert 2 <= len(killed.history) < 60
+    assert 2 <= len(killed.history) < 40
     undisturbed = trained(planted_run, tmp_path / "undisturbed", {"train_workers": 1}, **section)
     assert weights(disturbed) == weights(undisturbed)
     assert disturbed.metrics["history"] == undisturbed.metrics["history"]
