@@ -6,7 +6,7 @@
 TopK with AuxK off and on, batches of 4,096 from memory, Adam, one thread; contestants alternate, each in its own
 process, the peers in an environment of their own that the first call makes (peers/train_sae.py says what of each runs).
 A round trains every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), the rule of sparsify and
-of dictionary_learning; recsae's own is twice that. Rates are activations per processor second, medians over rounds; `FVU`
+of dictionary_learning; recsae's own is four times that. Rates are activations per processor second, medians over rounds; `FVU`
 is of held-out activations after the same samples, each contestant's best over rounds. Peers are given the activations
 centred and scaled; recsae does that in its step, within its time. `product` is `torch.addmm` of a batch, into fresh
 memory each time: no step can do without it.

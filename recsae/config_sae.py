@@ -16,7 +16,7 @@ Kind = Literal["topk", "batchtopk", "relu", "matryoshka"]
 Rate = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-REFERENCE_RATE, REFERENCE_WIDTH = 4e-4, 2**14
+REFERENCE_RATE, REFERENCE_WIDTH = 8e-4, 2**14
 NESTED = 5
 
 
@@ -62,8 +62,8 @@ class SaeConfig(Section):
     dead_after: Count = 300_000
     """A latent is dead after so many activations without firing."""
     learning_rate: Rate | None = None
-    """Adam's step, after a warm-up, decaying linearly over the last fifth; left out: by the number of latents, 4e-4
-    at 2¹⁴ and falling with its square root (the law of sparsify, at twice its rate)."""
+    """Adam's step, after a warm-up, decaying linearly over the last fifth; left out: by the number of latents, 8e-4
+    at 2¹⁴ and falling with its square root (the law of sparsify, at four times its rate)."""
     batch_size: Count = 4096
     """Activations in a global batch, over all workers."""
     steps: Count = 3000
