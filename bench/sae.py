@@ -4,12 +4,12 @@
     python bench/sae.py --check-exports
 
 TopK with AuxK off and on, batches of 4,096 from memory, Adam, one thread; contestants alternate, each in its own
-process, the peers in an environment of their own that the first call makes (peers/train_sae.py says what of each runs).
-A round trains every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), the rule of sparsify and
-of dictionary_learning; recsae's own is four times that. Rates are activations per processor second, medians over rounds; `FVU`
-is of held-out activations after the same samples, each contestant's best over rounds. Peers are given the activations
-centred and scaled; recsae does that in its step, within its time. `product` is `torch.addmm` of a batch, into fresh
-memory each time: no step can do without it.
+process, the peers in an environment of their own that the first call makes (peers/train_sae.py says what of each
+runs). A round trains every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), the rule of
+sparsify and of dictionary_learning; recsae's own is four times that. Rates are activations per processor second,
+medians over rounds; `FVU` is of held-out activations after the same samples, each contestant's best over rounds. Peers
+are given the activations centred and scaled; recsae does that in its step, within its time. `product` is `torch.addmm`
+of a batch, into fresh memory each time: no step can do without it.
 
 Without a file activations are generated: sparse sums of planted directions with heavy-tailed coefficients, far from 0.
 `--check-exports` writes an SAE of each kind in both formats, loads it with SAELens and sparsify and compares latents
