@@ -13,11 +13,11 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 
-from recsae.config_sae import SaeConfig, candidates
+from recsae.config_sae import Candidate, SaeConfig, candidates
 from recsae.sae import feeding, training
 from recsae.sae.feeding import blocks, of_part, read_block
 from recsae.sae.model import Sae
-from recsae.sae.training import Feeder, _some_shards, _span, select_fvu, train_loop
+from recsae.sae.training import Feeder, _dealt, _some_shards, _span, select_fvu, train_loop
 from recsae.store import shards
 from recsae.store.runs import Committed
 from recsae.train_run import _state
@@ -233,3 +233,10 @@ def test_one_of_a_sweep_may_diverge_and_the_others_go_on(
     assert all(value.isfinite().all() for value in best.values())
     later = run(task_of(stored, sweep), tmp_path / "later", monkeypatch, resume=tmp_path / "whole" / "2")
     assert contents(later.newest) == contents(whole.newest)
+
+
+def test_the_widest_and_densest_saes_are_dealt_out_first() -> None:
+    sizes = [(64, 8), (1024, 8), (64, 32), (1024, 32), (512, 8)]
+    every = [Candidate(SaeConfig(num_latents=width, k=k), 0) for width, k in sizes]
+    assert _dealt(every, 2) == [[3, 4, 0], [1, 2]]
+    assert sorted(number for hand in _dealt(every, 3) for number in hand) == [0, 1, 2, 3, 4]
