@@ -16,7 +16,7 @@ Kind = Literal["topk", "batchtopk", "relu", "matryoshka"]
 Rate = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
-REFERENCE_RATE, REFERENCE_WIDTH = 8e-4, 2**14
+REFERENCE_RATE, REFERENCE_WIDTH, LARGEST_RATE = 8e-4, 2**14, 4e-3
 NESTED = 5
 
 
@@ -63,7 +63,7 @@ class SaeConfig(Section):
     """A latent is dead after so many activations without firing."""
     learning_rate: Rate | None = None
     """Adam's step, after a warm-up, decaying linearly over the last fifth; left out: by the number of latents, 8e-4
-    at 2¹⁴ and falling with its square root (the law of sparsify, at four times its rate)."""
+    at 2¹⁴ and falling with its square root (the law of sparsify, at four times its rate), at most 4e-3."""
     batch_size: Count = 4096
     """Activations in a global batch, over all workers."""
     steps: Count = 3000
@@ -75,7 +75,8 @@ class SaeConfig(Section):
     @property
     def rate(self) -> float:
         """The learning rate, given or by the number of latents."""
-        return self.learning_rate or REFERENCE_RATE / (self.num_latents / REFERENCE_WIDTH) ** 0.5
+        by_width = REFERENCE_RATE / (self.num_latents / REFERENCE_WIDTH) ** 0.5
+        return self.learning_rate or min(by_width, LARGEST_RATE)
 
     @property
     def nested(self) -> tuple[int, ...]:
