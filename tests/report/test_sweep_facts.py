@@ -63,7 +63,7 @@ def test_rows_are_labelled_by_what_tells_them_apart() -> None:
     assert found.picked == "topk, 1,024 latents, k = 4"
     assert found.shared == "seed 0"
     assert told(committed(seed=[0, 7])).rows[1].label == "topk, seed 7"
-    assert told(committed(seed=[0, 7])).shared == "1,024 latents, k = 8, learning rate 0.0016"
+    assert told(committed(seed=[0, 7])).shared == f"1,024 latents, k = 8, learning rate {SaeConfig().rate:g}"
     assert [row.label for row in told(committed(kind=["topk", "relu"])).rows] == ["topk, k = 8", "relu, L1 weight 0.1"]
 
 
