@@ -64,7 +64,9 @@ def _sentence(error: ValidationError) -> str:
         message = first["msg"].removeprefix("Value error, ")
         return f"{key + '.' if key else ''}{message}"
     if first["type"] == "tuple_type":
-        return f'{key} = {first["input"]!r} is refused: write a list of paths, as in ["events.csv"]'
+        given = first["input"]
+        as_list = f'["{given}"]' if isinstance(given, str) else f"[{given}]"
+        return f"{key} = {given!r} is refused: write a list, as in {as_list}"
     if first["type"] == "model_type":
         return f"{key} = {first['input']!r} is refused: {key} is a section; write [{key}] and its keys below"
     return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"

@@ -196,8 +196,12 @@ def test_a_key_of_another_section_is_named(tmp_path: Path) -> None:
 def test_one_path_where_a_list_is_due_is_told_how(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('name = "shop"\n[data]\ninteractions = "events.csv"\n')
-    with pytest.raises(BadInput, match=r"data\.interactions = 'events.csv' is refused: write a list of paths"):
+    with pytest.raises(
+        BadInput, match=r"data\.interactions = 'events.csv' is refused: write a list, as in \[\"events.csv\"\]"
+    ):
         load(file)
+    with pytest.raises(BadInput, match=r"sae\.sweep\.k = 8 is refused: write a list, as in \[8\]"):
+        load(file, ['data.interactions=["events.csv"]', "sae.sweep.k=8"])
 
 
 def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
