@@ -111,9 +111,9 @@ def test_weights_do_not_depend_on_the_number_of_workers(planted_run: tuple[Confi
     pipeline = Pipeline(two)
     for stage in ("ingest", "recommender", "activations", "sae"):
         pipeline.run(stage)
-    for stage in ("recommender", "sae"):
+    for stage, weights in (("recommender", "weights.safetensors"), ("sae", "sae.safetensors")):
         first, second = (done(config, stage).data.child("model") for config in (one, two))
-        with first.open_input("weights.safetensors") as a, second.open_input("weights.safetensors") as b:
+        with first.open_input(weights) as a, second.open_input(weights) as b:
             assert a.read() == b.read(), stage
 
 
