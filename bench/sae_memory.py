@@ -49,6 +49,7 @@ def peak(root: str, steps: int) -> int:
     """Bytes that the training of those shards held at most."""
     import ray
 
+    from jobs.command import connect
     from recsae.config import Config
     from recsae.sae import fidelity
     from recsae.sae.stage import fit_candidates
@@ -57,8 +58,8 @@ def peak(root: str, steps: int) -> int:
     store = RunStore(root, "bench")
     activations = store.committed("activations", "f")
     assert activations is not None
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR")
     config = Config.model_validate({"name": "bench", "sae": {"steps": steps, "checkpoints": 2}})
+    connect(config)
     stream = fidelity.moments(activations, "explain")
     held, ended = [0], threading.Event()
 
