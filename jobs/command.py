@@ -43,6 +43,7 @@ def connect(config: Config) -> None:
         ray.init(address=os.environ["RAY_ADDRESS"], logging_level=logging.ERROR)
     else:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
+        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # checkpoints wait for it, 2 s otherwise
         resources = config.resources
         widest = max(resources.train_workers, resources.probe_actors, resources.llm_actors)
         ray.init(
