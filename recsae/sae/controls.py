@@ -57,7 +57,7 @@ class Untrained:
     """An SAE as wide as the one in the folder, with its centring and scaling, and the first weights of a seed.
 
     Always of the kind `topk`: no other has a known number of active latents without training. As they are, its many
-    directions add up to too long a vector; `length` shortens it, the one number that is fitted (see `best_length`).
+    directions add up to too long a vector; `length` shortens it, the one number that is fitted (`model.best_length`).
     """
 
     folder: Folder
@@ -74,12 +74,6 @@ class Untrained:
         sae.scale.copy_(trained.scale)
         sae.W_enc.detach().mul_(self.length)
         return Reconstruction(sae.to(device).eval().requires_grad_(False))
-
-
-def best_length(edit: Edit, x_BD: Tensor, mean_D: Tensor) -> float:
-    """The factor by which what an edit keeps of activations, about their mean, comes closest to them."""
-    kept_BD, away_BD = edit(x_BD) - mean_D, x_BD - mean_D
-    return float((kept_BD * away_BD).sum() / kept_BD.square().sum().clamp(min=1e-12))
 
 
 @dataclass(frozen=True)

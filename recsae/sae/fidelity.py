@@ -21,8 +21,9 @@ from recsae.recommenders import saved
 from recsae.recommenders.evaluation import drawn
 from recsae.recommenders.ranking import compare_chunk, of_split
 from recsae.sae import sums, tasks
-from recsae.sae.controls import Control, Untrained, beside, best_length
+from recsae.sae.controls import Control, Untrained, beside
 from recsae.sae.kept import Measured, measured
+from recsae.sae.model import best_length
 from recsae.sae.sums import ChunkSums, Draws, Moments, ShardSums
 from recsae.store import shards
 from recsae.store.folder import Folder
@@ -117,7 +118,8 @@ def _shard_length(activations: Committed, name: str, control: Untrained, device:
     _one_thread(device)
     edit = control.on(device)
     for x_BD, _ in sums.blocks(shards.read(activations.data, name), "explain"):
-        return best_length(edit, torch.from_numpy(x_BD).to(device), edit.sae.mean_D)
+        rows = torch.from_numpy(x_BD).to(device)
+        return best_length(edit(rows) - edit.sae.mean_D, rows - edit.sae.mean_D)
     return None
 
 

@@ -16,7 +16,7 @@ from recsae.config_sae import SaeConfig
 from recsae.lanes import LANES, add_lanes, lane_rows
 from recsae.sae import kernels
 from recsae.sae.lane import Lane, Objective
-from recsae.sae.model import Sae
+from recsae.sae.model import Sae, best_length
 
 WARMUP = 100
 DECAY_SHARE = 0.2
@@ -70,10 +70,9 @@ class Fit:
     def _fit_encoder(self, batch: np.ndarray) -> None:
         """Shrink the encoder, which starts as the decoder, so that what the first latents decode to is not too long."""
         x_BD = self.sae.normalise(torch.tensor(batch[: max(1, len(batch) // LANES)], device=self.device))
-        x_hat_BD = self._objective.reconstruct(self.sae, x_BD)
-        along = float((x_hat_BD * x_BD).sum())
-        if along > 0:  # not where all of them are equal
-            self.sae.W_enc.mul_(along / float(x_hat_BD.square().sum()))
+        length = best_length(self._objective.reconstruct(self.sae, x_BD), x_BD)
+        if length > 0:  # not where all of them are equal
+            self.sae.W_enc.mul_(length)
 
     @property
     def dead_share(self) -> float:

@@ -3,7 +3,8 @@
 They take numpy arrays and scalars of one type, float32 or float64, and run on one thread. A code is `index_BK` (-1: no
 latent) and `value_BK`. Counters are unsigned: numba then leaves out the test for negative indices, and a scan of
 pre-activations runs at four elements a nanosecond instead of one. It knows arrays, and nothing of SAEs or of torch.
-Shape suffixes: B activations, D their width, H latents, K places of a code, G nested prefixes.
+Shape suffixes: B activations, D their width, H latents, K places of a code, G nested prefixes, N values, M room for
+some of them.
 """
 
 from __future__ import annotations
@@ -20,46 +21,71 @@ _TRIES = 24
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def strongest(pre_BH, k, floor, index_BK, value_BK):  # type: ignore[no-untyped-def]
-    """The k largest of each row that are above `floor`; of equal ones those of lower index.
-
-    A bound, some deviations above the row's mean, leaves little more than k candidates; it follows from row to row, and
-    is lowered where it left too few. So a row is read twice and nothing is sorted.
-    """
-    rows, latents, k = uint64(pre_BH.shape[0]), uint64(pre_BH.shape[1]), uint64(k)
+    """The k largest of each row that are above `floor`; of equal ones those of lower index."""
+    latents, k = uint64(pre_BH.shape[1]), uint64(k)
     index_H, value_H = np.empty(latents + uint64(1), np.uint32), np.empty(latents + uint64(1), pre_BH.dtype)
     rank_H = np.empty(_RANKED, np.uint32)
-    deviations = pre_BH.dtype.type(_START)
-    for b in range(rows):
-        pre_H = pre_BH[b]
-        total, square = pre_BH.dtype.type(0), pre_BH.dtype.type(0)
-        for h in range(latents):
-            total += pre_H[h]
-            square += pre_H[h] * pre_H[h]
-        mean = total / pre_BH.dtype.type(latents)
-        variance = square / pre_BH.dtype.type(latents) - mean * mean
-        spread = np.sqrt(max(variance, pre_BH.dtype.type(0)))
-        tries = 0
-        while True:
-            bound = max(floor, mean + deviations * spread) if tries < _TRIES else floor
-            n = uint64(0)
-            for h in range(latents):
-                index_H[n] = h
-                n += uint64(pre_H[h] > bound)
-            if n >= k or not bound > floor:
-                break
-            deviations -= pre_BH.dtype.type(_LOWER)
-            tries += 1
-        if uint64(2) * n > uint64(3) * k:
-            deviations += pre_BH.dtype.type(_RAISE)
-        for i in range(n):
-            value_H[i] = pre_H[index_H[i]]
-        if n > k:
-            _keep_largest(index_H, value_H, rank_H, n, k)
-            n = k
+    deviations, lower = pre_BH.dtype.type(_START), pre_BH.dtype.type(_LOWER)
+    for b in range(uint64(pre_BH.shape[0])):
+        n, deviations = _largest(pre_BH[b], k, floor, deviations, lower, index_H, value_H, rank_H)
         for i in range(n):
             index_BK[b, i], value_BK[b, i] = index_H[i], value_H[i]
         for i in range(n, k):
             index_BK[b, i], value_BK[b, i] = -1, 0
+
+
+@njit(fastmath=_FAST, cache=True, error_model="numpy")
+def strongest_of_batch(pre_N, take):  # type: ignore[no-untyped-def]
+    """Places and values of the `take` largest positive ones of a flat batch, in order; of equal ones the first."""
+    size, kind = uint64(pre_N.shape[0]), pre_N.dtype.type
+    place_N, value_N = np.empty(size + uint64(1), np.uint32), np.empty(size, pre_N.dtype)
+    rank_N = np.empty(_RANKED, np.uint32)
+    n, _ = _largest(pre_N, uint64(take), kind(0), kind(_START), kind(2 * _LOWER), place_N, value_N, rank_N)
+    return place_N[:n].copy(), value_N[:n].copy()
+
+
+@njit(fastmath=_FAST, cache=True, error_model="numpy")
+def _largest(value_N, k, floor, deviations, lower, place_M, kept_M, rank_M):  # type: ignore[no-untyped-def]
+    """Write the places and values of the k largest above `floor`, in order; how many there are, and the next bound.
+
+    A bound, some deviations above the mean, leaves little more than k candidates; it is lowered where it left too few,
+    and raised a little for the next call where it left too many. So values are read twice and nothing is sorted.
+    """
+    size = uint64(value_N.shape[0])
+    total, square = value_N.dtype.type(0), value_N.dtype.type(0)
+    for i in range(size):
+        total += value_N[i]
+        square += value_N[i] * value_N[i]
+    mean = total / value_N.dtype.type(size)
+    variance = square / value_N.dtype.type(size) - mean * mean
+    spread = np.sqrt(max(variance, value_N.dtype.type(0)))
+    tries = 0
+    while True:
+        bound = max(floor, mean + deviations * spread) if tries < _TRIES else floor
+        n = _places_above(value_N, bound, place_M)
+        if n >= k or not bound > floor:
+            break
+        deviations -= lower
+        tries += 1
+    if uint64(2) * n > uint64(3) * k:
+        deviations += value_N.dtype.type(_RAISE)
+    for i in range(n):
+        kept_M[i] = value_N[place_M[i]]
+    if n > k:
+        _keep_largest(place_M, kept_M, rank_M, n, k)
+        n = k
+    return n, deviations
+
+
+@njit(fastmath=_FAST, cache=True, error_model="numpy")
+def _places_above(value_N, bound, place_M):  # type: ignore[no-untyped-def]
+    """Write the places of all values above the bound, in order; how many there are. No branch: it runs at memory's
+    speed, and writes one place more than there are."""
+    n = uint64(0)
+    for i in range(uint64(value_N.shape[0])):
+        place_M[n] = i
+        n += uint64(value_N[i] > bound)
+    return n
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
@@ -94,38 +120,6 @@ def _keep_largest(index_N, value_N, rank_N, n, k):  # type: ignore[no-untyped-de
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
-def strongest_of_batch(pre_N, take):  # type: ignore[no-untyped-def]
-    """Places and values of the `take` largest positive ones of a flat batch, in order; of equal ones the first."""
-    size, take = uint64(pre_N.shape[0]), uint64(take)
-    total, square = pre_N.dtype.type(0), pre_N.dtype.type(0)
-    for i in range(size):
-        total += pre_N[i]
-        square += pre_N[i] * pre_N[i]
-    mean = total / pre_N.dtype.type(size)
-    variance = square / pre_N.dtype.type(size) - mean * mean
-    spread = np.sqrt(max(variance, pre_N.dtype.type(0)))
-    place_N, zero = np.empty(size + uint64(1), np.uint32), pre_N.dtype.type(0)
-    deviations, tries = pre_N.dtype.type(_START), 0
-    while True:
-        bound = max(zero, mean + deviations * spread) if tries < _TRIES else zero
-        n = uint64(0)
-        for i in range(size):
-            place_N[n] = i
-            n += uint64(pre_N[i] > bound)
-        if n >= take or not bound > zero:
-            break
-        deviations -= pre_N.dtype.type(2 * _LOWER)
-        tries += 1
-    value_N = np.empty(n, pre_N.dtype)
-    for i in range(n):
-        value_N[i] = pre_N[place_N[i]]
-    if n > take:
-        _keep_largest(place_N, value_N, np.empty(_RANKED, np.uint32), n, take)
-        n = take
-    return place_N[:n].copy(), value_N[:n].copy()
-
-
-@njit(fastmath=_FAST, cache=True, error_model="numpy")
 def count_above(pre_BH, threshold):  # type: ignore[no-untyped-def]
     """The most values of a row that are above the threshold."""
     most = uint64(0)
@@ -140,16 +134,11 @@ def count_above(pre_BH, threshold):  # type: ignore[no-untyped-def]
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def above(pre_BH, threshold, index_BK, value_BK):  # type: ignore[no-untyped-def]
     """All values of each row that are above the threshold, of which there are at most K, by latent."""
-    latents = uint64(pre_BH.shape[1])
-    index_H = np.empty(latents + uint64(1), np.uint32)
+    index_H = np.empty(uint64(pre_BH.shape[1]) + uint64(1), np.uint32)
     for b in range(uint64(pre_BH.shape[0])):
-        pre_H = pre_BH[b]
-        n = uint64(0)
-        for h in range(latents):
-            index_H[n] = h
-            n += uint64(pre_H[h] > threshold)
+        n = _places_above(pre_BH[b], threshold, index_H)
         for i in range(n):
-            index_BK[b, i], value_BK[b, i] = index_H[i], pre_H[index_H[i]]
+            index_BK[b, i], value_BK[b, i] = index_H[i], pre_BH[b, index_H[i]]
         for i in range(n, uint64(index_BK.shape[1])):
             index_BK[b, i], value_BK[b, i] = -1, 0
 

@@ -90,6 +90,12 @@ class Sae(nn.Module):
         return self.decode(*self.encode(x_BD))
 
 
+def best_length(x_hat_BD: Tensor, x_BD: Tensor) -> float:
+    """The factor that brings `x̂` closest to `x`, both about their centre; 0 where `x̂` is 0."""
+    square = float(x_hat_BD.square().sum())
+    return float((x_hat_BD * x_BD).sum()) / square if square else 0.0
+
+
 def save(folder: Folder, sae: Sae) -> None:
     """`sae.safetensors` and `cfg.json`."""
     weights = {name: value.detach().cpu().contiguous() for name, value in sae.state_dict().items()}

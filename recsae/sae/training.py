@@ -65,8 +65,8 @@ def train_loop(task: dict[str, Any]) -> None:
     share = (rank, world) if alone else (0, 1)
     mine = {
         str(number): Fit(one.config, one.seed, task["width"], np.array(task["mean"]), task["scale"], device)
-        for number, one in enumerate(candidates)
-        if alone or number in _dealt(candidates, world)[rank]
+        for number in ([0] if alone else _dealt(candidates, world)[rank])
+        for one in [candidates[number]]
     }
     checkpoints = train_run.Checkpoints([] if alone and rank else list(mine))
     states: dict[str, dict[str, Any]] = {}

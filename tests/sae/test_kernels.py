@@ -256,5 +256,5 @@ def test_nothing_is_computed_in_another_type_than_its_own() -> None:
         assert {tensor.dtype for tensor in (W_HD, *into)} == {dtype}
     compiled = {name: loop for name, loop in vars(kernels_cpu).items() if isinstance(loop, Dispatcher)}
     met = {name: [set().union(*map(floats_of, types)) for types in loop.signatures] for name, loop in compiled.items()}
-    assert len(met) == 8 and all(len(floats) == 1 for of_loop in met.values() for floats in of_loop), met
+    assert len(met) == 10 and all(len(floats) == 1 for of_loop in met.values() for floats in of_loop), met
     assert met["strongest"] and met["adam"]
