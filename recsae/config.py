@@ -6,9 +6,10 @@ nothing of files (config_file.py) or of what the stages do with it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from recsae.config_base import Count, Paths, Section, Share
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
@@ -35,6 +36,18 @@ class ColumnNames(Section):
     """A missing title shows the item's id."""
 
 
+def _separators(held: Any) -> Any:
+    """A list as a tuple; refused in words where it is neither a separator nor several."""
+    if isinstance(held, list) and held and all(isinstance(one, str) and one for one in held):
+        return tuple(held)
+    if not isinstance(held, str | tuple):
+        raise PydanticCustomError("separators", 'write a separator, or several as in ["|", " > "]')
+    return held
+
+
+Separators = Annotated[str | tuple[str, ...], BeforeValidator(_separators)]
+
+
 class DataConfig(Section):
     format: Literal["table", "movielens", "recbole"] = "table"
     """`table`: the files named below; `movielens`: a folder of `.dat` or `.csv`; `recbole`: `.inter` and `.item`."""
@@ -47,9 +60,10 @@ class DataConfig(Section):
     users: str = ""
     """An optional table of users; never shown to a language model."""
     columns: ColumnNames = ColumnNames()
-    attributes: dict[str, str] = Field(default={})
-    """Item columns to read as attributes, each with its separator; `""`: one value, or a list already."""
-    user_attributes: dict[str, str] = Field(default={})
+    attributes: dict[str, Separators] = Field(default={})
+    """Item columns to read as attributes, each with its separator, or several: `["|", " > "]` for paths; `""`: one
+    value, or a list already."""
+    user_attributes: dict[str, Separators] = Field(default={})
     """The same for columns of `users`."""
     list_separator: str = ""
     """Set when a line is one user and all his items, in order, with this between them."""
@@ -95,10 +109,27 @@ class EvidenceConfig(Section):
     """Silent cases whose item is as popular as those of the active ones."""
     near_miss: Annotated[int, Field(ge=0)] = 8
     """Silent cases whose item shares attributes with those of the active ones."""
+    near_direction: Annotated[int, Field(ge=0)] = 8
+    """Silent cases in which latents with the most similar decoder direction fire."""
+    items: Count = 20
+    """Items listed for each latent by each measure, and latents for each item."""
     sample: Count = 512
     """Positive activations sampled per latent and part, from which levels are taken."""
     pool: Count = 4096
     """Cases per part among which silent ones are sought."""
+
+
+class StatisticsConfig(Section):
+    """Latents against attributes, over all cases of score users."""
+
+    views: Literal["view", "both"] = "view"
+    """Whose item bears the attribute: the item of `probe.view`, or, apart, the recommended one and the last input."""
+    attributes: Count = 20
+    """Most correlated attributes listed for each latent, with their AUC."""
+    permutations: Count = 100
+    """Permutations of attributes across items behind the null of the best of many latents."""
+    null_cases: Count = 100_000
+    """Cases, drawn by the seed, on which the permuted attributes are correlated."""
 
 
 class LlmConfig(Section):
@@ -110,15 +141,32 @@ class LlmConfig(Section):
     """Tokens of a prompt and its answer; evidence is cut to fit."""
 
 
+class EndpointConfig(Section):
+    """An OpenAI-compatible endpoint that writes the free names in the place of `llm`, which still ranks and judges."""
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    """Up to and with `/v1`. The key, where one is needed, is read from the environment: `RECSAE_ENDPOINT_KEY`."""
+    model: Annotated[str, Field(min_length=1)]
+    """Its name there."""
+    concurrency: Count = 16
+    """Requests under way at a time."""
+
+
 class LabelsConfig(Section):
+    latents: Count | None = None
+    """Living latents that are labelled and scored, drawn by the seed; left out: all."""
     cases: Count = 10
     """Explain cases that the labeller reads."""
     candidates: Count = 10
-    """TF-IDF terms that the language model ranks."""
+    """Terms that the language model ranks: the best by TF-IDF and by lift."""
     ranked: Count = 2
-    """Terms that each ranking, by TF-IDF and by the language model, sends to the final, beside one free name."""
+    """Terms that each ranking, by TF-IDF, by lift and by the language model, sends to the final, beside a free name."""
+    pairs: Annotated[int, Field(ge=0)] = 1
+    """Pairs of terms in the final, where an item bearing both says more than either."""
     min_support: Count = 2
     """Different items of the evidence that must bear a term."""
+    endpoint: EndpointConfig | None = None
+    """Who writes the free names, if not `llm`."""
 
 
 class ScoresConfig(Section):
@@ -130,6 +178,8 @@ class ScoresConfig(Section):
     """Active cases of score users that judge the chosen one, and as many silent ones."""
     bootstrap: Annotated[int, Field(ge=100)] = 1000
     """Resamplings of users behind an interval."""
+    recsae: Annotated[int, Field(ge=0)] = 64
+    """Latents, drawn by the seed, that are scored by RecSAE's protocol as well; it asks ten questions for each."""
 
 
 class ResourcesConfig(Section):
@@ -177,6 +227,7 @@ class Config(Section):
     probe: ProbeConfig = ProbeConfig()
     sae: SaeConfig = SaeConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    statistics: StatisticsConfig = StatisticsConfig()
     llm: LlmConfig = LlmConfig()
     labels: LabelsConfig = LabelsConfig()
     scores: ScoresConfig = ScoresConfig()

@@ -1,6 +1,6 @@
-"""The embedded database that ingest works in: DuckDB on a temporary folder, bounded in memory and threads.
+"""The embedded database of stages that work out of core: DuckDB on a temporary folder, bounded in memory and threads.
 
-It knows how to open, ask and clean up, and nothing of events.
+It knows how to open, ask and clean up, and nothing of what lies in it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _MOST_THREADS = 16
 
 
 @contextmanager
-def temporary_database(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that spills beyond `memory_gb` (10^9 bytes) to a folder that is gone afterwards.
+def temporary_database(memory_gb: float, share: float = 1.0) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that spills beyond a share of `memory_gb` (10^9 bytes) to a folder that is gone afterwards.
 
     Raises BadInput where that is too little, and KeyboardInterrupt for what DuckDB makes of one.
     """
     try:
-        with _opened(memory_gb) as connection:
+        with _opened(memory_gb * share) as connection:
             yield connection
     except RuntimeError as error:
         if str(error) == "Query interrupted":
@@ -41,14 +41,14 @@ def temporary_database(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def _opened(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
-    with tempfile.TemporaryDirectory(prefix="recsae-ingest-") as folder:
+    with tempfile.TemporaryDirectory(prefix="recsae-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_gb}GB",
             "temp_directory": str(Path(folder) / "spill"),
             "threads": min(os.cpu_count() or 1, _MOST_THREADS),
             "preserve_insertion_order": True,  # row numbers, and ties in time, follow the files
         }
-        with duckdb.connect(str(Path(folder) / "ingest.duckdb"), config=settings) as connection:
+        with duckdb.connect(str(Path(folder) / "work.duckdb"), config=settings) as connection:
             connection.execute("SET TimeZone = 'UTC'")  # of times that name no zone
             connection.execute("SET enable_progress_bar = false")
             yield connection

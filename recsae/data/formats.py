@@ -26,8 +26,8 @@ class Listing:
     title: str = ""
     title_named: bool = False
     """The config names the title column, so it must be there."""
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    """Column and its separator; `""`: one value, or a list already."""
+    attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column and its separators; none: one value, or a list already."""
     key: str = "data.attributes"
     """What of the config names the attributes."""
     lowercase: frozenset[str] = frozenset()
@@ -84,12 +84,12 @@ def _tables(data: DataConfig) -> Dataset:
             (columns.item_id, "item_id", "item") if data.list_separator else (columns.item_id,),
             columns.title,
             bool(columns.title) and "title" in columns.model_fields_set,
-            data.attributes,
+            _separators(data.attributes),
         ),
         Listing(
             (by_name("data.users", data.users),) if data.users else (),
             (columns.user_id,),
-            attributes=data.user_attributes,
+            attributes=_separators(data.user_attributes),
             key="data.user_attributes",
         ),
     )
@@ -105,7 +105,7 @@ def _movielens(data: DataConfig) -> Dataset:
     users = _source(data, names, "users", ("user_id", "gender", "age", "occupation", "zip"))
     if not ratings or not movies:
         raise BadInput(f"data.path: {data.path} holds no movies file beside its ratings; give a MovieLens folder")
-    known = {"genres": "|"} | ({"tags": ""} if tags else {})
+    known: dict[str, tuple[str, ...]] = {"genres": ("|",)} | ({"tags": ()} if tags else {})
     return Dataset(
         (ratings,),
         ColumnNames(weight="rating"),
@@ -117,7 +117,7 @@ def _movielens(data: DataConfig) -> Dataset:
             lowercase=frozenset({"tags"}),
             void=frozenset({"(no genres listed)"}),
         ),
-        Listing((users,), ("user_id",), attributes={"gender": "", "age": "", "occupation": ""}) if users else Listing(),
+        Listing((users,), ("user_id",), attributes={"gender": (), "age": (), "occupation": ()}) if users else Listing(),
     )
 
 
@@ -155,11 +155,11 @@ def _recbole(data: DataConfig) -> Dataset:
     ):
         found = [_atomic(data, name) for name in names if name.removesuffix(".gz").endswith(suffix)]
         known = {} if not found else _tokens(found[0], {columns.item_id, columns.user_id, columns.title})
-        attributes = {name: wanted[name] or known.get(name, "") for name in wanted} or known
-        listings.append(Listing(tuple(found[:1]), (id_column,), attributes=attributes, key=key))
+        named = {name: held or known.get(name, ()) for name, held in _separators(wanted).items()}
+        listings.append(Listing(tuple(found[:1]), (id_column,), attributes=named or known, key=key))
     items, users = listings
-    named = bool(columns.title) and "title" in columns.model_fields_set
-    items = replace(items, title=columns.title, title_named=named)
+    title_named = bool(columns.title) and "title" in columns.model_fields_set
+    items = replace(items, title=columns.title, title_named=title_named)
     return Dataset(interactions, columns.model_copy(update={"weight": weight}), items, users)
 
 
@@ -167,14 +167,19 @@ def _atomic(data: DataConfig, name: str) -> Source:
     return Source("data.path", _join(data.path, name), delimiter="\t", quoted=False, typed=True)
 
 
-def _tokens(source: Source, but: set[str]) -> dict[str, str]:
+def _separators(attributes: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """As the config has them, one or several, none being `""`."""
+    return {name: ((held,) if held else ()) if isinstance(held, str) else held for name, held in attributes.items()}
+
+
+def _tokens(source: Source, but: set[str]) -> dict[str, tuple[str, ...]]:
     """Every token column; a `token_seq` holds several with spaces between."""
-    separators = {"token": "", "token_seq": " "}
+    separators: dict[str, tuple[str, ...]] = {"token": (), "token_seq": (" ",)}
     heading = (name.partition(":")[::2] for name in source.heading())
     return {name: separators[kind] for name, kind in heading if kind in separators and name not in but}
 
 
-def _chosen(data: DataConfig, known: dict[str, str]) -> dict[str, str]:
+def _chosen(data: DataConfig, known: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     for name in data.attributes:
         if name not in known:
             raise BadInput(f"data.attributes.{name}: {data.path} has no such attribute; it has {', '.join(known)}")

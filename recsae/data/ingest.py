@@ -44,8 +44,13 @@ def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
 def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, out: Attempt) -> Metrics:
     clock = _Clock()
     cleaned = stage_listing(connection, "item_rows", found.items)
-    stage_listing(connection, "user_rows", found.users)
-    clock.log("described", f"{len(found.items.sources)} files of items, {len(found.users.sources)} of users")
+    cleaned.update(stage_listing(connection, "user_rows", found.users))
+    clock.log(
+        "described",
+        f"{len(found.items.sources)} files of items, {len(found.users.sources)} of users; cleaned {cleaned['titles']} "
+        f"titles and cut {cleaned['titles_cut']}, cleaned {cleaned['values']} attribute values and cut "
+        f"{cleaned['values_cut']}, {cleaned['not_utf8']} cells not UTF-8",
+    )
     read = read_events(connection, found.interactions, found.columns, config.data.list_separator)
     clock.log("read", f"{read} events from {len(found.interactions)} files")
     kept = filter_events(connection, config)
@@ -80,7 +85,7 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
             "users": kept.users_filtered,
             "items": kept.items_filtered,
         },
-        "cleaned": {"titles": cleaned["titles"], "values": cleaned["values"]},
+        "cleaned": {what: cleaned[what] for what in ("titles", "titles_cut", "values", "values_cut", "not_utf8")},
         "items_without_row": described["without_row"],
         "items_without_title": described["without_title"],
         "items_by_attribute": {name: described[f"with {name}"] for name in found.items.attributes},

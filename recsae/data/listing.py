@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import duckdb
@@ -19,7 +19,7 @@ import pyarrow as pa
 from recsae.data.database import first_row
 from recsae.data.formats import Listing
 from recsae.data.sources import Row, Source
-from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, is_utf8, plain
+from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, is_utf8, mend, plain
 from recsae.errors import BadInput
 from recsae.schemas import ATTRIBUTES, ITEMS, USERS
 from recsae.store.runs import Attempt
@@ -40,7 +40,11 @@ Attributes = list[dict[str, str]]
 
 
 def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Listing) -> Counter[str]:
-    """Read a listing into the table `name`; counts what was cleaned. Raises BadInput on what cannot be joined."""
+    """Read a listing into the table `name`. Raises BadInput on what cannot be joined.
+
+    Counts `titles` and `values` that were mended, those that were cut (`titles_cut`, `values_cut`), and cells that are
+    `not_utf8`.
+    """
     connection.execute(
         f"CREATE TABLE {name} (file INTEGER, row BIGINT, id VARCHAR, title VARCHAR, "
         f"attributes STRUCT(name VARCHAR, value VARCHAR)[])"
@@ -60,9 +64,9 @@ def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Lis
             source.refuse("the table has no rows; fill it or leave it out of the config")
     _refuse_missing(listing, seen)
     _refuse_duplicates(connection, name, listing)
-    if cleaned["spoilt"]:
+    if cleaned["not_utf8"]:
         files = ", ".join(source.path for source in listing.sources)
-        log.warning("%d cells of %s are not UTF-8 text and lose letters; save it as UTF-8", cleaned["spoilt"], files)
+        log.warning("%d cells of %s are not UTF-8 text and lose letters; save it as UTF-8", cleaned["not_utf8"], files)
     return cleaned
 
 
@@ -101,29 +105,45 @@ def _title(source: Source, row: int, column: str, cells: Row, cleaned: Counter[s
     held = _text(source, row, column, cells.get(column)) if column else None
     if held is None:
         return None
-    title = clean(held, TITLE_LIMIT)
-    cleaned["spoilt"] += not is_utf8(held)
-    cleaned["titles"] += title != held.strip()
-    return title or None
+    cleaned["not_utf8"] += not is_utf8(held)
+    return _shown(held, TITLE_LIMIT, "titles", cleaned) or None
 
 
 def _attributes(source: Source, row: int, listing: Listing, cells: Row, cleaned: Counter[str]) -> Attributes:
     found = []
-    for name, separator in listing.attributes.items():
-        held = cells.get(name)
-        if not isinstance(held, list):
-            text = _text(source, row, name, held)
-            held = [] if text is None else text.split(separator) if separator else [text]
-        for cell in held:
+    for name, separators in listing.attributes.items():
+        for cell in _flat(cells.get(name)):
             text = _text(source, row, name, cell)
             if text is None:
                 continue
-            value = clean(text.lower() if name in listing.lowercase else text, VALUE_LIMIT)
-            cleaned["spoilt"] += not is_utf8(text)
-            cleaned["values"] += value.lower() != text.strip().lower()
-            if value and value not in listing.void:
-                found.append({"name": name, "value": value})
+            cleaned["not_utf8"] += not is_utf8(text)
+            for part in _split(text, separators):
+                held = part.lower() if name in listing.lowercase else part
+                value = _shown(held, VALUE_LIMIT, "values", cleaned)
+                if value and value not in listing.void:
+                    found.append({"name": name, "value": value})
     return found
+
+
+def _shown(held: str, limit: int, counted: str, cleaned: Counter[str]) -> str:
+    text, mended, cut = mend(held, limit)
+    cleaned[counted] += mended
+    cleaned[f"{counted}_cut"] += cut
+    return text
+
+
+def _flat(cell: Any) -> Iterator[Any]:
+    """The cell, or what it lists; several paths come as lists in a list."""
+    for held in cell if isinstance(cell, list) else [cell]:
+        yield from held if isinstance(held, list) else [held]
+
+
+def _split(text: str, separators: Sequence[str]) -> list[str]:
+    """The text cut at each of the separators, in order: one between paths, the next between the steps of a path."""
+    parts = [text]
+    for separator in separators:
+        parts = [piece for part in parts for piece in part.split(separator)]
+    return parts
 
 
 def _text(source: Source, row: int, column: str, cell: Any) -> str | None:
@@ -197,7 +217,7 @@ def write_items(
                     {
                         "item_idx": item_idx,
                         "item_id": item_id,
-                        "title": title or clean(item_id, TITLE_LIMIT) or item_id,
+                        "title": title or clean(item_id, TITLE_LIMIT) or f"item {item_idx}",
                         "attributes": attributes,
                         "popularity": int(popularity[item_idx]),
                     }

@@ -1,21 +1,65 @@
-"""Text of the catalogue made fit to show: to a person, in a prompt, as a term. It knows one string at a time."""
+"""Text of the catalogue made fit to show: to a person, in a prompt, as a term. It knows one string at a time, and
+nothing of prompts: what marks of theirs a text must not bear is their own concern.
+"""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import Any
+from typing import Any, NamedTuple
 
 TITLE_LIMIT = 300
 VALUE_LIMIT = 100
+MOST_MARKS = 4
+"""Marks in a row that take no space of their own. Pointed Hebrew and stacked Tibetan need so many; a flood of them
+hides the lines around it."""
+
+_MOST_READ = 2**16
+"""Letters that are looked at. A text that says nothing in these says nothing."""
+_BLANK = {0x2800: " "}
+# What Unicode calls letters or marks and shows as nothing: joiners and fillers, and variation selectors, which can
+# carry a hidden message of any length behind one visible letter.
+_INVISIBLE = frozenset(
+    map(
+        chr,
+        (
+            *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x3164, 0xFFA0),
+            *range(0xFE00, 0xFE10),
+            *range(0xE0100, 0xE01F0),
+        ),
+    )
+)
+
+
+class Cleaned(NamedTuple):
+    """A text as it is shown, and what that took."""
+
+    text: str
+    mended: bool
+    """Letters were dropped or composed, or white space collapsed."""
+    cut: bool
+    """It was longer than the limit."""
+
+
+def mend(text: str, limit: int) -> Cleaned:
+    """One line of at most `limit` letters, in NFC, of letters that show.
+
+    Dropped are invalid Unicode, control, format, private and unassigned characters, those that show nothing, and all
+    but the first MOST_MARKS of marks in a row. White space collapses to single spaces; what is outside does not count
+    as mended. Emoji stay, those joined of several apart.
+    """
+    text = text.strip()
+    read = text[:_MOST_READ].rstrip()
+    whole = " ".join(read.split())
+    if not (whole.isascii() and whole.isprintable()):
+        # white space came first: a line break is a control character and parts two words
+        whole = "".join(letter for letter in whole.translate(_BLANK) if _shows(letter))
+        whole = " ".join(_few_marks(unicodedata.normalize("NFC", whole)).split())
+    return Cleaned(whole[:limit].rstrip(), whole != read, len(whole) > limit or len(text) > _MOST_READ)
 
 
 def clean(text: str, limit: int) -> str:
-    """NFC, without control and format characters or invalid Unicode, white space collapsed, cut at `limit`."""
-    if not (text.isascii() and text.isprintable()):
-        # white space first: a line break is a control character and parts two words
-        text = " ".join(text.split())
-        text = unicodedata.normalize("NFC", "".join(letter for letter in text if _shows(letter)))
-    return " ".join(text.split())[:limit].rstrip()
+    """The text of `mend`."""
+    return mend(text, limit).text
 
 
 def is_utf8(text: str) -> bool:
@@ -50,4 +94,14 @@ def plain(value: Any) -> str | None:
 
 
 def _shows(letter: str) -> bool:
-    return not unicodedata.category(letter).startswith("C")
+    return not unicodedata.category(letter).startswith("C") and letter not in _INVISIBLE
+
+
+def _few_marks(text: str) -> str:
+    kept = []
+    row = 0
+    for letter in text:
+        row = row + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
+        if row <= MOST_MARKS:
+            kept.append(letter)
+    return "".join(kept)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from recsae.config import Config
+from recsae.config_file import load
 from recsae.data.formats import dataset
 from recsae.data.ingest import input_content
 from recsae.store.runs import Committed
@@ -267,3 +268,27 @@ def test_real_data(name: str, run: Ingest, shared: Callable[[str], Path]) -> Non
     assert len(dataset(config_of({"data": data, "split": {"kind": split}})).sources) == len(
         input_content(config_of({"data": data, "split": {"kind": split}}))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "counts"),
+    [
+        ("office", "amazon-2014-office", (4905, 2420, 53_258)),
+        ("books", "goodbooks-10k", (2672, 9147, 295_533)),
+    ],
+)
+def test_real_data_by_the_config_of_the_jobs(
+    name: str,
+    folder: str,
+    counts: tuple[int, int, int],
+    run: Ingest,
+    shared: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared(folder)
+    monkeypatch.chdir(Path(__file__).resolve().parents[2])
+    config = load(f"jobs/configs/{name}.toml")
+    done = run(data=config.data.model_dump(mode="json"), cases=config.cases.model_dump())
+    assert (done.metrics["users"], done.metrics["items"], done.metrics["events"]) == counts
+    assert set(done.metrics["items_by_attribute"]) == set(config.data.attributes)
+    assert all(done.metrics["items_by_attribute"].values())
