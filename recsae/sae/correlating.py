@@ -6,7 +6,7 @@ shards, the catalogue and SAEs; the formulas are in attributes.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,20 @@ import ray
 import torch
 from scipy import sparse
 
+from recsae import tasks
 from recsae.data.catalogue import Catalogue
-from recsae.sae import attributes, model, tasks
+from recsae.sae import attributes, model
 from recsae.sae.attributes import Correlated, Sums
-from recsae.sae.controls import Trained, Untrained
+from recsae.sae.controls import Principal, Trained, Untrained
+from recsae.sae.model import Encoded, Sae
 from recsae.schemas import PARTS
 from recsae.store import shards
 from recsae.store.runs import Committed
 
-Codes = Mapping[str, Trained | Untrained | None]
-"""By name an SAE, or None for the raw dimensions."""
+Code = Trained | Untrained | Principal | None
+"""An SAE, principal directions, or None for the raw dimensions."""
+Codes = Mapping[str, Code]
+Loaded = Sae | Principal | None
 
 
 def correlate(ingested: Committed, activations: Committed, view: str, codes: Codes, part: str) -> dict[str, Correlated]:
@@ -41,7 +45,7 @@ def correlate(ingested: Committed, activations: Committed, view: str, codes: Cod
     cases_I = np.zeros(catalogue.n_items, dtype=np.int64)
     for counted in tasks.in_order(items_of, names, "items of cases, shard"):
         cases_I += counted
-    latents = {name: _latents(code, activations) for name, code in codes.items()}
+    latents = {name: latents_of(code, activations) for name, code in codes.items()}
     chosen = attributes.choose(catalogue.attributes, cases_I, sum(latents.values()))
     borne = ray.put(chosen.bears_IA)
 
@@ -53,11 +57,24 @@ def correlate(ingested: Committed, activations: Committed, view: str, codes: Cod
     for found in tasks.in_order(sums_of, names if chosen.pairs else [], what):
         for name, total in totals.items():
             attributes.add(total, found[name])
-    return {name: attributes.best(totals[name], chosen, both_signs=code is None) for name, code in codes.items()}
+    return {name: attributes.best(totals[name], chosen, both_signs=not fires(code)) for name, code in codes.items()}
 
 
-def _latents(code: Trained | Untrained | None, activations: Committed) -> int:
+def fires(code: Code) -> bool:
+    """Whether its latents are active or silent; where each has a value in every case, both signs of r count."""
+    return isinstance(code, Trained | Untrained)
+
+
+def latents_of(code: Code, activations: Committed) -> int:
+    """How many latents, directions or dimensions it has."""
+    if isinstance(code, Principal):
+        return len(code.axes_RD)
     return int(activations.metrics["width"] if code is None else code.folder.read_json(model.FACTS)["num_latents"])
+
+
+def load(code: Code) -> Loaded:
+    """The code as it is run, on the CPU."""
+    return code if code is None or isinstance(code, Principal) else code.on("cpu").sae
 
 
 @ray.remote
@@ -73,7 +90,7 @@ def _shard(
     table = shards.read(activations.data, name)
     rows_B, item_B = items_of_cases(table, view, part)
     x_BD, bears_BA = shards.vectors(table)[rows_B], bears_IA[item_B]
-    return {name: sums_of_code(code.on("cpu").sae if code else None, x_BD, bears_BA) for name, code in codes.items()}
+    return {name: sums_of_code(load(code), x_BD, bears_BA) for name, code in codes.items()}
 
 
 def items_of_cases(table: pa.Table, view: str, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,18 +100,36 @@ def items_of_cases(table: pa.Table, view: str, part: str) -> tuple[np.ndarray, n
     return rows_B, item_B[rows_B]
 
 
-def sums_of_code(sae: model.Sae | None, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> Sums:
-    """The sums of the cases under one SAE, or of their raw dimensions."""
-    latents = x_BD.shape[1] if sae is None else sae.num_latents
-    sums = attributes.nothing(latents, bears_BA.shape[1])
-    # An SAE that was not trained to be sparse may have half of its latents active.
-    at_once = max(1, model.FLOATS_AT_ONCE // latents)
-    for start in range(0, len(x_BD), at_once):
-        block = slice(start, start + at_once)
-        if sae is None:
-            attributes.add_dimensions(sums, x_BD[block], bears_BA[block])
-            continue
-        with torch.inference_mode():
-            index_BK, value_BK = sae.encode(torch.from_numpy(x_BD[block]))
-        attributes.add_latents(sums, index_BK.numpy(), value_BK.numpy(), bears_BA[block])
+def sums_of_code(code: Loaded, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> Sums:
+    """The sums of the cases under one code."""
+    sums = attributes.nothing(width_of(code, x_BD), bears_BA.shape[1])
+    for rows, found in blocks_of_code(code, x_BD):
+        if isinstance(found, Encoded):
+            attributes.add_latents(sums, found.index_BK.numpy(), found.value_BK.numpy(), bears_BA[rows])
+        else:
+            attributes.add_dimensions(sums, found, bears_BA[rows])
     return sums
+
+
+def width_of(code: Loaded, x_BD: np.ndarray) -> int:
+    """How many latents, directions or dimensions the code has for these activations."""
+    if code is None:
+        return int(x_BD.shape[1])
+    return code.num_latents if isinstance(code, Sae) else len(code.axes_RD)
+
+
+def blocks_of_code(code: Loaded, x_BD: np.ndarray) -> Iterator[tuple[slice, Encoded | np.ndarray]]:
+    """A bounded number of cases at a time: their active latents, or, of what has no such, all values `(B, H)`."""
+    # An SAE that was not trained to be sparse may have half of its latents active.
+    at_once = max(1, model.FLOATS_AT_ONCE // width_of(code, x_BD))
+    for start in range(0, len(x_BD), at_once):
+        rows = slice(start, start + at_once)
+        if isinstance(code, Sae):
+            with torch.inference_mode():
+                encoded = code.encode(torch.from_numpy(x_BD[rows]))
+            yield rows, encoded
+        elif code is None:
+            yield rows, x_BD[rows]
+        else:
+            away_BD = x_BD[rows].astype(np.float64) - code.mean_D.numpy()
+            yield rows, away_BD @ code.axes_RD.numpy().T.astype(np.float64)

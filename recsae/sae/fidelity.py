@@ -15,12 +15,13 @@ import pyarrow as pa
 import ray
 import torch
 
+from recsae import tasks
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.errors import BadInput
 from recsae.recommenders import saved
 from recsae.recommenders.evaluation import drawn
 from recsae.recommenders.ranking import compare_chunk, of_split
-from recsae.sae import sums, tasks
+from recsae.sae import sums
 from recsae.sae.controls import Control, Untrained, beside
 from recsae.sae.kept import Measured, measured
 from recsae.sae.model import best_length

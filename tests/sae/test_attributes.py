@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
 from recsae.sae import attributes
-from recsae.sae.attributes import Attributes, Sums, add, add_dimensions, add_latents, best, choose, nothing
+from recsae.sae.attributes import (
+    Attributes,
+    Sums,
+    add,
+    add_dimensions,
+    add_fires,
+    add_latents,
+    best,
+    choose,
+    listed,
+    never,
+    nothing,
+)
 
 CASES, LATENTS, ACTIVE, BORNE = 400, 12, 3, 7
 DEAD, CONSTANT = 10, 11
@@ -144,3 +156,54 @@ def test_without_support_there_is_no_mean(items: list[dict[str, list[str]]]) -> 
     found = choose(items, np.zeros(4, dtype=np.int64), 16)
     assert found.pairs == [] and found.bears_IA.shape == (4, 0)
     assert best(nothing(16, 0), found, both_signs=False).mean is None
+
+
+def test_counts_of_cases_in_which_latents_fire() -> None:
+    (index, value), bears = a_code(), borne_by_cases()
+    total = never(LATENTS, BORNE)
+    for start in range(0, CASES, 90):
+        part, some = never(LATENTS, BORNE), slice(start, start + 90)
+        add_fires(part, index[some], value[some], sparse.csr_array(bears[some]))
+        add(total, part)
+    fires = dense(index, value) > 0
+    assert total.count_H.dtype == total.both_AH.dtype == np.int64
+    assert total.count_H.tolist() == fires.sum(0).tolist() and not total.count_H[DEAD]
+    assert total.both_AH.tolist() == [[int((fires[:, h] & (a == 1)).sum()) for h in range(LATENTS)] for a in bears.T]
+
+
+@pytest.mark.parametrize("at_once", [1, 30, 2**22])
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_the_most_correlated_attributes_of_each_latent(
+    count: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (index, value), bears = a_code(), borne_by_cases()
+    monkeypatch.setattr(attributes, "FLOATS_AT_ONCE", at_once)
+    found = listed(sums_of(index, value, bears, []), chosen(bears), count)
+    assert sorted(set(found.latent_N.tolist())) == list(range(DEAD)) == found.latent_N[found.rank_N == 0].tolist()
+    for latent in range(DEAD):
+        expected = [stats.pearsonr(dense(index, value)[:, latent], borne).statistic for borne in bears.T]
+        order = sorted(range(BORNE), key=lambda row: -abs(expected[row]))[:count]
+        mine = found.latent_N == latent
+        assert found.row_N[mine].tolist() == order and found.rank_N[mine].tolist() == list(range(len(order)))
+        np.testing.assert_allclose(found.correlation_N[mine], [expected[row] for row in order], atol=1e-12)
+
+
+def test_of_equally_correlated_attributes_the_more_frequent_comes_first() -> None:
+    bears = np.repeat(borne_by_cases()[:, [5]], 4, axis=1)
+    index, value = a_code()
+    found = listed(sums_of(index, value, bears, []), chosen(bears), 2)
+    assert found.row_N.tolist() == [0, 1] * DEAD
+
+
+@pytest.mark.parametrize("at_once", [1, 2**22])
+def test_the_best_latent_does_not_depend_on_blocks(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    (index, value), bears = a_code(), borne_by_cases()
+    expected = best(sums_of(index, value, bears, []), chosen(bears), both_signs=True)
+    monkeypatch.setattr(attributes, "FLOATS_AT_ONCE", at_once)
+    found = best(sums_of(index, value, bears, []), chosen(bears), both_signs=True)
+    assert found.best_A.tolist() == expected.best_A.tolist() and found.latent_A.tolist() == expected.latent_A.tolist()
+
+
+def test_without_attributes_no_row_is_listed() -> None:
+    found = listed(nothing(16, 0), choose([{}, {}], np.array([60, 60]), 16), 20)
+    assert [len(column) for column in found] == [0, 0, 0, 0]

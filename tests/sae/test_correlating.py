@@ -10,8 +10,9 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsae.sae import attributes, correlating, model, tasks
-from recsae.sae.controls import Trained
+from recsae import tasks
+from recsae.sae import attributes, correlating, model
+from recsae.sae.controls import Trained, principal
 from recsae.sae.correlating import items_of_cases, sums_of_code
 from recsae.sae.model import Sae
 from recsae.schemas import ITEMS, PARTS, activations
@@ -78,6 +79,22 @@ def test_without_an_sae_the_code_is_the_raw_dimensions(floats_at_once: int, monk
     sums = sums_of_code(None, x, sparse.csr_array(bears))
     np.testing.assert_allclose(sums.total_H, x.astype(np.float64).sum(0))
     np.testing.assert_allclose(sums.cross_AH, bears.T @ x.astype(np.float64))
+
+
+@pytest.mark.parametrize("floats_at_once", [1, 900, 4_000_000])
+def test_principal_directions_are_the_sums_of_projections(floats_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(1)
+    x = (draw.normal(0, 1, (CASES, WIDTH)) * np.arange(1, WIDTH + 1) + 100).astype(np.float32)
+    bears = draw.integers(0, 2, (CASES, BORNE)).astype(float)
+    exact = x.astype(np.float64)
+    away = exact - exact.mean(0)
+    code = principal(exact.mean(0), away.T @ away, WIDTH)
+    monkeypatch.setattr(model, "FLOATS_AT_ONCE", floats_at_once)
+    sums = sums_of_code(code, x, sparse.csr_array(bears))
+    axes = np.linalg.svd(away, full_matrices=False)[2]
+    z = away @ axes.T
+    np.testing.assert_allclose(sums.square_H, np.square(z).sum(0), rtol=1e-4)
+    np.testing.assert_allclose(np.abs(sums.cross_AH), np.abs(bears.T @ z), rtol=1e-3, atol=0.02)
 
 
 def test_a_shard_without_cases_adds_nothing() -> None:

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from recsae import tasks
 from recsae.config import Config
 from recsae.data.chunks import n_chunks, read_cases
 from recsae.errors import BadInput
 from recsae.recommenders.figures import DEEPEST
-from recsae.sae import fidelity, tasks
+from recsae.sae import fidelity
 from recsae.sae.controls import Control, Principal, Raw, Trained, Untrained
 from recsae.sae.fidelity import Survey, chunk_of, measure, moments, table, untrained
 from recsae.sae.model import Sae, save

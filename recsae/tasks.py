@@ -39,7 +39,7 @@ def in_order(task: Callable[[Any], Any], over: list[Any], what: str) -> Iterator
             arrived = bool(ray.wait([waiting[0]], timeout=SECONDS)[0])
             if time.monotonic() - spoken >= SECONDS:
                 spoken = time.monotonic()
-                log.info("sae: %s %d/%d", what, done + arrived, len(over))
+                log.info("%s %d/%d", what, done + arrived, len(over))
         yield ray.get(waiting.popleft())
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from recsae.sae import tasks
+from recsae import tasks
 from tests.sae.fake_ray import FakeRay
 
 
@@ -31,6 +31,6 @@ def test_a_long_measurement_says_how_far_it_is(
     with caplog.at_level(logging.INFO):
         list(tasks.in_order(fake.submit, list(range(20)), "fidelity, chunk"))
     assert 5 <= len(caplog.messages) < 30
-    assert caplog.messages[0].startswith("sae: fidelity, chunk ") and caplog.messages[0].endswith("/20")
+    assert caplog.messages[0].startswith("fidelity, chunk ") and caplog.messages[0].endswith("/20")
     done = [int(message.split()[-1].split("/")[0]) for message in caplog.messages]
     assert done == sorted(done)
