@@ -1,78 +1,150 @@
-"""The stage `evidence`: one streamed pass over the shards, folded on the driver. It knows Ray Data and the store."""
+"""The stage `evidence`: one streamed pass over the shards, folded on the driver as they come.
+
+A task is told what the whole already holds, and sends back only what may still change it. Whoever finishes first, the
+tables are the same. It knows Ray and the store.
+"""
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import ray
+import torch
 
-from recsae.concepts import evidence, terms
-from recsae.concepts.sketch import Sketch, add, sketch_block
+from recsae.concepts import evidence, silent, terms
+from recsae.concepts.item_views import Pairs, PairSums, item_views
+from recsae.concepts.sketch import EXPLAIN, Bars, Sketch, Sketcher, blocks
 from recsae.config import Config, EvidenceConfig
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model
-from recsae.schemas import EVIDENCE, LATENT_STATS
+from recsae.schemas_concepts import EVIDENCE, LATENT_STATS
 from recsae.store import shards
 from recsae.store.folder import Folder
 from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
-CASES_AT_ONCE = 65_536
-IN_FLIGHT = 4
-"""Sketches awaited at a time: a bound on memory."""
+LEAST_IN_FLIGHT = 4
+"""Shards awaited at a time: so many, or one a core of the cluster and one more. A bound on memory."""
+SECONDS = 5.0
+"""Between two lines that say how far the pass is."""
+_CASES_AT_LEAST = 8192
 
 
-@ray.remote
-def _sketch_shard(activations: Committed, name: str, sae: Folder, config: EvidenceConfig, seed: int) -> Sketch:
-    weights = model.load(sae)
-    table = shards.read(activations.data, name)
-    blocks = [
-        sketch_block(table.slice(start, CASES_AT_ONCE), weights, config, seed)
-        for start in range(0, table.num_rows, CASES_AT_ONCE)
-    ]
-    total = blocks[0]
-    for block in blocks[1:]:
-        total = add(total, block, config, seed)
-    return total
+class Found(NamedTuple):
+    """What one shard adds."""
+
+    sketch: Sketch
+    pairs: Pairs
+
+
+class Pass(NamedTuple):
+    """What every task of the pass is told, beside its shard and the bars of the moment."""
+
+    activations: Committed
+    sae: Folder
+    view: str
+    config: EvidenceConfig
+    seed: int
 
 
 def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `evidence.parquet` (sorted by latent) and `latent_stats.parquet`."""
-    activations = inputs["activations"]
+    """Write `evidence.parquet` and `latent_stats.parquet`, both by latent, `latent_items.parquet` and
+    `item_latents.parquet`.
+
+    Raises BadInput where `resources.ingest_memory_gb` is too little for the last two.
+    """
+    activations, folder = inputs["activations"], inputs["sae"].data.child("model")
     catalogue = Catalogue.read(inputs["ingest"])
     vocabulary = terms.build(catalogue)
+    sae = model.load(folder)
     start = time.monotonic()
-    names = activations.files(shards.PREFIX)
-    waiting: list[ray.ObjectRef[Sketch]] = []
-    total: Sketch | None = None
-    done = 0
-    while names or waiting:
-        while names and len(waiting) < IN_FLIGHT:
-            waiting.append(
-                _sketch_shard.remote(
-                    activations, names.pop(0), inputs["sae"].data.child("model"), config.evidence, config.seed
-                )
-            )
-        ready, waiting = ray.wait(waiting)
-        part = ray.get(ready[0])
-        total = part if total is None else add(total, part, config.evidence, config.seed)
-        done += 1
-        log.info("evidence: shard %d/%d", done, done + len(waiting) + len(names))
-    assert total is not None
-    found = evidence.choose(
-        total, catalogue.popularity, vocabulary.bears, config.probe.view, config.evidence, config.seed
+    whole = Sketcher(sae.num_latents, config.evidence, config.seed)
+    told = Pass(activations, folder, config.probe.view, config.evidence, config.seed)
+    with item_views(config.resources.ingest_memory_gb) as views:
+        for found in _as_they_come(told, whole.bars):
+            whole.add(found.sketch)
+            views.add(found.pairs)
+        views.write(out, config.evidence.items)
+    passed = time.monotonic() - start
+    sketch = whole.sketch()
+    near_HN = silent.nearest(sae.W_dec.numpy(), np.flatnonzero(sketch.fired_H))
+    chosen = evidence.choose(
+        sketch, catalogue.popularity, vocabulary.bears, config.probe.view, config.evidence, config.seed, near_HN
     )
-    out.write_table("evidence.parquet", found.cases, EVIDENCE)
-    out.write_table("latent_stats.parquet", found.stats, LATENT_STATS)
+    out.write_table("evidence.parquet", chosen.cases, EVIDENCE)
+    out.write_table("latent_stats.parquet", chosen.stats, LATENT_STATS)
     seconds = time.monotonic() - start
-    alive = found.stats.num_rows
-    log.info("evidence: %d living latents, %d cases, %.1f s", alive, found.cases.num_rows, seconds)
+    alive, cases = chosen.stats.num_rows, chosen.cases.num_rows
+    log.info("evidence: %d living latents, %d cases, %.1f s, %.1f of them the pass", alive, cases, seconds, passed)
     return {
         "alive": alive,
-        "cases": found.cases.num_rows,
+        "cases": cases,
         "vocabulary": len(vocabulary.terms),
-        "cases_per_second": activations.metrics["cases"] / seconds,
+        "cases_per_second": activations.metrics["cases"] / passed,
     }
+
+
+def _as_they_come(told: Pass, bars: Callable[[], Bars]) -> Iterator[Found]:
+    """What each shard adds; the next is begun with the bars of that moment."""
+    names = told.activations.files(shards.PREFIX)
+    cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
+    at_once = max(LEAST_IN_FLIGHT, cores + 1)
+    waiting: list[ray.ObjectRef[Found]] = []
+    spoken = time.monotonic()
+    begun = done = 0
+    while done < len(names):
+        while begun < len(names) and len(waiting) < at_once:
+            waiting.append(_pass_shard.remote(told, names[begun], bars()))
+            begun += 1
+        ready, waiting = ray.wait(waiting, timeout=SECONDS)
+        done += len(ready)
+        if time.monotonic() - spoken >= SECONDS:
+            spoken = time.monotonic()
+            log.info("evidence: shard %d/%d", done, len(names))
+        for one in ready:
+            yield ray.get(one)
+
+
+@ray.remote
+def _pass_shard(told: Pass, name: str, bars: Bars) -> Found:
+    torch.set_num_threads(1)
+    return pass_shard(told, name, bars)
+
+
+def pass_shard(told: Pass, name: str, bars: Bars) -> Found:
+    """One shard, some of its cases in memory at a time."""
+    sae = _loaded(told.sae)
+    sketcher, sums = Sketcher(sae.num_latents, told.config, told.seed, bars), PairSums()
+    for table in _tables(told.activations.data, name):
+        for block in blocks(table, sae):
+            sketcher.add_block(block)
+            explained_B = block.cases.part == EXPLAIN
+            item_B = np.where(explained_B, block.cases.shown(told.view), -1)
+            sums.add(item_B, block.row_A, block.latent_A, block.activation_A)
+    return Found(sketcher.sketch(), sums.total())
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(folder: Folder) -> model.Sae:
+    """Once for all tasks of a worker process."""
+    return model.load(folder)
+
+
+def _tables(folder: Folder, name: str) -> Iterator[pa.Table]:
+    """A shard batch by batch, small ones together."""
+    with folder.open_input(name) as source, pa.ipc.open_stream(source) as reader:
+        held: list[pa.RecordBatch] = []
+        for batch in reader:
+            held.append(batch)
+            if sum(one.num_rows for one in held) >= _CASES_AT_LEAST:
+                yield pa.Table.from_batches(held)
+                held = []
+        if held:
+            yield pa.Table.from_batches(held)

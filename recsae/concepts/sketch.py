@@ -1,9 +1,10 @@
 """What one streamed pass over activations keeps of every latent, in bounded memory.
 
-A sketch of a block holds, per latent and part of users: the strongest cases (one a user), a sample of positive
-activations, and a pool of cases among which silent ones are sought; and counts. Samples are the cases with the
-smallest hash, so sketches add up to the same whole in any order of blocks. It knows latents and cases, and no
-catalogue. Shape suffixes: B cases of a block, H latents, K active latents of a case, P cases of a pool.
+A sketch holds, per latent and part of users: the strongest cases (one a user), a sample of positive activations, and a
+pool of cases among which silent ones are sought; and counts. Samples are the cases with the smallest hash, so sketches
+add up to the same whole in any order of blocks. It knows latents and cases, and no catalogue; which rows stay is in
+keeping.py. Shape suffixes: A pairs of a case and a latent that fires in it, B cases of a block, C columns, D their
+width, G groups (latent and part), H latents, K active latents of a case, P cases of a pool.
 """
 
 from __future__ import annotations
@@ -16,27 +17,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from recsae.concepts.keeping import First, Offer, Rows
 from recsae.config import EvidenceConfig
 from recsae.hashing import GOLDEN, finalise
-from recsae.sae.model import Sae
+from recsae.sae.model import FLOATS_AT_ONCE, Sae
 from recsae.schemas import PARTS
 from recsae.store import shards
 
+CASE_COLUMNS = ("case_id", "user_idx", "position", "item_idx", "top_idx")
+EXPLAIN = PARTS.index("explain")
 
-class Rows(NamedTuple):
-    """(latent, case) pairs in columns; `latent` is -1 for cases of the pool, `top_idx` where it is not known."""
 
-    latent: np.ndarray
-    part: np.ndarray
-    case_id: np.ndarray
-    user_idx: np.ndarray
-    position: np.ndarray
-    item_idx: np.ndarray
-    top_idx: np.ndarray
-    activation: np.ndarray
+class Block(NamedTuple):
+    """Some cases, and the latents that fire in them."""
 
-    def take(self, index: np.ndarray) -> Rows:
-        return Rows(*(column[index] for column in self))
+    cases: Rows
+    active_BK: np.ndarray
+    """-1: none."""
+    row_A: np.ndarray
+    """Whose pair it is."""
+    latent_A: np.ndarray
+    activation_A: np.ndarray
+
+    def pairs(self, index: np.ndarray) -> Rows:
+        row = self.row_A[index]
+        cases = self.cases.take(row)
+        return cases._replace(latent=self.latent_A[index], activation=self.activation_A[index])
 
 
 class Sketch(NamedTuple):
@@ -51,28 +57,121 @@ class Sketch(NamedTuple):
     active_PK: np.ndarray
 
 
-CASE_COLUMNS = ("case_id", "user_idx", "position", "item_idx", "top_idx")
+class Bars(NamedTuple):
+    """What a case must reach to be kept by a sketch as it is: the last keys that are let in, uint64."""
+
+    top_G: np.ndarray
+    sample_G: np.ndarray
+    pool_G: np.ndarray
+
+
+class Sketcher:
+    """A sketch in the making, of blocks and of other sketches. `bars` of a larger whole spare what that would refuse.
+
+    With them the sketch is one to be added to that whole, which is then the same as without.
+    """
+
+    def __init__(self, num_latents: int, config: EvidenceConfig, seed: int, bars: Bars | None = None) -> None:
+        self._seed = seed
+        self._explain_cases = 0
+        self._fired_H = np.zeros(num_latents, dtype=np.int64)
+        self._maximum_H = np.zeros(num_latents, dtype=np.float32)
+        groups = num_latents * len(PARTS)
+        top_G, sample_G, pool_G = bars or (None, None, None)
+        self._top = First(groups, config.top, one_a_user=True, bar_G=top_G)
+        self._sample = First(groups, config.sample, bar_G=sample_G)
+        self._pool = First(len(PARTS), config.pool, bar_G=pool_G)
+
+    def add_block(self, block: Block) -> None:
+        cases, latent_A, activation_A = block.cases, block.latent_A, block.activation_A
+        part_A = cases.part[block.row_A]
+        explained_A = part_A == EXPLAIN
+        self._explain_cases += int((cases.part == EXPLAIN).sum())
+        self._fired_H += np.bincount(latent_A[explained_A], minlength=len(self._fired_H))
+        np.maximum.at(self._maximum_H, latent_A[explained_A], activation_A[explained_A])
+        group_A = _group(latent_A, part_A)
+        hashes_A = priority(cases.case_id[block.row_A], latent_A, self._seed)
+        for first, key_A in ((self._top, _weakness(activation_A)), (self._sample, hashes_A)):
+            index = first.admitted(group_A, key_A)
+            first.add(Offer(group_A[index], key_A[index], block.pairs(index)))
+        key_B = priority(cases.case_id, -1, self._seed)
+        index = self._pool.admitted(cases.part, key_B)
+        self._pool.add(Offer(cases.part[index], key_B[index], cases.take(index), block.active_BK[index]))
+
+    def add(self, sketch: Sketch) -> None:
+        self._explain_cases += sketch.explain_cases
+        self._fired_H += sketch.fired_H
+        np.maximum(self._maximum_H, sketch.maximum_H, out=self._maximum_H)
+        sample_key = priority(sketch.sample.case_id, sketch.sample.latent, self._seed)
+        for first, rows, key in (
+            (self._top, sketch.top, _weakness(sketch.top.activation)),
+            (self._sample, sketch.sample, sample_key),
+        ):
+            group = _group(rows.latent, rows.part)
+            index = first.admitted(group, key)
+            first.add(Offer(group[index], key[index], rows.take(index)))
+        key_P = priority(sketch.pool.case_id, -1, self._seed)
+        index = self._pool.admitted(sketch.pool.part, key_P)
+        pool = sketch.pool.take(index)
+        self._pool.add(Offer(pool.part, key_P[index], pool, sketch.active_PK[index]))
+
+    def bars(self) -> Bars:
+        return Bars(self._top.bar_G, self._sample.bar_G, self._pool.bar_G)
+
+    def sketch(self) -> Sketch:
+        """Of all that was added; rows are sorted by latent, part, and how they were chosen."""
+        pool = self._pool.kept()
+        assert pool.active_NK is not None
+        return Sketch(
+            self._explain_cases,
+            self._fired_H,
+            self._maximum_H,
+            self._top.kept().rows,
+            self._sample.kept().rows,
+            pool.rows,
+            pool.active_NK,
+        )
+
+
+def blocks(table: pa.Table, sae: Sae) -> Iterator[Block]:
+    """The cases of a table and what fires in them, as many at a time as their pre-activations fit in memory."""
+    at_once = max(1, FLOATS_AT_ONCE // sae.num_latents)
+    for start in range(0, table.num_rows, at_once):
+        yield _block(table.slice(start, at_once), sae)
+
+
+def _block(table: pa.Table, sae: Sae) -> Block:
+    with torch.inference_mode():
+        encoded = sae.encode(torch.from_numpy(shards.vectors(table).copy()))
+    index_BK = encoded.index_BK.numpy().astype(np.int32)
+    value_BK = encoded.value_BK.numpy()
+    fires_BK = value_BK > 0
+    row_A, column_A = np.nonzero(fires_BK)
+    part_B = table["part"].to_numpy()
+    columns_CB = [pc.fill_null(table[name], -1).to_numpy() for name in CASE_COLUMNS]
+    nobody_B, nothing_B = np.full(len(part_B), -1, dtype=np.int32), np.zeros(len(part_B), dtype=np.float32)
+    return Block(
+        Rows(*[nobody_B, part_B, *columns_CB, nothing_B]),
+        np.where(fires_BK, index_BK, np.int32(-1)),
+        row_A,
+        index_BK[row_A, column_A],
+        value_BK[row_A, column_A],
+    )
+
+
+def sketch_block(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -> Sketch:
+    """The sketch of one block of cases, however large."""
+    sketcher = Sketcher(sae.num_latents, config, seed)
+    for block in blocks(table, sae):
+        sketcher.add_block(block)
+    return sketcher.sketch()
 
 
 def priority(case_id: np.ndarray, latent: np.ndarray | int, seed: int) -> np.ndarray:
-    """A hash of (case, latent, seed) as uint64."""
+    """A hash of (case, latent, seed) as uint64; of one latent no two cases have the same."""
     with np.errstate(over="ignore"):
         mixed = case_id.astype(np.uint64) + (np.asarray(latent).astype(np.int64) + 2).astype(np.uint64) * GOLDEN
     return finalise(mixed ^ np.uint64(seed * 0xD1342543DE82EF95 & 0xFFFFFFFFFFFFFFFF))
-
-
-def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...], count: int) -> np.ndarray:
-    """Indices of the first `count` rows of every group, by `order` (most significant first); grouped and sorted."""
-    index: np.ndarray = np.lexsort((*reversed(order), *reversed(groups)))
-    if not len(index):
-        return index
-    changes = np.zeros(len(index), dtype=bool)
-    changes[0] = True
-    for group in groups:
-        changes[1:] |= np.diff(group[index]) != 0
-    starts = np.flatnonzero(changes)
-    place = np.arange(len(index)) - np.repeat(starts, np.diff([*starts, len(index)]))
-    return np.asarray(index[place < count])
 
 
 def runs(values: np.ndarray) -> Iterator[tuple[int, slice]]:
@@ -83,72 +182,11 @@ def runs(values: np.ndarray) -> Iterator[tuple[int, slice]]:
         yield value, slice(start, stop)
 
 
-def strongest(rows: Rows, count: int) -> Rows:
-    """Per latent and part the strongest cases, one a user; ties go to the smaller case id."""
-    best = rows.take(first_per_group((rows.latent, rows.part, rows.user_idx), (-rows.activation, rows.case_id), 1))
-    return best.take(first_per_group((best.latent, best.part), (-best.activation, best.case_id), count))
+def _group(latent: np.ndarray, part: np.ndarray) -> np.ndarray:
+    return np.asarray(latent * np.int32(len(PARTS)) + part)
 
 
-def sampled(rows: Rows, count: int, seed: int) -> Rows:
-    """Per latent and part the cases with the smallest hash."""
-    drawn = priority(rows.case_id, rows.latent, seed)
-    return rows.take(first_per_group((rows.latent, rows.part), (drawn, rows.case_id), count))
-
-
-def sketch_block(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -> Sketch:
-    """The sketch of one block of a shard."""
-    with torch.inference_mode():
-        encoded = sae.encode(torch.from_numpy(shards.vectors(table).copy()))
-    index_BK = encoded.index_BK.numpy().astype(np.int32)
-    value_BK = encoded.value_BK.numpy()
-    cases = [pc.fill_null(table[name], -1).to_numpy() for name in CASE_COLUMNS]
-    part_B = table["part"].to_numpy()
-    active_BK = np.where(value_BK > 0, index_BK, -1)
-    row, column = np.nonzero(active_BK >= 0)
-    pairs = Rows(*[index_BK[row, column], part_B[row], *(values[row] for values in cases), value_BK[row, column]])
-    explained = pairs.part == PARTS.index("explain")
-    maximum_H = np.zeros(sae.num_latents, dtype=np.float32)
-    np.maximum.at(maximum_H, pairs.latent[explained], pairs.activation[explained])
-    nothing_B = np.zeros(len(part_B), dtype=np.float32)
-    everybody = Rows(*[np.full(len(part_B), -1, dtype=np.int32), part_B, *cases, nothing_B])
-    pooled = _pool_order(everybody, config.pool, seed)
-    return Sketch(
-        int((part_B == PARTS.index("explain")).sum()),
-        np.bincount(pairs.latent[explained], minlength=sae.num_latents),
-        maximum_H,
-        strongest(pairs, config.top),
-        sampled(pairs, config.sample, seed),
-        everybody.take(pooled),
-        active_BK[pooled],
-    )
-
-
-def _pool_order(cases: Rows, count: int, seed: int) -> np.ndarray:
-    return first_per_group((cases.part,), (priority(cases.case_id, -1, seed), cases.case_id), count)
-
-
-def add(first: Sketch, second: Sketch, config: EvidenceConfig, seed: int) -> Sketch:
-    """The sketch of two blocks together; the order of the two does not matter."""
-    pool = _join(first.pool, second.pool)
-    pooled = _pool_order(pool, config.pool, seed)
-    return Sketch(
-        first.explain_cases + second.explain_cases,
-        first.fired_H + second.fired_H,
-        np.maximum(first.maximum_H, second.maximum_H),
-        strongest(_join(first.top, second.top), config.top),
-        sampled(_join(first.sample, second.sample), config.sample, seed),
-        pool.take(pooled),
-        _stack(first.active_PK, second.active_PK)[pooled],
-    )
-
-
-def _stack(first_PK: np.ndarray, second_PK: np.ndarray) -> np.ndarray:
-    """One below the other; K is as many latents as fire in any case of a block, which may differ."""
-    most = max(first_PK.shape[1], second_PK.shape[1])
-    return np.concatenate(
-        [np.pad(one, ((0, 0), (0, most - one.shape[1])), constant_values=-1) for one in (first_PK, second_PK)]
-    )
-
-
-def _join(first: Rows, second: Rows) -> Rows:
-    return Rows(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+def _weakness(activation: np.ndarray) -> np.ndarray:
+    """A key that falls where a positive activation rises: the bits of such floats are ordered as they are."""
+    bits = np.ascontiguousarray(activation).view(np.uint32)
+    return np.asarray(np.uint64(2**32 - 1) - bits.astype(np.uint64))

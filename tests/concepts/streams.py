@@ -16,7 +16,7 @@ from recsae.schemas import activations
 from recsae.store import shards
 
 WIDTH, LATENTS, K, N_ITEMS, N_TERMS = 5, 9, 3, 30, 6
-SMALL = EvidenceConfig(top=4, level=1, random=5, popularity=4, near_miss=3, sample=12, pool=60)
+SMALL = EvidenceConfig(top=4, level=1, random=5, popularity=4, near_miss=3, near_direction=3, sample=12, pool=60)
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def integer_sae(seed: int = 0, kind: Kind = "topk") -> Sae:
     sae = Sae(WIDTH, LATENTS, kind, K)
     with torch.no_grad():
         sae.W_enc.copy_(torch.from_numpy(draw.integers(-3, 4, (LATENTS, WIDTH))))
+        sae.W_dec.copy_(torch.from_numpy(np.random.default_rng((seed, 1)).standard_normal((LATENTS, WIDTH))))
         sae.b_enc.copy_(torch.arange(LATENTS) / 64 - 4)
         sae.b_enc[LATENTS - 1] = -1000  # dead
     return sae

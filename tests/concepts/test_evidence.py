@@ -12,20 +12,23 @@ import torch
 from scipy import sparse
 
 from recsae.concepts.evidence import Evidence, choose, level_of
+from recsae.concepts.silent import nearest
 from recsae.concepts.sketch import Sketch, sketch_block
 from recsae.config import EvidenceConfig
-from recsae.schemas import ACTIVE_ROLES, NEAR_MISS, PARTS, SILENT_ROLES
+from recsae.schemas import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, PARTS, SILENT_ROLES
 from tests.concepts.streams import SMALL, Stream, bears, popularity, splitmix, stream
 
 SEED = 7
 STREAM = stream(users=160)
-WIDE = SMALL.model_copy(update={"sample": 500, "pool": 400})
+WIDE = SMALL.model_copy(update={"sample": 500, "pool": 500})
 
 
 def evidence(
     of: Stream = STREAM, view: str = "recommended", config: EvidenceConfig = SMALL, seed: int = SEED
 ) -> Evidence:
-    return choose(sketch(of, config, seed), popularity(), bears(), view, config, seed)
+    found = sketch(of, config, seed)
+    near_HN = nearest(of.sae.W_dec.detach().numpy(), np.flatnonzero(found.fired_H))
+    return choose(found, popularity(), bears(), view, config, seed, near_HN)
 
 
 def sketch(of: Stream = STREAM, config: EvidenceConfig = SMALL, seed: int = SEED) -> Sketch:
@@ -104,7 +107,7 @@ def test_parts_share_no_user_in_any_role() -> None:
 def test_silent_cases_are_silent_and_active_ones_fire() -> None:
     table = frame(evidence())
     by_id = {case.case_id: case for case in STREAM.cases}
-    assert set(table["role"]) == {*ACTIVE_ROLES, *SILENT_ROLES, NEAR_MISS}
+    assert set(table["role"]) == {*ACTIVE_ROLES, *SILENT_ROLES, NEAR_MISS, NEAR_DIRECTION}
     for row in table.itertuples():
         case = by_id[row.case_id]
         assert (row.user_idx, row.position, row.item_idx, row.top_idx) == (
@@ -126,7 +129,7 @@ def test_no_case_has_two_roles_and_roles_are_full_and_numbered() -> None:
     for (_, _, role), held in table.groupby(["latent", "part", "role"]):
         assert held["rank"].tolist() == list(range(len(held)))
         assert len(held) <= getattr(SMALL, role) * (10 if role == "level" else 1)
-        if role in ("top", "level", "random", NEAR_MISS):
+        if role in ("top", "level", "random", NEAR_MISS, NEAR_DIRECTION):
             assert not held.user_idx.duplicated().any()
     full = table[(table.part == "explain") & (table["role"].isin(SILENT_ROLES))].groupby(["latent", "role"]).size()
     assert set(full.xs("random", level="role")) == {SMALL.random}
@@ -160,6 +163,31 @@ def test_near_misses_share_terms_that_the_evidence_has_more_of() -> None:
     assert np.mean(near) > 1.5 * np.mean(silent)
 
 
+def test_cases_near_by_direction_are_those_of_plain_loops() -> None:
+    table = frame(evidence(config=WIDE))
+    direction = STREAM.sae.W_dec.detach().numpy().astype(np.float64)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    alive, met = sorted(table.latent.unique().tolist()), 0
+    for latent in alive:
+        cosine = {other: float(direction[latent] @ direction[other]) for other in alive if other != latent}
+        nearest_first = sorted((other for other in cosine if cosine[other] > 0), key=lambda other: -cosine[other])
+        for part, name in enumerate(PARTS):
+            here = table[(table.latent == latent) & (table.part == name)]
+            taken = set(here[here["role"].isin([*SILENT_ROLES, NEAR_MISS])].case_id)
+            found = []
+            for case in STREAM.cases:
+                if case.part == part and latent not in case.active and case.case_id not in taken:
+                    turns = [turn for turn, other in enumerate(nearest_first) if other in case.active]
+                    found += [(turns[0], splitmix(case.case_id, latent, SEED), case)] if turns else []
+            drawn: dict[int, int] = {}
+            for _, _, case in sorted(found, key=lambda row: row[:2]):
+                drawn.setdefault(case.user_idx, case.case_id)
+            near = here[here["role"] == NEAR_DIRECTION].sort_values("rank")
+            assert near.case_id.tolist() == list(drawn.values())[: WIDE.near_direction]
+            met += len(near)
+    assert met > 2 * len(alive) * WIDE.near_direction
+
+
 def test_the_order_of_the_stream_changes_nothing() -> None:
     order = np.random.default_rng(3).permutation(STREAM.table.num_rows)
     shuffled = Stream(STREAM.table.take(order), STREAM.cases, STREAM.sae)
@@ -171,7 +199,7 @@ def test_the_evidence_hash_changes_with_the_evidence_only() -> None:
     first, again = (evidence().stats.to_pandas().set_index("latent").evidence_hash for _ in range(2))
     assert first.tolist() == again.tolist() and first.nunique() == len(first)
     # Another dead or living neighbour, and more silent cases, are no evidence of this latent.
-    more = evidence(config=SMALL.model_copy(update={"random": 6, "near_miss": 0, "pool": 70}))
+    more = evidence(config=SMALL.model_copy(update={"random": 6, "near_miss": 0, "near_direction": 0, "pool": 70}))
     assert more.stats.to_pandas().set_index("latent").evidence_hash.tolist() == first.tolist()
     column = STREAM.table.schema.get_field_index("top_idx")
     moved = STREAM.table.set_column(column, "top_idx", [[(case.top_idx + 1) % 30 for case in STREAM.cases]])
@@ -218,7 +246,7 @@ def test_a_latent_that_always_fires_has_no_silent_case() -> None:
     assert alone.stats["latent"].to_pylist() == [0]
 
 
-def test_a_catalogue_without_terms_has_no_near_misses() -> None:
+def test_without_terms_and_directions_there_are_no_near_cases() -> None:
     nothing = sparse.csr_matrix((30, 0), dtype=np.float32)
     found = choose(sketch(), popularity(), nothing, "recommended", SMALL, SEED)
     assert set(frame(found)["role"]) == {*ACTIVE_ROLES, *SILENT_ROLES}

@@ -1,6 +1,8 @@
-"""Sketches of blocks add up to the sketch of the whole, which is what plain loops find."""
+"""Sketches of blocks add up to the sketch of the whole, which is what plain loops find; bars change nothing."""
 
 from __future__ import annotations
+
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsae.concepts.sketch import Rows, Sketch, add, first_per_group, priority, sketch_block
+from recsae.concepts import keeping
+from recsae.concepts.keeping import LAST, Rows
+from recsae.concepts.sketch import Sketch, Sketcher, blocks, priority, sketch_block
 from tests.concepts.streams import LATENTS, SMALL, Case, Stream, splitmix, stream
 
 SEED = 7
@@ -24,6 +28,7 @@ def same(first: Sketch, second: Sketch) -> None:
     for one, other in zip(first, second, strict=True):
         if isinstance(one, Rows):
             assert isinstance(other, Rows) and rows_of(one) == rows_of(other)
+            assert [column.dtype for column in one] == [column.dtype for column in other]
         elif isinstance(one, np.ndarray):
             np.testing.assert_array_equal(one, other)
 
@@ -96,22 +101,69 @@ def test_the_hash_is_that_of_whole_numbers(seed: int) -> None:
     assert priority(case_id, -1, seed).tolist() == [splitmix(case, -1, seed) for case in case_id.tolist()]
 
 
+def joined(*sketches: Sketch) -> Sketch:
+    sketcher = Sketcher(LATENTS, SMALL, SEED)
+    for sketch in sketches:
+        sketcher.add(sketch)
+    return sketcher.sketch()
+
+
+def random_parts(of: Stream, draw: np.random.Generator, count: int) -> list[Stream]:
+    """The stream cut at random, every part in an order of its own."""
+    part_of, order = draw.integers(0, count, of.table.num_rows), draw.permutation(of.table.num_rows)
+    return [Stream(of.table.take(order[part_of[order] == part]), [], of.sae) for part in np.unique(part_of)]
+
+
 @settings(max_examples=25, deadline=None)
-@given(st.randoms(use_true_random=False), st.integers(1, 9))
-def test_any_blocks_in_any_order_make_the_same_sketch(random: object, blocks: int) -> None:
-    draw = np.random.default_rng(random.getrandbits(32))  # type: ignore[attr-defined]
-    block_of = draw.integers(0, blocks, STREAM.table.num_rows)
-    order = draw.permutation(STREAM.table.num_rows)
-    parts = [
-        sketch_block(STREAM.table.take(order[block_of[order] == block]), STREAM.sae, SMALL, SEED)
-        for block in range(blocks)
-        if (block_of == block).any()
-    ]
-    while len(parts) > 1:
-        first, second = draw.choice(len(parts), 2, replace=False)
-        joined = add(parts[first], parts[second], SMALL, SEED)
-        parts = [part for place, part in enumerate(parts) if place not in (first, second)] + [joined]
+@given(st.integers(0, 2**32), st.integers(1, 9), st.sampled_from([1, 7, 100, 10**6]))
+def test_any_blocks_in_any_order_make_the_same_sketch(seed: int, count: int, rows_at_least: int) -> None:
+    draw = np.random.default_rng(seed)
+    with patch.object(keeping, "ROWS_AT_LEAST", rows_at_least):
+        parts = [whole(part) for part in random_parts(STREAM, draw, count)]
+        while len(parts) > 1:
+            first, second = draw.choice(len(parts), 2, replace=False)
+            both = joined(parts[first], parts[second])
+            parts = [part for place, part in enumerate(parts) if place not in (first, second)] + [both]
     same(parts[0], whole())
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 9), st.sampled_from([1, 7, 100]))
+def test_what_the_bars_of_the_whole_refuse_is_not_missed(seed: int, count: int, rows_at_least: int) -> None:
+    draw = np.random.default_rng(seed)
+    total, sent = Sketcher(LATENTS, SMALL, SEED), 0
+    with patch.object(keeping, "ROWS_AT_LEAST", rows_at_least):
+        for part in random_parts(STREAM, draw, count):
+            sketcher = Sketcher(LATENTS, SMALL, SEED, total.bars())
+            for block in blocks(part.table, part.sae):
+                sketcher.add_block(block)
+            sent += len(sketcher.sketch().sample.latent)
+            total.add(sketcher.sketch())
+    same(total.sketch(), whole())
+    assert all((bar_G < LAST).any() for bar_G in total.bars())
+    assert sent <= sum(len(case.active) for case in STREAM.cases)
+
+
+def test_bars_spare_the_rows_that_a_large_whole_would_refuse() -> None:
+    of = stream(users=400)
+    total = Sketcher(LATENTS, SMALL, SEED)
+    total.add(whole(of))
+    total.sketch()
+    told = Sketcher(LATENTS, SMALL, SEED, total.bars())
+    for block in blocks(STREAM.table, of.sae):
+        told.add_block(block)
+    sketch = told.sketch()
+    assert len(sketch.sample.latent) < 0.4 * len(whole().sample.latent)
+    assert len(sketch.top.latent) < 0.5 * len(whole().top.latent)
+    assert len(sketch.pool.latent) < 0.5 * len(whole().pool.latent)
+    assert sketch.fired_H.tolist() == whole().fired_H.tolist()  # counts are of all cases
+
+
+def test_the_number_of_cases_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = whole()
+    monkeypatch.setattr("recsae.concepts.sketch.FLOATS_AT_ONCE", 40 * LATENTS)
+    assert sum(1 for _ in blocks(STREAM.table, STREAM.sae)) == -(-len(STREAM.cases) // 40)
+    same(whole(), expected)
 
 
 def test_blocks_whose_most_active_case_differs_make_the_same_sketch() -> None:
@@ -121,11 +173,9 @@ def test_blocks_whose_most_active_case_differs_make_the_same_sketch() -> None:
     parts = [sketch_block(of.table.slice(start, 20), of.sae, SMALL, SEED) for start in range(0, len(of.cases), 20)]
     widths |= {part.active_PK.shape[1] for part in parts}
     assert len(widths) > 1
-    joined = parts[0]
-    for part in parts[1:]:
-        joined = add(joined, part, SMALL, SEED)
-    same(joined._replace(active_PK=whole(of).active_PK), whole(of))
-    fires, expected = ([set(row) - {-1} for row in sketch.active_PK.tolist()] for sketch in (joined, whole(of)))
+    both = joined(*parts)
+    same(both._replace(active_PK=whole(of).active_PK), whole(of))
+    fires, expected = ([set(row) - {-1} for row in sketch.active_PK.tolist()] for sketch in (both, whole(of)))
     assert fires == expected
 
 
@@ -156,9 +206,3 @@ def test_a_stream_where_nothing_fires_has_a_pool_and_no_top() -> None:
     sketch = whole(silent)
     assert not sketch.fired_H.any() and not len(sketch.top.latent) and not len(sketch.sample.latent)
     assert (sketch.active_PK == -1).all() and len(sketch.pool.latent) > SMALL.pool
-
-
-def test_the_first_of_every_group() -> None:
-    group, order = np.array([2, 1, 2, 1, 2]), np.array([5, 4, 3, 2, 1])
-    assert first_per_group((group,), (order,), 2).tolist() == [3, 1, 4, 2]
-    assert first_per_group((group[:0],), (order[:0],), 2).tolist() == []

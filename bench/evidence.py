@@ -1,0 +1,149 @@
+"""Cases a second of the stage `evidence`, and what it holds in memory at one and at ten million cases.
+
+    python bench/evidence.py [--cases 1000000,10000000] [--width 64] [--latents 1024] [--k 8]
+
+Activations, users and items are generated, the SAE has random weights. Shards are of 32 MiB, so that the smaller stream
+too keeps every core busy. Each size runs in its own process, with Ray as the jobs start it. Memory is what the driver
+and this run's Ray processes hold, the object store with them (proportional set size, as in sae_memory.py), at its peak
+over samples taken twice a second. Prints for each size the cases a second of the pass, the seconds of the whole stage
+and the peak, and the ratio of the peaks, which is asked to be 1.2 at most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import sae_memory
+
+SHARD_BYTES, BATCH = 32 * 2**20, 8192
+CASES_A_USER, ITEMS, GENRES = 50, 20_000, 20
+ASKED = 1.2
+
+
+class Measured(NamedTuple):
+    """Of one size."""
+
+    cases_per_second: float
+    seconds: float
+    peak: int
+
+
+def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> None:
+    """Commit the stages `ingest`, `activations` and `sae` of a run that is called `bench`."""
+    import torch
+
+    from recsae.sae import model
+    from recsae.schemas import ITEMS as ITEMS_SCHEMA
+    from recsae.schemas import activations
+    from recsae.store import shards
+    from recsae.store.runs import RunStore
+
+    store = RunStore(root, "bench")
+    ingest, stream, sae = (store.attempt(name, "f", store.lease(name, "f", 60)) for name in _STAGES)
+    item = np.arange(ITEMS)
+    names = [[{"name": "genres", "value": f"genre {number % GENRES}"}] for number in item]
+    popularity = 1_000_000 // (item + 10)
+    columns = {"item_idx": item, "item_id": item.astype(str), "title": item.astype(str), "popularity": popularity}
+    ingest.write_table("items.parquet", pa.table({**columns, "attributes": pa.array(names)}), ITEMS_SCHEMA)
+    draw = np.random.default_rng(0)
+    at_once = SHARD_BYTES // (4 * width + 32)
+    for number, start in enumerate(range(0, cases, at_once)):
+        case = np.arange(start, min(start + at_once, cases))
+        user = case // CASES_A_USER
+        first, second = (ITEMS * draw.random((2, len(case))) ** 3).astype(np.int32)  # some items far more than others
+        vectors = draw.standard_normal((len(case), width), dtype=np.float32)
+        table = pa.table(
+            {
+                "case_id": case, "user_idx": user, "position": case % CASES_A_USER, "item_idx": first,
+                "top_idx": second, "part": user // 2 % 2 * (1 + user % 2), "activation": shards.column(vectors),
+            }
+        )  # fmt: skip
+        batches = pa.Table.from_batches(table.to_batches(max_chunksize=BATCH))
+        shards.write(stream.data, f"{shards.PREFIX}{number:05d}.arrow", batches, activations(width))
+    torch.manual_seed(0)
+    model.save(sae.data.child("model"), model.Sae(width, latents, "topk", k))
+    for name, attempt in zip(_STAGES, (ingest, stream, sae), strict=True):
+        store.commit(name, attempt, {"metrics": {"cases": cases, "width": width}})
+
+
+def measure(root: str) -> Measured:
+    """Run the stage on what was committed."""
+    import ray
+
+    from jobs.command import connect
+    from recsae.concepts.gathering import gather_evidence
+    from recsae.config import Config
+    from recsae.store.runs import RunStore
+
+    store = RunStore(root, "bench")
+    committed = {name: store.committed(name, "f") for name in _STAGES}
+    inputs = {name: found for name, found in committed.items() if found}
+    config = Config.model_validate({"name": "bench"})
+    connect(config)
+    held, ended = [0], threading.Event()
+    driver = psutil.Process()
+
+    def watch() -> None:
+        while not ended.wait(0.5):
+            held.append(sum(map(sae_memory._held, [driver, *driver.children(recursive=True)])))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.monotonic()
+    found = gather_evidence(config, inputs, store.attempt("evidence", "f", store.lease("evidence", "f", 60)))
+    seconds = time.monotonic() - start
+    ended.set()
+    watcher.join()
+    ray.shutdown()
+    return Measured(found["cases_per_second"], seconds, max(held))
+
+
+_STAGES = ("ingest", "activations", "sae")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", default="1000000,10000000", help="sizes to compare, the smallest first")
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--latents", type=int, default=1024)
+    parser.add_argument("--k", type=int, default=8)
+    parser.add_argument("--contestant", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.contestant:
+        print(json.dumps(measure(arguments.contestant)))
+        return
+    found = []
+    sizes = [int(size) for size in arguments.cases.split(",")]
+    for cases in sizes:
+        with tempfile.TemporaryDirectory() as root:
+            write_inputs(root, cases, arguments.width, arguments.latents, arguments.k)
+            size = sum(path.stat().st_size for path in Path(root).rglob("*.arrow"))
+            command = [sys.executable, __file__, "--contestant", root]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+        measured = Measured(*json.loads(ran.stdout.strip().splitlines()[-1]))
+        found.append(measured)
+        print(
+            f"{cases:,} cases in shards of {size / 2**30:.2f} GiB: {measured.cases_per_second:,.0f} cases a second, "
+            f"{measured.seconds:.0f} s in all, {measured.peak / 2**30:.2f} GiB at the peak",
+            flush=True,
+        )
+    if len(found) > 1:
+        ratio = found[-1].peak / found[0].peak
+        print(f"memory for {sizes[-1] / sizes[0]:g} times the cases: {ratio:.2f} times (asked: at most {ASKED})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Which items a latent fires at, and which latents fire at an item: over explain cases, exact and out of core.
+
+A shard adds up its (latent, item) pairs; the driver folds those of all shards in a database on disk, so that memory
+grows with neither users nor items. All sums are of whole numbers and no table depends on who was first. It knows pairs,
+and neither SAEs nor shards. Shape suffixes: A pairs of a case and a latent that fires in it, B cases, N distinct pairs,
+I items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from recsae.data.database import count_rows, temporary_database
+from recsae.schemas import conform
+from recsae.schemas_concepts import ITEM_LATENTS, LATENT_ITEMS
+from recsae.store.runs import Attempt
+
+ONE = 2**30
+"""Activations are added as whole numbers of 2⁻³⁰, about 10⁻⁹: no coarser than float32 from 2⁻⁷
+on, and sums up to 2³³ fit 64 bits. Floats would add up to other last digits in another order."""
+LEAST_FOR_LIFT = 3
+"""Activations at an item below which its lift is chance."""
+ENOUGH_GB = 0.5
+"""With so much the database only spills sooner than with more."""
+_THREADS = 2
+_PAIRS_AT_LEAST = 2**20
+_ROWS_AT_LEAST = 8_000_000
+_BATCH = 200_000
+
+
+class Pairs(NamedTuple):
+    """Sums over some explain cases whose item is known. Latents and items of `_N` are distinct as pairs."""
+
+    latent_N: np.ndarray
+    item_N: np.ndarray
+    activations_N: np.ndarray
+    """Cases of the item in which the latent fires, int64."""
+    strength_N: np.ndarray
+    """Σ activation in units of 1/ONE, int64."""
+    item_I: np.ndarray
+    cases_I: np.ndarray
+    """Explain cases of each item, whatever fires, int64."""
+
+
+class PairSums:
+    """The pairs of a shard in the making; in memory are its distinct ones."""
+
+    def __init__(self) -> None:
+        nothing = np.empty(0, dtype=np.int64)
+        self._pairs: list[tuple[np.ndarray, ...]] = [(nothing, nothing, nothing)]
+        self._items: list[tuple[np.ndarray, ...]] = [(nothing, nothing)]
+        self._held = self._waiting = 0
+
+    def add(self, item_B: np.ndarray, row_A: np.ndarray, latent_A: np.ndarray, activation_A: np.ndarray) -> None:
+        """Cases by their item, -1 where it is not to be counted, and the latents that fire in them."""
+        known_B = item_B[item_B >= 0].astype(np.int64)
+        self._items.append((known_B, np.ones_like(known_B)))
+        counted_A = item_B[row_A] >= 0
+        pair_A = latent_A[counted_A].astype(np.int64) << 32 | item_B[row_A[counted_A]]
+        strength_A = np.rint(activation_A[counted_A].astype(np.float64) * ONE).astype(np.int64)
+        self._pairs.append((pair_A, np.ones_like(pair_A), strength_A))
+        self._waiting += len(pair_A)
+        if self._waiting >= max(_PAIRS_AT_LEAST, self._held):
+            self._settle()
+
+    def total(self) -> Pairs:
+        self._settle()
+        ((pair_N, activations_N, strength_N),) = self._pairs
+        latent_N, item_N = (pair_N >> 32).astype(np.int32), (pair_N & 0xFFFFFFFF).astype(np.int32)
+        item_I, cases_I = _added(*(np.concatenate(column) for column in zip(*self._items, strict=True)))
+        return Pairs(latent_N, item_N, activations_N, strength_N, item_I.astype(np.int32), cases_I)
+
+    def _settle(self) -> None:
+        self._pairs = [_added(*(np.concatenate(column) for column in zip(*self._pairs, strict=True)))]
+        self._held, self._waiting = len(self._pairs[0][0]), 0
+
+
+class ItemViews:
+    """The pairs of all shards, and the two tables that are made of them."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._held = self._waiting = 0
+        connection.execute("CREATE TABLE pairs (latent INT, item_idx INT, activations BIGINT, strength HUGEINT)")
+        connection.execute("CREATE TABLE items (item_idx INT, cases BIGINT)")
+
+    def add(self, pairs: Pairs) -> None:
+        self._insert("pairs", pairs.latent_N, pairs.item_N, pairs.activations_N, pairs.strength_N)
+        self._insert("items", pairs.item_I, pairs.cases_I)
+        self._waiting += len(pairs.latent_N)
+        if self._waiting >= max(_ROWS_AT_LEAST, self._held):
+            self._fold()
+
+    def write(self, out: Attempt, first: int) -> None:
+        """Write `latent_items.parquet` and `item_latents.parquet`, of the first items or latents by each measure."""
+        self._fold()
+        for name, schema, query in (
+            ("latent_items.parquet", LATENT_ITEMS, _OF_LATENTS),
+            ("item_latents.parquet", ITEM_LATENTS, _OF_ITEMS),
+        ):
+            found = self._connection.sql(query.format(first=first, one=ONE, least=LEAST_FOR_LIFT))
+            with out.open_parquet(name, schema) as writer:
+                for batch in found.to_arrow_reader(_BATCH):
+                    writer.write_table(conform(pa.Table.from_batches([batch]), schema))
+
+    def _insert(self, table: str, *columns: np.ndarray) -> None:
+        self._connection.register("staged", pa.table(list(columns), names=[f"c{n}" for n in range(len(columns))]))
+        self._connection.execute(f"INSERT INTO {table} SELECT * FROM staged")
+        self._connection.unregister("staged")
+
+    def _fold(self) -> None:
+        """One row a pair and an item."""
+        for table, keys, sums in (
+            ("pairs", "latent, item_idx", "sum(activations)::BIGINT AS activations, sum(strength) AS strength"),
+            ("items", "item_idx", "sum(cases)::BIGINT AS cases"),
+        ):
+            self._connection.execute(f"CREATE TABLE folded AS SELECT {keys}, {sums} FROM {table} GROUP BY {keys}")
+            self._connection.execute(f"DROP TABLE {table}")
+            self._connection.execute(f"ALTER TABLE folded RENAME TO {table}")
+        self._held, self._waiting = count_rows(self._connection, "pairs"), 0
+
+
+@contextmanager
+def item_views(memory_gb: float) -> Iterator[ItemViews]:
+    """Views in a database of their own, gone afterwards. Of `memory_gb`, which is what ingest may hold, they take an
+    eighth, because sketches lie in memory as well; or ENOUGH_GB, if that is more.
+
+    Raises BadInput where that is too little.
+    """
+    share = max(1 / 8, min(1, ENOUGH_GB / memory_gb))
+    with temporary_database(memory_gb, share) as connection:
+        connection.execute(f"SET threads = {_THREADS}")  # each takes memory of its own
+        connection.execute("SET preserve_insertion_order = false")
+        yield ItemViews(connection)
+
+
+_OF_LATENTS = """
+WITH latents AS (SELECT latent, sum(activations)::DOUBLE AS fires FROM pairs GROUP BY latent),
+    stream AS (SELECT sum(cases)::DOUBLE AS cases FROM items),
+    ranked AS (
+        SELECT latent, item_idx, activations, strength::DOUBLE / {one} AS strength,
+            activations / fires / (items.cases / stream.cases) AS lift,
+            row_number() OVER (PARTITION BY latent ORDER BY activations DESC, item_idx) - 1 AS by_activations,
+            row_number() OVER (PARTITION BY latent ORDER BY pairs.strength DESC, item_idx) - 1 AS by_strength,
+            CASE WHEN activations >= {least} THEN row_number() OVER (
+                PARTITION BY latent, activations >= {least} ORDER BY activations / items.cases DESC, item_idx
+            ) - 1 END AS by_lift
+        FROM pairs JOIN items USING (item_idx) JOIN latents USING (latent), stream
+    )
+SELECT latent, item_idx, activations, strength, lift,
+    CASE WHEN by_activations < {first} THEN by_activations END AS rank_activations,
+    CASE WHEN by_strength < {first} THEN by_strength END AS rank_strength,
+    CASE WHEN by_lift < {first} THEN by_lift END AS rank_lift
+FROM ranked
+WHERE by_activations < {first} OR by_strength < {first} OR by_lift < {first}
+ORDER BY latent, item_idx
+"""
+_OF_ITEMS = """
+SELECT item_idx, latent, place - 1 AS rank, activations, strength::DOUBLE / {one} AS strength
+FROM (SELECT *, row_number() OVER (PARTITION BY item_idx ORDER BY strength DESC, latent) AS place FROM pairs)
+WHERE place <= {first}
+ORDER BY item_idx, place
+"""
+
+
+def _added(key: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The distinct keys, ascending, and the sum of each value over their rows."""
+    if not len(key):
+        return key, *values
+    order = np.argsort(key)
+    key = key[order]
+    starts = np.flatnonzero(np.diff(key, prepend=key[0] - 1))
+    return key[starts], *(np.add.reduceat(value[order], starts) for value in values)

@@ -1,0 +1,188 @@
+"""Cases in which a latent is silent: at random, as popular as its active ones, or close to them in one of two ways.
+
+Near misses share attributes with the active cases; in those near by direction a latent fires whose decoder row points
+nearly the same way. All come from the pool of their part, and all draws are hashes of the seed. It knows pools, items
+and directions, and not how a pool was drawn. Shape suffixes: D width, F firings in a pool, H latents, I items, N near
+latents, P cases of a pool, V terms.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from recsae.concepts.keeping import Rows
+from recsae.concepts.sketch import EXPLAIN, Sketch, priority
+from recsae.config import EvidenceConfig
+from recsae.sae.model import FLOATS_AT_ONCE
+from recsae.schemas import NEAR_DIRECTION, NEAR_MISS, PARTS
+
+NEAREST = 16
+"""Latents of similar direction whose firing cases count as near."""
+
+Piece = tuple[Rows, np.ndarray, str, np.ndarray]
+"""Rows of one role of one latent and part, their levels, the role, their ranks."""
+
+
+class Sides(NamedTuple):
+    """What makes an item or a latent like another one."""
+
+    popularity_I: np.ndarray
+    bears_IV: sparse.csr_matrix
+    near_HN: np.ndarray | None = None
+    """The latents whose direction is most similar, nearest first, -1 beyond them; None: nothing is known of it."""
+
+
+class Silent:
+    """The silent cases of every latent, from the pools of a sketch."""
+
+    def __init__(self, sketch: Sketch, sides: Sides, view: str, config: EvidenceConfig, seed: int) -> None:
+        self._sides, self._view, self._config, self._seed = sides, view, config, seed
+        self._pools = [_Pool.of(sketch, part, sides, view) for part in range(len(PARTS))]
+        self._rate_V = np.asarray(sides.bears_IV.mean(axis=0)).ravel()
+
+    def of(self, latent: int, active: list[Piece]) -> list[Piece]:
+        """By part and role, one a user in each."""
+        likes_V = self._likes(active)
+        return [
+            (
+                pool.cases.take(index)._replace(latent=np.full(len(index), latent, dtype=np.int32)),
+                np.zeros(len(index), dtype=np.int8),
+                role,
+                np.arange(len(index)),
+            )
+            for part, pool in enumerate(self._pools)
+            for role, index in self._chosen(latent, part, pool, active, likes_V).items()
+        ]
+
+    def _chosen(
+        self, latent: int, part: int, pool: _Pool, active: list[Piece], likes_V: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Places in the pool by role; none has two."""
+        config = self._config
+        drawn = np.argsort(priority(pool.cases.case_id, latent, self._seed))
+        silent_P = np.ones(len(drawn), dtype=bool)
+        silent_P[pool.firing(latent)] = False
+        order = drawn[silent_P[drawn]]
+        spread = pool.one_a_user(order)
+        random, rest = spread[: config.random], spread[config.random :]
+        if len(rest) < config.popularity:  # few users: other cases of theirs
+            rest = order[~np.isin(order, random)]
+        wanted = np.concatenate([rows.shown(self._view)[rows.part == part] for rows, *_ in active])
+        log_wanted = np.log1p(self._sides.popularity_I[wanted])
+        popular = rest[_closest(log_wanted, pool.log_popularity_P[rest], config.popularity)]
+
+        free_P = silent_P.copy()
+        free_P[random] = free_P[popular] = False
+        like_P = pool.bears_PV @ likes_V
+        liked = order[like_P[order] > 0]
+        liked = liked[_largest(like_P[liked], 4 * config.near_miss)]
+        near_miss = pool.one_a_user(liked[free_P[liked]])[: config.near_miss]
+        free_P[near_miss] = False
+        return {
+            "random": random,
+            "popularity": popular,
+            NEAR_MISS: near_miss,
+            NEAR_DIRECTION: self._near_direction(latent, pool, drawn, free_P),
+        }
+
+    def _near_direction(self, latent: int, pool: _Pool, drawn: np.ndarray, free_P: np.ndarray) -> np.ndarray:
+        """Free cases in which the nearest latents fire: those of the nearest first, each in the order drawn."""
+        if self._sides.near_HN is None:
+            return np.empty(0, dtype=np.int64)
+        firing = [pool.firing(other) for other in self._sides.near_HN[latent].tolist() if other >= 0]
+        found = np.concatenate([np.empty(0, dtype=np.int64), *firing])
+        nearness = np.repeat(np.arange(len(firing)), [len(one) for one in firing])[free_P[found]]
+        found = found[free_P[found]]
+        turn_P = np.empty(len(drawn), dtype=np.int64)
+        turn_P[drawn] = np.arange(len(drawn))
+        return pool.one_a_user(found[np.lexsort((turn_P[found], nearness))])[: self._config.near_direction]
+
+    def _likes(self, active: list[Piece]) -> np.ndarray:
+        """How much more often each term occurs in the explain evidence than in the catalogue; at least 0."""
+        items = np.concatenate([rows.shown(self._view)[rows.part == EXPLAIN] for rows, *_ in active])
+        if not len(items):
+            return np.zeros(self._sides.bears_IV.shape[1], dtype=np.float32)
+        return np.maximum(np.asarray(self._sides.bears_IV[items].mean(axis=0)).ravel() - self._rate_V, 0)
+
+
+class _Pool(NamedTuple):
+    """Cases of one part among which silent ones are sought."""
+
+    cases: Rows
+    user_P: np.ndarray
+    """Users numbered from 0."""
+    bears_PV: sparse.csr_matrix
+    log_popularity_P: np.ndarray
+    start_H: np.ndarray
+    case_F: np.ndarray
+    """In which cases each latent fires: from `start_H[h]` to `start_H[h + 1]`."""
+
+    @staticmethod
+    def of(sketch: Sketch, part: int, sides: Sides, view: str) -> _Pool:
+        index = np.flatnonzero(sketch.pool.part == part)
+        cases, active_PK = sketch.pool.take(index), sketch.active_PK[index]
+        items = cases.shown(view)
+        row_F, column_F = np.nonzero(active_PK >= 0)
+        latent_F = active_PK[row_F, column_F]
+        fired_H = np.bincount(latent_F, minlength=len(sketch.fired_H))
+        return _Pool(
+            cases,
+            np.unique(cases.user_idx, return_inverse=True)[1],
+            sides.bears_IV[items],
+            np.log1p(sides.popularity_I[items]),
+            np.append(0, np.cumsum(fired_H)),
+            row_F[np.argsort(latent_F, kind="stable")],
+        )
+
+    def firing(self, latent: int) -> np.ndarray:
+        return self.case_F[self.start_H[latent] : self.start_H[latent + 1]]
+
+    def one_a_user(self, order: np.ndarray) -> np.ndarray:
+        """The first case of every user."""
+        user = self.user_P[order]
+        first_U = np.full(len(self.user_P), -1)
+        first_U[user[::-1]] = np.arange(len(order))[::-1]  # of several for one user the last stays
+        return np.asarray(order[first_U[user] == np.arange(len(order))])
+
+
+def nearest(W_dec_HD: np.ndarray, alive: np.ndarray, count: int = NEAREST) -> np.ndarray:
+    """`(H, count)` int32: of each living latent the living ones with the largest cosine above 0, nearest first; -1
+    where there are no more. By blocks: all cosines are never held at a time."""
+    near_HN = np.full((len(W_dec_HD), count), -1, dtype=np.int32)
+    unit_AD = W_dec_HD[alive] / np.maximum(np.linalg.norm(W_dec_HD[alive], axis=1, keepdims=True), 1e-12)
+    at_once = max(1, FLOATS_AT_ONCE // max(1, len(alive)))
+    for start in range(0, len(alive), at_once):
+        cosine_BA = unit_AD[start : start + at_once] @ unit_AD.T
+        rows = np.arange(len(cosine_BA))
+        cosine_BA[rows, start + rows] = -1  # itself
+        first_BN = np.argpartition(-cosine_BA, min(count, len(alive) - 1), axis=1)[:, :count]
+        value_BN = np.take_along_axis(cosine_BA, first_BN, axis=1)
+        order_BN = np.lexsort((first_BN, -value_BN), axis=1)
+        value_BN, first_BN = (np.take_along_axis(of, order_BN, axis=1) for of in (value_BN, first_BN))
+        near_HN[alive[start + rows], : first_BN.shape[1]] = np.where(value_BN > 0, alive[first_BN], -1)
+    return near_HN
+
+
+def _closest(wanted: np.ndarray, offered: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` offers, each the closest left to one of `wanted` in turn."""
+    if not len(wanted):
+        return np.empty(0, dtype=np.int64)
+    distance = np.abs(offered[None, :] - wanted[:count, None])
+    chosen = []
+    for turn in range(min(count, len(offered))):
+        nearest_one = int(distance[turn % len(distance)].argmin())
+        chosen.append(nearest_one)
+        distance[:, nearest_one] = np.inf
+    return np.array(chosen, dtype=np.int64)
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the `count` largest, in their order; of equal ones the first."""
+    if 0 < count < len(values):
+        at = np.flatnonzero(values >= np.partition(values, -count)[-count])
+    else:
+        at = np.arange(len(values))
+    return np.asarray(at[np.argsort(-values[at], kind="stable")[:count]])
