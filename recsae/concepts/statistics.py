@@ -1,0 +1,237 @@
+"""The stage `statistics`: latents against attributes over all cases of score users, and how alike a latent's cases are.
+
+The SAE, raw dimensions, principal directions and an untrained SAE meet the same attributes of the same cases. It knows
+the store and the order of things: what is added up is in counting.py, exact AUC in ranks.py, the null of the best of
+many in chance.py, cosines in coherence.py. Shape suffixes: see sae/attributes.py; N listed rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from recsae.concepts import chance, coherence, counting, ranks
+from recsae.concepts.chance import Null
+from recsae.concepts.coherence import Coherence
+from recsae.concepts.counting import Counted, Known, Plan
+from recsae.config import Config
+from recsae.data.catalogue import Catalogue
+from recsae.sae import attributes, controls, correlating, fidelity
+from recsae.sae.attributes import Attributes, Correlated, Fires, Listed, Sums
+from recsae.sae.controls import Trained
+from recsae.sae.correlating import Codes
+from recsae.schemas import conform
+from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
+from recsae.store.runs import Attempt, Committed, Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Best(NamedTuple):
+    """The best latent of every attribute under one code, and what luck would have given."""
+
+    correlated: Correlated
+    null: Null
+
+
+def measure_statistics(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
+    """Write `attribute_stats.parquet`, `attribute_best.parquet` and `coherence.parquet`.
+
+    A latent that never varies over score cases, as a dead one, has no rows in the first.
+    """
+    start, activations = time.monotonic(), inputs["activations"]
+    catalogue, views = Catalogue.read(inputs["ingest"]), views_of(config)
+    known = counting.look(activations, views, catalogue.n_items, config.statistics.null_cases, config.seed)
+    codes = codes_of(inputs["sae"], activations, known, config.seed)
+    plan = plan_of(catalogue, activations, codes, known, dict(zip(views, known.cases_VI, strict=True)), config.seed)
+    counted = counting.count(plan)
+    _write_stats(plan, counted, config.statistics.attributes, out)
+    best = {
+        view: {name: _best(plan, counted, name, view, config.statistics.permutations) for name in CODES}
+        for view, met in plan.met.items()
+        if met.pairs
+    }
+    tables = [best_table(name, view, found) for view, by_code in best.items() for name, found in by_code.items()]
+    out.write_table("attribute_best.parquet", pa.concat_tables([ATTRIBUTE_BEST.empty_table(), *tables]), ATTRIBUTE_BEST)
+    coherent = {name: _coherence(name, plan, counted) for name in CODES if name in counted.strongest}
+    alike = [coherence_table(name, found) for name, found in coherent.items()]
+    out.write_table("coherence.parquet", pa.concat_tables(alike), COHERENCE)
+    seconds = time.monotonic() - start
+    cases = int(activations.metrics["cases"])
+    for view, met in plan.met.items():
+        log.info("statistics: %s: %d attributes, %d cases of score users", view, len(met.pairs), met.cases)
+    log.info("statistics: %.1f s", seconds)
+    return {
+        "views": {view: {"cases": met.cases, "attributes": len(met.pairs)} for view, met in plan.met.items()},
+        "best": {view: best_by_name(by_code) for view, by_code in best.items()},
+        "coherence": {name: means(found) for name, found in coherent.items()},
+        "cases_per_second": cases / seconds,
+    }
+
+
+def views_of(config: Config) -> list[str]:
+    """Whose items are looked at. A model without positions has no input; on the item side the item is the input."""
+    if config.statistics.views == "view":
+        return [config.probe.view]
+    if config.probe.site == "item":
+        return ["input"]
+    return ["recommended", "input"] if config.recommender.sequential else ["recommended"]
+
+
+def codes_of(sae: Committed, activations: Committed, known: Known, seed: int) -> Codes:
+    """The SAE and what is measured beside it; the untrained one is the one of the table of fidelity."""
+    folder, stream = sae.data.child("model"), known.stream
+    return {
+        "sae": Trained(folder),
+        "raw": None,
+        "pca": controls.principal(stream.mean_D, stream.scatter_DD, len(stream.mean_D)),
+        "untrained": fidelity.untrained(activations, folder, int(sae.metrics["fidelity"]["rank"]), seed, "cpu"),
+    }
+
+
+def plan_of(
+    catalogue: Catalogue,
+    activations: Committed,
+    codes: Codes,
+    known: Known,
+    cases: Mapping[str, np.ndarray],
+    seed: int,
+) -> Plan:
+    """What is counted: in each view the attributes with support there."""
+    # Counts take the memory of sums.
+    sums = sum(correlating.latents_of(code, activations) * (1 + correlating.fires(code)) for code in codes.values())
+    met = {view: attributes.choose(catalogue.attributes, cases_I, sums * len(cases)) for view, cases_I in cases.items()}
+    limits = [hashes.max(initial=0) for hashes in known.drawn]
+    return Plan(activations, codes, met, known.stream.mean_D, limits, seed)
+
+
+def _write_stats(plan: Plan, counted: Counted, count: int, out: Attempt) -> None:
+    """All listed rows, a code and view at a time."""
+    with out.open_parquet("attribute_stats.parquet", ATTRIBUTE_STATS) as writer:
+        for name in CODES:
+            met = {view: of for view, of in plan.met.items() if of.pairs}
+            rows = {view: attributes.listed(counted.sums[name, view], of, count) for view, of in met.items()}
+            found: Mapping[str, np.ndarray | None] = dict.fromkeys(met)
+            if met and correlating.fires(plan.codes[name]):
+                fires = {view: counted.fires[name, view] for view in met}
+                found = _auc(plan, name, met, rows, fires)
+            for view, of in met.items():
+                sums, fires_of = counted.sums[name, view], counted.fires.get((name, view))
+                writer.write_table(stats_table(name, view, of, sums, fires_of, rows[view], found[view]))
+
+
+def _auc(
+    plan: Plan, name: str, met: Mapping[str, Attributes], rows: Mapping[str, Listed], fires: Mapping[str, Fires]
+) -> dict[str, np.ndarray]:
+    fired_H = np.max([one.count_H for one in fires.values()], axis=0)
+    bears = {view: of.bears_IA for view, of in met.items()}
+    asked = {view: (of.latent_N, of.row_N) for view, of in rows.items()}
+    sums = ranks.measure(plan.activations, plan.codes[name], bears, asked, fired_H)
+    found = {}
+    for view, (latent_N, row_N) in asked.items():
+        both_N, fires_N = fires[view].both_AH[row_N, latent_N], fires[view].count_H[latent_N]
+        found[view] = ranks.auc(sums[view], both_N, fires_N, met[view].support_A[row_N], met[view].cases)
+    return found
+
+
+def stats_table(
+    name: str, view: str, met: Attributes, sums: Sums, fires: Fires | None, rows: Listed, auc_N: np.ndarray | None
+) -> pa.Table:
+    """ATTRIBUTE_STATS of one code and view."""
+    latent_N, row_N = rows.latent_N, rows.row_N
+    support_N = met.support_A[row_N]
+    columns: dict[str, Any] = {
+        **_pairs(name, view, met.pairs, row_N),
+        "latent": latent_N,
+        "rank": rows.rank_N,
+        "cases": support_N,
+        "correlation": rows.correlation_N,
+        "mean_activation": sums.cross_AH[row_N, latent_N] / support_N,
+        **dict.fromkeys(("fires", "both", "p_fires", "p_attribute", "auc"), pa.nulls(len(row_N))),
+    }
+    if fires is not None:
+        both_N, fires_N = fires.both_AH[row_N, latent_N], fires.count_H[latent_N]
+        columns |= {"fires": fires_N, "both": both_N, "p_fires": both_N / support_N, "p_attribute": both_N / fires_N}
+    if auc_N is not None:
+        columns["auc"] = auc_N
+    return conform(pa.table(columns), ATTRIBUTE_STATS)
+
+
+def _best(plan: Plan, counted: Counted, name: str, view: str, permutations: int) -> Best:
+    met, code = plan.met[view], plan.codes[name]
+    correlated = attributes.best(counted.sums[name, view], met, both_signs=not correlating.fires(code))
+    return Best(correlated, chance.null(counted.drawn[view], code, met.bears_IA, permutations, plan.seed))
+
+
+def best_table(name: str, view: str, found: Best) -> pa.Table:
+    """ATTRIBUTE_BEST of one code and view."""
+    correlated, null = found
+    columns = {
+        **_pairs(name, view, correlated.attributes, np.arange(len(correlated.attributes))),
+        "cases": correlated.support_A,
+        "latent": correlated.latent_A,
+        "correlation": correlated.best_A,
+        "null_mean": null.mean_A,
+        "null_upper": null.upper_A,
+        "p_value": null.p_A,
+    }
+    return conform(pa.table(columns), ATTRIBUTE_BEST)
+
+
+def _pairs(name: str, view: str, pairs: list[tuple[str, str]], row_N: np.ndarray) -> dict[str, pa.Array]:
+    rows = pa.array(row_N)
+    return {
+        "code": pa.repeat(name, len(rows)),
+        "view": pa.repeat(view, len(rows)),
+        "attribute": pa.array([attribute for attribute, _ in pairs], pa.string()).take(rows),
+        "value": pa.array([value for _, value in pairs], pa.string()).take(rows),
+    }
+
+
+def best_by_name(by_code: Mapping[str, Best]) -> dict[str, dict[str, dict[str, float | int]]]:
+    """Means over the values of each attribute name, by code; `null_upper` is the 95th percentile of that mean."""
+    names = [name for name, _ in by_code["sae"].correlated.attributes]
+    return {
+        name: {code: _mean(found, np.array(names) == name) for code, found in by_code.items()}
+        for name in dict.fromkeys(names)
+    }
+
+
+def _mean(found: Best, of: np.ndarray) -> dict[str, float | int]:
+    mean, by_luck = float(found.correlated.best_A[of].mean()), float(found.null.mean_A[of].mean())
+    return {
+        "attributes": int(of.sum()),
+        "mean": mean,
+        "null_mean": by_luck,
+        "null_upper": found.null.upper_of_mean(of),
+        "corrected": mean - by_luck,
+    }
+
+
+def _coherence(name: str, plan: Plan, counted: Counted) -> Coherence:
+    strongest, latents = counted.strongest[name], correlating.latents_of(plan.codes[name], plan.activations)
+    if not correlating.fires(plan.codes[name]):
+        strongest = coherence.farther_ends(strongest, latents)
+    return coherence.measure(strongest, latents, plan.mean_D)
+
+
+def coherence_table(name: str, found: Coherence) -> pa.Table:
+    """COHERENCE of one code."""
+    names = ("within", "between", "within_centred", "between_centred")
+    values = {key: pa.array(value_H, mask=np.isnan(value_H)) for key, value_H in zip(names, found, strict=True)}
+    latents = len(found.within_H)
+    return conform(pa.table({"code": pa.repeat(name, latents), "latent": np.arange(latents), **values}), COHERENCE)
+
+
+def means(found: Coherence) -> dict[str, float | None]:
+    """Over the latents that have the figure."""
+    names = ("within", "between", "within_centred", "between_centred")
+    return {
+        name: None if np.isnan(value_H).all() else float(np.nanmean(value_H))
+        for name, value_H in zip(names, found, strict=True)
+    }

@@ -1,0 +1,62 @@
+"""Ray for the passes over shards, without Ray: tasks run on the spot and hand out what the object store would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recsae import tasks
+from recsae.concepts import chance, counting, ranks
+from recsae.sae import fidelity
+from tests.sae.fake_ray import FakeRay
+
+REMOTE: dict[ModuleType, tuple[str, ...]] = {
+    counting: ("_look", "_count"),
+    ranks: ("_deal", "_rank"),
+    chance: ("_some",),
+    fidelity: ("_shard_length",),
+    tasks: (),
+}
+
+
+class InPlace:
+    """A remote function; with several returns it must return a tuple of so many."""
+
+    def __init__(self, function: Callable[..., Any], returns: int | None = None) -> None:
+        self._function, self._returns = function, returns
+
+    def options(self, num_returns: int | None = None, num_gpus: int = 0) -> InPlace:
+        assert num_gpus == 0
+        return InPlace(self._function, num_returns)
+
+    def remote(self, *arguments: Any) -> Any:
+        found = self._function(*arguments)
+        if self._returns is None:
+            return read_only(found)
+        assert isinstance(found, tuple) and len(found) == self._returns > 1
+        return [read_only(one) for one in found]
+
+
+def read_only(held: Any) -> Any:
+    """Arrays as an object store hands them out: a copy that may not be written to."""
+    if isinstance(held, np.ndarray):
+        held = held.copy()
+        held.flags.writeable = False
+    elif isinstance(held, tuple):
+        parts = [read_only(one) for one in held]
+        held = type(held)(*parts) if hasattr(held, "_fields") else tuple(parts)
+    elif isinstance(held, dict):
+        held = {key: read_only(one) for key, one in held.items()}
+    return held
+
+
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeRay()
+    for module, names in REMOTE.items():
+        monkeypatch.setattr(module, "ray", fake)
+        for name in names:
+            monkeypatch.setattr(module, name, InPlace(getattr(module, name)._function))
