@@ -1,96 +1,119 @@
-"""The stage `labels`: candidate concepts for every living latent, from terms and from the language model.
+"""The stage `labels`: candidate concepts for living latents, from terms and from a language model.
 
-TF-IDF proposes terms of the catalogue; the language model ranks them by pointwise mutual information with the evidence
-and writes one name freely. The information is the log-likelihood of the term after the evidence less the mean one
-after lists of ordinary items: against an empty list, whatever is mentioned at all would win. Only explain users are
-read. Which candidate is right is not known here: the best terms of both rankings and the free name are finalists, and
-scoring.py decides.
+Terms of the catalogue are proposed by TF-IDF and by lift; the language model ranks them by pointwise mutual information
+with the evidence and writes one name freely, or an endpoint writes it. The information is the log-likelihood of the
+term after the evidence less the mean one after lists of ordinary items: against an empty list, whatever is mentioned at
+all would win. Only explain users are read. Which candidate is right is not known here: the best terms of each ranking,
+the pairs and the free name are finalists, and scoring.py decides.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-from collections.abc import Mapping
-from typing import Any
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pyarrow as pa
 
 from recsae.concepts import prompts, terms
-from recsae.concepts.asking import ask_once
-from recsae.concepts.candidates import ORDINARY_LISTS, Candidate, ordinary_items, propose, shown_items, term_shares
+from recsae.concepts.asking import Pool, ask_once
+from recsae.concepts.candidates import ORDINARY_LISTS, Usage, ordinary_items, pairs, propose, shown_items
 from recsae.concepts.cases import read_cases
+from recsae.concepts.drawing import draw_latents
+from recsae.concepts.endpoint import EndpointPool
 from recsae.concepts.engine import Answer, EnginePool, Request
+from recsae.concepts.label_rows import Row, free_row, mark_finalists, pair_row, term_row
 from recsae.concepts.llm_model import locate_model
+from recsae.concepts.questions import Question, Told, ask_fitting
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
-from recsae.data.text import clean
-from recsae.schemas import LABELS
+from recsae.schemas_concepts import LABELS
 from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
 
 def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `labels.parquet`: for each latent its ranked terms and one free name, with finalists marked."""
+    """Write `labels.parquet`: for each latent drawn its terms, pairs and one free name, with finalists marked."""
     catalogue = Catalogue.read(inputs["ingest"])
     vocabulary = terms.build(catalogue)
-    background = term_shares(vocabulary, catalogue.popularity)
-    latents = read_cases(inputs["evidence"], config.probe.view)
+    usage = Usage(vocabulary, catalogue.popularity)
     settings = config.labels
+    living = read_cases(inputs["evidence"], config.probe.view)
+    latents = {latent: living[latent] for latent in draw_latents(living, settings.latents, config.seed)}
+    evidence = {latent: cases.items("explain") for latent, cases in latents.items()}
     proposed = {
-        latent: propose(cases.items("explain"), vocabulary, background, settings.candidates, settings.min_support)
-        for latent, cases in latents.items()
+        latent: propose(items, usage, settings.candidates, settings.min_support) for latent, items in evidence.items()
     }
 
-    def texts(items: np.ndarray) -> list[str]:
-        return [catalogue.text(int(item)) for item in items]
-
-    def likelihood(shown: list[str], term: int) -> Request:
-        return Request("loglikelihood", prompts.rank(shown), prompts.continuation(vocabulary.terms[term]))
+    def texts(items: np.ndarray) -> tuple[str, ...]:
+        return tuple(catalogue.text(int(item)) for item in items)
 
     shown = {latent: texts(shown_items(cases, settings.cases)) for latent, cases in latents.items()}
-    pairs = [(latent, candidate.term) for latent, found in proposed.items() for candidate in found]
-    used = sorted({term for _, term in pairs})
-    ordinary = [texts(items) for items in ordinary_items(latents, settings.cases, config.seed)]
-    base = [likelihood(items, term) for items in ordinary for term in used]
-    ranking = [likelihood(shown[latent], term) for latent, term in pairs]
-    naming = [Request("generate", prompts.name(shown[latent])) for latent in latents]
-    log.info("labels: %d latents, %d likelihoods and %d names to ask", len(latents), len(base + ranking), len(naming))
-    with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool:
-        told = ask_once([*base, *ranking], pool, out.progress, "likelihoods")
-        named = ask_once(naming, pool, out.progress, "names", prompts.NAME_SCHEMA)
+    asked = [(latent, candidate.terms[0]) for latent, found in proposed.items() for candidate in found]
+    used = sorted({term for _, term in asked})
+    # Of all living latents, so that a sample is compared with what the whole would be.
+    ordinary = [texts(items) for items in ordinary_items(living, settings.cases, config.seed)]
+    base = [Question(items, vocabulary.terms[term]) for items in ordinary for term in used]
+    ranking = [Question(shown[latent], vocabulary.terms[term]) for latent, term in asked]
+    log.info("labels: %d of %d latents, %d likelihoods to ask", len(latents), len(living), len(base + ranking))
+    begun = time.monotonic()
+    with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool, _namer(config, pool) as namer:
+        named = _ask([Question(items) for items in shown.values()], namer, out, "names", len(latents))
+        told = _ask([*base, *ranking], pool, out, "likelihoods", len(latents))
+    seconds = time.monotonic() - begun
 
-    by_list = np.array([_value(answer) for answer in told[: len(base)]]).reshape(ORDINARY_LISTS, len(used))
+    by_list = np.array([_value(answer) for answer in told.answers[: len(base)]]).reshape(ORDINARY_LISTS, len(used))
     without = {term: _mean(column) for term, column in zip(used, by_list.T, strict=True)}
-    given = dict(zip(pairs, told[len(base) :], strict=True))
-    rows: list[dict[str, Any]] = []
-    for latent, answer in zip(latents, named, strict=True):
-        ranked = [
-            _term_row(candidate, given[latent, candidate.term], without[candidate.term], vocabulary)
-            for candidate in proposed[latent]
+    given = dict(zip(asked, told.answers[len(base) :], strict=True))
+    author = settings.endpoint.model if settings.endpoint else config.llm.model
+    rows: list[Row] = []
+    for (latent, items), answer in zip(evidence.items(), named.answers, strict=True):
+        singles = [
+            (one, term_row(one, given[latent, one.terms[0]], without[one.terms[0]], vocabulary))
+            for one in proposed[latent]
         ]
-        for ranking_of in ("pmi", "tfidf"):
-            order = sorted((row for row in ranked if row["pmi"] is not None), key=lambda row: -row[ranking_of])
-            for row in order[: settings.ranked]:
-                row["finalist"] = True
-        found = [*ranked, _free_row(answer, vocabulary)]
+        joined = [
+            pair_row(pair, vocabulary)
+            for pair in pairs(items, proposed[latent], usage, settings.pairs, settings.min_support)
+        ]
+        free = free_row(answer, items, usage) | {"model": author}
+        mark_finalists(singles, joined, free, settings.ranked)
+        found = [*(row for _, row in singles), *joined, free]
         rows += [{"latent": latent, "candidate": number, **row} for number, row in enumerate(found)]
     shared = {"view": config.probe.view, "prompt_version": prompts.VERSION, "model": config.llm.model}
-    out.write_table("labels.parquet", pa.Table.from_pylist([{**row, **shared} for row in rows], LABELS), LABELS)
-    bad = sum(row["status"] != "ok" for row in rows)
-    answers = [*told, *named]
-    log.info("labels: %d candidates for %d latents, %d rows failed", len(rows), len(latents), bad)
+    out.write_table("labels.parquet", pa.Table.from_pylist([{**shared, **row} for row in rows], LABELS), LABELS)
+    failed = sum(row["status"] != "ok" for row in rows)
+    log.info("labels: %d candidates for %d latents, %d rows failed", len(rows), len(latents), failed)
     return {
         "latents": len(latents),
         "candidates": len(rows),
-        "failed": bad,
-        "requests": len(answers),
-        "tokens": sum(answer.tokens for answer in answers),
+        "failed": failed,
+        "requests": named.requests + told.requests,
+        "tokens": sum(answer.tokens for answer in (*named.answers, *told.answers)),
+        "truncated": named.truncated + told.truncated,
+        "seconds": round(seconds, 3),
         **shared,
     }
+
+
+def _namer(config: Config, pool: EnginePool) -> AbstractContextManager[Pool]:
+    """Who writes the free names."""
+    return EndpointPool(config.labels.endpoint) if config.labels.endpoint else nullcontext(pool)
+
+
+def _ask(questions: list[Question], pool: Pool, out: Attempt, name: str, latents: int) -> Told:
+    """Names are bound to their JSON schema."""
+    schema = prompts.NAME_SCHEMA if name == "names" else None
+
+    def ask(requests: Sequence[Request]) -> list[Answer]:
+        served = math.ceil(latents * len(requests) / max(len(questions), 1))
+        return ask_once(requests, pool, out.progress, name, schema, latents=served)
+
+    return ask_fitting(questions, ask)
 
 
 def _mean(values: np.ndarray) -> float:
@@ -101,39 +124,3 @@ def _mean(values: np.ndarray) -> float:
 
 def _value(answer: Answer) -> float:
     return np.nan if answer.value is None else answer.value
-
-
-def _term_row(candidate: Candidate, given: Answer, without: float, vocabulary: terms.Vocabulary) -> dict[str, Any]:
-    pmi = _value(given) - without
-    text = vocabulary.terms[candidate.term]
-    return {
-        "concept": text,
-        "description": f"{text}: {candidate.share:.0%} of its evidence, {candidate.background:.1%} of all events.",
-        "source": "terms",
-        "terms": [text],
-        "tfidf": candidate.tfidf,
-        "pmi": None if np.isnan(pmi) else float(pmi),
-        "finalist": False,
-        "status": "no_answer" if given.status == "ok" and np.isnan(pmi) else given.status,
-    }
-
-
-def _free_row(answer: Answer, vocabulary: terms.Vocabulary) -> dict[str, Any]:
-    try:
-        told = json.loads(answer.text or "")
-        named = clean(told["name"], prompts.NAME_LIMIT)
-        said = clean(told["description"], prompts.DESCRIPTION_LIMIT)
-        concept = re.sub(r"[^\w\s&'/+.,-]", "", named).strip(" .,-")
-        status = answer.status if concept else "empty"
-    except (ValueError, KeyError, TypeError, AttributeError):
-        concept, said, status = "", "", answer.status if answer.status != "ok" else "unparsed"
-    return {
-        "concept": concept,
-        "description": said or None,
-        "source": "model",
-        "terms": vocabulary.named_in(concept),
-        "tfidf": None,
-        "pmi": None,
-        "finalist": status == "ok",
-        "status": status,
-    }

@@ -1,4 +1,4 @@
-"""The catalogue's vocabulary: attribute values and title words, and which item bears which.
+"""The catalogue's vocabulary: attribute values, their words and title words, and which item bears which.
 
 A term is what a concept can be checked against without a language model. It knows items and terms, and no latents.
 """
@@ -6,15 +6,19 @@ A term is what a concept can be checked against without a language model. It kno
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from recsae.data.catalogue import Catalogue
 
-MIN_TITLE_WORD = 4
+MIN_WORD = 4
 MIN_ITEMS = 3
 STOPWORDS = frozenset(
     re.findall(
@@ -24,30 +28,65 @@ STOPWORDS = frozenset(
         "without your",
     )
 )
+_WORD = re.compile(rf"[^\W\d_]{{{MIN_WORD},}}")
+_PARTS = re.compile(r"[^\s_/&,+-]+")
+"""What a value of several words falls into; an apostrophe parts nothing: `Children's` is one word."""
 
 
-class Vocabulary(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
     """`terms[v]` is borne by the items in column v of `bears`, `(items, terms)` of 0 and 1."""
 
     terms: list[str]
     bears: sparse.csr_matrix
 
     def columns(self, terms: list[str]) -> list[int]:
-        place = {term.casefold(): number for number, term in enumerate(self.terms)}
-        return [place[term.casefold()] for term in terms]
+        """Where terms stand, however they are capitalised. Raises KeyError on one that is not there."""
+        return [self._places[term.casefold()] for term in terms]
+
+    def spelt(self, text: str) -> str:
+        """`text` as the vocabulary spells it, or as it is where it is no term."""
+        place = self._places.get(text.casefold())
+        return text if place is None else self.terms[place]
 
     def named_in(self, text: str) -> list[str]:
         """Terms that stand in `text` as whole words, plural or singular, longest first and without overlap."""
-        found = []
-        rest = f" {' '.join(_words(text))} "
-        for term in sorted(self.terms, key=len, reverse=True):
-            words = " ".join(_words(term))
-            for form in (words, words + "s", words.removesuffix("s")):
-                if len(form) > 2 and f" {form} " in rest:
-                    found.append(term)
-                    rest = rest.replace(f" {form} ", "  ")
-                    break
-        return found
+        words = _words(text)
+        spans = [
+            (-len(self.terms[place]), place, start, end)
+            for start in range(len(words))
+            for end in range(start + 1, min(start + self._longest, len(words)) + 1)
+            if (place := self._forms.get(" ".join(words[start:end]))) is not None
+        ]
+        found: dict[int, None] = {}
+        taken: set[int] = set()
+        for _, place, start, end in sorted(spans):
+            if taken.isdisjoint(range(start, end)):
+                taken.update(range(start, end))
+                found[place] = None
+        return [self.terms[place] for place in found]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {term.casefold(): number for number, term in enumerate(self.terms)}
+
+    @cached_property
+    def _forms(self) -> dict[str, int]:
+        """From a form to its term. A term's own form goes before the plural of one and the singular of another."""
+        places = sorted(range(len(self.terms)), key=lambda place: -len(self.terms[place]))
+        plain = [(" ".join(_words(self.terms[place])), place) for place in places]
+        forms: dict[str, int] = {}
+        plural = [(form + "s", place) for form, place in plain]
+        singular = [(form.removesuffix("s"), place) for form, place in plain]
+        for form, place in (*plain, *plural, *singular):
+            if len(form) > 2:
+                forms.setdefault(form, place)
+        return forms
+
+    @cached_property
+    def _longest(self) -> int:
+        """Words of the longest form."""
+        return max((form.count(" ") + 1 for form in self._forms), default=0)
 
 
 def _words(text: str) -> list[str]:
@@ -55,25 +94,61 @@ def _words(text: str) -> list[str]:
 
 
 def build(catalogue: Catalogue) -> Vocabulary:
-    """Attribute values and title words borne by at least MIN_ITEMS items; a word that is a value is that value."""
-    borne: list[set[str]] = []
-    shown: dict[str, str] = {}
-    for attributes in catalogue.attributes:
-        values = [value for values in attributes.values() for value in values if len(value) > 1]
-        borne.append({value.casefold() for value in values})
-        for value in values:
-            shown.setdefault(value.casefold(), value)
-    for item, title in enumerate(catalogue.titles):
-        words = set(re.findall(rf"[^\W\d_]{{{MIN_TITLE_WORD},}}", title.casefold())) - STOPWORDS
-        borne[item] |= words
-        for word in words:
-            shown.setdefault(word, word.capitalize())
-    counts = Counter(term for terms in borne for term in terms)
-    kept = sorted(term for term, count in counts.items() if count >= MIN_ITEMS)
-    place = {term: number for number, term in enumerate(kept)}
-    pairs = [(item, place[term]) for item, terms in enumerate(borne) for term in terms if term in place]
+    """Values, words of values and title words that at least MIN_ITEMS items bear.
+
+    An item bears each value on its path, as ingest has split them. A title word that is a value is that value. A value
+    of several words gives its words too, except those that are values themselves: `non-fiction` is no `Fiction`.
+    """
+    held = [[value for values in row.values() for value in values if len(value) > 1] for row in catalogue.attributes]
+    values = _bearing(held)
+    in_titles = _bearing([_listed(title.casefold()) for title in catalogue.titles])
+    in_values = _bearing([_listed(key) if len(_PARTS.findall(key)) > 1 else [] for key in values.keys])
+
+    known = {key: place for place, key in enumerate(values.keys)}
+    words = [key for key in dict.fromkeys([*in_titles.keys, *in_values.keys]) if key not in known]
+    new = {word: place for place, word in enumerate(words)}
+    bears_value = _ones(values.items + in_titles.items @ _moving(in_titles.keys, known))
+    made_of = in_values.items @ _moving(in_values.keys, new)
+    bears_word = _ones(in_titles.items @ _moving(in_titles.keys, new) + values.items @ made_of)
+
+    bears = sparse.hstack([bears_value, bears_word], format="csc")
+    keys, shown = [*values.keys, *words], [*values.shown, *(word.capitalize() for word in words)]
+    places = sorted(np.flatnonzero(np.diff(bears.indptr) >= MIN_ITEMS).tolist(), key=lambda place: keys[place])
+    return Vocabulary([shown[place] for place in places], sparse.csr_matrix(bears[:, places]))
+
+
+class _Bearing(NamedTuple):
+    """Strings without regard to capitals, each as it was first spelt, and `items`: `(holders, strings)` of 0 and 1."""
+
+    keys: list[str]
+    shown: list[str]
+    items: sparse.csr_matrix
+
+
+def _bearing(held: Sequence[Sequence[str]]) -> _Bearing:
+    """Of one list of strings a holder."""
+    owner = np.repeat(np.arange(len(held)), [len(one) for one in held])
+    spelling, spellings = pd.factorize(np.array([*chain.from_iterable(held)], dtype=object))
+    merged, keys = pd.factorize(np.array([text.casefold() for text in spellings], dtype=object))
+    _, first = np.unique(merged, return_index=True)
+    ones = np.ones(len(owner), dtype=np.float32)
+    items = sparse.csr_matrix((ones, (owner, merged[spelling])), shape=(len(held), len(keys)))
+    return _Bearing(list(keys), [spellings[place] for place in first], _ones(items))
+
+
+def _listed(text: str) -> list[str]:
+    return [word for word in _WORD.findall(text) if word not in STOPWORDS]
+
+
+def _moving(keys: Sequence[str], places: Mapping[str, int]) -> sparse.csr_matrix:
+    """`matrix @ this` puts column i where `places` has `keys[i]`, or drops it."""
+    pairs = [(row, places[key]) for row, key in enumerate(keys) if key in places]
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    bears = sparse.csr_matrix(
-        (np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(catalogue.n_items, len(kept))
-    )
-    return Vocabulary([shown[term] for term in kept], bears)
+    return sparse.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(len(keys), len(places)))
+
+
+def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """The same places, each holding 1."""
+    matrix.sum_duplicates()
+    matrix.data[:] = 1
+    return matrix

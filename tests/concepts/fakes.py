@@ -20,7 +20,8 @@ def noise(request: Request) -> float:
 def knowing(request: Request) -> Answer:
     """Likelier where the concept's word stands in the prompt; a name from the first attribute shown."""
     if request.kind == "generate":
-        word = request.prompt.split("genres: ")[1].split(")")[0]
+        evidence = request.prompt.rpartition("<<<")[2]  # after the worked examples
+        word = evidence.split("genres: ")[1].split(")")[0]
         said = json.dumps({"name": f"{word} films", "description": f"These are {word} films."})
         return Answer(said, None, "ok", 3)
     return Answer(None, noise(request) + (3.0 if request.continuation.strip() in request.prompt else -3.0), "ok", 3)
@@ -33,6 +34,7 @@ class FakePool:
         self.reply, self.size, self.dies_after = reply, size, dies_after
         self.asked: list[Request] = []
         self.schemas: list[dict[str, Any] | None] = []
+        self.latents: list[int | None] = []
 
     def __enter__(self) -> Self:
         return self
@@ -41,9 +43,10 @@ class FakePool:
         pass
 
     def ask(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None = None
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
     ) -> Iterator[tuple[range, list[Answer]]]:
         self.schemas.append(schema)
+        self.latents.append(latents)
         starts = range(0, len(requests), self.size)
         for chunk, start in enumerate(reversed(starts)):
             if self.dies_after is not None and chunk >= self.dies_after:

@@ -4,46 +4,162 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
-from recsae.concepts.candidates import ORDINARY_LISTS, ordinary_items, propose, shown_items, term_shares
+from recsae.concepts import candidates
+from recsae.concepts.candidates import (
+    ORDINARY_LISTS,
+    Candidate,
+    Usage,
+    lift_bound,
+    ordinary_items,
+    pairs,
+    propose,
+    shown_items,
+    weigh,
+)
 from recsae.concepts.cases import LatentCases
 from recsae.concepts.terms import Vocabulary
 
-VOCABULARY = Vocabulary(
-    ["War", "Old", "All"],
-    sparse.csr_matrix(np.array([[1, 0, 1], [1, 1, 1], [0, 1, 1], [0, 0, 1]], np.float32)),
-)
+
+def usage_of(bearers: dict[str, list[int]], popularity: list[int]) -> Usage:
+    """Terms by the items that bear them."""
+    bears = np.zeros((len(popularity), len(bearers)), np.float32)
+    for column, items in enumerate(bearers.values()):
+        bears[items, column] = 1
+    return Usage(Vocabulary(list(bearers), sparse.csr_matrix(bears)), np.array(popularity))
 
 
-def proposed(items: list[int], count: int = 9, min_support: int = 1) -> dict[str, float]:
-    background = np.array([0.25, 0.5, 1.0])
-    found = propose(np.array(items, dtype=np.int64), VOCABULARY, background, count, min_support)
-    assert [one.background for one in found] == [background[one.term] for one in found]
-    assert [one.tfidf for one in found] == pytest.approx([-one.share * np.log(one.background) for one in found])
-    return {VOCABULARY.terms[one.term]: one.tfidf for one in found}
+SMALL = usage_of({"War": [0, 1], "Old": [1, 2], "All": [0, 1, 2, 3, 4]}, [2, 4, 5, 7, 5, 77])
+"""100 events on six items."""
 
 
-def test_tfidf_by_hand() -> None:
-    assert proposed([0, 1, 1, 3]) == pytest.approx({"War": 0.75 * np.log(4), "Old": 0.5 * np.log(2)})
-    assert list(proposed([2, 2, 1])) == ["Old", "War"]  # the best first
-    assert list(proposed([2, 2, 1], count=1)) == ["Old"]
-    assert proposed([3]) == {} and proposed([]) == {}
+def proposed(items: list[int], count: int = 9, min_support: int = 1, usage: Usage = SMALL) -> dict[str, Candidate]:
+    found = propose(np.array(items, dtype=np.int64), usage, count, min_support)
+    return {usage.vocabulary.terms[one.terms[0]]: one for one in found}
+
+
+def test_figures_by_hand() -> None:
+    found = proposed([0, 1, 1, 3])
+    assert list(found) == ["War", "All", "Old"]  # by TF-IDF
+    war, old = found["War"], found["Old"]
+    assert (war.support, war.share, war.background) == (2, 0.75, pytest.approx(7 / 101))
+    assert war.tfidf == pytest.approx(0.75 * np.log(101 / 7)) and war.lift == pytest.approx(0.75 * 101 / 7)
+    assert (old.support, old.share, old.background) == (1, 0.5, pytest.approx(10 / 101))
+    # Three different items, of which two bear War where 3 times 7 in 101 were to be expected.
+    assert war.lower == pytest.approx(stats.gamma.ppf(0.025, 2.5, scale=1 / (3 * 7 / 101 + 0.5)))
+    assert proposed([5]) == {} and proposed([]) == {}
+
+
+def test_a_term_no_more_frequent_than_among_all_events_is_no_candidate() -> None:
+    usage = usage_of({"Common": [0, 1, 2], "Rare": [3]}, [30, 30, 30, 10])
+    assert list(proposed([0, 1, 2, 3], usage=usage)) == ["Rare"]
 
 
 def test_support_is_of_different_items() -> None:
     """One item many times is one item."""
-    assert proposed([0, 0, 0, 2], min_support=2) == {}
-    assert list(proposed([0, 1, 1, 3], min_support=2)) == ["War"]
+    assert list(proposed([1, 1, 1, 5], min_support=2)) == []
+    assert list(proposed([0, 1, 1, 3], min_support=2)) == ["War", "All"]
 
 
-def test_shares_of_terms_are_of_events_and_smoothed() -> None:
-    np.testing.assert_allclose(term_shares(VOCABULARY, np.array([5, 1, 0, 3])), [7 / 10, 2 / 10, 1])
-    rare = Vocabulary(["War"], sparse.csr_matrix(np.array([[1], [0]], np.float32)))
-    assert 0 < term_shares(rare, np.array([0, 100]))[0] < 0.01
-    for seed in range(20):
-        found = term_shares(VOCABULARY, np.random.default_rng(seed).integers(0, 10**9, 4))
-        assert (found > 0).all() and (found <= 1).all()
+def test_the_bound_of_lift_does_not_fall_for_small_supports() -> None:
+    """Two of forty items where .01 was to be expected: a lift of 200, and less to go by than 30 where 4 were."""
+    rare, common = lift_bound(np.array([2, 30]), np.array([0.01, 4.0]))
+    assert rare < common < 30 / 4
+    assert lift_bound(np.array(0), np.array(0.0)) < 0.01
+    supports = lift_bound(np.arange(50), np.full(50, 2.0))
+    assert (np.diff(supports) > 0).all()
+    # It is a bound: of 2,000 draws with a known ratio of 3, hardly more than 2.5 % lie above it.
+    draw = np.random.default_rng(0)
+    wrong = np.mean(lift_bound(draw.poisson(3 * 4.0, 2000), np.full(2000, 4.0)) > 3)
+    assert wrong < 0.04
+
+
+def test_both_rankings_send_their_best_in_turn() -> None:
+    """A broad term covers the evidence; narrow ones with many items lead by lift."""
+    usage = usage_of(
+        {"Broad": list(range(31)), "Narrow": list(range(12)), "Two": [0, 1]},
+        [1] * 2 + [5] * 10 + [12] * 19 + [720],
+    )
+    items = list(range(30))
+    every = proposed(items, usage=usage)
+    assert list(every) == sorted(every, key=lambda name: -every[name].tfidf)
+    assert list(every) == ["Broad", "Narrow", "Two"]
+    assert sorted(every, key=lambda name: -every[name].lower) == ["Narrow", "Broad", "Two"]
+    assert sorted(every, key=lambda name: -every[name].lift) == ["Two", "Narrow", "Broad"]  # why it is not the order
+    assert list(proposed(items, count=1, usage=usage)) == ["Broad"]
+    assert list(proposed(items, count=2, usage=usage)) == ["Broad", "Narrow"]
+
+
+def test_a_term_that_says_the_same_as_a_better_one_takes_no_place() -> None:
+    usage = usage_of(
+        {"Sci-Fi": [0, 1, 2, 3, 4, 5], "scifi": [0, 1, 2, 3, 4], "Sea": [4, 5, 6, 7]}, [5, 5, 5, 5, 5, 5, 5, 5, 200]
+    )
+    assert usage.same(0, 1) and usage.same(1, 0) and not usage.same(0, 2)
+    assert set(proposed([0, 1, 2, 3, 4, 5], usage=usage)) == {"Sci-Fi", "Sea"}
+
+
+def test_shares_are_of_events_and_smoothed() -> None:
+    assert SMALL.share((0,)) == pytest.approx(7 / 101) and SMALL.share((0, 1)) == pytest.approx(5 / 101)
+    assert SMALL.share((1, 0)) == SMALL.share((0, 1)) and SMALL.share((2, 0, 1)) == SMALL.share((0, 1))
+    rare = usage_of({"War": [0], "Sea": [1]}, [0, 100])
+    assert 0 < rare.share((0,)) < 0.01 and 0 < rare.share((0, 1)) < 0.01
+
+
+def test_weighing_several_terms_counts_items_that_bear_all() -> None:
+    found = weigh(np.array([1, 1, 0, 5]), (0, 1), SMALL)
+    assert found == Candidate((0, 1), 1, 0.5, pytest.approx(5 / 101), pytest.approx(found.lower))
+    one, same = weigh(np.array([0, 1, 1, 3]), (0,), SMALL), proposed([0, 1, 1, 3])["War"]
+    assert one.terms == same.terms and one[1:] == pytest.approx(same[1:])
+
+
+EIGHTIES, HORROR, FILM, OTHER = list(range(20)), list(range(15, 30)), list(range(60)), list(range(60, 100))
+
+
+def paired(items: list[int], bearers: dict[str, list[int]], min_support: int = 2, count: int = 9) -> list[str]:
+    """Pairs of all the terms, as text."""
+    usage = usage_of(bearers, [10] * 100)
+    evidence = np.array(items)
+    singles = [weigh(evidence, (term,), usage) for term in range(len(bearers))]
+    found = pairs(evidence, singles, usage, count, min_support)
+    for pair in found:
+        borne = [
+            item in set.intersection(*(set(list(bearers.values())[term]) for term in pair.terms)) for item in items
+        ]
+        assert pair.share == pytest.approx(np.mean(borne)) and pair.support == len(set(np.array(items)[borne]))
+    return ["+".join(list(bearers)[term] for term in pair.terms) for pair in found]
+
+
+def test_a_pair_is_found_where_both_together_say_more() -> None:
+    """Eight of ten cases are horror of the eighties: five items of a hundred."""
+    items = [15, 16, 17, 18, 19, 15, 16, 17, 0, 25]
+    assert paired(items, {"1980s": EIGHTIES, "Horror": HORROR, "Other": OTHER}) == ["1980s+Horror"]
+    # The commoner first, wherever it stands.
+    assert paired(items, {"Horror": HORROR, "1980s": EIGHTIES}) == ["1980s+Horror"]
+    assert paired(items, {"1980s": EIGHTIES, "Horror": HORROR}, min_support=6) == []
+    assert paired(items, {"1980s": EIGHTIES, "Horror": HORROR}, count=0) == []
+
+
+def test_no_pair_of_a_term_and_what_it_implies() -> None:
+    items = [15, 16, 17, 18, 19, 15, 16, 17, 0, 25]
+    nested = {"Horror": HORROR, "Film": FILM, "Slasher": HORROR[:10], "horrors": HORROR[:14]}
+    assert paired(items, nested) == []
+
+
+def test_no_pair_that_leaves_out_most_of_the_evidence_or_adds_nothing() -> None:
+    mostly_old = [*EIGHTIES[:14], 15, 16, 20, 21]  # 2 of 18 cases bear both
+    assert paired(mostly_old, {"1980s": EIGHTIES, "Horror": HORROR}) == []
+    # Half the cases bear both, all are horror: the pair would leave out half.
+    assert paired([15, 16, 20, 21], {"1980s": EIGHTIES, "Horror": HORROR[:6]}) == []
+
+
+def test_pairs_are_sought_among_the_singles_only_and_bounded() -> None:
+    usage = usage_of({"1980s": EIGHTIES, "Horror": HORROR, "Film": FILM}, [10] * 100)
+    items = np.array([15, 16, 17, 18, 19])
+    singles = [weigh(items, (term,), usage) for term in (0, 2)]
+    assert all(set(pair.terms) <= {0, 2} for pair in pairs(items, singles, usage, 9, 1))
+    assert pairs(items, [], usage, 9, 1) == []
+    assert candidates.PAIR_MARGIN * candidates.SAME >= 1  # so what is nearly implied is never a pair
 
 
 def latent_cases(part: str, roles: dict[str, list[int]]) -> LatentCases:

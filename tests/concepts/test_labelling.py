@@ -2,106 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from scipy import sparse
 
 from recsae.concepts import labelling
-from recsae.concepts.candidates import Candidate
 from recsae.concepts.engine import Answer, Request
-from recsae.concepts.labelling import _free_row, _term_row
-from recsae.concepts.terms import Vocabulary
-from recsae.config import Config
-from recsae.schemas import LABELS
+from recsae.config import Config, EndpointConfig
 from recsae.store.runs import Committed
 from tests.concepts.fakes import FakePool, knowing
 from tests.concepts.worlds import genres, latents_by_concept, run_stage
 from tests.conftest import N_CONCEPTS, Commit
 
-VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
 
-
-def free(text: str | None, status: str = "ok") -> dict[str, Any]:
-    """The row, after a round through the table, which must take it."""
-    shared = {"latent": 0, "candidate": 0, "view": "input", "prompt_version": "1", "model": "m"}
-    row = {**_free_row(Answer(text, None, status, 1), VOCABULARY), **shared}
-    found: dict[str, Any] = pa.Table.from_pylist([row], LABELS).to_pylist()[0]
-    return found
-
-
-def named(name: Any, description: Any = "Films of old wars.") -> str:
-    return json.dumps({"name": name, "description": description})
-
-
-def test_a_good_name_is_a_finalist() -> None:
-    row = free(named("  Old\n  war films. "))
-    assert row["concept"] == "Old war films"
-    assert (row["finalist"], row["status"], row["source"]) == (True, "ok", "model")
-    assert sorted(row["terms"]) == ["Old", "War"]
-    assert row["description"] == "Films of old wars."
-
-
-@pytest.mark.parametrize(
-    ("text", "status"),
-    [
-        (None, "unparsed"),
-        ("", "unparsed"),
-        ("War films", "unparsed"),
-        ('{"name": "War', "unparsed"),
-        ("[]", "unparsed"),
-        ('"War"', "unparsed"),
-        ("null", "unparsed"),
-        ("{}", "unparsed"),
-        (named(None), "unparsed"),
-        (named(["War"]), "unparsed"),
-        (named("War", 7), "unparsed"),
-        (named("War", {"a": 1}), "unparsed"),
-        (named(""), "empty"),
-        (named(" .,- "), "empty"),
-        (named('«»<>"{}!?'), "empty"),
-        (named("\ud83d"), "empty"),
-        (named("\u0000\u200b\u202e"), "empty"),
-    ],
-)
-def test_a_bad_answer_costs_its_row_only(text: str | None, status: str) -> None:
-    row = free(text)
-    assert (row["status"], row["finalist"], row["concept"]) == (status, False, "")
-
-
-def test_odd_characters_leave_the_name_and_the_table_takes_the_sentence() -> None:
-    row = free(named('<b>"War" {films}</b> & more\u202e', "Broken \ud83d half\nand\u0000 more"))
-    assert row["concept"] == "bWar films/b & more"
-    assert row["description"] == "Broken half and more"
-    assert row["finalist"]
-    assert free(named("Фильмы о войне, été 第二"))["concept"] == "Фильмы о войне, été 第二"
-
-
-def test_an_answer_that_failed_keeps_its_status() -> None:
-    assert free(None, "too_long")["status"] == "too_long"
-    row = free(named("War films"), "unparsed")
-    assert row["status"] == "unparsed" and not row["finalist"]
-
-
-def test_a_terms_row_needs_both_likelihoods() -> None:
-    candidate, nan = Candidate(0, 0.5, 0.75, 0.25), float("nan")
-    good, bad = Answer(None, -2.0, "ok", 1), Answer(None, None, "too_long", 0)
-    row = _term_row(candidate, good, -5.0, VOCABULARY)
-    assert (row["pmi"], row["tfidf"], row["status"], row["terms"]) == (3.0, 0.5, "ok", ["War"])
-    assert row["description"] == "War: 75% of its evidence, 25.0% of all events." and not row["finalist"]
-    for given, without in ((bad, -5.0), (good, nan), (bad, nan)):
-        row = _term_row(candidate, given, without, VOCABULARY)
-        assert row["pmi"] is None and row["status"] != "ok"
-
-
-def labelled(
+def committed(
     commit: Commit, ingested: Committed, config: Config, pool: FakePool, monkeypatch: pytest.MonkeyPatch
-) -> list[dict[str, Any]]:
+) -> Committed:
     evidence = latents_by_concept(commit, ingested)
-    done = run_stage(
+    return run_stage(
         commit,
         labelling,
         labelling.label_latents,
@@ -110,6 +29,12 @@ def labelled(
         pool,
         monkeypatch,
     )
+
+
+def labelled(
+    commit: Commit, ingested: Committed, config: Config, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> list[dict[str, Any]]:
+    done = committed(commit, ingested, config, pool, monkeypatch)
     rows: list[dict[str, Any]] = done.read_table("labels.parquet").to_pylist()
     assert done.metrics["candidates"] == len(rows)
     assert done.metrics["failed"] == sum(row["status"] != "ok" for row in rows)
@@ -151,7 +76,8 @@ def test_only_items_of_explain_users_are_shown(
         monkeypatch,
     )
     naming = [request.prompt for request in pool.asked if request.kind == "generate"]
-    shown = [{line.split("genres: ")[1] for line in asked.splitlines() if line.startswith("- ")} for asked in naming]
+    lists = [asked.rpartition("<<<")[2].splitlines() for asked in naming]
+    shown = [{line.split("genres: ")[1] for line in lines if line.startswith("- ")} for lines in lists]
     assert sorted(len(genres) for genres in shown) == [1] * N_CONCEPTS
     assert len(set.union(*shown)) == N_CONCEPTS
 
@@ -170,3 +96,111 @@ def test_one_bad_answer_costs_one_row(
     rows = labelled(commit, ingested, planted_config, FakePool(reply), monkeypatch)
     assert [row["status"] for row in rows if row["status"] != "ok"] == ["unparsed"]
     assert sum(row["source"] == "model" for row in rows) == N_CONCEPTS
+
+
+def changed(config: Config, **labels: Any) -> Config:
+    return config.model_copy(update={"labels": config.labels.model_copy(update=labels)})
+
+
+def test_figures_stand_beside_every_term(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A genre is all of a latent's evidence, and its share of all events is the inverse of its lift."""
+    rows = labelled(commit, ingested, planted_config, FakePool(), monkeypatch)
+    names = genres(ingested)
+    for row in rows:
+        if row["concept"] == names[row["latent"]]:
+            assert row["tfidf"] == pytest.approx(-np.log(1 / row["lift"])) and 1 < row["lift"] < 3 * N_CONCEPTS
+            assert 2 < row["support"] <= 12
+    assert {row["model"] for row in rows} == {planted_config.llm.model}
+
+
+def test_metrics_count_what_was_asked(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = FakePool()
+    found = committed(commit, ingested, planted_config, pool, monkeypatch).metrics
+    assert (found["requests"], found["tokens"]) == (len(pool.asked), 3 * len(pool.asked))
+    assert (found["latents"], found["truncated"], found["failed"]) == (N_CONCEPTS, 0, 0)
+    assert found["seconds"] >= 0
+    assert set(pool.latents) == {N_CONCEPTS} and len(pool.latents) == 2
+
+
+def test_a_sample_labels_the_same_as_the_whole(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = labelled(commit, ingested, planted_config, FakePool(), monkeypatch)
+    seen: set[int] = set()
+    for count in range(1, N_CONCEPTS + 2):
+        rows = labelled(commit, ingested, changed(planted_config, latents=count), FakePool(), monkeypatch)
+        latents = {row["latent"] for row in rows}
+        assert len(latents) == min(count, N_CONCEPTS) and seen <= latents
+        assert [key(row) for row in rows] == [key(row) for row in every if row["latent"] in latents]
+        seen = latents
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["latent"], row["candidate"], row["concept"], row["pmi"], row["finalist"]
+
+
+@pytest.mark.parametrize("limit", [900, 1100])
+def test_evidence_is_cut_until_it_fits(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Nothing fails for its length; what fits is asked once and whole."""
+
+    def reply(request: Request) -> Answer:
+        room = limit if request.kind == "generate" else limit - 800
+        return knowing(request) if len(request.prompt) <= room else Answer(None, None, "too_long", 0)
+
+    pool = FakePool(reply)
+    done = committed(commit, ingested, changed(planted_config, cases=20), pool, monkeypatch)
+    assert done.metrics["failed"] == 0 and done.metrics["truncated"] > 0
+    assert done.metrics["requests"] >= len(pool.asked) == len(set(pool.asked))
+    rows = done.read_table("labels.parquet").to_pylist()
+    assert {row["latent"] for row in rows} == set(range(N_CONCEPTS))
+
+
+def test_what_nothing_makes_fit_costs_its_row(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(request: Request) -> Answer:
+        return Answer(None, None, "too_long", 0) if request.kind == "generate" else knowing(request)
+
+    rows = labelled(commit, ingested, planted_config, FakePool(reply), monkeypatch)
+    free = [row for row in rows if row["source"] == "model"]
+    assert [row["status"] for row in free] == ["too_long"] * N_CONCEPTS and not any(row["finalist"] for row in free)
+    assert all(row["status"] == "ok" for row in rows if row["source"] != "model")
+
+
+def test_a_free_name_that_is_a_term_is_that_term(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reply(request: Request) -> Answer:
+        answer = knowing(request)
+        return answer._replace(text=answer.text.replace(" films", "").lower()) if answer.text else answer
+
+    rows = labelled(commit, ingested, planted_config, FakePool(reply), monkeypatch)
+    for latent, name in enumerate(genres(ingested)):
+        same = [row for row in rows if row["latent"] == latent and row["concept"] == name]
+        assert [(row["source"], row["finalist"]) for row in same] == [("terms", True), ("model", False)]
+
+
+def test_an_endpoint_writes_the_names_and_nothing_else(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines, served = FakePool(), FakePool()
+    opened: list[EndpointConfig] = []
+
+    def open_endpoint(config: EndpointConfig) -> FakePool:
+        opened.append(config)
+        return served
+
+    monkeypatch.setattr(labelling, "EndpointPool", open_endpoint)
+    there = EndpointConfig(url="http://nowhere/v1", model="big")
+    rows = labelled(commit, ingested, changed(planted_config, endpoint=there), engines, monkeypatch)
+    assert opened == [there]
+    assert {request.kind for request in served.asked} == {"generate"} and len(served.asked) == N_CONCEPTS
+    assert {request.kind for request in engines.asked} == {"loglikelihood"}
+    for row in rows:
+        assert row["model"] == ("big" if row["source"] == "model" else planted_config.llm.model)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import sparse
 
 from recsae.concepts import terms
@@ -34,12 +38,8 @@ def test_terms_are_values_and_title_words_of_enough_items() -> None:
         ("When they were about", {}),
     )
     found = terms.build(catalogue)
-    borne = {
-        term: np.flatnonzero(found.bears[:, [place]].toarray().ravel()).tolist()
-        for place, term in enumerate(found.terms)
-    }
     # Spelt as first seen; a value of one letter, a stop word and a number are none; a value beats a title word.
-    assert borne == {"Drama": [0, 3, 4], "Horror": [0, 1, 2], "Night": [0, 1, 2]}
+    assert borne(found) == {"Drama": [0, 3, 4], "Horror": [0, 1, 2], "Night": [0, 1, 2]}
     assert set(found.bears.data.tolist()) == {1.0}
     assert found.columns(["NIGHT", "Drama"]) == [found.terms.index("Night"), found.terms.index("Drama")]
 
@@ -49,6 +49,67 @@ def test_the_first_spelling_of_one_item_is_the_one_shown() -> None:
     for spellings in (["ROCK", "rock", "Rock"], ["rock", "ROCK", "Rock"], ["Rock", "rock", "ROCK"]):
         items = [("", {"genres": spellings})] * 3
         assert terms.build(catalogue_of(*items)).terms == spellings[:1]
+
+
+def borne(found: Vocabulary) -> dict[str, list[int]]:
+    return {
+        term: np.flatnonzero(found.bears[:, [place]].toarray().ravel()).tolist()
+        for place, term in enumerate(found.terms)
+    }
+
+
+def test_values_of_several_words_give_their_words() -> None:
+    catalogue = catalogue_of(
+        ("", {"tags": ["time travel", "Based on a book"]}),
+        ("", {"tags": ["Time-loop", "non-fiction"]}),
+        ("A Brief History of Time", {"tags": ["non-fiction", "Children's hour"]}),
+        ("", {"tags": ["space travel", "non-fiction", "Fiction"]}),
+        ("", {"tags": ["travel_diary", "children's toys"], "genres": ["Fiction"]}),
+        ("", {"genres": ["Fiction", "Children's"]}),
+    )
+    # A word of one value is no other value: the non-fiction of 1 and 2 is no Fiction. A single word gives no words.
+    assert borne(terms.build(catalogue)) == {
+        "Fiction": [3, 4, 5],
+        "non-fiction": [1, 2, 3],
+        "Time": [0, 1, 2],
+        "Travel": [0, 3, 4],
+    }
+
+
+def test_an_item_bears_every_node_of_its_path() -> None:
+    """Paths come as their nodes; a parent is borne by the items of all its children."""
+    paths = [["Office", "Paper", "Labels"], ["Office", "Paper"], ["Office", "Pens"], ["Office", "Paper", "Labels"]]
+    items = [("", {"categories": path}) for path in [*paths, ["Office", "Paper", "Labels"]]]
+    assert borne(terms.build(catalogue_of(*items))) == {
+        "Labels": [0, 3, 4],
+        "Office": [0, 1, 2, 3, 4],
+        "Paper": [0, 1, 3, 4],
+    }
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["War", "war", "Old", "WAR", "x", "Sea", "Über"]), max_size=3),
+            st.lists(st.sampled_from(["about", "seas", "Oldest", "oldest", "Sea", "über", "Überall"]), max_size=3),
+        ),
+        max_size=12,
+    )
+)
+def test_bearing_is_that_of_a_plain_count(rows: list[tuple[list[str], list[str]]]) -> None:
+    """Against sets and loops; values here are of one word."""
+    found = terms.build(catalogue_of(*((" ".join(title), {"tags": values}) for values, title in rows)))
+    held = [
+        {value.casefold() for value in values if len(value) > 1}
+        | {word.casefold() for word in title if len(word) >= 4 and word != "about"}
+        for values, title in rows
+    ]
+    counts = Counter(term for one in held for term in one)
+    assert [term.casefold() for term in found.terms] == sorted(term for term in counts if counts[term] >= 3)
+    for place, term in enumerate(found.terms):
+        bears = found.bears[:, [place]].toarray().ravel()
+        assert bears.tolist() == [float(term.casefold() in one) for one in held]
 
 
 def test_a_catalogue_may_have_no_terms() -> None:
@@ -66,6 +127,8 @@ def test_a_catalogue_may_have_no_terms() -> None:
         ("World War documentary", ["Documentary", "World War"]),
         ("War of the world", ["War"]),
         ("World wars and war", ["World War", "War"]),
+        ("War and wars", ["War"]),
+        ("Musical musicals", ["Musicals"]),
         ("Documentaries", []),
         ("sci-fi", ["Sci-Fi"]),
         ("SCI FI and musical", ["Musicals", "Sci-Fi"]),
@@ -79,3 +142,26 @@ def test_whole_words_are_named_in_plural_or_singular_and_without_overlap(text: s
 
 def test_neighbouring_terms_are_both_named() -> None:
     assert sorted(named("horror war horror comedy", "War", "Horror", "Comedy")) == ["Comedy", "Horror", "War"]
+
+
+def test_a_term_in_its_own_form_goes_before_the_plural_of_another() -> None:
+    assert named("War films", "Wars", "War") == ["War"] and named("Wars", "Wars", "War") == ["Wars"]
+
+
+def test_the_longest_of_overlapping_terms_is_named() -> None:
+    assert named("the second world war film", "World", "War Film", "Second World War", "Film") == [
+        "Second World War",
+        "Film",
+    ]
+
+
+def test_a_text_is_spelt_as_the_term_that_it_is() -> None:
+    vocabulary = Vocabulary(["Sci-Fi", "IMAX"], sparse.csr_matrix((1, 2)))
+    assert [vocabulary.spelt(text) for text in ("sci-fi", "imax", "Imax films", "")] == [
+        "Sci-Fi",
+        "IMAX",
+        "Imax films",
+        "",
+    ]
+    with pytest.raises(KeyError):
+        vocabulary.columns(["imaxes"])
