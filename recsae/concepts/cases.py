@@ -17,6 +17,10 @@ class Judged(NamedTuple):
     item: np.ndarray
     user: np.ndarray
 
+    @staticmethod
+    def nobody() -> Judged:
+        return Judged(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+
 
 class LatentCases(NamedTuple):
     """All evidence of one latent, in the order of the table: part, role, rank."""

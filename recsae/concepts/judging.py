@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pyarrow as pa
 
 from recsae.concepts import prompts
 from recsae.concepts.engine import Answer, Request
@@ -41,10 +42,10 @@ class Verdicts:
         return Request("yes_no", prompts.judge_yes_no(text, concept))
 
     def values(self, concept: str, items: np.ndarray) -> np.ndarray:
-        told = [self.answers[concept, int(item)].value for item in items]
+        told = [self.answers[concept, item].value for item in items.tolist()]
         return np.array([np.nan if value is None else value for value in told], dtype=np.float64)
 
-    def own_auc(self, vocabulary: Vocabulary, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
+    def own_auc(self, bearing: Bearing, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
         """The judge's AUC on pairs whose truth the attributes tell, each concept's values centred by their mean."""
         terms = dict(concepts)
         found: dict[str, list[tuple[int, float]]] = {}
@@ -54,14 +55,56 @@ class Verdicts:
         if not found:
             return None
         values = [np.array([value for _, value in rows]) for rows in found.values()]
-        truths = [
-            bears(vocabulary, terms[concept], np.array([item for item, _ in rows])) for concept, rows in found.items()
-        ]
+        truths = [bearing.of(terms[concept], np.array([item for item, _ in rows])) for concept, rows in found.items()]
         return auc(np.concatenate([value - value.mean() for value in values]), np.concatenate(truths))
 
+    def table(self, view: str, model: str) -> pa.Table:
+        """All verdicts, by concept and item, in the columns of VERDICTS."""
+        pairs = sorted(self.answers)
+        answers = [self.answers[pair] for pair in pairs]
+        return pa.table(
+            {
+                "concept": pa.array([concept for concept, _ in pairs], pa.string()),
+                "item_idx": pa.array([item for _, item in pairs], pa.int32()),
+                "judge": pa.array([self.judge] * len(pairs), pa.string()),
+                "view": pa.array([view] * len(pairs), pa.string()),
+                "prompt_version": pa.array([prompts.VERSION] * len(pairs), pa.string()),
+                "model": pa.array([model] * len(pairs), pa.string()),
+                "value": pa.array([answer.value for answer in answers], pa.float64()),
+                "status": pa.array([answer.status for answer in answers], pa.string()),
+            }
+        )
 
-def bears(vocabulary: Vocabulary, terms: list[str], items: np.ndarray) -> np.ndarray:
-    """Whether each item bears all terms of a concept, `(items,)`."""
-    columns = vocabulary.columns(terms)
-    borne = np.asarray(vocabulary.bears[items][:, columns].sum(axis=1)).ravel()
-    return np.asarray(borne == len(columns))
+
+class Bearing:
+    """Which items bear all terms of a concept. The items of a concept are sought once."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._columns = vocabulary.bears.tocsc()
+        self._found: dict[tuple[str, ...], np.ndarray] = {}
+
+    def items(self, terms: Sequence[str]) -> np.ndarray:
+        """All items that bear the terms, ascending. Raises KeyError on a term that the vocabulary has not."""
+        key = tuple(terms)
+        if key not in self._found:
+            indices, starts = self._columns.indices, self._columns.indptr
+            first, *others = (
+                indices[starts[column] : starts[column + 1]] for column in self.vocabulary.columns(list(terms))
+            )
+            for other in others:
+                first = np.intersect1d(first, other, assume_unique=True)
+            self._found[key] = first
+        return self._found[key]
+
+    def of(self, terms: Sequence[str], items: np.ndarray) -> np.ndarray:
+        """Whether each of the items bears the terms, `(items,)`."""
+        return among(self.items(terms), items)
+
+
+def among(known: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Whether each of the items is one of `known`, which is ascending; `np.isin` sorts both each time."""
+    if not len(known):
+        return np.zeros(len(items), dtype=bool)
+    place = np.searchsorted(known, items)
+    return np.asarray(known[np.minimum(place, len(known) - 1)] == items)

@@ -5,6 +5,7 @@ It knows numbers: predictions, truth, and whose case it was.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -31,13 +32,17 @@ class Counts(NamedTuple):
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
+    def true_negative_rate(self) -> float | None:
+        return _ratio(self.tn, self.tn + self.fp)
+
+    @property
     def f1(self) -> float | None:
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def confidence(self) -> float | None:
         """Balanced accuracy: the mean of the true-positive and the true-negative rate; .5 is chance."""
-        positive, negative = self.recall, _ratio(self.tn, self.tn + self.fp)
+        positive, negative = self.recall, self.true_negative_rate
         return None if positive is None or negative is None else (positive + negative) / 2
 
 
@@ -47,12 +52,9 @@ def _ratio(part: int, whole: int) -> float | None:
 
 def count(judged: np.ndarray, active: np.ndarray) -> Counts:
     """Both `(cases,)` booleans."""
-    return Counts(
-        int((judged & active).sum()),
-        int((judged & ~active).sum()),
-        int((~judged & ~active).sum()),
-        int((~judged & active).sum()),
-    )
+    tp = int(np.count_nonzero(judged & active))
+    fp, fn = int(np.count_nonzero(judged)) - tp, int(np.count_nonzero(active)) - tp
+    return Counts(tp, fp, len(judged) - tp - fp - fn, fn)
 
 
 def auc(value: np.ndarray, active: np.ndarray) -> float | None:
@@ -73,14 +75,23 @@ def interval(
     None where fewer than LEAST_USERS users have active cases, or silent ones.
     """
     users, place = np.unique(user, return_inverse=True)
-    if min(len(np.unique(user[active])), len(np.unique(user[~active]))) < LEAST_USERS:
+
+    def of_each(cases: np.ndarray) -> np.ndarray:
+        return np.bincount(place[cases], minlength=len(users))
+
+    positive, negative = of_each(active), of_each(~active)
+    if min(np.count_nonzero(positive), np.count_nonzero(negative)) < LEAST_USERS:
         return None
-    draw = np.random.default_rng(seed)
-    weight = draw.multinomial(len(users), np.full(len(users), 1 / len(users)), size=resamplings)[:, place]
-    positive, negative = weight * active, weight * ~active
-    with np.errstate(invalid="ignore"):
-        hit = (positive * judged).sum(1) / positive.sum(1)
-        miss = (negative * ~judged).sum(1) / negative.sum(1)
-    balanced = (hit + miss) / 2
-    lower, upper = np.nanpercentile(balanced, [2.5, 97.5])
+    by_user = np.stack([positive, of_each(active & judged), negative, of_each(~active & ~judged)], axis=1)
+    positives, hits, negatives, passes = (_weights(len(users), resamplings, seed) @ by_user).T
+    drawn = (positives > 0) & (negatives > 0)
+    balanced = (hits[drawn] / positives[drawn] + passes[drawn] / negatives[drawn]) / 2
+    lower, upper = np.percentile(balanced, [2.5, 97.5])
     return float(lower), float(upper)
+
+
+@lru_cache(maxsize=16)
+def _weights(users: int, resamplings: int, seed: int) -> np.ndarray:
+    """How often each user is drawn, `(resamplings, users)`: the same for all latents with so many users."""
+    draw = np.random.default_rng(seed)
+    return draw.multinomial(users, np.full(users, 1 / users), size=resamplings).astype(np.float64)

@@ -1,28 +1,33 @@
 """The stage `scores`: finalists judged on select users, the best one judged again on score users, beside its control.
 
-The language-model judge decides; the attribute judge stands beside it and decides nothing. The centre of a concept, its
-threshold, is the midpoint of its mean values over active and silent select cases. The control puts the same concept and
-centre before the evidence of another latent, by a seeded derangement. Targets are never read.
+The language-model judge decides; judges by attributes stand beside it and decide nothing: one on the same cases, one on
+all cases of score users (held_out.py), and RecSAE's protocol on a sample of latents (protocol.py). The centre of a
+concept, its threshold, is the midpoint of its mean values over active and silent select cases. The control puts the
+same concept and centre before the evidence of another latent (controls.py). Targets are never read.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from recsae.concepts import measures, prompts, terms
+from recsae.concepts import calibration, held_out, measures, protocol, terms, trials
 from recsae.concepts.asking import ask_once
-from recsae.concepts.cases import Judged, LatentCases, read_cases
+from recsae.concepts.calibration import calibrate
+from recsae.concepts.cases import LatentCases, read_cases
+from recsae.concepts.controls import draw_controls
 from recsae.concepts.engine import EnginePool
-from recsae.concepts.judging import Pair, Verdicts, bears
+from recsae.concepts.finalists import Finalist, choose, read_proposals
+from recsae.concepts.judging import Bearing, Verdicts
 from recsae.concepts.llm_model import locate_model
+from recsae.concepts.trials import Ruling, Trial
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
-from recsae.schemas import LABELS, NEAR_MISS, SCORES, VERDICTS
+from recsae.schemas_concepts import LEVELS, SCORES, VERDICTS
 from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
@@ -30,208 +35,182 @@ log = logging.getLogger(__name__)
 PROMPTS_PER_SECOND = 50
 """Judgements of the embedded model by one engine on one CPU core, as measured; for the estimate printed beforehand."""
 
-
-class Finalist(NamedTuple):
-    """A candidate that is judged."""
-
-    latent: int
-    candidate: int
-    concept: str
-    terms: list[str]
+Row = dict[str, Any]
 
 
-class Task(NamedTuple):
-    """A concept before the evidence of a latent: active cases, then silent ones, then near misses."""
+class Judges(NamedTuple):
+    """Both judges of a concept before a latent's cases, and how closely an interval is drawn."""
 
-    active: Judged
-    silent: Judged
-    near: Judged
+    verdicts: Verdicts
+    bearing: Bearing
+    resamplings: int
+    seed: int
 
-    @staticmethod
-    def of(cases: LatentCases, part: str, count: int) -> Task:
-        nobody = Judged(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-        near = cases.of_role(part, NEAR_MISS) if part == "score" else nobody
-        return Task(cases.active(part, count), cases.silent(part, count), near)
+    def rulings(self, finalist: Finalist, trial: Trial, centre: float) -> list[Ruling]:
+        """The language model's and, where the concept names terms, the attributes'."""
+        found = [trials.by_model(self.verdicts, finalist.concept, trial, centre)]
+        return [*found, trials.by_attributes(self.bearing, finalist.terms, trial)] if finalist.terms else found
 
-    def items(self) -> np.ndarray:
-        return np.concatenate([self.active.item, self.silent.item, self.near.item])
+    def interval(self, ruling: Ruling) -> tuple[float, float] | None:
+        return measures.interval(ruling.judged, ruling.active, ruling.user, self.resamplings, self.seed)
+
+
+class Chosen(NamedTuple):
+    """What select users decided: of each latent one finalist and its centre, and the rows that say why."""
+
+    finalists: list[Finalist]
+    centre: dict[int, float]
+    rows: list[Row]
 
 
 def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `scores.parquet` and `verdicts.parquet`."""
+    """Write `scores.parquet`, `verdicts.parquet` and `levels.parquet`."""
     catalogue = Catalogue.read(inputs["ingest"])
-    vocabulary = terms.build(catalogue)
     latents = read_cases(inputs["evidence"], config.probe.view)
-    finalists = _finalists(inputs["labels"])
-    select = {latent: Task.of(cases, "select", config.scores.select_cases) for latent, cases in latents.items()}
-    score = {latent: Task.of(cases, "score", config.scores.score_cases) for latent, cases in latents.items()}
+    proposals = read_proposals(inputs["labels"])
     verdicts = Verdicts(config.scores.judge, catalogue)
-    selecting = {(f.concept, int(item)) for f in finalists for item in select[f.latent].items()}
-    _announce(len(selecting), finalists, config)
-    rows: list[dict[str, Any]] = []
-    centres: dict[tuple[int, int], float] = {}
-    best: dict[int, tuple[float, Finalist]] = {}
+    judges = Judges(verdicts, Bearing(terms.build(catalogue)), config.scores.bootstrap, config.seed)
+    select = _trials(latents, proposals.words, "select", config.scores.select_cases)
+    score = _trials(latents, proposals.words, "score", config.scores.score_cases)
+    _announce(proposals.finalists, select, config)
     with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool:
 
-        def ask(pairs: Iterable[Pair]) -> None:
-            missing = verdicts.missing(pairs)
-            told = ask_once([verdicts.request(pair) for pair in missing], pool, out.progress, "verdicts")
+        def ask(before: Iterable[tuple[Finalist, Trial]]) -> None:
+            asked = list(before)
+            missing = verdicts.missing((one.concept, item) for one, trial in asked for item in trial.items().tolist())
+            questions = [verdicts.request(pair) for pair in missing]
+            served = len({one.latent for one, _ in asked})
+            told = ask_once(questions, pool, out.progress, "verdicts", latents=served)
             verdicts.answers.update(zip(missing, told, strict=True))
 
-        ask(selecting)
-        for finalist in finalists:
-            task = select[finalist.latent]
-            centre = _centre(verdicts, finalist.concept, task)
-            if centre is None:
-                continue
-            centres[finalist.latent, finalist.candidate] = centre
-            row = _judged(verdicts, vocabulary, finalist, task, centre, config)
-            rows += [{**_names(finalist, "select", "none"), **one} for one in row]
-            better = row[0]["auc"]
-            if better is not None and (finalist.latent not in best or better > best[finalist.latent][0]):
-                best[finalist.latent] = (better, finalist)
-        chosen = [finalist for _, finalist in best.values()]
-        other = derangement(len(chosen), config.seed)
-        shuffled = {finalist.latent: chosen[other[place]].latent for place, finalist in enumerate(chosen)}
-        ask(
-            (f.concept, int(item))
-            for f in chosen
-            for task in (score[f.latent], score[shuffled[f.latent]])
-            for item in task.items()
-        )
-    for finalist in chosen:
-        centre = centres[finalist.latent, finalist.candidate]
-        for control, latent in (("none", finalist.latent), ("shuffled", shuffled[finalist.latent])):
-            if control == "shuffled" and latent == finalist.latent:
-                continue  # the only one: its own evidence is no control
-            judged = _judged(verdicts, vocabulary, finalist, score[latent], centre, config)
-            rows += [{**_names(finalist, "score", control), **one} for one in judged]
+        ask((finalist, select[finalist.latent]) for finalist in proposals.finalists)
+        chosen = _choose(proposals.finalists, select, judges)
+        control = draw_controls(chosen.finalists, proposals.words, config.seed)
+        ask((finalist, score[latent]) for finalist, _, latent in _before(chosen.finalists, control))
+        quizzes = protocol.draw_quizzes(chosen.finalists, latents, config.scores.recsae, config.seed)
+        questions = protocol.requests(quizzes, catalogue)
+        levels = ask_once(questions, pool, out.progress, "levels", protocol.LEVEL_SCHEMA, latents=len(quizzes))
+    rows, own = _score(chosen, control, score, judges)
+    quizzed = protocol.results(quizzes, levels)
+    rows += [protocol.row(result) for result in quizzed]
+    # Engines hold the cores until their pool is closed, and the pass over the shards needs them.
+    everywhere, by_level = _over_all_cases(config, inputs, chosen.finalists, control, judges.bearing, catalogue)
+    rows = [*chosen.rows, *rows, *everywhere]
     out.write_table("scores.parquet", pa.Table.from_pylist(rows, SCORES), SCORES)
-    out.write_table("verdicts.parquet", _verdict_table(verdicts, config), VERDICTS)
-    own = verdicts.own_auc(vocabulary, [(finalist.concept, finalist.terms) for finalist in finalists])
-    failed = sum(answer.status != "ok" for answer in verdicts.answers.values())
-    log.info("scores: %d latents scored, %d judgements, %d failed", len(chosen), len(verdicts.answers), failed)
+    out.write_table("levels.parquet", pa.Table.from_pylist(by_level, LEVELS), LEVELS)
+    out.write_table("verdicts.parquet", verdicts.table(config.probe.view, config.llm.model), VERDICTS)
+    answers = [*verdicts.answers.values(), *dict(zip(questions, levels, strict=True)).values()]
+    failed = sum(answer.status != "ok" for answer in answers)
+    log.info("scores: %d latents scored, %d judgements, %d failed", len(chosen.finalists), len(answers), failed)
     return {
         "judge": config.scores.judge,
-        "judge_auc": own,
-        "finalists": len(finalists),
-        "scored": len(chosen),
-        "prompts": len(verdicts.answers),
+        "judge_auc": verdicts.own_auc(judges.bearing, [(one.concept, one.terms) for one in proposals.finalists]),
+        "finalists": len(proposals.finalists),
+        "scored": len(chosen.finalists),
+        "controls": len(control),
+        "prompts": len(answers),
         "failed": failed,
-        "tokens": sum(answer.tokens for answer in verdicts.answers.values()),
+        "tokens": sum(answer.tokens for answer in answers),
+        "calibration": calibrate(own, config.seed)._asdict(),
+        "recsae": protocol.metrics(quizzed),
     }
 
 
-def _finalists(labels: Committed) -> list[Finalist]:
-    table = labels.read_table("labels.parquet").cast(LABELS)
-    return [
-        Finalist(row["latent"], row["candidate"], row["concept"], row["terms"])
-        for row in table.to_pylist()
-        if row["finalist"]
-    ]
+def _trials(latents: Mapping[int, LatentCases], of: Iterable[int], part: str, count: int) -> dict[int, Trial]:
+    return {latent: Trial.of(latents[latent], part, count) for latent in of}
 
 
-def _announce(selecting: int, finalists: list[Finalist], config: Config) -> None:
-    """The number of prompts and minutes to expect; pairs that latents share make it less."""
+def _announce(finalists: Sequence[Finalist], select: Mapping[int, Trial], config: Config) -> None:
+    """The prompts and minutes to expect; pairs that are scored and were selected by, or are shared, make it less."""
     latents = len({finalist.latent for finalist in finalists})
-    scoring = latents * 2 * (2 * config.scores.score_cases + config.evidence.near_miss)
-    minutes = (selecting + scoring) / (PROMPTS_PER_SECOND * config.resources.llm_actors) / 60
+    near = config.evidence.near_miss + config.evidence.near_direction
+    selecting = len({(one.concept, item) for one in finalists for item in select[one.latent].items().tolist()})
+    scoring = latents * 2 * (2 * config.scores.score_cases + near)
+    levels = min(latents, config.scores.recsae) * 2 * protocol.CASES
+    minutes = (selecting + scoring + levels) / (PROMPTS_PER_SECOND * config.resources.llm_actors) / 60
     log.info(
         "scores: %d finalists of %d latents: %d prompts to select, at most %d to score, "
         "at most %.0f minutes with the embedded model on a CPU",
         len(finalists),
         latents,
         selecting,
-        scoring,
+        scoring + levels,
         np.ceil(minutes),
     )
 
 
-def _centre(verdicts: Verdicts, concept: str, task: Task) -> float | None:
-    active, silent = verdicts.values(concept, task.active.item), verdicts.values(concept, task.silent.item)
-    active, silent = active[~np.isnan(active)], silent[~np.isnan(silent)]
-    return float((active.mean() + silent.mean()) / 2) if len(active) and len(silent) else None
+def _choose(finalists: Sequence[Finalist], select: Mapping[int, Trial], judges: Judges) -> Chosen:
+    """The best finalist of each latent by the language model's AUC on select users."""
+    rows: list[Row] = []
+    centres: dict[tuple[int, int], float] = {}
+    judged: list[tuple[Finalist, float | None]] = []
+    for finalist in finalists:
+        trial = select[finalist.latent]
+        centre = trials.centre_of(judges.verdicts, finalist.concept, trial)
+        if centre is None:
+            continue
+        own = [trials.row(finalist, "select", "none", one, None) for one in judges.rulings(finalist, trial, centre)]
+        centres[finalist.latent, finalist.candidate] = centre
+        judged.append((finalist, own[0]["auc"]))
+        rows += own
+    chosen = choose(judged)
+    return Chosen(chosen, {one.latent: centres[one.latent, one.candidate] for one in chosen}, rows)
 
 
-def derangement(count: int, seed: int) -> np.ndarray:
-    """A seeded permutation without a fixed point (a single one stays where it is): a random cycle."""
-    order = np.random.default_rng(seed).permutation(count)
-    found = np.empty(count, dtype=np.int64)
-    found[order] = np.roll(order, 1)
-    return found
-
-
-def _judged(
-    verdicts: Verdicts, vocabulary: terms.Vocabulary, finalist: Finalist, task: Task, centre: float, config: Config
-) -> list[dict[str, Any]]:
-    """The language model's row and, where the concept names terms, the attributes' row."""
-    items = np.concatenate([task.active.item, task.silent.item])
-    users = np.concatenate([task.active.user, task.silent.user])
-    active = np.arange(len(items)) < len(task.active.item)
-    value = verdicts.values(finalist.concept, items)
-    told = ~np.isnan(value)
-    near = verdicts.values(finalist.concept, task.near.item)
-    near = near[~np.isnan(near)]
-    rows = [
-        {
-            "judge": "llm",
-            "centre": centre,
-            **_figures(value[told] > centre, value[told], active[told], users[told], near > centre, config),
-        }
+def _before(chosen: Sequence[Finalist], control: Mapping[int, int]) -> list[tuple[Finalist, str, int]]:
+    """Each concept before its own latent (`none`) and before its control (`shuffled`), where it has one."""
+    return [
+        (finalist, kind, latent)
+        for finalist in chosen
+        for kind, latent in (("none", finalist.latent), ("shuffled", control.get(finalist.latent)))
+        if latent is not None
     ]
-    if finalist.terms:
-        borne = bears(vocabulary, finalist.terms, items)
-        near_borne = bears(vocabulary, finalist.terms, task.near.item)
-        rows.append(
-            {
-                "judge": "attributes",
-                "centre": None,
-                **_figures(borne, borne.astype(np.float64), active, users, near_borne, config),
-            }
-        )
-    return rows
 
 
-def _figures(
-    judged: np.ndarray, value: np.ndarray, active: np.ndarray, users: np.ndarray, near: np.ndarray, config: Config
-) -> dict[str, Any]:
-    counts = measures.count(judged, active)
-    bounds = measures.interval(judged, active, users, config.scores.bootstrap, config.seed)
-    return {
-        **counts._asdict(),
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "auc": measures.auc(value, active),
-        "confidence": counts.confidence,
-        "lower": bounds[0] if bounds else None,
-        "upper": bounds[1] if bounds else None,
-        "near_miss_rate": float(near.mean()) if len(near) else None,
-    }
+def _score(
+    chosen: Chosen, control: Mapping[int, int], score: Mapping[int, Trial], judges: Judges
+) -> tuple[list[Row], list[Ruling]]:
+    """The rows of the chosen on score users, their own and the control's, and the language model's own rulings."""
+    rows: list[Row] = []
+    own: list[Ruling] = []
+    for finalist, kind, latent in _before(chosen.finalists, control):
+        rulings = judges.rulings(finalist, score[latent], chosen.centre[finalist.latent])
+        rows += [trials.row(finalist, "score", kind, one, judges.interval(one)) for one in rulings]
+        own += rulings[:1] if kind == "none" else []
+    expected = calibration.expected([measures.count(ruling.judged, ruling.active) for ruling in own])
+    of_model = [row for row in rows if row["judge"] == "llm" and row["control"] == "none"]
+    for row, value in zip(of_model, expected.tolist(), strict=True):
+        row["expected"] = None if np.isnan(value) else value
+    return rows, own
 
 
-def _names(finalist: Finalist, part: str, control: str) -> dict[str, Any]:
-    return {
-        "latent": finalist.latent,
-        "candidate": finalist.candidate,
-        "concept": finalist.concept,
-        "part": part,
-        "control": control,
-    }
-
-
-def _verdict_table(verdicts: Verdicts, config: Config) -> pa.Table:
-    pairs = sorted(verdicts.answers)
-    answers = [verdicts.answers[pair] for pair in pairs]
-    return pa.table(
-        {
-            "concept": [concept for concept, _ in pairs],
-            "item_idx": [item for _, item in pairs],
-            "judge": [config.scores.judge] * len(pairs),
-            "view": [config.probe.view] * len(pairs),
-            "prompt_version": [prompts.VERSION] * len(pairs),
-            "model": [config.llm.model] * len(pairs),
-            "value": pa.array([answer.value for answer in answers], pa.float64()),
-            "status": [answer.status for answer in answers],
-        }
+def _over_all_cases(
+    config: Config,
+    inputs: Mapping[str, Committed],
+    chosen: Sequence[Finalist],
+    control: Mapping[int, int],
+    bearing: Bearing,
+    catalogue: Catalogue,
+) -> tuple[list[Row], list[Row]]:
+    """The rows of SCORES by attributes over all cases of score users, and those of LEVELS."""
+    both = [one for one in _before(chosen, control) if one[0].terms]
+    stats = inputs["evidence"].read_table("latent_stats.parquet", ["latent", "quantiles"]).to_pylist()
+    plan = held_out.Plan(
+        inputs["activations"],
+        inputs["sae"].data.child("model"),
+        config.probe.view,
+        {row["latent"]: np.array(row["quantiles"], dtype=np.float32) for row in stats},
+        [held_out.Pairing(latent, bearing.items(finalist.terms)) for finalist, _, latent in both],
+        catalogue.n_items,
     )
+    tally = held_out.count(plan)
+    rows, by_level = [], []
+    for number, (finalist, kind, _) in enumerate(both):
+        counts = tally.counts(number)
+        # Of a yes or no, AUC and balanced accuracy are the same.
+        row = {**trials.names(finalist, "score", "held_out", kind), **trials.figures(counts), "auc": counts.confidence}
+        rows.append(row)
+        if kind == "none":
+            pairing = plan.pairings[number]
+            by_level += held_out.level_rows(finalist.concept, number, pairing, tally, catalogue.popularity)
+    return rows, by_level

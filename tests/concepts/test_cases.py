@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsae.concepts.cases import Judged, _halves, read_cases
-from recsae.concepts.evidence import choose
-from recsae.concepts.sketch import sketch_block
-from recsae.schemas import EVIDENCE, NEAR_MISS, PARTS
+from recsae.schemas import PARTS
+from recsae.schemas_concepts import EVIDENCE
 from recsae.store.runs import Attempt, Committed, Metrics
-from tests.concepts.streams import SMALL, bears, popularity, stream
+from tests.concepts.worlds import ROLES
 from tests.conftest import Commit
 
 
@@ -46,12 +46,22 @@ def test_halves_come_in_turn() -> None:
 
 
 def committed_evidence(commit: Commit) -> Committed:
-    of = stream(users=160)
-    sketch = sketch_block(of.table, of.sae, SMALL, 0)
-    found = choose(sketch, popularity(), bears(), "recommended", SMALL, 0)
+    """Up to six cases of every role, part and latent, in the order of the stage."""
+    draw = np.random.default_rng(0)
+    rows = [
+        {
+            "latent": latent, "part": part, "role": role, "rank": rank, "case_id": int(draw.integers(0, 2**62)),
+            "user_idx": int(draw.integers(0, 99)), "position": 1, "item_idx": int(draw.integers(0, 99)),
+            "top_idx": int(draw.integers(0, 99)), "activation": 1.0, "level": 1,
+        }
+        for latent in (2, 3, 7)
+        for part in sorted(PARTS)
+        for role in sorted(ROLES)
+        for rank in range(int(draw.integers(0, 7)))
+    ]  # fmt: skip
 
     def write(out: Attempt) -> Metrics:
-        out.write_table("evidence.parquet", found.cases, EVIDENCE)
+        out.write_table("evidence.parquet", pa.Table.from_pylist(rows, EVIDENCE), EVIDENCE)
         return {}
 
     return commit("evidence", write)
@@ -66,7 +76,7 @@ def test_cases_are_the_rows_of_the_table_in_their_view(commit: Commit, view: str
     for latent, cases in found.items():
         for part in PARTS:
             here = table[(table.latent == latent) & (table.part == part)].sort_values("rank")
-            for role in ("top", "level", "random", "popularity", NEAR_MISS):
+            for role in ROLES:
                 rows = here[here["role"] == role]
                 assert cases.of_role(part, role).item.tolist() == rows[column].tolist()
                 assert cases.of_role(part, role).user.tolist() == rows.user_idx.tolist()

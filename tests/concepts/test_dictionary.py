@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsae.concepts import labelling, scoring
 from recsae.concepts.dictionary import control_bar, passes, write_dictionary
 from recsae.config import Config
-from recsae.store.runs import Committed
+from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES
+from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.fakes import FakePool
-from tests.concepts.test_scoring import labels_of
-from tests.concepts.worlds import genres, latents_by_concept, run_stage
+from tests.concepts.worlds import coherent, firing, genres, items_by_concept, labels_of, latents_by_concept, run_stage
 from tests.conftest import N_CONCEPTS, Commit
 
 Scores = dict[int, dict[tuple[str, str], dict[str, Any]]]
@@ -44,8 +45,8 @@ def test_a_score_passes_only_above_the_bar() -> None:
 def dictionary(
     commit: Commit, config: Config, inputs: dict[str, Committed], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[dict[str, Any]], Committed]:
-    scores = run_stage(commit, scoring, scoring.score_concepts, config, inputs, FakePool(), monkeypatch)
-    found = {**inputs, "scores": scores}
+    found = {**inputs, **firing(commit, inputs["ingest"]), "statistics": coherent(commit)}
+    found["scores"] = run_stage(commit, scoring, scoring.score_concepts, config, found, FakePool(), monkeypatch)
     done = commit("concepts", lambda out: write_dictionary(config, found, out))
     return done.read_table("concepts.parquet").to_pylist(), done
 
@@ -65,11 +66,18 @@ def test_the_line_from_evidence_to_dictionary_names_what_is_planted(
         assert row["interpretable"] and row["status"] == "ok"
         assert row["confidence_shuffled"] < row["confidence_lower"] <= row["confidence"] <= row["confidence_upper"]
         assert row["attribute_confidence"] == 1 and row["attribute_confidence_shuffled"] <= 0.5
+        assert row["held_out_confidence"] == row["held_out_precision"] == row["held_out_recall"] == 1
+        assert row["confidence_expected"] == pytest.approx(row["confidence"], abs=0.05)
+        assert row["coherence"] == row["latent"] / 100
+        assert (row["group"], row["group_size"]) == (row["latent"], 1)
+        assert row["polysemantic"] is False and row["meanings"] == []
         assert row["description"]
         assert len(row["top_items"]) == len(row["top_item_ids"]) == 2
         assert dict(row["fingerprints"])["ingest"] == ingested.fingerprint
         assert row["stable_id"] is row["causal"] is row["drift"] is None
     assert done.metrics["interpretable"] == N_CONCEPTS and done.metrics["shuffled_interpretable"] == 0
+    assert done.metrics["groups"] == done.metrics["at_0.8"] == done.metrics["at_0.9"] == N_CONCEPTS
+    assert done.metrics["polysemantic"] == done.metrics["shuffled_at_0.8"] == done.metrics["shuffled_at_0.9"] == 0
 
 
 def test_latents_without_a_candidate_or_without_cases_have_a_row_that_says_so(
@@ -80,8 +88,10 @@ def test_latents_without_a_candidate_or_without_cases_have_a_row_that_says_so(
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
     rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
     assert [row["status"] == "ok" for row in rows] == [True, False, False, True]
+    assert rows[1]["status"] == "no candidate could be judged on select users" and rows[1]["polysemantic"] is False
+    assert rows[2]["status"] == "not in the sample" and rows[2]["polysemantic"] is None
     for row in (rows[1], rows[2]):
-        assert row["status"] == "no candidate could be judged on select users"
+        assert row["group"] is None and row["group_size"] == 0
         assert row["terms"] == [] and not row["interpretable"]
         null = ("name", "description", "source", "confidence", "confidence_lower", "auc", "tp", "attribute_auc")
         assert [row[name] for name in null] == [None] * len(null)
@@ -109,6 +119,92 @@ def test_a_handful_of_right_answers_is_not_interpretable(
     assert not any(row["interpretable"] for row in rows)
     assert {row["status"] for row in rows} == {"too few cases of score users"}
     assert {row["confidence_lower"] for row in rows} == {None}
+
+
+def test_latents_of_one_concept_are_a_group(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = genres(ingested)
+    inputs = {
+        "ingest": ingested,
+        "evidence": latents_by_concept(commit, ingested),
+        "labels": labels_of(commit, ingested, {0: [names[0]], 1: [names[1]], 2: [names[0]], 3: ["Some", names[1]]}),
+    }
+    rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
+    assert [row["name"] for row in rows[:3]] == [names[0], names[1], names[0]]
+    assert [row["group"] for row in rows[:3]] == [0, 1, 0]
+    assert [row["group_size"] for row in rows[:2]] == [2, 1 + (rows[3]["group"] == 1)]
+    assert done.metrics["groups"] == len({row["group"] for row in rows})
+
+
+def test_a_latent_of_two_concepts_is_marked(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Latent 0 fires at items of concepts 0 and 1 in turn; the others at one each."""
+    names, items = genres(ingested), items_by_concept(ingested)
+    table = latents_by_concept(commit, ingested).read_table("evidence.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        if row["latent"] == 0 and row["role"] in ("top", "level"):
+            row["top_idx"] = int(items[row["rank"] % 2][row["rank"] % len(items[0])])
+    stats = latents_by_concept(commit, ingested).read_table("latent_stats.parquet")
+
+    def write(out: Attempt) -> Metrics:
+        out.write_table("evidence.parquet", pa.Table.from_pylist(rows, EVIDENCE), EVIDENCE)
+        out.write_table("latent_stats.parquet", stats, LATENT_STATS)
+        return {}
+
+    labels = {0: [names[0], names[1]], **{latent: [names[latent], names[0]] for latent in range(1, N_CONCEPTS)}}
+    inputs = {"ingest": ingested, "evidence": commit("evidence", write), "labels": labels_of(commit, ingested, labels)}
+    found, done = dictionary(commit, planted_config, inputs, monkeypatch)
+    assert [row["polysemantic"] for row in found] == [True, False, False, False]
+    assert found[0]["meanings"] == names[:2] and done.metrics["polysemantic"] == 1
+
+
+def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, planted_config: Config) -> None:
+    """Rows whose figures all differ, and rows of select users that no column is of."""
+    figures = ("precision", "recall", "f1", "auc", "confidence", "lower", "upper", "expected", "near_miss_rate")
+    columns = (*figures, "near_direction_rate")
+    judged = [
+        (judge, control) for judge in ("llm", "attributes", "held_out", "recsae") for control in ("none", "shuffled")
+    ]
+    rows = []
+    for number, (part, (judge, control)) in enumerate((part, one) for part in ("score", "select") for one in judged):
+        told = {name: number / 16 + place / 1000 for place, name in enumerate(columns)}
+        counts = {"tp": number + 1, "fp": 1, "tn": 3, "fn": number + 2}
+        names = {"latent": 0, "candidate": 0, "concept": "", "part": part, "judge": judge, "control": control}
+        rows.append({**names, **counts, **told, "centre": None})
+    labels = labels_of(commit, ingested, {0: [genres(ingested)[0]]})
+
+    def write(out: Attempt) -> Metrics:
+        out.write_table("scores.parquet", pa.Table.from_pylist(rows, SCORES), SCORES)
+        return {}
+
+    inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
+    inputs |= {"scores": commit("scores", write), "statistics": coherent(commit)}
+    done = commit("concepts", lambda out: write_dictionary(planted_config, inputs, out))
+    found = done.read_table("concepts.parquet").to_pylist()[0]
+    by_name = {(row["judge"], row["control"]): row for row in rows if row["part"] == "score"}
+    for column, (judge, control, name) in {
+        "confidence": ("llm", "none", "confidence"),
+        "confidence_lower": ("llm", "none", "lower"),
+        "confidence_upper": ("llm", "none", "upper"),
+        "confidence_expected": ("llm", "none", "expected"),
+        "confidence_shuffled": ("llm", "shuffled", "confidence"),
+        **{name: ("llm", "none", name) for name in ("precision", "recall", "f1", "auc", "tp", "fp", "tn", "fn")},
+        "near_miss_rate": ("llm", "none", "near_miss_rate"),
+        "near_direction_rate": ("llm", "none", "near_direction_rate"),
+        "attribute_confidence": ("attributes", "none", "confidence"),
+        "attribute_confidence_shuffled": ("attributes", "shuffled", "confidence"),
+        "attribute_auc": ("attributes", "none", "auc"),
+        "held_out_confidence": ("held_out", "none", "confidence"),
+        "held_out_precision": ("held_out", "none", "precision"),
+        "held_out_recall": ("held_out", "none", "recall"),
+        "recsae_confidence": ("recsae", "none", "confidence"),
+        "recsae_recall": ("recsae", "none", "recall"),
+    }.items():
+        assert found[column] == by_name[judge, control][name], column
+    assert found["recsae_true_negative_rate"] == 3 / 4
 
 
 def test_no_living_latent_is_an_empty_dictionary(

@@ -7,9 +7,11 @@ import pytest
 from scipy import sparse
 
 from recsae.concepts.engine import Answer
-from recsae.concepts.judging import Verdicts, bears
+from recsae.concepts.judging import Bearing, Verdicts, among
 from recsae.concepts.terms import Vocabulary
 from recsae.data.catalogue import Catalogue
+from recsae.schemas import conform
+from recsae.schemas_concepts import VERDICTS
 
 CATALOGUE = Catalogue(list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64))
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
@@ -43,9 +45,32 @@ def test_values_are_nan_where_a_row_failed() -> None:
 
 def test_an_item_bears_a_concept_if_it_bears_all_terms() -> None:
     items = np.array([0, 1, 2, 3, 1])
-    assert bears(VOCABULARY, ["War"], items).tolist() == [True, True, False, False, True]
-    assert bears(VOCABULARY, ["war", "Old"], items).tolist() == [False, True, False, False, True]
-    assert bears(VOCABULARY, ["War"], items[:0]).tolist() == []
+    bearing = Bearing(VOCABULARY)
+    for _ in range(2):  # the second time it is known already
+        assert bearing.of(["War"], items).tolist() == [True, True, False, False, True]
+        assert bearing.of(["war", "Old"], items).tolist() == [False, True, False, False, True]
+        assert bearing.of(["War"], items[:0]).tolist() == []
+    assert bearing.items(["War"]).tolist() == [0, 1] and bearing.items(["War", "Old"]).tolist() == [1]
+    with pytest.raises(KeyError):
+        bearing.items(["Musical"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_among_is_isin(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    known, items = np.unique(draw.integers(0, 30, seed * 4)), draw.integers(0, 40, 25)
+    np.testing.assert_array_equal(among(known, items), np.isin(items, known))
+
+
+def test_verdicts_are_stored_by_concept_and_item() -> None:
+    verdicts = Verdicts("yes_no", CATALOGUE)
+    verdicts.answers = {("War", 2): told(1.0), ("Old", 3): told(None), ("War", 0): told(-1.0)}
+    stored = conform(verdicts.table("input", "m"), VERDICTS).to_pylist()
+    assert [(row["concept"], row["item_idx"], row["value"]) for row in stored] == [
+        ("Old", 3, None), ("War", 0, -1.0), ("War", 2, 1.0),
+    ]  # fmt: skip
+    assert {row["judge"] for row in stored} == {"yes_no"} and stored[0]["status"] == "too_long"
+    assert conform(Verdicts("pmi", CATALOGUE).table("input", "m"), VERDICTS).num_rows == 0
 
 
 def test_the_judges_own_auc_by_hand() -> None:
@@ -57,7 +82,7 @@ def test_the_judges_own_auc_by_hand() -> None:
         ("Old", 2): told(-22.0), ("Old", 0): told(-18.0),
         ("Free name", 0): told(5.0),
     }  # fmt: skip
-    found = verdicts.own_auc(VOCABULARY, [("War", ["War"]), ("Old", ["Old"]), ("Free name", [])])
+    found = verdicts.own_auc(Bearing(VOCABULARY), [("War", ["War"]), ("Old", ["Old"]), ("Free name", [])])
     # Bearing: 1, 0, -2. Not bearing: -1, 2. Pairs won: 1 > -1, 0 > -1; the other four are lost.
     assert found == pytest.approx(2 / 6)
 
@@ -65,5 +90,5 @@ def test_the_judges_own_auc_by_hand() -> None:
 def test_without_terms_the_judge_has_no_auc() -> None:
     verdicts = Verdicts("pmi", CATALOGUE)
     verdicts.answers["Free name", 0] = told(1.0)
-    assert verdicts.own_auc(VOCABULARY, [("Free name", [])]) is None
-    assert verdicts.own_auc(VOCABULARY, [("Free name", ["War"])]) is None
+    assert verdicts.own_auc(Bearing(VOCABULARY), [("Free name", [])]) is None
+    assert verdicts.own_auc(Bearing(VOCABULARY), [("Free name", ["War"])]) is None

@@ -29,6 +29,7 @@ def test_counts_and_their_ratios() -> None:
     assert found == Counts(tp=2, fp=1, tn=3, fn=1)
     assert found.precision == pytest.approx(2 / 3)
     assert found.recall == pytest.approx(2 / 3)
+    assert found.true_negative_rate == pytest.approx(3 / 4)
     assert found.f1 == pytest.approx(2 / 3)
     assert found.confidence == pytest.approx((2 / 3 + 3 / 4) / 2)
 
@@ -58,6 +59,26 @@ def test_the_interval_holds_the_estimate_and_repeats_by_seed() -> None:
     rates = [judged[active].mean(), 1 - judged[~active].mean()]
     deviation = np.sqrt(sum(rate * (1 - rate) / 20 for rate in rates)) / 2
     assert found[1] - found[0] == pytest.approx(2 * 1.96 * deviation, rel=0.15)
+
+
+def test_the_interval_is_that_of_users_drawn_one_by_one() -> None:
+    """Against plain loops over the same draws: users with several cases, of either kind or of one."""
+    draw = np.random.default_rng(1)
+    user, active, judged = draw.integers(0, 25, 60) * 7, draw.random(60) < 0.5, draw.random(60) < 0.6
+    users = np.unique(user)
+    times = np.random.default_rng(9).multinomial(len(users), np.full(len(users), 1 / len(users)), size=200)
+    found = []
+    for drawn in times:
+        cases = [
+            case
+            for one, often in zip(users, drawn, strict=True)
+            for case in np.flatnonzero(user == one)
+            for _ in range(often)
+        ]
+        hits = [judged[case] for case in cases if active[case]]
+        misses = [not judged[case] for case in cases if not active[case]]
+        found.append((np.mean(hits) + np.mean(misses)) / 2)
+    assert interval(judged, active, user, 200, 9) == pytest.approx(tuple(np.percentile(found, [2.5, 97.5])))
 
 
 def test_users_are_resampled_and_not_cases() -> None:

@@ -9,13 +9,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
+from recsae import tasks
+from recsae.concepts import held_out
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
-from recsae.schemas import EVIDENCE, LATENT_STATS, NEAR_MISS, PARTS
+from recsae.sae import model
+from recsae.schemas import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
+from recsae.schemas_concepts import COHERENCE, EVIDENCE, LABELS, LATENT_STATS
+from recsae.store import shards
 from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.fakes import FakePool
 from tests.conftest import N_CONCEPTS, Commit
+from tests.sae.fake_ray import FakeRay, Task
+
+ROLES = ("top", "level", "random", "popularity", NEAR_MISS, NEAR_DIRECTION)
 
 
 def items_by_concept(ingested: Committed) -> list[np.ndarray]:
@@ -51,7 +60,7 @@ def latents_by_concept(
             own = (latent + (elsewhere and part != "explain")) % len(concepts)
             others = np.concatenate([items for place, items in enumerate(concepts) if place != own])
             user = 1000 * PARTS.index(part)
-            for role in ("top", "level", "random", "popularity", NEAR_MISS):
+            for role in ROLES:
                 active = role in ("top", "level")
                 for rank in range(cases):
                     item = int(draw.choice(concepts[own] if active else others))
@@ -79,6 +88,87 @@ def latents_by_concept(
     return commit("evidence", write)
 
 
+def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[str]]) -> Committed:
+    """Candidates of each latent, all finalists but those that begin with `-`; genres are terms, all else is free."""
+    known = set(genres(ingested))
+    rows = [
+        {
+            "latent": latent, "candidate": number, "concept": text.removeprefix("-"), "description": None,
+            "source": "terms" if text.removeprefix("-") in known else "model",
+            "terms": [text.removeprefix("-")] if text.removeprefix("-") in known else [],
+            "view": "recommended", "prompt_version": "1", "model": "m", "support": None, "tfidf": None, "lift": None,
+            "pmi": None, "finalist": text[0] != "-", "status": "ok",
+        }
+        for latent, texts in candidates.items()
+        for number, text in enumerate(texts)
+    ]  # fmt: skip
+
+    def write(out: Attempt) -> Metrics:
+        out.write_table("labels.parquet", pa.Table.from_pylist(rows, LABELS), LABELS)
+        return {"model": "m", "prompt_version": "1"}
+
+    return commit("labels", write)
+
+
+def firing(commit: Commit, ingested: Committed, n_latents: int = N_CONCEPTS) -> dict[str, Committed]:
+    """Activations and an SAE in which latent l fires, at level 10, where the recommended item is of concept l.
+
+    Every item is recommended to users of each part in turn, on two shards.
+    """
+    concepts = items_by_concept(ingested)
+    width = len(concepts)
+    concept = {int(item): number for number, items in enumerate(concepts) for item in items}
+    items = np.array(sorted(concept), dtype=np.int32)
+    top = np.repeat(items, 2 * len(PARTS))
+    vectors = np.eye(width, dtype=np.float32)[[concept[int(item)] for item in top]]
+    table = pa.table(
+        {
+            "case_id": np.arange(len(top)), "user_idx": np.arange(len(top)), "position": np.ones(len(top), np.int32),
+            "item_idx": np.zeros(len(top), np.int32), "top_idx": top,
+            "part": (np.arange(len(top)) % len(PARTS)).astype(np.int8), "activation": shards.column(vectors),
+        }
+    )  # fmt: skip
+    sae = model.Sae(width, n_latents, "relu")
+    with torch.no_grad():
+        sae.W_enc.copy_(torch.eye(width)[torch.arange(n_latents) % width])
+
+    def write(out: Attempt) -> Metrics:
+        middle = len(top) // 2
+        for name, part in (("shards/0.arrow", table[:middle]), ("shards/1.arrow", table[middle:])):
+            shards.write(out.data, name, part, activations(width))
+        return {}
+
+    def write_sae(out: Attempt) -> Metrics:
+        model.save(out.data.child("model"), sae)
+        return {}
+
+    return {"activations": commit("activations", write), "sae": commit("sae", write_sae)}
+
+
+def coherent(commit: Commit, n_latents: int = N_CONCEPTS) -> Committed:
+    """The stage `statistics`, as far as the dictionary reads it: latent l is l hundredths coherent."""
+    rows = [
+        {"code": code, "latent": latent, "within": latent / 100 + (code != "sae")}
+        for code in ("sae", "untrained")
+        for latent in range(n_latents)
+    ]
+
+    def write(out: Attempt) -> Metrics:
+        out.write_table("coherence.parquet", pa.Table.from_pylist(rows, COHERENCE), COHERENCE)
+        return {}
+
+    return commit("statistics", write)
+
+
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pass over the shards in this process."""
+    fake = FakeRay()
+    for module in (held_out, tasks):
+        monkeypatch.setattr(module, "ray", fake)
+    if not isinstance(held_out._count, Task):
+        monkeypatch.setattr(held_out, "_count", Task(held_out._count._function))
+
+
 def run_stage(
     commit: Commit,
     module: ModuleType,
@@ -91,4 +181,5 @@ def run_stage(
     """Run and commit a stage of `module`, whose pool is `pool`."""
     monkeypatch.setattr(module, "EnginePool", lambda *_: pool)
     monkeypatch.setattr(module, "locate_model", lambda _: "")
+    without_ray(monkeypatch)
     return commit(stage.__name__, lambda out: stage(config, inputs, out))

@@ -1,0 +1,159 @@
+"""Concepts by their terms over all cases of score users, without a model: one pass over the shards.
+
+A concept that names terms makes a claim on every case: where the item of the view bears them, the latent fires. The
+pass counts, for pairings of a concept and a latent, the cases at each level of activation, and the hits among them:
+cases whose item bears the concept. Only the active latents of a case are looked at; what is silent is the rest of all
+cases. It knows shards, the SAE and items, and not how concepts were chosen. Shape suffixes: B cases, K active latents
+of a case, P pairings, V levels (0 silent, 1 to 10), I items, N (case, active latent) pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray
+import torch
+
+from recsae import tasks
+from recsae.concepts.evidence import LEVELS, level_of
+from recsae.concepts.judging import among
+from recsae.concepts.measures import Counts
+from recsae.concepts.sketch import runs
+from recsae.sae import model
+from recsae.sae.model import Sae
+from recsae.schemas import PARTS
+from recsae.store import shards
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
+
+PART = "score"
+CASES_AT_ONCE = 65_536
+"""Whose active latents are held at a time."""
+
+
+class Pairing(NamedTuple):
+    """A concept before a latent."""
+
+    latent: int
+    items: np.ndarray
+    """All that bear the concept, ascending."""
+
+
+class Plan(NamedTuple):
+    """What is counted: the same for all shards."""
+
+    activations: Committed
+    sae: Folder
+    view: str
+    edges: Mapping[int, np.ndarray]
+    """By latent the nine inner deciles of its positive activations on explain users."""
+    pairings: Sequence[Pairing]
+    n_items: int
+
+
+class Tally(NamedTuple):
+    """Cases that have an item in the view."""
+
+    cases_PV: np.ndarray
+    hits_PV: np.ndarray
+    items_I: np.ndarray
+    """Cases of each item."""
+
+    def plus(self, other: Tally) -> Tally:
+        return Tally(*(one + another for one, another in zip(self, other, strict=True)))
+
+    def counts(self, number: int) -> Counts:
+        """Of one pairing: an item that bears the concept is judged active, a latent that fires is active."""
+        cases_V, hits_V = self.cases_PV[number], self.hits_PV[number]
+        tp, fp = int(hits_V[1:].sum()), int(hits_V[0])
+        return Counts(tp, fp, int(cases_V[0]) - fp, int(cases_V[1:].sum()) - tp)
+
+
+def count(plan: Plan) -> Tally:
+    """The pass, by Ray tasks."""
+    if not plan.pairings:
+        return _nothing(plan)
+    held = ray.put(plan)
+    names = plan.activations.files(shards.PREFIX)
+    active: Tally = tasks.total(lambda name: _count.remote(held, name), names, "concepts on held-out cases, shard")
+    return with_silent(active, plan.pairings)
+
+
+@ray.remote
+def _count(plan: Plan, name: str) -> Tally:
+    torch.set_num_threads(1)
+    return count_shard(plan, shards.read(plan.activations.data, name), model.load(plan.sae))
+
+
+def count_shard(plan: Plan, table: pa.Table, sae: Sae) -> Tally:
+    """What one shard adds; level 0 is left out until all are added."""
+    found = _nothing(plan)
+    of_latent: dict[int, list[int]] = {}
+    for number, pairing in enumerate(plan.pairings):
+        of_latent.setdefault(pairing.latent, []).append(number)
+    for item_N, latent_N, value_N, item_B in _active(table, plan.view, sae):
+        found.items_I[:] += np.bincount(item_B, minlength=plan.n_items)
+        order = np.argsort(latent_N, kind="stable")
+        item_N, value_N = item_N[order], value_N[order]
+        for latent, span in runs(latent_N[order]):
+            numbers = of_latent.get(latent, [])
+            if not numbers:
+                continue
+            level = level_of(value_N[span], plan.edges[latent])
+            cases_V = np.bincount(level, minlength=LEVELS + 1)
+            for number in numbers:
+                borne = among(plan.pairings[number].items, item_N[span])
+                found.cases_PV[number] += cases_V
+                found.hits_PV[number] += np.bincount(level[borne], minlength=LEVELS + 1)
+    return found
+
+
+def with_silent(active: Tally, pairings: Sequence[Pairing]) -> Tally:
+    """Level 0: all cases, and all cases whose item bears the concept, less those in which the latent fires."""
+    cases_PV, hits_PV = active.cases_PV.copy(), active.hits_PV.copy()
+    cases_PV[:, 0] = active.items_I.sum() - cases_PV[:, 1:].sum(axis=1)
+    borne_P = np.array([active.items_I[pairing.items].sum() for pairing in pairings], dtype=np.int64)
+    hits_PV[:, 0] = borne_P - hits_PV[:, 1:].sum(axis=1)
+    return Tally(cases_PV, hits_PV, active.items_I)
+
+
+def level_rows(concept: str, number: int, pairing: Pairing, tally: Tally, popularity: np.ndarray) -> list[Any]:
+    """The rows of LEVELS of one pairing."""
+    shared = {
+        "latent": pairing.latent,
+        "concept": concept,
+        "catalogue_share": len(pairing.items) / len(popularity),
+        "popular_share": float(popularity[pairing.items].sum() / max(popularity.sum(), 1)),
+    }
+    return [
+        {**shared, "level": level, "cases": int(cases), "hits": int(hits)}
+        for level, (cases, hits) in enumerate(zip(tally.cases_PV[number], tally.hits_PV[number], strict=True))
+    ]
+
+
+def _nothing(plan: Plan) -> Tally:
+    shape = len(plan.pairings), LEVELS + 1
+    return Tally(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(plan.n_items, np.int64))
+
+
+def _active(table: pa.Table, view: str, sae: Sae) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """For blocks of cases: item, latent and value of all that fires `(N,)`, and the items of the cases `(B,)`."""
+    item = pc.fill_null(table["top_idx" if view == "recommended" else "item_idx"], -1).to_numpy()
+    rows = np.flatnonzero((table["part"].to_numpy() == PARTS.index(PART)) & (item >= 0))
+    at_once = max(1, model.FLOATS_AT_ONCE // sae.num_latents)  # where many latents fire, K is as wide as H
+    vectors = shards.vectors(table)
+    for start in range(0, len(rows), CASES_AT_ONCE):
+        block = rows[start : start + CASES_AT_ONCE]
+        pieces = []
+        for first in range(0, len(block), at_once):
+            here = block[first : first + at_once]
+            with torch.inference_mode():
+                index_BK, value_BK = (of.numpy() for of in sae.encode(torch.from_numpy(vectors[here])))
+            case, place = np.nonzero(value_BK > 0)
+            latent = index_BK[case, place].astype(np.int32)
+            pieces.append((item[here][case], latent, value_BK[case, place]))
+        yield (*(np.concatenate(column) for column in zip(*pieces, strict=True)), item[block])

@@ -1,0 +1,138 @@
+"""A concept before the evidence of a latent: the cases, what each judge says of them, and the row of figures.
+
+It knows concepts and cases, and neither how verdicts were asked for nor which finalist is chosen.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recsae.concepts import measures
+from recsae.concepts.cases import Judged, LatentCases
+from recsae.concepts.finalists import Finalist
+from recsae.concepts.judging import Bearing, Verdicts
+from recsae.schemas import NEAR_DIRECTION, NEAR_MISS
+
+
+class Trial(NamedTuple):
+    """Cases of one latent and part: active ones, silent ones, and two kinds that are silent but close."""
+
+    active: Judged
+    silent: Judged
+    near_miss: Judged
+    near_direction: Judged
+
+    @staticmethod
+    def of(cases: LatentCases, part: str, count: int) -> Trial:
+        """Up to `count` active cases and as many silent ones; close ones only of score users, who report them."""
+        near = [
+            cases.of_role(part, role) if part == "score" else Judged.nobody() for role in (NEAR_MISS, NEAR_DIRECTION)
+        ]
+        return Trial(cases.active(part, count), cases.silent(part, count), *near)
+
+    def items(self) -> np.ndarray:
+        return np.concatenate([judged.item for judged in self])
+
+
+class Ruling(NamedTuple):
+    """What one judge said in one trial; `(cases,)` each, of the cases that got an answer."""
+
+    judge: str
+    centre: float | None
+    """Above which a value says active."""
+    judged: np.ndarray
+    """Whether the concept was seen in the case's item."""
+    active: np.ndarray
+    user: np.ndarray
+    value: np.ndarray
+    near_miss: np.ndarray
+    near_direction: np.ndarray
+
+
+def centre_of(verdicts: Verdicts, concept: str, trial: Trial) -> float | None:
+    """The midpoint of the mean values of active and of silent cases; None where either have none."""
+    active, silent = verdicts.values(concept, trial.active.item), verdicts.values(concept, trial.silent.item)
+    active, silent = active[~np.isnan(active)], silent[~np.isnan(silent)]
+    return float((active.mean() + silent.mean()) / 2) if len(active) and len(silent) else None
+
+
+def by_model(verdicts: Verdicts, concept: str, trial: Trial, centre: float) -> Ruling:
+    """The language model's: a value above the centre says active. A case whose verdict failed is left out."""
+    item, user, active = _cases(trial)
+    value = verdicts.values(concept, item)
+    told = ~np.isnan(value)
+
+    def above(near: Judged) -> np.ndarray:
+        of_near = verdicts.values(concept, near.item)
+        return np.asarray(of_near[~np.isnan(of_near)] > centre)
+
+    return Ruling(
+        "llm",
+        centre,
+        value[told] > centre,
+        active[told],
+        user[told],
+        value[told],
+        above(trial.near_miss),
+        above(trial.near_direction),
+    )
+
+
+def by_attributes(bearing: Bearing, terms: list[str], trial: Trial) -> Ruling:
+    """The catalogue's: an item that bears all terms is active."""
+    item, user, active = _cases(trial)
+    borne = bearing.of(terms, item)
+    near_miss, near_direction = (bearing.of(terms, near.item) for near in (trial.near_miss, trial.near_direction))
+    return Ruling("attributes", None, borne, active, user, borne.astype(np.float64), near_miss, near_direction)
+
+
+def _cases(trial: Trial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    item = np.concatenate([trial.active.item, trial.silent.item])
+    user = np.concatenate([trial.active.user, trial.silent.user])
+    return item, user, np.arange(len(item)) < len(trial.active.item)
+
+
+def row(
+    finalist: Finalist, part: str, control: str, ruling: Ruling, bounds: tuple[float, float] | None
+) -> dict[str, Any]:
+    """One row of SCORES; what was not measured is None. `bounds` are of the confidence."""
+    counts = measures.count(ruling.judged, ruling.active)
+    return {
+        **names(finalist, part, ruling.judge, control),
+        **figures(counts),
+        "auc": measures.auc(ruling.value, ruling.active),
+        "lower": bounds[0] if bounds else None,
+        "upper": bounds[1] if bounds else None,
+        "centre": ruling.centre,
+        "near_miss_rate": _rate(ruling.near_miss),
+        "near_direction_rate": _rate(ruling.near_direction),
+    }
+
+
+def names(finalist: Finalist, part: str, judge: str, control: str) -> dict[str, Any]:
+    """The columns of SCORES that say what was judged, by whom, on whose cases."""
+    return {
+        "latent": finalist.latent,
+        "candidate": finalist.candidate,
+        "concept": finalist.concept,
+        "part": part,
+        "judge": judge,
+        "control": control,
+    }
+
+
+def figures(counts: measures.Counts) -> dict[str, Any]:
+    """The columns of SCORES that counts alone decide."""
+    return {
+        **counts._asdict(),
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+        "confidence": counts.confidence,
+    }
+
+
+def _rate(judged: np.ndarray) -> float | None:
+    return float(judged.mean()) if len(judged) else None

@@ -1,0 +1,39 @@
+"""Who is judged and who is chosen."""
+
+from __future__ import annotations
+
+from recsae.concepts.finalists import Finalist, choose, read_proposals
+from recsae.store.runs import Committed
+from tests.concepts.worlds import genres, labels_of
+from tests.conftest import Commit
+
+
+def one(latent: int, candidate: int, source: str = "terms") -> Finalist:
+    return Finalist(latent, candidate, f"{latent}-{candidate}", [], source)
+
+
+def test_the_highest_value_is_chosen_whatever_the_order() -> None:
+    judged = [(one(3, 0), 0.5), (one(3, 1), 0.75), (one(1, 0), 0.25), (one(3, 2), 0.6), (one(1, 2), None)]
+    for order in (judged, judged[::-1]):
+        assert choose(order) == [one(1, 0), one(3, 1)]
+    assert choose([(one(0, 0), None)]) == [] == choose([])
+
+
+def test_of_equals_a_term_and_then_the_first() -> None:
+    judged: list[tuple[Finalist, float | None]] = [
+        (one(0, 0, "model"), 1.0), (one(0, 3), 1.0), (one(0, 2, "pair"), 1.0), (one(0, 4), 1.0),
+    ]  # fmt: skip
+    for order in (judged, judged[::-1]):
+        assert choose(order) == [one(0, 2, "pair")]
+    assert choose([*judged, (one(0, 5, "model"), 1.1)])[0].candidate == 5
+
+
+def test_all_candidates_give_words_and_finalists_are_judged(commit: Commit, ingested: Committed) -> None:
+    first, second = genres(ingested)[:2]
+    labels = labels_of(commit, ingested, {5: [f"-{first}", "Some Name"], 2: [second, "-Other"]})
+    found = read_proposals(labels)
+    assert found.words == {5: {first.casefold(), "some name"}, 2: {second.casefold(), "other"}}
+    assert [(finalist.latent, finalist.candidate, finalist.source) for finalist in found.finalists] == [
+        (2, 0, "terms"), (5, 1, "model"),
+    ]  # fmt: skip
+    assert found.finalists[0].terms == [second] and found.finalists[1].terms == []

@@ -1,0 +1,97 @@
+"""Latents that share a concept, and latents of two meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from recsae.concepts.cases import LatentCases
+from recsae.concepts.grouping import CONFIRMING, RULE, groups, meanings
+
+
+def test_a_group_shares_terms_or_a_name_whatever_the_capitals() -> None:
+    found = groups(
+        {
+            7: ("War", ["War"]), 3: ("Battles", ["war"]), 9: ("BATTLES", []), 1: ("Space", ["Space", "Old"]),
+            4: ("Rockets", ["old", "space"]), 5: ("Old", ["Old"]), 2: ("Free", []), 8: ("Other", []),
+        }
+    )  # fmt: skip
+    assert found == {7: 3, 3: 3, 9: 3, 1: 1, 4: 1, 5: 5, 2: 2, 8: 8}
+    assert groups({}) == {}
+
+
+def test_a_latent_may_link_two_groups() -> None:
+    """Each alone at first; the last has the name of one and the terms of the other."""
+    assert set(groups({1: ("A", ["x"]), 2: ("B", ["y"]), 3: ("a", ["Y"])}).values()) == {1}
+    assert groups({1: ("A", ["x"]), 2: ("B", ["y"]), 3: ("c", ["Y"])}) == {1: 1, 2: 2, 3: 2}
+
+
+A, B, BROAD, RARE = range(4)
+# Items 0 to 9 bear A, 10 to 19 B, 20 to 29 neither; 30 bears both; BROAD is borne by all even ones, RARE by item 0.
+BEARS = np.zeros((31, 4), dtype=np.float32)
+BEARS[:10, A] = BEARS[10:20, B] = BEARS[30, [A, B]] = BEARS[::2, BROAD] = BEARS[0, RARE] = 1
+BACKGROUND = {A: 0.1, B: 0.1, BROAD: 0.45, RARE: 0.01}
+
+
+def latent(explain: Sequence[int], select: Sequence[int]) -> LatentCases:
+    items = np.array([*explain, *select, 25, 25])
+    parts = ["explain"] * len(explain) + ["select"] * len(select) + ["explain", "select"]
+    roles = ["top", "level"] * len(items)
+    role = np.array([*roles[: len(items) - 2], "random", "random"], dtype=object)
+    return LatentCases(np.array(parts, dtype=object), role, items, np.arange(len(items)))
+
+
+def found(
+    explain: Sequence[int],
+    select: Sequence[int],
+    candidates: Sequence[int] = (BROAD, B, A),
+    chosen: Sequence[int] = (A,),
+    background: dict[int, float] = BACKGROUND,
+) -> tuple[int, int] | None:
+    return meanings(latent(explain, select), candidates, chosen, sparse.csr_matrix(BEARS), background.__getitem__)
+
+
+ODD_A, ODD_B = [1, 3, 5, 7, 9], [11, 13, 15, 17, 19]
+MIXTURE = [*ODD_A, *ODD_B] * 2
+
+
+def test_a_planted_mixture_is_found() -> None:
+    assert found(MIXTURE, MIXTURE) == (B, A)
+    assert found(MIXTURE + [21, 23] * 3, MIXTURE) == (B, A)  # some of it stands for neither
+
+
+@pytest.mark.parametrize(
+    ("explain", "select"),
+    [
+        (ODD_A * 4, ODD_A * 4),  # pure
+        (ODD_A * 4 + ODD_B, MIXTURE),  # mostly one: it covers .8
+        (MIXTURE, ODD_A * 4),  # not so for other users
+        (MIXTURE, []),
+        ([], MIXTURE),
+        (MIXTURE + [21, 23, 25] * 4, MIXTURE),  # together they cover .625
+        (MIXTURE + [30] * 4, MIXTURE),  # 4 of 24 bear both
+        ([0, 2, 4, 6, 8, *ODD_B[:2], 10, 12], MIXTURE),  # a broader term covers most of both
+    ],
+)
+def test_what_is_no_mixture(explain: list[int], select: list[int]) -> None:
+    assert found(explain, select) is None
+
+
+def test_terms_must_be_the_latents_own_and_rarer_elsewhere() -> None:
+    assert found(MIXTURE, MIXTURE, candidates=(BROAD, A)) is None
+    assert found(MIXTURE, MIXTURE, background={**BACKGROUND, A: 0.3}) is None  # lift 1.67
+    assert found(MIXTURE, MIXTURE, candidates=(A, B), chosen=()) == (A, B)
+    # The concept that was chosen covers it all, though it is no candidate.
+    even = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]
+    assert found(even, even, candidates=(A, B), chosen=(A,)) == (A, B)
+    assert found(even, even, candidates=(A, B), chosen=(BROAD,)) is None
+
+
+def test_select_users_confirm_by_a_looser_rule() -> None:
+    loose = ODD_A * 2 + ODD_B * 1 + [21, 23, 25, 27] * 2  # A .43, B .22, together .65
+    assert found(loose, loose) is None and found(MIXTURE, loose) == (B, A)
+    assert CONFIRMING.share == pytest.approx(0.1875) and CONFIRMING.single == pytest.approx(0.8)
+    assert CONFIRMING.overlap > RULE.overlap and CONFIRMING.together < RULE.together
