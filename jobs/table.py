@@ -31,6 +31,8 @@ _COLUMNS = (
     "confidence_shuffled",
     "f1",
     "frequency",
+    "group_size",
+    "polysemantic",
     "top_items",
 )
 
@@ -44,10 +46,15 @@ def print_dictionary(current: Mapping[str, Any]) -> None:
     console.print(_table(concepts))
     scored = concepts.num_rows - concepts.column("confidence").null_count
     interpretable = sum(concepts.column("interpretable").to_pylist())
+    shared = sum(size > 1 for size in concepts.column("group_size").to_pylist())
+    polysemantic = sum(concepts.column("polysemantic").fill_null(False).to_pylist())
+    counted = f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)"
+    if shared:
+        counted += f", {shared:,} share their concept (×)"
+    if polysemantic:
+        counted += f", {polysemantic:,} polysemantic (≠)"
     # A path that is wrapped cannot be copied.
-    console.print(
-        f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)", soft_wrap=True
-    )
+    console.print(counted, soft_wrap=True)
     console.print(f"dictionary  {plain(str(current['dictionary']))}", soft_wrap=True)
     console.print(f"report      {plain(str(current['report']))}", soft_wrap=True)
 
@@ -73,7 +80,7 @@ def _table(concepts: pa.Table) -> Table:
         interval = f"[{_number(row['confidence_lower'])}, {_number(row['confidence_upper'])}]"
         table.add_row(
             Text("✓" if row["interpretable"] else " "),
-            Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else ""),
+            _concept(row),
             Text(f"{_number(row['confidence'])} {interval}" if row["confidence"] is not None else "—"),
             Text(_number(row["confidence_shuffled"])),
             Text(_number(row["f1"])),
@@ -81,6 +88,16 @@ def _table(concepts: pa.Table) -> Table:
             Text(" · ".join(plain(title) for title in row["top_items"][:ITEMS])),
         )
     return table
+
+
+def _concept(row: Mapping[str, Any]) -> Text:
+    """Its name, how many latents have it, and whether the latent has two meanings."""
+    found = Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else "")
+    if row["group_size"] > 1:
+        found.append(f" ×{row['group_size']}", style="not bold dim")
+    if row["polysemantic"]:
+        found.append(" ≠", style="not bold dim")
+    return found
 
 
 def _number(value: float | None) -> str:

@@ -41,6 +41,22 @@ def test_surest_first_and_at_most_twenty(folder: Folder, capsys: pytest.CaptureF
     assert printed(folder, capsys).count("(1960)") == ROWS
 
 
+def test_shared_and_polysemantic_concepts_are_marked(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        concept_row(0, name="noir", group=0, group_size=2, polysemantic=True, meanings=["noir", "heist"]),
+        concept_row(1, name="noir", group=0, group_size=2, polysemantic=False),
+        concept_row(2, name="western", group=2),
+    ]
+    folder.write_table("concepts.parquet", concepts_table(rows))
+    out = printed(folder, capsys)
+    marked = [line.split("—")[0].split() for line in out.splitlines() if "Heat" in line]
+    assert marked == [["noir", "×2", "≠"], ["noir", "×2"], ["western"]]
+    assert "2 share their concept (×), 1 polysemantic (≠)" in out
+    folder.write_table("concepts.parquet", concepts_table(rows[2:]))
+    out = printed(folder, capsys)
+    assert "×" not in out and "≠" not in out
+
+
 @pytest.mark.parametrize("scheme", ["", "file://"])
 def test_paths_stand_whole_on_lines_of_their_own(
     folder: Folder, capsys: pytest.CaptureFixture[str], scheme: str

@@ -13,6 +13,7 @@ from typing import Any
 
 from recsae.config import Config
 from recsae.config_recommender import RecommenderConfig
+from recsae.report.belief_facts import Counts
 from recsae.report.formats import DASH, Fact, count, decimal, duration, interval, listed, look_up, number, share, text
 from recsae.report.sae_facts import SaeFacts, about_sae
 from recsae.report.sweep_facts import settings
@@ -67,8 +68,8 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: int, interpretable: int) -> Facts:
-    """All that the page says beside the dictionary, whose `rows` were counted by the caller."""
+def gather(config: Config, inputs: Mapping[str, Committed], counts: Counts) -> Facts:
+    """What the page says of the run, with what was counted of the dictionary."""
     metrics = {name: found.metrics for name, found in inputs.items()}
     seconds = {name: number(found.manifest.get("seconds")) for name, found in inputs.items()}
     known = [value for value in seconds.values() if value is not None]
@@ -76,7 +77,7 @@ def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: i
     rankings = [(name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS] if ranked else []
     unit = "items" if config.probe.site == "item" else "users"
     return Facts(
-        headline=_headline(metrics, rows, scored, interpretable),
+        headline=_headline(metrics, counts),
         run=_run(config, metrics),
         stages=tuple(StageRun(name, duration(seconds[name]), found.fingerprint) for name, found in inputs.items()),
         total=duration(sum(known) if known else None),
@@ -87,17 +88,24 @@ def gather(config: Config, inputs: Mapping[str, Committed], rows: int, scored: i
     )
 
 
-def _headline(metrics: Mapping[str, Any], rows: int, scored: int, interpretable: int) -> tuple[Fact, ...]:
+def _headline(metrics: Mapping[str, Any], counts: Counts) -> tuple[Fact, ...]:
     alive, latents = look_up(metrics["evidence"], "alive"), look_up(metrics["sae"], "num_latents")
     passing = number(look_up(metrics["concepts"], "shuffled_interpretable"))
     judge_auc = decimal(look_up(metrics["scores"], "judge_auc"))
-    return (
+    rows, scored, interpretable = counts.rows, counts.scored, counts.interpretable
+    facts = [
         Fact("Latents alive", count(alive), f"of {count(latents)} in the SAE"),
         Fact("With a scored concept", count(scored), f"{share(scored, rows)} of {count(rows)} in the dictionary"),
         Fact("Interpretable", count(interpretable), f"{share(interpretable, rows)} of the dictionary"),
         Fact("Controls past the same bar", count(passing), f"{share(passing, rows)} of the dictionary"),
         Fact("The judge’s own AUC", judge_auc, "where attributes tell the truth; guessing gives 0.5"),
-    )
+    ]
+    if scored:
+        facts += [
+            Fact("Shared concepts", count(counts.groups), f"of several latents each, {count(counts.grouped)} in all"),
+            Fact("Polysemantic", count(counts.polysemantic), "latents of two meanings"),
+        ]
+    return tuple(facts)
 
 
 def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:

@@ -61,6 +61,19 @@ def number(value: Any) -> float | None:
     return value
 
 
+def short(value: Any, digits: int = 4) -> Any:
+    """A float to `digits` significant digits, None where it is not finite; anything else as it is.
+
+    The digits beyond are noise, and thousands of rows are to load quickly.
+    """
+    if not isinstance(value, float):
+        return value
+    if not math.isfinite(value):
+        return None
+    cut = float(f"{value:.{digits}g}")
+    return int(cut) if cut.is_integer() and abs(cut) < 1e15 else cut
+
+
 def count(value: Any) -> str:
     found = number(value)
     return DASH if found is None else f"{round(found):,}"

@@ -1,217 +1,220 @@
 // The table of concepts: sorts, searches, filters, and draws one page of rows at a time, so that ten thousand latents
-// cost as little as fifty. Data reaches the document through textContent only. It computes no score.
-"use strict";
-(() => {
-  const PAGE = 50;
-  const SVG = "http://www.w3.org/2000/svg";
-  const find = (id) => document.getElementById(id);
-  const data = JSON.parse(find("data").textContent);
-  const concepts = data.rows.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
-  const headers = [...document.querySelectorAll(".dictionary th[data-key]")];
-  const steps = [...document.querySelectorAll("button[data-step]")];
-  const opened = new Set();
-  // The bar is one for all latents, so the lower end of the interval brings the interpretable ones to the top.
-  const state = { key: "confidence", descending: true, page: 0, shown: [] };
+// cost as little as fifty. A link to a latent (#latent-12) turns to its row and opens it. It needs marks.js, latent.js and
+// items.js, and computes no score.
+const PAGE = 50;
+const concepts = data.rows.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
+const byLatent = new Map(concepts.map((row) => [row.latent, row]));
+const headers = [...document.querySelectorAll(".dictionary th[data-key]")];
+const steps = [...document.querySelectorAll("button[data-step]")];
+const opened = new Set();
+// The bar is one for all latents, so the lower end of the interval brings the interpretable ones to the top.
+const state = { key: "confidence", descending: true, page: 0, shown: [] };
 
-  const element = (name, className, text) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    if (text !== undefined) made.textContent = text;
-    return made;
-  };
-  const decimal = (value, digits = 2) => (value === null ? "—" : value.toFixed(digits));
-  const percent = (value) => (value === null ? "—" : `${(100 * value).toFixed(value === 0 || value >= 0.01 ? 1 : value >= 0.001 ? 2 : 3)}\u00a0%`);
-  const counted = (value) => (value === null ? "—" : value.toLocaleString("en"));
-  const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
-  const status = (row) => (row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status);
+const status = (row) => (row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status);
 
-  const sortValues = {
-    confidence: (row) => row.confidence_lower ?? row.confidence,
-    terms: (row) => row.terms.join(", ") || null,
-    top_items: (row) => row.top_items[0] ?? null,
-    status,
-  };
-  const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+const sortValues = {
+  confidence: (row) => row.confidence_lower ?? row.confidence,
+  terms: (row) => row.terms.join(", ") || null,
+  top_items: (row) => (row.top_items.length ? title(row.top_items[0]) : null),
+  status,
+};
+const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-  function compare(a, b) {
-    const value = sortValues[state.key] ?? ((row) => row[state.key]);
-    const [left, right] = [value(a), value(b)];
-    // What is unknown stands last in either direction.
-    if (left === null || right === null) return (left === null) - (right === null) || a.latent - b.latent;
-    const way = typeof left === "string" ? order.compare(left, right) : left - right;
-    return (state.descending ? -way : way) || a.latent - b.latent;
+function compare(a, b) {
+  const value = sortValues[state.key] ?? ((row) => row[state.key]);
+  const [left, right] = [value(a), value(b)];
+  // What is unknown stands last in either direction.
+  if (left === null || right === null) return (left === null) - (right === null) || a.latent - b.latent;
+  const way = typeof left === "string" ? order.compare(left, right) : left - right;
+  return (state.descending ? -way : way) || a.latent - b.latent;
+}
+
+function haystack(row) {
+  row.haystack ??= fold([row.latent, row.name ?? "", row.description ?? "", ...row.terms, ...row.meanings, ...row.top_items.map(title)].join("\n"));
+  return row.haystack;
+}
+
+function refresh() {
+  const wanted = words(find("query").value);
+  const only = find("interpretable").checked;
+  state.shown = concepts
+    .filter((row) => (!only || row.interpretable) && wanted.every((word) => haystack(row).includes(word)))
+    .sort(compare);
+  state.page = 0;
+  for (const header of headers) {
+    if (header.dataset.key === state.key) header.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
+    else header.removeAttribute("aria-sort");
   }
+  find("sort").value = state.key;
+  find("direction").textContent = state.descending ? "Descending" : "Ascending";
+  draw();
+}
 
-  function haystack(row) {
-    row.haystack ??= fold([row.latent, row.name ?? "", row.description ?? "", ...row.terms, ...row.top_items].join("\n"));
-    return row.haystack;
-  }
-
-  function refresh() {
-    const words = fold(find("query").value).split(/\s+/).filter(Boolean);
-    const only = find("interpretable").checked;
-    state.shown = concepts
-      .filter((row) => (!only || row.interpretable) && words.every((word) => haystack(row).includes(word)))
-      .sort(compare);
-    state.page = 0;
-    for (const header of headers) {
-      if (header.dataset.key === state.key) header.setAttribute("aria-sort", state.descending ? "descending" : "ascending");
-      else header.removeAttribute("aria-sort");
-    }
-    find("sort").value = state.key;
-    find("direction").textContent = state.descending ? "Descending" : "Ascending";
-    draw();
-  }
-
-  function draw() {
-    const start = state.page * PAGE;
-    const rows = state.shown.slice(start, start + PAGE);
-    const body = find("rows");
-    body.replaceChildren(...rows.flatMap((row) => (opened.has(row.latent) ? [line(row), detail(row)] : [line(row)])));
-    if (!rows.length) {
-      const empty = body.appendChild(element("tr", "empty"));
-      const cell = empty.appendChild(element("td", "", concepts.length ? "No concept matches." : "The dictionary is empty."));
-      cell.colSpan = headers.length;
-    }
-    const total = state.shown.length;
-    const range = total ? `${counted(start + 1)}–${counted(start + rows.length)} of ${counted(total)}` : "none";
-    for (const place of document.querySelectorAll(".range")) place.textContent = range;
-    for (const button of steps) button.disabled = button.dataset.step < 0 ? start === 0 : start + PAGE >= total;
-  }
-
-  const cells = {
-    name: nameCell,
-    confidence(cell, row) {
-      cell.append(element("span", "value", decimal(row.confidence)));
-      if (row.confidence === null) return;
-      cell.append(element("span", "interval", `${decimal(row.confidence_lower)} to ${decimal(row.confidence_upper)}`));
-      cell.append(strip(row));
-    },
-    frequency: (cell, row) => cell.append(percent(row.frequency)),
-    terms: (cell, row) => cell.append(isolated(row.terms.join(", ") || "—")),
-    top_items(cell, row) {
-      const list = cell.appendChild(element("ul"));
-      for (const title of row.top_items.slice(0, 3)) list.appendChild(element("li")).append(isolated(title));
-      if (!row.top_items.length) list.append(element("li", "", "—"));
-    },
-    status: (cell, row) => cell.append(element("span", row.interpretable ? "badge yes" : "badge", status(row))),
-    source: (cell, row) => cell.append(isolated(row.source ?? "—")),
-  };
-
-  // Titles may be right to left or hold marks that turn the text around: <bdi> keeps that within the title.
-  function isolated(text) {
-    return element("bdi", "", text);
-  }
-
-  function line(row) {
-    const tr = element("tr");
-    tr.setAttribute("role", "row");
-    for (const header of headers) {
-      const key = header.dataset.key;
-      const cell = tr.appendChild(element(key === "name" ? "th" : "td", key));
-      cell.setAttribute("role", key === "name" ? "rowheader" : "cell");
-      if (key === "name") cell.scope = "row";
-      cell.dataset.label = header.textContent;
-      if (cells[key]) cells[key](cell, row);
-      else cell.append(decimal(row[key]));
-    }
-    return tr;
-  }
-
-  function nameCell(cell, row) {
-    const button = cell.appendChild(element("button"));
-    button.type = "button";
-    button.setAttribute("aria-expanded", opened.has(row.latent));
-    button.append(row.name === null ? element("i", "", "no name") : isolated(row.name));
-    cell.append(element("span", "latent", `latent ${row.latent}`));
-    button.addEventListener("click", () => {
-      const open = !opened.delete(row.latent);
-      button.setAttribute("aria-expanded", open);
-      if (open) {
-        opened.add(row.latent);
-        cell.parentElement.after(detail(row));
-      } else cell.parentElement.nextElementSibling.remove();
-    });
-  }
-
-  // Confidence with its interval and control on a line from 0 to 1; the numbers stand beside it.
-  function strip(row) {
-    const svg = document.createElementNS(SVG, "svg");
-    const draw = (name, className, attributes) => {
-      const shape = svg.appendChild(document.createElementNS(SVG, name));
-      shape.setAttribute("class", className);
-      for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
-    };
-    const x = (value) => 6 + 88 * value;
-    svg.setAttribute("class", "strip");
-    svg.setAttribute("viewBox", "0 0 100 14");
-    svg.setAttribute("aria-hidden", "true");
-    draw("line", "track", { x1: x(0), x2: x(1), y1: 7, y2: 7 });
-    draw("line", "track", { x1: x(0.5), x2: x(0.5), y1: 3, y2: 11 });
-    if (row.confidence_lower !== null && row.confidence_upper !== null) {
-      draw("line", "range", { x1: x(row.confidence_lower), x2: x(row.confidence_upper), y1: 7, y2: 7 });
-    }
-    if (row.confidence_shuffled !== null) {
-      const at = x(row.confidence_shuffled);
-      draw("path", "shuffled", { d: `M${at - 4} 7 L${at} 3 L${at + 4} 7 L${at} 11 Z` });
-    }
-    draw("circle", "dot", { cx: x(row.confidence), cy: 7, r: 3.5 });
-    return svg;
-  }
-
-  function detail(row) {
-    const tr = element("tr", "detail");
-    tr.setAttribute("role", "row");
-    const cell = tr.appendChild(element("td"));
-    cell.setAttribute("role", "cell");
+function draw() {
+  const start = state.page * PAGE;
+  const rows = state.shown.slice(start, start + PAGE);
+  const body = find("rows");
+  body.replaceChildren(...rows.flatMap((row) => (opened.has(row.latent) ? [line(row), detail(row)] : [line(row)])));
+  if (!rows.length) {
+    const empty = body.appendChild(element("tr", "empty"));
+    const cell = empty.appendChild(element("td", "", concepts.length ? "No concept matches." : "The dictionary is empty."));
     cell.colSpan = headers.length;
-    cell.appendChild(element("p", "description")).append(isolated(row.description ?? "No description was written."));
-    const facts = cell.appendChild(element("dl"));
-    const fact = (label, ...content) => {
-      const pair = facts.appendChild(element("div"));
-      pair.append(element("dt", "", label), element("dd"));
-      pair.lastChild.append(...content);
-    };
-    const items = element("ol");
-    row.top_items.forEach((title, i) => {
-      const item = items.appendChild(element("li"));
-      item.append(isolated(title), " ", element("code", "", row.top_item_ids[i] ?? ""));
-    });
-    fact("Top items", row.top_items.length ? items : "—");
-    fact("Terms", isolated(row.terms.join(", ") || "—"));
-    fact("Judged", row.tp === null ? "—" : `${counted(row.tp)} of ${counted(row.tp + row.fn)} active and ` +
-      `${counted(row.tn)} of ${counted(row.tn + row.fp)} silent cases right`);
-    fact("Near misses judged active", percent(row.near_miss_rate));
-    fact("By attributes", `confidence ${decimal(row.attribute_confidence)}, ` +
-      `shuffled ${decimal(row.attribute_confidence_shuffled)}, AUC ${decimal(row.attribute_auc)}`);
-    fact("Fires", `in ${counted(row.activations)} explain cases, at most ${decimal(row.maximum)}`);
-    fact("Status", isolated(row.status));
-    return tr;
   }
+  const total = state.shown.length;
+  const range = total ? `${counted(start + 1)}–${counted(start + rows.length)} of ${counted(total)}` : "none";
+  for (const place of document.querySelectorAll(".pages .range")) place.textContent = range;
+  for (const button of steps) button.disabled = button.dataset.step < 0 ? start === 0 : start + PAGE >= total;
+}
 
-  function sortBy(key, descending) {
-    Object.assign(state, { key, descending });
+const cells = {
+  name: nameCell,
+  confidence(cell, row) {
+    cell.append(element("span", "value", decimal(row.confidence)));
+    if (row.confidence === null) return;
+    cell.append(element("span", "interval", `${decimal(row.confidence_lower)} to ${decimal(row.confidence_upper)}`));
+    cell.append(strip(row));
+  },
+  frequency: (cell, row) => cell.append(percent(row.frequency)),
+  terms: (cell, row) => cell.append(isolated(row.terms.join(", ") || "—")),
+  top_items(cell, row) {
+    const list = cell.appendChild(element("ul"));
+    for (const number of row.top_items.slice(0, 3)) list.appendChild(element("li")).append(isolated(title(number)));
+    if (!row.top_items.length) list.append(element("li", "", "—"));
+  },
+  status: (cell, row) => cell.append(element("span", row.interpretable ? "badge yes" : "badge", status(row))),
+  source: (cell, row) => cell.append(isolated(row.source ?? "—")),
+};
+
+function line(row) {
+  const tr = element("tr");
+  tr.setAttribute("role", "row");
+  tr.id = `latent-${row.latent}`;
+  for (const header of headers) {
+    const key = header.dataset.key;
+    const cell = tr.appendChild(element(key === "name" ? "th" : "td", key));
+    cell.setAttribute("role", key === "name" ? "rowheader" : "cell");
+    if (key === "name") cell.scope = "row";
+    cell.dataset.label = header.textContent;
+    if (cells[key]) cells[key](cell, row);
+    else cell.append(decimal(row[key]));
+  }
+  return tr;
+}
+
+function nameCell(cell, row) {
+  const button = cell.appendChild(element("button"));
+  button.type = "button";
+  button.setAttribute("aria-expanded", opened.has(row.latent));
+  button.append(row.name === null ? element("i", "", "no name") : isolated(row.name));
+  const others = mates(row).length;
+  if (others) {
+    const mark = element("span", "mark", `×${others + 1}`);
+    mark.title = `${others + 1} latents have this concept`;
+    cell.append(" ", mark);
+  }
+  cell.append(element("span", "latent", `latent ${row.latent}`));
+  if (row.polysemantic) cell.append(element("span", "latent", "two meanings"));
+  button.addEventListener("click", () => {
+    const open = !opened.delete(row.latent);
+    button.setAttribute("aria-expanded", open);
+    if (open) {
+      opened.add(row.latent);
+      cell.parentElement.after(detail(row));
+    } else cell.parentElement.nextElementSibling.remove();
+  });
+}
+
+// A latent as others name it: its number, and its concept if it has one.
+function latentName(latent) {
+  const name = byLatent.get(latent)?.name ?? null;
+  const made = element("span");
+  made.append(...(name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)]));
+  return made;
+}
+
+// Confidence with its interval and control on a line from 0 to 1; the numbers stand beside it.
+function strip(row) {
+  const [svg, draw] = picture("strip", 100, 14);
+  const x = (value) => 6 + 88 * value;
+  svg.setAttribute("aria-hidden", "true");
+  draw("line", "track", { x1: x(0), x2: x(1), y1: 7, y2: 7 });
+  draw("line", "track", { x1: x(0.5), x2: x(0.5), y1: 3, y2: 11 });
+  if (row.confidence_lower !== null && row.confidence_upper !== null) {
+    draw("line", "range", { x1: x(row.confidence_lower), x2: x(row.confidence_upper), y1: 7, y2: 7 });
+  }
+  if (row.confidence_shuffled !== null) {
+    const at = x(row.confidence_shuffled);
+    draw("path", "shuffled", { d: `M${at - 4} 7 L${at} 3 L${at + 4} 7 L${at} 11 Z` });
+  }
+  draw("circle", "dot", { cx: x(row.confidence), cy: 7, r: 3.5 });
+  return svg;
+}
+
+function detail(row) {
+  const tr = element("tr", "detail");
+  tr.setAttribute("role", "row");
+  const cell = tr.appendChild(element("td"));
+  cell.setAttribute("role", "cell");
+  cell.colSpan = headers.length;
+  cell.appendChild(element("p", "description")).append(isolated(row.description ?? "No description was written."));
+  cell.append(described(row));
+  return tr;
+}
+
+function sortBy(key, descending) {
+  Object.assign(state, { key, descending });
+  refresh();
+}
+
+// Numbers start with the largest, words with the first.
+const startsDescending = (key) => headers.find((header) => header.dataset.key === key).dataset.kind === "number";
+function turn(key) {
+  sortBy(key, state.key === key ? !state.descending : startsDescending(key));
+}
+
+function move(step) {
+  state.page += step;
+  draw();
+  find("dictionary").scrollIntoView();
+}
+
+for (const header of headers) header.firstChild.addEventListener("click", () => turn(header.dataset.key));
+find("sort").addEventListener("change", (event) => sortBy(event.target.value, startsDescending(event.target.value)));
+find("direction").addEventListener("click", () => sortBy(state.key, !state.descending));
+find("query").addEventListener("input", refresh);
+find("interpretable").addEventListener("change", refresh);
+for (const button of steps) button.addEventListener("click", () => move(Number(button.dataset.step)));
+find("query").form.addEventListener("submit", (event) => event.preventDefault());
+
+// Turns to a latent's row and opens it; what the search or the filter hides is shown again.
+function showLatent(latent) {
+  const row = byLatent.get(latent);
+  if (!row) return;
+  if (!state.shown.includes(row)) {
+    find("query").value = "";
+    find("interpretable").checked = false;
     refresh();
   }
+  opened.add(latent);
+  state.page = Math.floor(state.shown.indexOf(row) / PAGE);
+  draw();
+  const line = find(`latent-${latent}`);
+  line.scrollIntoView();
+  line.querySelector("button").focus({ preventScroll: true });
+}
 
-  // Numbers start with the largest, words with the first.
-  const startsDescending = (key) => headers.find((header) => header.dataset.key === key).dataset.kind === "number";
-  function turn(key) {
-    sortBy(key, state.key === key ? !state.descending : startsDescending(key));
-  }
+function follow() {
+  const [, kind, number] = /^#(latent|item)-(\d+)$/.exec(location.hash) ?? [];
+  if (kind === "latent") showLatent(Number(number));
+  if (kind === "item") showItem(Number(number));
+}
 
-  function move(step) {
-    state.page += step;
-    draw();
-    find("dictionary").scrollIntoView();
-  }
+window.addEventListener("hashchange", follow);
+// A link to where the page already is changes no hash.
+document.addEventListener("click", (event) => {
+  if (event.target.closest("a")?.hash === location.hash) follow();
+});
+refresh();
+if (data.items.latents) showItems(data.items.latents);
+follow();
 
-  for (const header of headers) header.firstChild.addEventListener("click", () => turn(header.dataset.key));
-  find("sort").addEventListener("change", (event) => sortBy(event.target.value, startsDescending(event.target.value)));
-  find("direction").addEventListener("click", () => sortBy(state.key, !state.descending));
-  find("query").addEventListener("input", refresh);
-  find("interpretable").addEventListener("change", refresh);
-  for (const button of steps) button.addEventListener("click", () => move(Number(button.dataset.step)));
-  document.querySelector(".controls").addEventListener("submit", (event) => event.preventDefault());
-  refresh();
-})();

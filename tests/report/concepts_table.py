@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
 
-from recsae.schemas import CONCEPTS, conform
+from recsae.schemas import conform
+from recsae.schemas_concepts import CONCEPTS
 
 HOSTILE = (
     "</script><script>alert(1)</script>",
@@ -32,6 +34,8 @@ def concept_row(latent: int, **values: Any) -> dict[str, Any]:
         "source": "terms",
         "view": "recommended",
         "interpretable": False,
+        "group_size": 1,
+        "meanings": [],
         "frequency": 0.01,
         "activations": 120,
         "maximum": 3.5,
@@ -56,6 +60,7 @@ def hostile_table() -> pa.Table:
     for latent, text in enumerate(HOSTILE, start=1):
         scores = {"confidence": 0.75, "confidence_lower": 0.6, "confidence_upper": 0.9, "confidence_shuffled": 0.5}
         texts = {"name": text, "description": text, "terms": [text], "top_items": [text], "top_item_ids": [text]}
+        texts |= {"group": 1, "group_size": len(HOSTILE), "polysemantic": True, "meanings": [text, text]}
         rows.append(concept_row(latent, interpretable=latent % 2 == 0, source="model", **scores, **texts))
     return concepts_table(rows)
 
@@ -63,7 +68,8 @@ def hostile_table() -> pa.Table:
 def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
     """A dictionary of `size` rows as a run might leave it."""
     draw = random.Random(seed)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    first: dict[str, int] = {}
     for latent in range(size):
         if draw.random() < 0.04:
             rows.append(concept_row(latent, name=None, source=None, status="too few cases", terms=[]))
@@ -82,6 +88,7 @@ def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
                 confidence=confidence,
                 confidence_lower=lower,
                 confidence_upper=upper,
+                confidence_expected=0.6 + 0.7 * (confidence - 0.6),
                 confidence_shuffled=round(32 * min(max(draw.gauss(0.5, 0.07), 0), 1)) / 32,
                 precision=draw.uniform(0.5, 1),
                 recall=draw.uniform(0.4, 1),
@@ -92,6 +99,17 @@ def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
                 tn=13,
                 fn=4,
                 near_miss_rate=draw.random(),
+                near_direction_rate=draw.random(),
+                held_out_confidence=draw.uniform(0.4, 1),
+                held_out_precision=draw.random(),
+                held_out_recall=draw.random(),
+                recsae_confidence=draw.choice((None, 0.7, 0.9)),
+                recsae_recall=0.8,
+                recsae_true_negative_rate=0.6,
+                group=first.setdefault(name, latent),
+                polysemantic=latent % 9 == 0,
+                meanings=draw.sample(WORDS, 2) if latent % 9 == 0 else [],
+                coherence=draw.random(),
                 attribute_confidence=draw.choice((None, draw.uniform(0.4, 1))),
                 attribute_confidence_shuffled=0.5,
                 attribute_auc=0.8,
@@ -100,4 +118,7 @@ def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
                 top_item_ids=[str(draw.randrange(9999)) for _ in range(8)],
             )
         )
+    sizes = Counter(row["group"] for row in rows)
+    for row in rows:
+        row["group_size"] = sizes[row["group"]] if row["group"] is not None else 1
     return concepts_table(rows)

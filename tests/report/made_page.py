@@ -17,6 +17,9 @@ from recsae.store.progress import Lease, Progress
 from recsae.store.runs import Attempt, Committed
 
 STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "concepts")
+Tables = Mapping[tuple[str, str], pa.Table]
+"""By stage and file."""
+NO_TABLES: Tables = {}
 RANKING = {f"{name}@{cutoff}": cutoff / 100 for name in ("hr", "ndcg") for cutoff in (5, 10, 20, 50)}
 METRICS: dict[str, dict[str, Any]] = {
     "ingest": {
@@ -125,18 +128,31 @@ class Page(HTMLParser):
         return found
 
 
-def make_report(
-    root: Path, concepts: pa.Table, metrics: Mapping[str, dict[str, Any]] = METRICS, config: Config | None = None
-) -> str:
-    """The page that the stage writes for `concepts` and the figures of the stages before."""
-    folder = Folder(str(root))
+def committed(folder: Folder, metrics: Mapping[str, dict[str, Any]], tables: Tables) -> dict[str, Committed]:
+    """What the stages made: those of STAGES, and whatever else has figures or tables."""
     inputs = {}
-    for index, name in enumerate(STAGES):
-        manifest: dict[str, Any] = {"fingerprint": f"{name}-fingerprint", "attempt": "a", "files": []}
+    for index, name in enumerate(dict.fromkeys([*STAGES, *metrics, *(stage for stage, _ in tables)])):
+        files = [{"name": file, "bytes": 1} for stage, file in tables if stage == name]
+        manifest: dict[str, Any] = {"fingerprint": f"{name}-fingerprint", "attempt": "a", "files": files}
         manifest["metrics"] = metrics.get(name, {})
         if metrics:
             manifest["seconds"] = 10.5 * index
         inputs[name] = Committed(folder.child(name), manifest)
+    for (stage, file), table in tables.items():
+        inputs[stage].data.write_table(file, table)
+    return inputs
+
+
+def make_report(
+    root: Path,
+    concepts: pa.Table,
+    metrics: Mapping[str, dict[str, Any]] = METRICS,
+    config: Config | None = None,
+    tables: Tables = NO_TABLES,
+) -> str:
+    """The page that the stage writes for `concepts`, the figures of the stages before, and their `tables`."""
+    folder = Folder(str(root))
+    inputs = committed(folder, metrics, tables)
     inputs["concepts"].data.write_table("concepts.parquet", concepts)
     lease = folder.child("report", "_progress")
     out = Attempt(folder.child("report", "a"), "f", Progress(lease, Lease(lease, 20)))

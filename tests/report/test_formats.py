@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recsae.report.formats import count, decimal, duration, interval, listed, look_up, plain, share
+from recsae.report.formats import count, decimal, duration, interval, listed, look_up, plain, share, short
 
 
 def test_an_odd_figure_is_a_dash() -> None:
@@ -18,6 +18,19 @@ def test_an_odd_figure_is_a_dash() -> None:
         "1\u00a0min 15\u00a0s",
         "1\u00a0h 2\u00a0min 05\u00a0s",
     ]
+
+
+def test_a_number_of_the_page_is_cut_short() -> None:
+    odd = [math.nan, math.inf, None, True, "0.123456", 123456]
+    assert [short(value) for value in odd] == [None, None, None, True, "0.123456", 123456]
+    assert [short(value, 3) for value in (0.123456, 1.0, 35.3333, 0.00012345, 1234.5)] == [
+        0.123,
+        1,
+        35.3,
+        0.000123,
+        1230,
+    ]
+    assert [str(short(value)) for value in (2.0, 1e300, -0.5)] == ["2", "1e+300", "-0.5"]
 
 
 def test_a_setting_is_as_a_config_has_it() -> None:

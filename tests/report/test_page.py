@@ -15,21 +15,25 @@ import pytest
 from recsae.config import Config
 from recsae.report.histogram import BINS, histogram
 from recsae.report.inline import json_block
-from recsae.report.page import COLUMNS
-from tests.report.concepts_table import HOSTILE, concepts_table, hostile_table, made_up_table
+from recsae.report.page import COLUMNS, surest
+from tests.report.concepts_table import HOSTILE, concept_row, concepts_table, hostile_table, made_up_table
 from tests.report.made_page import METRICS, Page, make_report
+from tests.report.made_tables import ALL, tables
 
 
 def test_hostile_texts_stay_data(tmp_path: Path) -> None:
     concepts = hostile_table()
     page = Page(make_report(tmp_path, concepts))
-    assert [at.get("type") for tag, at in page.tags if tag == "script"] == ["application/json", None]
+    assert [at.get("type") for tag, at in page.tags if tag == "script"] == ["application/json", "module"]
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert not [key for _, at in page.tags for key in at if key.startswith("on") or key == "style"]
     assert "alert" not in page.text
     rows = [dict(zip(page.json["columns"], row, strict=True)) for row in page.json["rows"]]
+    titles = page.json["titles"]
     assert [row["name"] for row in rows] == [None, *HOSTILE]
-    assert [row["top_items"] for row in rows] == [[], *([text] for text in HOSTILE)]
+    assert [row["meanings"] for row in rows] == [[], *([text, text] for text in HOSTILE)]
+    for part in ("titles", "ids"):
+        assert [[titles[part][number] for number in row["top_items"]] for row in rows] == [[], *([t] for t in HOSTILE)]
 
 
 def test_all_rows_come_back_from_the_json(tmp_path: Path) -> None:
@@ -37,6 +41,10 @@ def test_all_rows_come_back_from_the_json(tmp_path: Path) -> None:
     data = Page(make_report(tmp_path, concepts)).json
     assert data["columns"] == list(COLUMNS)
     for name, column in zip(COLUMNS, zip(*data["rows"], strict=True), strict=True):
+        if name == "top_items":
+            shown = [[data["titles"]["titles"][number] for number in numbers] for numbers in column]
+            assert shown == concepts.column(name).to_pylist()
+            continue
         for value, expected in zip(column, concepts.column(name).to_pylist(), strict=True):
             assert value == (pytest.approx(expected, rel=1e-3) if isinstance(expected, float) else expected)
 
@@ -135,6 +143,41 @@ def test_intervals_of_the_item_side_resample_items(tmp_path: Path) -> None:
     shown = Page(make_report(tmp_path, hostile_table(), config=config)).text
     assert "judge on items that took no part" in shown and "from resampling items" in shown
     assert "the item itself" in shown and "on score items" in shown
+
+
+def test_a_whole_run_in_one_page(tmp_path: Path) -> None:
+    text = make_report(tmp_path, hostile_table(), ALL, tables=tables())
+    page = Page(text)
+    assert [at.get("type") for tag, at in page.tags if tag == "script"] == ["application/json", "module"]
+    assert not [tag for tag, _ in page.tags if tag == "img"]
+    assert not [key for _, at in page.tags for key in at if key.startswith("on") or key == "style"]
+    identified = [at["id"] for _, at in page.tags if "id" in at]
+    assert len(identified) == len(set(identified))
+    links = {str(at["href"]) for tag, at in page.tags if tag == "a"}
+    assert {link[1:] for link in links if not link.startswith("#latent-")} <= set(identified)
+    assert {"#belief", "#calibration", "#attributes", "#items"} <= links
+    assert "Levels, in an opened row" in page.text
+    # An item is the same number in the dictionary, in a latent's lists and in its own view.
+    data = page.json
+    names = data["titles"]["titles"]
+    listed = {names[number] for number in data["details"]["items"]["1"][0]}
+    assert listed == set(HOSTILE) and {names[row[0]] for row in data["items"]["latents"]} < listed
+    assert data["details"]["left_out"] == 0
+
+
+def test_items_say_how_many_of_them_can_be_looked_up(tmp_path: Path) -> None:
+    text = make_report(tmp_path, hostile_table(), ALL, tables=tables())
+    assert "For 7 of 8 items: the latents that show most in an item" in text
+
+
+def test_the_surest_come_first() -> None:
+    rows = [
+        concept_row(0, confidence=0.9, confidence_lower=0.5),
+        concept_row(1),
+        concept_row(2, confidence=0.8, confidence_lower=0.7),
+        concept_row(3),
+    ]
+    assert surest(concepts_table(rows)) == [2, 0, 1, 3]
 
 
 def test_config_values_are_escaped(tmp_path: Path) -> None:

@@ -1,0 +1,149 @@
+"""What the report says about latents against attributes: how well single latents answer to them, beside raw dimensions,
+PCA directions and an untrained SAE, each corrected for the best of many; and how alike the cases of a latent are.
+
+It knows the names of the stage's metrics and tables and nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from recsae.report.formats import Cell, Row, count, decimal, look_up, number
+from recsae.report.reading import read_if_there
+from recsae.schemas_concepts import CODES
+from recsae.store.runs import Committed
+
+BEST = 30
+"""Attributes told one by one."""
+NAMES = 20
+"""Attributes of the catalogue, as genres or tags, with figures of their own."""
+LABELS = {"sae": "SAE", "raw": "Raw dimensions", "pca": "PCA directions", "untrained": "Untrained SAE"}
+VIEWS = {"recommended": "the item that the model ranks first", "input": "the last item of the history"}
+_ORDER = list(VIEWS)
+BESIDE = {"raw": "Raw", "pca": "PCA", "untrained": "Untrained"}
+"""Whose best correlation stands beside the SAE's."""
+
+
+class Name(NamedTuple):
+    """One attribute of the catalogue: mean best correlation over its values, a row for each code."""
+
+    name: str
+    values: str
+    rows: tuple[Row, ...]
+
+
+class View(NamedTuple):
+    described: str
+    names: tuple[Name, ...]
+    more: int
+    """Attributes of the catalogue beyond NAMES."""
+
+
+class Best(NamedTuple):
+    """One attribute value and the latent of the SAE that answers to it best."""
+
+    attribute: str
+    value: str
+    view: str
+    cases: str
+    latent: int
+    concept: str | None
+    r: str
+    upper: str
+    p_value: str
+    beside: tuple[str, ...]
+
+
+class Against(NamedTuple):
+    columns: tuple[str, ...]
+    views: tuple[View, ...]
+    best: tuple[Best, ...]
+    beside: tuple[str, ...]
+    coherence_columns: tuple[str, ...]
+    coherence: tuple[Row, ...]
+
+
+def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> Against | None:
+    """From the stage `statistics`, with the latents' `names`; None where it measured nothing, or never ran."""
+    found = inputs.get("statistics")
+    if found is None:
+        return None
+    by_view = look_up(found.metrics, "best")
+    measured = by_view if isinstance(by_view, Mapping) else {}
+    views = [_view(view, measured[view]) for view in sorted(measured, key=_place)]
+    against = Against(
+        ("Mean best r", "By chance", "95 % of chances below", "Above chance"),
+        tuple(view for view in views if view.names),
+        _best(inputs, names),
+        tuple(BESIDE.values()),
+        ("Within", "Between", "Within, centred", "Between, centred"),
+        _coherence(look_up(found.metrics, "coherence")),
+    )
+    return against if against.views or against.best or against.coherence else None
+
+
+def _place(view: str) -> tuple[int, str]:
+    return (_ORDER.index(view) if view in VIEWS else len(VIEWS), view)
+
+
+def _view(view: str, by_name: Any) -> View:
+    names = []
+    for name, by_code in (by_name if isinstance(by_name, Mapping) else {}).items():
+        rows = [_code(code, look_up(by_code, code)) for code in CODES if isinstance(look_up(by_code, code), Mapping)]
+        values = number(look_up(by_code, "sae", "attributes"))
+        if rows and values:
+            names.append((-values, Name(str(name), count(values), tuple(rows))))
+    names.sort(key=lambda one: (one[0], one[1].name))
+    return View(VIEWS.get(view, view), tuple(name for _, name in names[:NAMES]), max(len(names) - NAMES, 0))
+
+
+def _code(code: str, figures: Mapping[str, Any]) -> Row:
+    shown = (decimal(look_up(figures, name)) for name in ("mean", "null_mean", "null_upper", "corrected"))
+    return Row(LABELS[code], tuple(Cell(value) for value in shown))
+
+
+def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> tuple[Best, ...]:
+    """The BEST values by the SAE's correlation, whatever their attribute and view."""
+    columns = [
+        *("code", "view", "attribute", "value", "cases", "latent"),
+        *("correlation", "null_upper", "p_value"),
+    ]
+    table = read_if_there(inputs, "statistics", "attribute_best.parquet", columns)
+    if table is None:
+        return ()
+    own = table.filter((pc.field("code") == "sae") & pc.is_finite(pc.field("correlation")))
+    own = own.take(pc.sort_indices(own, [("correlation", "descending")])[:BEST]).to_pylist()
+    wanted = {(row["view"], row["attribute"], row["value"]) for row in own}
+    others: dict[tuple[str, ...], dict[str, float]] = {}
+    values = table.filter(pc.field("value").isin([value for *_, value in wanted]))
+    for row in values.to_pylist():
+        others.setdefault((row["view"], row["attribute"], row["value"]), {})[row["code"]] = row["correlation"]
+    return tuple(_row(row, others[row["view"], row["attribute"], row["value"]], names) for row in own)
+
+
+def _row(row: Mapping[str, Any], others: Mapping[str, float], names: Mapping[int, str | None]) -> Best:
+    return Best(
+        row["attribute"],
+        row["value"],
+        row["view"],
+        count(row["cases"]),
+        row["latent"],
+        names.get(row["latent"]),
+        decimal(row["correlation"]),
+        decimal(row["null_upper"]),
+        decimal(row["p_value"]),
+        tuple(decimal(others.get(code)) for code in BESIDE),
+    )
+
+
+def _coherence(by_code: Any) -> tuple[Row, ...]:
+    rows = []
+    for code in CODES:
+        figures = look_up(by_code, code) if isinstance(by_code, Mapping) else None
+        if isinstance(figures, Mapping):
+            shown = ("within", "between", "within_centred", "between_centred")
+            rows.append(Row(LABELS[code], tuple(Cell(decimal(figures.get(name))) for name in shown)))
+    return tuple(rows)

@@ -1,0 +1,97 @@
+"""What the report says about how far names can be believed: how many latents reach .8 and .9, by our confidence and by
+RecSAE's protocol, each beside what chance reaches; and whether a confidence holds on unseen cases.
+
+It knows the names of the stages' metrics and counts rows of the dictionary; it knows nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae.report.calibration import Calibration, calibration
+from recsae.report.formats import Cell, Row, count, decimal, listed, look_up, number, share
+
+THRESHOLDS = ("0.8", "0.9")
+CHANCES = {"coin": "by chance: a coin for a judge", "chance": "by chance: the judge’s own answers, shuffled"}
+
+
+class Counts(NamedTuple):
+    """Rows of the dictionary."""
+
+    rows: int
+    scored: int
+    controls: int
+    """Those whose concept was judged on another latent's evidence too."""
+    interpretable: int
+    groups: int
+    """Concepts that more than one latent has."""
+    grouped: int
+    """Latents that have such a concept."""
+    polysemantic: int
+
+
+class Belief(NamedTuple):
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    """Empty where nothing was counted."""
+    recsae: bool
+    """Whether RecSAE's protocol was run."""
+    calibration: Calibration | None
+
+
+def count_rows(concepts: pa.Table) -> Counts:
+    """Counts over a dictionary in the schema CONCEPTS."""
+
+    def known(name: str) -> int:
+        return int(concepts.num_rows - concepts.column(name).null_count)
+
+    shared = concepts.filter(pc.field("group").is_valid() & (pc.field("group_size") > 1))
+    return Counts(
+        concepts.num_rows,
+        known("confidence"),
+        known("confidence_shuffled"),
+        pc.sum(concepts.column("interpretable")).as_py() or 0,
+        len(pc.unique(shared.column("group"))),
+        shared.num_rows,
+        pc.sum(concepts.column("polysemantic")).as_py() or 0,
+    )
+
+
+def about_belief(counts: Counts, concepts: Mapping[str, Any], scores: Mapping[str, Any]) -> Belief:
+    """From the metrics of the stages `concepts` and `scores`."""
+    rows = []
+    if any(number(look_up(concepts, f"at_{threshold}")) is not None for threshold in THRESHOLDS):
+        rows.append(_reached("Confidence", counts.scored, concepts, "at_"))
+        rows.append(_reached("by chance: the shuffled controls", counts.controls, concepts, "shuffled_at_"))
+    asked = number(look_up(scores, "recsae", "latents"))
+    if asked:
+        recsae = look_up(scores, "recsae")
+        rows.append(_reached("RecSAE’s protocol", asked, recsae, "at_"))
+        rows += [_by_chance(label, asked, recsae, name) for name, label in CHANCES.items()]
+    return Belief(
+        ("Latents asked", *(f"At {threshold} or above" for threshold in THRESHOLDS)),
+        tuple(rows),
+        bool(asked),
+        calibration(look_up(scores, "calibration", "error"), listed(look_up(scores, "calibration", "bins"))),
+    )
+
+
+def _reached(label: str, asked: float, metrics: Mapping[str, Any], prefix: str) -> Row:
+    found = [look_up(metrics, prefix + threshold) for threshold in THRESHOLDS]
+    cells = (Cell(count(value), share(value, asked) if number(value) is not None else "") for value in found)
+    return Row(label, (Cell(count(asked)), *cells))
+
+
+def _by_chance(label: str, asked: float, recsae: Mapping[str, Any], name: str) -> Row:
+    """Latents to expect among as many, from the probability of one."""
+    cells = []
+    for threshold in THRESHOLDS:
+        chance = number(look_up(recsae, f"{name}_{threshold}"))
+        cells.append(
+            Cell(decimal(None if chance is None else chance * asked, 1), "" if chance is None else share(chance))
+        )
+    return Row(label, (Cell(count(asked)), *cells))

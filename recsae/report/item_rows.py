@@ -1,0 +1,45 @@
+"""What the page shows of an item: the latents in which it shows most, for the most popular items.
+
+Arrays by position, like those of latents; items.js reads them. It knows tables and nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.compute as pc
+
+from recsae.report.formats import short
+from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
+from recsae.store.runs import Committed
+
+MOST = 2000
+"""Items that can be looked up."""
+LATENTS = 10
+"""Latents shown of each."""
+
+
+def item_details(inputs: Mapping[str, Committed], titles: Titles) -> dict[str, Any]:
+    """`{"latents": [[title number, latent, activations, strength, latent, …], …], "of": items in the catalogue,
+    "cut": whether only the MOST popular were looked at}`.
+
+    The most popular items come first. Empty where no item is known to fire a latent.
+    """
+    known = read_if_there(inputs, "ingest", "items.parquet", ["item_idx", "popularity"])
+    if known is None:
+        return {}
+    order = [("popularity", "descending"), ("item_idx", "ascending")]
+    popular = known.take(pc.sort_indices(known, order)[:MOST]).column("item_idx")
+    where = is_one_of("item_idx", popular.combine_chunks()) & (pc.field("rank") < LATENTS)
+    columns = ["item_idx", "rank", "latent", "activations", "strength"]
+    table = read_if_there(inputs, "evidence", "item_latents.parquet", columns, where)
+    if table is None:
+        return {}
+    found: dict[int, list[Any]] = {}
+    table = table.sort_by([("item_idx", "ascending"), ("rank", "ascending")])
+    for item, _, *figures, strength in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        found.setdefault(item, []).extend([*figures, short(strength, 3)])
+    numbers = number_items(inputs, popular.combine_chunks(), titles)
+    shown = [[numbers[item], *found[item]] for item in popular.to_pylist() if item in found]
+    return {"latents": shown, "of": known.num_rows, "cut": known.num_rows > MOST} if shown else {}

@@ -1,0 +1,49 @@
+// What every part of the page draws with: elements, numbers, pictures, and links from one part to another. Text from a
+// catalogue reaches the document through textContent only.
+const SVG = "http://www.w3.org/2000/svg";
+const find = (id) => document.getElementById(id);
+const data = JSON.parse(find("data").textContent);
+
+const element = (name, className, text) => {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  return made;
+};
+const decimal = (value, digits = 2) => (value === null ? "—" : value.toFixed(digits));
+const percent = (value) => (value === null ? "—" : `${(100 * value).toFixed(value === 0 || value >= 0.01 ? 1 : value >= 0.001 ? 2 : 3)}\u00a0%`);
+const counted = (value) => (value === null ? "—" : value.toLocaleString("en"));
+// Sums of activations, and lifts, run from hundredths to millions.
+const figure = (value) => (value === null ? "—" : value.toLocaleString("en", { maximumSignificantDigits: 3 }));
+const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+const words = (text) => fold(text).split(/\s+/).filter(Boolean);
+
+// Titles may be right to left or hold marks that turn the text around: <bdi> keeps that within the title.
+const isolated = (text) => element("bdi", "", text);
+
+// An SVG of `width` by `height`, and how to draw in it.
+function picture(className, width, height) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", className);
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  const draw = (name, className, attributes, text) => {
+    const shape = svg.appendChild(document.createElementNS(SVG, name));
+    shape.setAttribute("class", className);
+    for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
+    if (text !== undefined) shape.textContent = text;
+    return shape;
+  };
+  return [svg, draw];
+}
+
+function link(address, ...content) {
+  const made = element("a");
+  made.href = address;
+  made.append(...content);
+  return made;
+}
+
+const title = (number) => data.titles.titles[number];
+const viewed = new Map((data.items.latents ?? []).map((row) => [row[0], row]));
+// An item as it stands in a list: a link where the page has a view of it.
+const item = (number) => (viewed.has(number) ? link(`#item-${number}`, isolated(title(number))) : isolated(title(number)));

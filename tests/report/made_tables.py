@@ -1,0 +1,180 @@
+"""The tables of a small run, whose texts are hostile where a catalogue can be: three latents, as many items as there
+are hostile texts, and two attributes that every item bears a value of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from recsae.schemas import ITEMS, conform
+from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, ITEM_LATENTS, LATENT_ITEMS, LEVELS
+from tests.report.concepts_table import HOSTILE, WORDS
+from tests.report.made_page import METRICS
+
+LATENTS = 3
+N_ITEMS = len(HOSTILE)
+
+
+def table(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    return conform(pa.Table.from_pylist(rows, schema), schema)
+
+
+def items() -> pa.Table:
+    """Item 0 is the least popular."""
+    rows = [
+        {"item_idx": item, "item_id": f"id {item}", "title": text, "attributes": [], "popularity": item * 10}
+        for item, text in enumerate(HOSTILE)
+    ]
+    return table(rows, ITEMS)
+
+
+def latent_items() -> pa.Table:
+    """Every latent fires at item i `i + 1` times, the stronger the lower i; by lift item 2 alone is ranked."""
+    rows = [
+        {
+            "latent": latent,
+            "item_idx": item,
+            "activations": item + 1,
+            "strength": 100.0 / (item + 1) + latent,
+            "lift": 12.3456,
+            "rank_activations": N_ITEMS - 1 - item,
+            "rank_strength": item,
+            "rank_lift": 0 if item == 2 else None,
+        }
+        for latent in range(LATENTS)
+        for item in range(N_ITEMS)
+    ]
+    return table(rows, LATENT_ITEMS)
+
+
+def item_latents() -> pa.Table:
+    """Item i shows most in latent 2; the last item in none."""
+    rows = [
+        {"item_idx": item, "latent": LATENTS - 1 - rank, "rank": rank, "activations": item + 1, "strength": 9.0 - rank}
+        for item in range(N_ITEMS - 1)
+        for rank in reversed(range(LATENTS))
+    ]
+    return table(rows, ITEM_LATENTS)
+
+
+def levels() -> pa.Table:
+    """Latent 1 alone has terms; no case is at its level 4."""
+    rows = [
+        {
+            "latent": 1,
+            "concept": HOSTILE[0],
+            "level": level,
+            "cases": 1000 if level == 0 else 20 + level,
+            "hits": 100 if level == 0 else 2 * level,
+            "catalogue_share": 0.1234567,
+            "popular_share": 0.25,
+        }
+        for level in range(11)
+        if level != 4
+    ]
+    return table(rows, LEVELS)
+
+
+def attribute_stats(views: tuple[str, ...] = ("recommended",)) -> pa.Table:
+    """Seven attributes of each latent and code, by rank; those of other codes have the value `other`."""
+    rows = [
+        {
+            "code": code,
+            "view": view,
+            "latent": latent,
+            "attribute": HOSTILE[rank],
+            "value": WORDS[rank] if code == "sae" else "other",
+            "rank": rank,
+            "cases": 500,
+            "fires": 60,
+            "both": 30,
+            "correlation": -0.5 if rank == 1 else 0.9 - rank / 10,
+            "p_fires": 0.06,
+            "p_attribute": 0.5,
+            "mean_activation": 0.4,
+            "auc": None if rank == 2 else 0.75,
+        }
+        for code in CODES
+        for view in views
+        for latent in range(LATENTS)
+        for rank in reversed(range(7))
+    ]
+    return table(rows, ATTRIBUTE_STATS)
+
+
+def attribute_best(views: tuple[str, ...] = ("recommended",), values: int = 40) -> pa.Table:
+    """Value v of HOSTILE[v % 8]: the SAE's r is v / 100, raw's half, the untrained one's a quarter; PCA has none."""
+    share = {"sae": 1.0, "raw": 0.5, "untrained": 0.25}
+    rows = [
+        {
+            "code": code,
+            "view": view,
+            "attribute": HOSTILE[value % N_ITEMS],
+            "value": f"{HOSTILE[value % N_ITEMS]} {value}",
+            "cases": 1000 + value,
+            "latent": value % LATENTS,
+            "correlation": scale * value / 100,
+            "null_mean": 0.02,
+            "null_upper": 0.05,
+            "p_value": 0.01,
+        }
+        for view in views
+        for value in range(values)
+        for code, scale in share.items()
+    ]
+    return table(rows, ATTRIBUTE_BEST)
+
+
+def tables(views: tuple[str, ...] = ("recommended",)) -> dict[tuple[str, str], pa.Table]:
+    return {
+        ("ingest", "items.parquet"): items(),
+        ("evidence", "latent_items.parquet"): latent_items(),
+        ("evidence", "item_latents.parquet"): item_latents(),
+        ("scores", "levels.parquet"): levels(),
+        ("statistics", "attribute_stats.parquet"): attribute_stats(views),
+        ("statistics", "attribute_best.parquet"): attribute_best(views),
+    }
+
+
+def figures(mean: float) -> dict[str, float]:
+    return {"attributes": 18, "mean": mean, "null_mean": 0.1, "null_upper": 0.125, "corrected": mean - 0.1}
+
+
+STATISTICS: dict[str, Any] = {
+    "best": {
+        "recommended": {
+            HOSTILE[0]: {"sae": figures(0.5) | {"attributes": 3}},
+            "genres": {"untrained": figures(0.35), "sae": figures(0.55), "raw": figures(0.3), "pca": figures(0.31)},
+        }
+    },
+    "coherence": {
+        "untrained": {"within": 0.3, "between": 0.1, "within_centred": 0.2, "between_centred": -0.001},
+        "sae": {"within": 0.584, "between": 0.2, "within_centred": 0.4, "between_centred": None},
+    },
+}
+SCORES: dict[str, Any] = {
+    "calibration": {
+        "error": 0.0312,
+        "bins": [
+            {"expected": 0.8, "right": 0.75, "latents": 4},
+            {"expected": 0.6, "right": 0.62, "latents": 16},
+        ],
+    },
+    "recsae": {
+        "latents": 64,
+        "at_0.8": 13,
+        "at_0.9": 4,
+        "coin_0.8": 0.0547,
+        "coin_0.9": 0.0107,
+        "chance_0.8": 0.0625,
+        "chance_0.9": 0.0125,
+    },
+}
+REACHED = {"at_0.8": 40, "at_0.9": 9, "shuffled_at_0.8": 2, "shuffled_at_0.9": 0}
+ALL: dict[str, dict[str, Any]] = METRICS | {
+    "statistics": STATISTICS,
+    "scores": METRICS["scores"] | SCORES,
+    "concepts": METRICS["concepts"] | REACHED,
+}
+"""The figures of a run in which everything was measured."""
