@@ -18,6 +18,7 @@ from recsae.concepts.gathering import gather_evidence
 from recsae.concepts.labelling import label_latents
 from recsae.concepts.llm_model import model_content
 from recsae.concepts.scoring import score_concepts
+from recsae.concepts.statistics import measure_statistics
 from recsae.config import Config
 from recsae.data.ingest import ingest, input_content
 from recsae.errors import BadInput
@@ -67,32 +68,37 @@ STAGES: dict[str, Stage] = {
             ("seed", "sae", "ranking", "probe"),
             version=2,
         ),
-        Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe")),
+        Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe"), version=2),
+        Stage("statistics", measure_statistics, ("ingest", "activations", "sae"), ("seed", "statistics", "probe")),
         Stage(
             "labels",
             label_latents,
             ("ingest", "evidence"),
             ("seed", "labels", "llm", "probe"),
+            version=2,
             content=model_content,
         ),
         Stage(
             "scores",
             score_concepts,
-            ("ingest", "evidence", "labels"),
+            ("ingest", "activations", "sae", "evidence", "labels"),
             ("seed", "scores", "llm", "probe"),
+            version=2,
             content=model_content,
         ),
         Stage(
             "concepts",
             write_dictionary,
-            ("ingest", "recommender", "sae", "evidence", "labels", "scores"),
+            ("ingest", "recommender", "sae", "evidence", "statistics", "labels", "scores"),
             ("probe", "llm"),
+            version=2,
         ),
         Stage(
             "report",
             write_report,
-            ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "concepts"),
+            ("ingest", "recommender", "activations", "sae", "evidence", "statistics", "labels", "scores", "concepts"),
             ("name",),
+            version=2,
         ),
     )
 }

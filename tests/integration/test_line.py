@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import ray
 
 from recsae.config import Config
 from recsae.pipeline import STAGES, Pipeline
-from recsae.store.folder import Folder
 from recsae.store.runs import Committed
 from tests.planted import PLANTED
 
@@ -41,25 +34,32 @@ def in_store(config: Config, root: Path) -> Config:
 
 def test_most_planted_concepts_are_found_and_believed(planted_run: tuple[Config, Path]) -> None:
     found = dictionary(planted_run[0])
-    believed = set(found[found.interpretable].name)
-    assert len(believed & CONCEPTS) >= 0.8 * len(CONCEPTS), found[["name", "confidence", "confidence_lower"]]
+    believed = {term for terms in found[found.interpretable].terms for term in terms}
+    assert len(believed & CONCEPTS) >= 0.95 * len(CONCEPTS), found[["name", "confidence", "confidence_lower"]]
 
 
-def test_an_interpretable_concept_is_borne_by_its_top_items(planted_run: tuple[Config, Path]) -> None:
+def test_an_accepted_concept_is_true(planted_run: tuple[Config, Path]) -> None:
+    accepted = dictionary(planted_run[0]).query("interpretable")
+    right = [planted_by(row.top_item_ids) in row.terms for row in accepted.itertuples()]
+    assert sum(right) >= 0.95 * len(right) > 0, accepted[["name", "top_item_ids"]]
+
+
+def planted_by(items: list[str]) -> str:
+    """The concept of most of the items."""
+    borne = Counter(PLANTED[int(item.removeprefix("item-")) % len(CONCEPTS)] for item in items)
+    return borne.most_common(1)[0][0]
+
+
+def test_hardly_a_shuffled_control_is_accepted(planted_run: tuple[Config, Path]) -> None:
     found = dictionary(planted_run[0])
-    planted = found[found.interpretable & found.name.isin(list(CONCEPTS))]
-    right = [
-        PLANTED[int(row.top_item_ids[0].removeprefix("item-")) % len(CONCEPTS)] == row.name_
-        for row in planted.rename(columns={"name": "name_"}).itertuples()
-    ]
-    assert sum(right) >= 0.9 * len(right) > 0
-
-
-def test_the_shuffled_control_stays_near_chance(planted_run: tuple[Config, Path]) -> None:
-    found = dictionary(planted_run[0])
-    assert abs(found.confidence_shuffled.mean() - 0.5) < 0.1
+    assert found.confidence_shuffled.mean() < 0.6
     metrics = done(planted_run[0], "concepts").metrics
-    assert metrics["shuffled_interpretable"] <= 0.1 * metrics["scored"] < metrics["interpretable"]
+    assert metrics["shuffled_interpretable"] <= 0.01 * metrics["scored"] < metrics["interpretable"]
+
+
+def test_a_confidence_is_the_share_of_right_answers_on_unseen_cases(planted_run: tuple[Config, Path]) -> None:
+    calibration = done(planted_run[0], "scores").metrics["calibration"]
+    assert calibration["error"] <= 0.05, calibration
 
 
 def test_the_dictionary_holds_every_living_latent(planted_run: tuple[Config, Path]) -> None:
@@ -115,47 +115,3 @@ def test_weights_do_not_depend_on_the_number_of_workers(planted_run: tuple[Confi
         first, second = (done(config, stage).data.child("model") for config in (one, two))
         with first.open_input(weights) as a, second.open_input(weights) as b:
             assert a.read() == b.read(), stage
-
-
-def test_a_driver_killed_while_labelling_goes_on_where_it_was(
-    planted_run: tuple[Config, Path], ray_session: str, tmp_path: Path
-) -> None:
-    config, toml = planted_run
-    shutil.copytree(config.store.root, tmp_path / "store")
-    ours = in_store(config, tmp_path / "store")
-    fingerprint = Pipeline(ours).fingerprint("labels")
-    stage = Path(ours.store.root, "planted", "labels", fingerprint)
-    kept = Folder(str(stage / "_progress"))
-    for later in ("labels", "scores", "concepts", "report"):
-        shutil.rmtree(tmp_path / "store" / "planted" / later)
-    command = [sys.executable, "-m", "jobs.labels", "--config", str(toml), "--set", f"store.root={ours.store.root}"]
-    environment = {**os.environ, "RAY_ADDRESS": ray_session}
-    driver = subprocess.Popen(command, env=environment)
-    deadline = time.monotonic() + 180
-    while not kept.list("likelihoods"):
-        assert driver.poll() is None, "labels ended before it could be killed"
-        assert time.monotonic() < deadline, "no answer within 180 s"
-        time.sleep(0.05)
-    driver.send_signal(signal.SIGKILL)
-    driver.wait()
-    before = {name: Path(kept.locate(name)).read_bytes() for name in kept.list("likelihoods")}
-    assert before
-    assert Pipeline(ours).committed("labels") is None
-
-    subprocess.run(command, env=environment, check=True, timeout=300)
-    after = {name: Path(kept.locate(name)).read_bytes() for name in kept.list("likelihoods")}
-    assert before.items() <= after.items()
-    keys = [key for name in after for key in kept.read_table(name)["key"].to_pylist()]
-    assert len(keys) == len(set(keys)), "a question was asked again after its answer had been kept"
-    assert len(after) > len(before), "the kill came after the last answer"
-
-    assert ray.is_initialized()
-    for later in ("scores", "concepts"):
-        Pipeline(ours).run(later)
-    undisturbed, resumed = dictionary(config), dictionary(ours)
-    assert list(undisturbed.index) == list(resumed.index)
-    for column in ("frequency", "activations", "evidence_hash", "top_item_ids"):
-        assert undisturbed[column].tolist() == resumed[column].tolist()
-    same = undisturbed.name.fillna("") == resumed.name.fillna("")
-    assert same.mean() >= 0.98
-    assert (undisturbed.confidence - resumed.confidence)[same].abs().max() <= 0.02
