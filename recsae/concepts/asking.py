@@ -7,12 +7,13 @@ questions and answers, and not what they are for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from recsae.concepts.engine import Answer, EnginePool, Request
+from recsae.concepts.engine import Answer, Request
 from recsae.store.progress import Progress
 
 ANSWERS = pa.schema(
@@ -27,6 +28,15 @@ ANSWERS = pa.schema(
 )
 
 
+class Pool(Protocol):
+    """Whoever answers: a pool of engines, or an endpoint."""
+
+    def ask(
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
+    ) -> Iterator[tuple[range, list[Answer]]]:
+        """Yield (indices, their answers) as they come, each index once. `latents`: how many the requests serve."""
+
+
 def key(request: Request) -> bytes:
     """16 bytes that stand for the whole question."""
     return hashlib.blake2b("\0".join(request).encode(), digest_size=16).digest()
@@ -34,19 +44,25 @@ def key(request: Request) -> bytes:
 
 def ask_once(
     requests: Sequence[Request],
-    pool: EnginePool,
+    pool: Pool,
     progress: Progress,
     name: str,
     schema: dict[str, Any] | None = None,
+    latents: int | None = None,
 ) -> list[Answer]:
-    """One answer a request, in order. Only questions without a kept answer reach the pool, each of them once."""
+    """One answer a request, in order. Only questions without a kept answer reach the pool, each of them once.
+
+    `latents`: how many the requests serve, for the pool's log; of these the pool is told the share still open.
+    """
     keys = [key(request) for request in requests]
     kept = progress.rows(name, ANSWERS)
     columns = [kept[column].to_pylist() for column in ("text", "value", "status", "tokens")]
     answers = {done: Answer(*row) for done, *row in zip(kept["key"].to_pylist(), *columns, strict=True)}
     missing = {done: request for done, request in zip(keys, requests, strict=True) if done not in answers}
     open_keys = list(missing)
-    for indices, chunk in pool.ask(list(missing.values()), schema):
+    if latents is not None and missing:
+        latents = math.ceil(latents * len(missing) / len(set(keys)))
+    for indices, chunk in pool.ask(list(missing.values()), schema, latents):
         fresh = {open_keys[index]: answer for index, answer in zip(indices, chunk, strict=True)}
         answers.update(fresh)
         texts, values, statuses, tokens = zip(*fresh.values(), strict=True)

@@ -1,8 +1,8 @@
 """The small interface in front of the language model: a pool of vLLM engines that answers requests.
 
 The engines are Ray actors; they start at the first question and end with the pool. It knows requests and answers, and
-nothing of latents, evidence or concepts. Requests that share a beginning should stand next to each other: an engine
-reads a shared prefix from its cache.
+of latents only how many are served. Requests that share a prompt should stand next to each other: an engine that gets
+them together reads it once.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from recsae.concepts.vllm_worker import CPU_SEQUENCES, Answer, Engine, Request
+from recsae.concepts.vllm_worker import CPU_SEQUENCES, Answer, Engine, Request, Spent
 from recsae.config import LlmConfig, ResourcesConfig
 
-__all__ = ["Answer", "Engine", "EnginePool", "Request"]
+__all__ = ["Answer", "Engine", "EnginePool", "Request", "Spent"]
 
 log = logging.getLogger(__name__)
 
 CHUNK = 192
 """Requests handed to an engine at once: enough to batch continuously, few enough to lose little to a kill."""
+LIKELIHOODS = 768
+"""The same for likelihoods, of which several take one request of the engine's."""
 IN_FLIGHT = 2
 """Chunks that wait at each engine, so that it never waits for the driver."""
 LOG_SECONDS = 5.0
@@ -32,10 +34,14 @@ LOG_SECONDS = 5.0
 class EnginePool:
     """`resources.llm_actors` engines behind one `ask`. An engine that dies is replaced and its chunks asked again."""
 
+    engine: ClassVar[type[Engine]] = Engine
+
     def __init__(self, llm: LlmConfig, resources: ResourcesConfig, model_path: str) -> None:
         """`model_path` is what `locate_model` gave."""
         self._llm, self._resources, self._model = llm, resources, model_path
         self._engines: list[Any] = []
+        self.spent = Spent()
+        """By all answers so far; work that a kill undid is not in it."""
 
     def __enter__(self) -> Self:
         return self
@@ -48,19 +54,20 @@ class EnginePool:
         self._engines.clear()
 
     def ask(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None = None
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
     ) -> Iterator[tuple[range, list[Answer]]]:
         """Yield (indices, their answers) as chunks finish; `generate` is bound to the JSON schema where one is given.
 
-        Raises ActorDiedError where an engine cannot start, or dies again and again.
+        `latents`: how many the requests serve, for the log. Raises ActorDiedError where an engine cannot start, or dies
+        again and again.
         """
         if not requests:
             return
         import ray
 
-        waiting = chunks(len(requests), self._resources.llm_actors)
+        waiting = chunks(requests, self._resources.llm_actors)
         self._start(len(waiting))
-        meter = Meter(len(requests), self._llm.model)
+        meter = Meter(len(requests), self._llm.model, latents)
         # An engine gets work once it stands, so one that finds no room on the cluster holds nothing up.
         running: dict[Any, tuple[Any, range]] = {
             engine.__ray_ready__.remote(): (engine, range(0)) for engine in self._engines
@@ -72,13 +79,15 @@ class EnginePool:
             meter.show()
             for reference in finished:
                 engine, indices = running.pop(reference)
-                answers = ray.get(reference)
+                told = ray.get(reference)
                 for chunk in islice(following, 1 if indices else share):
                     batch = [requests[index] for index in chunk]
                     running[engine.answer.remote(batch, schema)] = (engine, chunk)
                 if not indices:
                     meter.start()
                     continue
+                answers, spent = told
+                self.spent = self.spent.plus(spent)
                 left -= 1
                 meter.add(answers)
                 yield indices, answers
@@ -88,7 +97,7 @@ class EnginePool:
         import ray
 
         cuda = self._resources.device == "cuda"
-        actor = ray.remote(Engine).options(
+        actor = ray.remote(self.engine).options(
             num_cpus=1,
             num_gpus=1 if cuda else 0,
             max_restarts=8,
@@ -99,17 +108,39 @@ class EnginePool:
             self._engines.append(actor.remote(self._llm, self._resources, self._model))
 
 
-def chunks(count: int, engines: int) -> list[range]:
-    """Requests 0 to `count` in runs of neighbours: full batches, and several an engine so that all finish together."""
-    batch = min(CPU_SEQUENCES, math.ceil(count / engines))
-    size = min(CHUNK, max(batch, math.ceil(count / (4 * engines))))
-    return [range(first, min(first + size, count)) for first in range(0, count, size)]
+def chunks(requests: Sequence[Request], engines: int) -> list[range]:
+    """The requests in runs of neighbours: large at first, smaller towards the end so that all engines finish together.
+
+    Likelihoods of one prompt stay together where they are not too many.
+    """
+    found: list[range] = []
+    first = last = 0
+    for (likelihoods, _), run in groupby(enumerate(requests), key=_together):
+        most, least = (LIKELIHOODS, LIKELIHOODS // 3) if likelihoods else (CHUNK, CPU_SEQUENCES)
+        left = len(requests) - first
+        fair = max(min(least, math.ceil(len(requests) / engines)), math.ceil(left / (2 * engines)))
+        size = len(list(run))
+        if last > first and last + size - first > min(fair, most):
+            found.append(range(first, last))
+            first = last
+        last += size
+        while last - first >= most:
+            found.append(range(first, first + most))
+            first += most
+    return [*found, range(first, last)] if last > first else found
+
+
+def _together(numbered: tuple[int, Request]) -> tuple[bool, object]:
+    number, request = numbered
+    likelihood = request.kind == "loglikelihood"
+    return likelihood, request.prompt if likelihood else number
 
 
 def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
     """What an engine's process must find in its environment before vLLM is imported."""
     variables = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_USE_V2_MODEL_RUNNER": "0",  # the CPU has the other one only, and each takes logits processors of its own
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -125,10 +156,13 @@ def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
 
 
 class Meter:
-    """The log's view of a run: done, rate and time left, now and then."""
+    """The log's view of a run: done, rate and time left, now and then; in latents where it is known how many it serves.
 
-    def __init__(self, total: int, model: str) -> None:
-        self._total, self._model = total, model
+    A request serves each latent as much as another.
+    """
+
+    def __init__(self, total: int, model: str, latents: int | None = None) -> None:
+        self._total, self._model, self._latents = total, model, latents
         self._done = self._tokens = self._failed = 0
         self._asked = self._began = self._shown = time.monotonic()
         self._started = False
@@ -145,16 +179,19 @@ class Meter:
 
     def show(self) -> None:
         now = time.monotonic()
-        if now - self._shown < LOG_SECONDS:
-            return
-        self._shown = now
+        if now - self._shown >= LOG_SECONDS:
+            self._shown = now
+            log.info("language model %s: %s", self._model, self.line(now))
+
+    def line(self, now: float) -> str:
+        """Where the run stands at that time of the monotonic clock."""
+        of, what = (self._total, "requests") if self._latents is None else (self._latents, "latents")
+        done = self._done / self._total * of
+        so_far = f"{math.floor(done)} of {of} {what}"
         if not self._done:
-            log.info("language model %s: 0 of %d, %.0f s", self._model, self._total, now - self._asked)
-            return
-        rate = self._done / (now - self._began)
-        left = (self._total - self._done) / rate
-        done = f"{self._done} of {self._total}"
-        log.info("language model %s: %s, %.1f a second, %.0f s left", self._model, done, rate, left)
+            return f"{so_far}, {now - self._asked:.0f} s"
+        rate = done / max(now - self._began, 1e-9)
+        return f"{so_far}, {rate:.1f} a second, {(of - done) / rate:.0f} s left"
 
     def finish(self) -> None:
         log.info(

@@ -1,61 +1,91 @@
-"""From what the engine returns to a number: log-probabilities by position, log-odds, the status of a text.
+"""Likelihoods with few requests, log-odds, and the status of a text.
 
-Pure functions over token ids. They know how vLLM reports, and load no model.
+Pure functions over token ids. They know that an engine reads ids, writes ids and reports log-probabilities as it
+writes, and load no model.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jsonschema
 
 MAX_TOKEN_IDS = 128
-"""Tokens whose probability vLLM gives for one position."""
+"""Tokens whose log-probability vLLM gives for one position."""
+
+Ids = tuple[int, ...]
 
 
-class Query(NamedTuple):
-    """A request as tokens: `ids[start:]` are those of the continuation."""
+class Step(NamedTuple):
+    """A token as it comes after a beginning."""
 
-    ids: list[int]
-    start: int
-    params: Any
+    beginning: Ids
+    token: int
 
 
-def known(query: Query, cached: int, logprobs: Sequence[Any]) -> list[float | None]:
-    """The log-probability of each token of the continuation; None where the engine did not compute it.
+class Walk(NamedTuple):
+    """One request for the likelihoods of many continuations: it reads `ids` and writes `path`, likely or not.
 
-    The token at position p is predicted at p - 1. Positions below `cached` were read from the prefix cache and not
-    computed: one runner of vLLM leaves them out, the other returns uninitialised memory there, which may look like a
-    value. So they are dropped by their number, and the rest is aligned at the end and checked by token.
+    Before the path's first token and after each of them it reports the log-probabilities of `tokens`.
     """
-    values: list[float | None] = []
-    for position in range(query.start, len(query.ids)):
-        back = len(query.ids) - position
-        computed = position - 1 >= cached and back <= len(logprobs)
-        entry = (logprobs[-back] if computed else None) or {}
-        found = entry.get(query.ids[position])
-        values.append(None if found is None else float(found.logprob))
-    return values
+
+    ids: Ids
+    path: Ids
+    tokens: list[int]
+
+    def steps(self) -> list[Step]:
+        """What is reported."""
+        beginnings = [self.ids + self.path[:at] for at in range(len(self.path) + 1)]
+        return [Step(beginning, token) for beginning in beginnings for token in self.tokens]
+
+    def read(self, reported: Sequence[Mapping[int, Any]]) -> dict[Step, float]:
+        """The log-probabilities, in nats, of what the engine reported: for each token written, entries by token."""
+        return {step: float(reported[len(step.beginning) - len(self.ids)][step.token].logprob) for step in self.steps()}
 
 
-def probes(gaps: Mapping[int, Sequence[int]], queries: Mapping[int, Query]) -> list[tuple[tuple[int, ...], list[int]]]:
-    """What to ask to fill gaps: beginnings of texts, each with the tokens whose log-probability comes next.
+def steps(prompt: Ids, continuation: Ids) -> list[Step]:
+    """What the likelihood of a continuation is summed over."""
+    return [Step(prompt + continuation[:at], token) for at, token in enumerate(continuation)]
 
-    `gaps` gives the positions missing in each query. Queries of one prefix share a probe.
+
+def walks(texts: Iterable[tuple[Ids, Ids]]) -> list[Walk]:
+    """Requests whose reports hold every step of these prompts and continuations.
+
+    The beginnings of a prompt's continuations form a trie. One walk leads to each of its ends, and a beginning that
+    another walk has passed is not passed again: a request costs what its prompt has beyond its last full cache block,
+    some 16 tokens, a further step on a path only one.
     """
-    wanted: dict[tuple[int, ...], dict[int, None]] = {}
-    for index, positions in gaps.items():
-        ids = queries[index].ids
-        for position in positions:
-            wanted.setdefault(tuple(ids[:position]), {})[ids[position]] = None
-    return [
-        (prefix, list(tokens)[first : first + MAX_TOKEN_IDS])
-        for prefix, tokens in wanted.items()
-        for first in range(0, len(tokens), MAX_TOKEN_IDS)
-    ]
+    after: dict[Ids, dict[int, None]] = {}
+    for prompt, continuation in texts:
+        for beginning, token in steps(prompt, continuation):
+            after.setdefault(beginning, {})[token] = None
+    goes_on = {beginning[:-1] for beginning in after}
+    passed: set[Ids] = set()
+    found: list[Walk] = []
+    for end in after:
+        if end not in goes_on:
+            found += _lead_to(end, after, passed)
+    return found
+
+
+def _lead_to(end: Ids, after: Mapping[Ids, Iterable[int]], passed: set[Ids]) -> Iterator[Walk]:
+    """Mostly one walk, from the first beginning not yet passed; several where they have too many tokens to report."""
+    start, last, tokens = end, end, list[int]()
+    while last in after and last not in passed:
+        passed.add(last)
+        wanted = list(after[last])
+        while len(wanted) > MAX_TOKEN_IDS:
+            yield Walk(last, (), wanted[:MAX_TOKEN_IDS])
+            del wanted[:MAX_TOKEN_IDS]
+        together = list(dict.fromkeys([*tokens, *wanted]))
+        if len(together) > MAX_TOKEN_IDS:
+            yield Walk(start, end[len(start) :], tokens)
+            end, together = last, wanted
+        start, tokens, last = last, together, last[:-1]
+    yield Walk(start, end[len(start) :], tokens)
 
 
 def log_odds(logprobs: Mapping[int, float], yes: Sequence[int], no: Sequence[int]) -> float:

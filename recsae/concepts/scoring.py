@@ -2,7 +2,7 @@
 
 The language-model judge decides; judges by attributes stand beside it and decide nothing: one on the same cases, one on
 all cases of score users (held_out.py), and RecSAE's protocol on a sample of latents (protocol.py). The centre of a
-concept, its threshold, is the midpoint of its mean values over active and silent select cases. The control puts the
+concept, its threshold, is the midpoint of its median values over active and silent select cases. The control puts the
 same concept and centre before the evidence of another latent (controls.py). Targets are never read.
 """
 

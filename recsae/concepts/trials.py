@@ -52,10 +52,13 @@ class Ruling(NamedTuple):
 
 
 def centre_of(verdicts: Verdicts, concept: str, trial: Trial) -> float | None:
-    """The midpoint of the mean values of active and of silent cases; None where either have none."""
+    """The midpoint of the median values of active and of silent cases; None where either have none.
+
+    Of medians, because a few active cases that the concept does not fit would draw a mean to the silent ones.
+    """
     active, silent = verdicts.values(concept, trial.active.item), verdicts.values(concept, trial.silent.item)
     active, silent = active[~np.isnan(active)], silent[~np.isnan(silent)]
-    return float((active.mean() + silent.mean()) / 2) if len(active) and len(silent) else None
+    return float((np.median(active) + np.median(silent)) / 2) if len(active) and len(silent) else None
 
 
 def by_model(verdicts: Verdicts, concept: str, trial: Trial, centre: float) -> Ruling:

@@ -9,12 +9,14 @@ import logging
 import math
 import os
 import sys
+import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from recsae.concepts import readings
 from recsae.concepts.llm_model import EMBEDDED, locate_model
-from recsae.concepts.readings import Query, known, log_odds, probes, text_status
+from recsae.concepts.readings import Ids, Step
 from recsae.config import LlmConfig, ResourcesConfig
 
 MAX_ANSWER_TOKENS = 96
@@ -46,7 +48,35 @@ class Answer(NamedTuple):
     status: str
     """`ok`, or what went wrong with this row alone: `too_long`, `unparsed`, `no_answer`, `refused: …`."""
     tokens: int
-    """Prompt tokens and output tokens."""
+    """Of the prompt and of what was written or weighed, as if the question had been asked alone."""
+
+
+class Spent(NamedTuple):
+    """What answers cost the engines."""
+
+    prompt: int = 0
+    """Tokens of the prompts that engines were given; one prompt may serve many likelihoods."""
+    cached: int = 0
+    """Those of them that came from the prefix cache."""
+    written: int = 0
+    """Tokens."""
+    seconds: float = 0.0
+    """Of work, summed over engines."""
+
+    def plus(self, other: Spent) -> Spent:
+        return Spent(
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.written + other.written,
+            self.seconds + other.seconds,
+        )
+
+
+class Query(NamedTuple):
+    """A request as vLLM takes it."""
+
+    ids: Ids
+    params: Any
 
 
 class Engine:
@@ -58,35 +88,39 @@ class Engine:
 
         if llm.model == EMBEDDED:
             model_path = locate_model(llm)  # The driver's cache may lie on another machine.
-        settings: dict[str, Any] = {}
+        self._llm = LLM(model_path, **self._settings(llm, resources))
+        self._tokenizer = self._llm.get_tokenizer()
+        self._limit = llm.max_model_len
+        self._yes, self._no = self._spellings(YES), self._spellings(NO)
+
+    def _settings(self, llm: LlmConfig, resources: ResourcesConfig) -> dict[str, Any]:
+        from recsae.concepts.walking import PathWriter
+
+        settings: dict[str, Any] = {
+            "dtype": llm.dtype,
+            "max_model_len": llm.max_model_len,
+            "enable_prefix_caching": True,
+            "distributed_executor_backend": "uni",
+            "logits_processors": [PathWriter],
+            # Small models pad JSON with white space until their tokens run out.
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            "use_tqdm_on_load": False,
+        }
         if resources.device == "cpu":
-            settings = {
+            settings |= {
                 "kv_cache_memory_bytes": int(resources.llm_memory_gb * 2**30),
                 "max_num_seqs": CPU_SEQUENCES,
                 "block_size": CPU_BLOCK_SIZE,
                 "enforce_eager": True,
             }
-        self._llm = LLM(
-            model_path,
-            dtype=llm.dtype,
-            max_model_len=llm.max_model_len,
-            enable_prefix_caching=True,
-            distributed_executor_backend="uni",
-            # Small models pad JSON with white space until their tokens run out.
-            structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
-            use_tqdm_on_load=False,
-            **settings,
-        )
-        self._tokenizer = self._llm.get_tokenizer()
-        self._limit = llm.max_model_len
-        self._yes, self._no = self._spellings(YES), self._spellings(NO)
+        return settings
 
     def _spellings(self, words: Sequence[str]) -> list[int]:
         """Tokens that are one of these words; the first token of the first word where none is."""
         encoded = [self._tokenizer.encode(word, add_special_tokens=False) for word in words]
         return list(dict.fromkeys(ids[0] for ids in encoded if len(ids) == 1)) or encoded[0][:1]
 
-    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> list[Answer]:
+    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
         """One answer a request, in order. Ends the process where the engine is beyond repair; Ray starts another."""
         try:
             return self._answer(requests, schema)
@@ -95,108 +129,123 @@ class Engine:
             sys.stderr.flush()
             os._exit(1)
 
-    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> list[Answer]:
-        answers: dict[int, Answer] = {}
-        queries: dict[int, Query] = {}
-        for index, query in enumerate(self._queries(requests, schema)):
-            if query.start == len(query.ids) and requests[index].kind == "loglikelihood":
-                answers[index] = Answer(None, None, "no_answer", len(query.ids))
-            elif len(query.ids) + query.params.max_tokens > self._limit:
-                answers[index] = Answer(None, None, "too_long", len(query.ids))
-            else:
-                queries[index] = query
-        values: dict[int, list[float | None]] = {}
-        for index, output in zip(queries, self._run(list(queries.values())), strict=True):
-            query, request = queries[index], requests[index]
-            if isinstance(output, str):
-                answers[index] = Answer(None, None, output, len(query.ids))
-                continue
-            written = output.outputs[0]
-            tokens = len(query.ids) + len(written.token_ids)
-            if request.kind == "generate":
-                text = written.text.strip()
-                answers[index] = Answer(text, None, text_status(text, schema), tokens)
-            elif request.kind == "yes_no":
-                logprobs = {token: entry.logprob for token, entry in written.logprobs[0].items()}
-                answers[index] = Answer(None, log_odds(logprobs, self._yes, self._no), "ok", tokens)
-            else:
-                values[index] = known(query, output.num_cached_tokens or 0, output.prompt_logprobs or [])
-                answers[index] = Answer(None, None, "ok", tokens)
-        self._fill(values, queries)
-        for index, found in values.items():
-            complete = [value for value in found if value is not None]
-            if len(complete) == len(found):
-                answers[index] = answers[index]._replace(value=math.fsum(complete))
-            else:
-                answers[index] = answers[index]._replace(status="no_answer")
-        return [answers[index] for index in range(len(requests))]
+    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+        from recsae.concepts.walking import walk_params
 
-    def _queries(self, requests: list[Request], schema: dict[str, Any] | None) -> Iterator[Query]:
+        began = time.perf_counter()
+        answers: dict[int, Answer] = {}
+        texts = self._texts(requests, answers)
+        queries = self._queries(requests, schema, answers)
+        walks = readings.walks(texts.values())
+        outputs = self._run([*queries.values(), *(Query(walk.ids, walk_params(walk)) for walk in walks)])
+        for index, output in zip(queries, outputs, strict=False):
+            answers[index] = self._told(requests[index].kind, queries[index], output, schema)
+        steps: dict[Step, float | str] = {}
+        for walk, output in zip(walks, outputs[len(queries) :], strict=True):
+            refused = isinstance(output, str)
+            steps |= dict.fromkeys(walk.steps(), output) if refused else walk.read(output.outputs[0].logprobs)
+        for index, (prompt, continuation) in texts.items():
+            answers[index] = _summed(prompt, continuation, steps)
+        done = [answers[index] for index in range(len(requests))]
+        return done, _spent(outputs, time.perf_counter() - began)
+
+    def _texts(self, requests: list[Request], answers: dict[int, Answer]) -> dict[int, tuple[Ids, Ids]]:
+        """Prompts and continuations whose likelihood is asked; rows that cannot be go to `answers`."""
+        encoded: dict[tuple[str, bool], Ids] = {}
+
+        def encode(text: str, *, begins: bool) -> Ids:
+            if (text, begins) not in encoded:
+                encoded[text, begins] = tuple(self._tokenizer.encode(text, add_special_tokens=begins))
+            return encoded[text, begins]
+
+        texts: dict[int, tuple[Ids, Ids]] = {}
+        for index, request in enumerate(requests):
+            if request.kind != "loglikelihood":
+                continue
+            # The two are encoded apart: together a token might straddle the boundary.
+            prompt = encode(request.prompt, begins=True) or (
+                self._tokenizer.eos_token_id,
+            )  # The first needs a context.
+            continuation = encode(request.continuation, begins=False)
+            tokens = len(prompt) + len(continuation)
+            if not continuation:
+                answers[index] = Answer(None, None, "no_answer", tokens)
+            elif tokens > self._limit:
+                answers[index] = Answer(None, None, "too_long", tokens)
+            else:
+                texts[index] = prompt, continuation
+        return texts
+
+    def _queries(
+        self, requests: list[Request], schema: dict[str, Any] | None, answers: dict[int, Answer]
+    ) -> dict[int, Query]:
+        """What is asked as a chat; rows that are too long go to `answers`."""
+        writing, judging = self._writing(schema), self._judging()
+        queries: dict[int, Query] = {}
+        for index, request in enumerate(requests):
+            if request.kind == "loglikelihood":
+                continue
+            chat = [{"role": "user", "content": request.prompt}]
+            ids = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+            params = writing if request.kind == "generate" else judging
+            if len(ids) + params.max_tokens > self._limit:
+                answers[index] = Answer(None, None, "too_long", len(ids))
+            else:
+                queries[index] = Query(tuple(ids), params)
+        return queries
+
+    def _writing(self, schema: dict[str, Any] | None) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
         form = StructuredOutputsParams(json=schema) if schema else None
-        writing = SamplingParams(max_tokens=MAX_ANSWER_TOKENS, temperature=0, structured_outputs=form)
-        judging = SamplingParams(
-            max_tokens=1, temperature=0, logprob_token_ids=[*self._yes, *self._no], detokenize=False
-        )
-        # By default a request for the prompt's log-probabilities does not read the prefix cache.
-        reading = SamplingParams(
-            max_tokens=1, temperature=0, prompt_logprobs=0, skip_reading_prefix_cache=False, detokenize=False
-        )
-        encoded: dict[str, list[int]] = {}
-        for request in requests:
-            if request.kind != "loglikelihood":
-                chat = [{"role": "user", "content": request.prompt}]
-                ids = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-                yield Query(list(ids), len(ids), writing if request.kind == "generate" else judging)
-                continue
-            if request.prompt not in encoded:
-                ids = self._tokenizer.encode(request.prompt)
-                encoded[request.prompt] = ids or [self._tokenizer.eos_token_id]  # The first token needs a context.
-            prompt = encoded[request.prompt]
-            # The two are encoded apart: together a token might straddle the boundary.
-            continuation = self._tokenizer.encode(request.continuation, add_special_tokens=False)
-            yield Query(prompt + continuation, len(prompt), reading)
+        return SamplingParams(max_tokens=MAX_ANSWER_TOKENS, temperature=0, structured_outputs=form)
 
-    def _fill(self, values: dict[int, list[float | None]], queries: Mapping[int, Query]) -> None:
-        """Ask one token at a time where the prefix cache swallowed the first tokens of a continuation."""
+    def _judging(self) -> Any:
         from vllm import SamplingParams
 
-        gaps = {
-            index: [queries[index].start + offset for offset, value in enumerate(found) if value is None]
-            for index, found in values.items()
-            if None in found
-        }
-        asked = probes(gaps, queries)
-        outputs = self._run(
-            [
-                Query(
-                    list(prefix),
-                    len(prefix),
-                    SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=tokens, detokenize=False),
-                )
-                for prefix, tokens in asked
-            ]
-        )
-        found: dict[tuple[tuple[int, ...], int], float] = {}
-        for (prefix, tokens), output in zip(asked, outputs, strict=True):
-            if not isinstance(output, str):
-                found |= {(prefix, token): float(output.outputs[0].logprobs[0][token].logprob) for token in tokens}
-        for index, positions in gaps.items():
-            query = queries[index]
-            for position in positions:
-                key = (tuple(query.ids[:position]), query.ids[position])
-                values[index][position - query.start] = found.get(key)
+        words = [*self._yes, *self._no]
+        return SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=words, detokenize=False)
+
+    def _told(self, kind: str, query: Query, output: Any, schema: dict[str, Any] | None) -> Answer:
+        if isinstance(output, str):
+            return Answer(None, None, output, len(query.ids))
+        written = output.outputs[0]
+        tokens = len(query.ids) + len(written.token_ids)
+        if kind == "generate":
+            text = written.text.strip()
+            return Answer(text, None, readings.text_status(text, schema), tokens)
+        logprobs = {token: entry.logprob for token, entry in written.logprobs[0].items()}
+        return Answer(None, readings.log_odds(logprobs, self._yes, self._no), "ok", tokens)
 
     def _run(self, queries: Sequence[Query]) -> list[Any]:
         """vLLM's outputs, in order; a sentence in the place of one that it refused."""
         if not queries:
             return []
-        prompts = [{"prompt_token_ids": query.ids} for query in queries]
+        prompts = [{"prompt_token_ids": list(query.ids)} for query in queries]
         try:
             return list(self._llm.generate(prompts, [query.params for query in queries], use_tqdm=False))
         except ValueError as error:  # A request that is refused takes its whole batch along.
             if len(queries) == 1:
                 return [f"refused: {error}"]
             return [output for query in queries for output in self._run([query])]
+
+
+def _summed(prompt: Ids, continuation: Ids, steps: Mapping[Step, float | str]) -> Answer:
+    tokens = len(prompt) + len(continuation)
+    told = [steps[step] for step in readings.steps(prompt, continuation)]
+    values = [value for value in told if not isinstance(value, str)]
+    if len(values) < len(told):
+        refused = next(value for value in told if isinstance(value, str))
+        return Answer(None, None, refused, tokens)
+    return Answer(None, math.fsum(values), "ok", tokens)
+
+
+def _spent(outputs: Sequence[Any], seconds: float) -> Spent:
+    ran = [output for output in outputs if not isinstance(output, str)]
+    return Spent(
+        sum(len(output.prompt_token_ids) for output in ran),
+        sum(output.num_cached_tokens or 0 for output in ran),
+        sum(len(output.outputs[0].token_ids) for output in ran),
+        seconds,
+    )

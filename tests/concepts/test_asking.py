@@ -35,13 +35,13 @@ def echo(request: Request) -> Answer:
 def test_each_question_is_asked_once_and_answered_everywhere(progress: Progress) -> None:
     wanted = [*requests_of(12), *reversed(requests_of(12))]
     pool = FakePool(echo)
-    assert ask_once(wanted, pool, progress, "verdicts") == [echo(request) for request in wanted]  # type: ignore[arg-type]
+    assert ask_once(wanted, pool, progress, "verdicts") == [echo(request) for request in wanted]
     assert sorted(pool.asked) == sorted(requests_of(12))
 
 
 def test_answers_before_a_kill_are_found_again_to_the_byte(progress: Progress) -> None:
     with pytest.raises(ConnectionError):
-        ask_once(requests_of(23), FakePool(echo, dies_after=2), progress, "verdicts")  # type: ignore[arg-type]
+        ask_once(requests_of(23), FakePool(echo, dies_after=2), progress, "verdicts")
     kept = {name: Path(progress.folder.locate(name)).read_bytes() for name in progress.folder.list("verdicts")}
     assert len(kept) == 2
 
@@ -49,37 +49,37 @@ def test_answers_before_a_kill_are_found_again_to_the_byte(progress: Progress) -
         return Answer("again", -1.0, "ok", 1)
 
     pool = FakePool(otherwise)
-    told = ask_once(requests_of(23), pool, progress, "verdicts")  # type: ignore[arg-type]
+    told = ask_once(requests_of(23), pool, progress, "verdicts")
     assert len(pool.asked) == 23 - 8  # a chunk of 3 and one of 5, the last first
     assert told == [*[otherwise(request) for request in requests_of(15)], *map(echo, requests_of(23)[15:])]
     assert {name: Path(progress.folder.locate(name)).read_bytes() for name in kept} == kept
     last = FakePool(otherwise)
-    assert ask_once(requests_of(23), last, progress, "verdicts") == told  # type: ignore[arg-type]
+    assert ask_once(requests_of(23), last, progress, "verdicts") == told
     assert last.asked == []
 
 
 def test_a_failed_row_stays_a_row(progress: Progress) -> None:
     for _ in range(2):
-        told = ask_once(requests_of(4), FakePool(echo), progress, "verdicts")  # type: ignore[arg-type]
+        told = ask_once(requests_of(4), FakePool(echo), progress, "verdicts")
         assert [answer.status for answer in told] == ["too_long", "ok", "ok", "too_long"]
         assert told[0].value is None
 
 
 def test_names_do_not_share_answers_and_the_schema_travels(progress: Progress) -> None:
     pool = FakePool(echo)
-    ask_once(requests_of(2), pool, progress, "likelihoods")  # type: ignore[arg-type]
-    ask_once(requests_of(2), pool, progress, "names", {"type": "object"})  # type: ignore[arg-type]
+    ask_once(requests_of(2), pool, progress, "likelihoods")
+    ask_once(requests_of(2), pool, progress, "names", {"type": "object"})
     assert len(pool.asked) == 4 and pool.schemas == [None, {"type": "object"}]
 
 
 def test_without_the_lease_answers_are_given_and_not_kept(progress: Progress) -> None:
     progress.lease.release()
-    assert ask_once(requests_of(2), FakePool(echo), progress, "x")[1].value == 1 / 7  # type: ignore[arg-type]
+    assert ask_once(requests_of(2), FakePool(echo), progress, "x")[1].value == 1 / 7
     assert progress.folder.list("x") == []
 
 
 def test_no_questions_need_no_answers(progress: Progress) -> None:
-    assert ask_once([], FakePool(echo), progress, "x") == []  # type: ignore[arg-type]
+    assert ask_once([], FakePool(echo), progress, "x") == []
 
 
 def test_a_key_stands_for_the_whole_question() -> None:
@@ -91,3 +91,17 @@ def test_a_key_stands_for_the_whole_question() -> None:
         key(Request("yes_no", "a", "c")),
     }
     assert len(keys) == 5 and {len(one) for one in keys} == {16}
+
+
+def test_the_pool_is_told_how_many_latents_are_still_open(progress: Progress) -> None:
+    first, later = FakePool(echo), FakePool(echo)
+    ask_once(requests_of(10), first, progress, "verdicts", latents=5)
+    ask_once(requests_of(40), later, progress, "verdicts", latents=10)
+    assert first.latents == [5]
+    assert later.latents == [8]  # 30 of 40 questions
+
+
+def test_a_count_of_latents_may_be_unknown(progress: Progress) -> None:
+    pool = FakePool(echo)
+    ask_once(requests_of(3), pool, progress, "verdicts")
+    assert pool.latents == [None]

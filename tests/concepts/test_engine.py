@@ -1,30 +1,74 @@
-"""What the pool does without Ray: cutting requests into chunks, and the environment of an engine."""
+"""What the pool does without Ray: cutting requests into chunks, an engine's environment, and the line in the log."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
-from recsae.concepts.engine import CHUNK, EnginePool, chunks, environment
+from recsae.concepts.engine import CHUNK, LIKELIHOODS, Answer, EnginePool, Meter, Request, Spent, chunks, environment
 from recsae.config import LlmConfig, ResourcesConfig
+
+
+def names(count: int) -> list[Request]:
+    return [Request("generate", f"name {number}") for number in range(count)]
+
+
+def likelihoods(*counts: int) -> list[Request]:
+    """So many continuations of each prompt."""
+    return [
+        Request("loglikelihood", f"item {item}", f" {word}")
+        for item, count in enumerate(counts)
+        for word in range(count)
+    ]
 
 
 @pytest.mark.parametrize("engines", [1, 2, 8])
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 1000, 10_001])
 def test_chunks_cover_all_requests_in_order(count: int, engines: int) -> None:
-    cut = chunks(count, engines)
+    cut = chunks(names(count), engines)
     assert [index for chunk in cut for index in chunk] == list(range(count))
     assert max(len(chunk) for chunk in cut) <= CHUNK
 
 
 def test_chunks_keep_every_engine_busy_with_full_batches() -> None:
-    assert [len(chunk) for chunk in chunks(128, 2)] == [64, 64]
-    assert [len(chunk) for chunk in chunks(10, 2)] == [5, 5]
-    assert len(chunks(1200, 2)) == 8
+    assert [len(chunk) for chunk in chunks(names(128), 2)] == [64, 64]
+    assert [len(chunk) for chunk in chunks(names(10), 2)] == [5, 5]
+    assert [len(chunk) for chunk in chunks(likelihoods(*[10] * 8), 2)] == [40, 40]
+
+
+def test_chunks_shrink_so_that_all_engines_finish_together() -> None:
+    sizes = [len(chunk) for chunk in chunks(names(2000), 2)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == CHUNK and sizes[-2] == 64
+
+
+@pytest.mark.parametrize("engines", [1, 2, 8])
+def test_chunks_hold_whole_prompts(engines: int) -> None:
+    requests = likelihoods(*[70 + item % 40 for item in range(200)])
+    cut = chunks(requests, engines)
+    assert [index for chunk in cut for index in chunk] == list(range(len(requests)))
+    for before, after in pairwise(cut):
+        assert requests[before[-1]].prompt != requests[after[0]].prompt
+    assert max(len(chunk) for chunk in cut) <= LIKELIHOODS
+    assert len(cut) >= 4 * engines
+
+
+def test_a_prompt_with_too_many_continuations_is_cut() -> None:
+    requests = likelihoods(10, 2 * LIKELIHOODS + 5, 10)
+    cut = chunks(requests, 2)
+    assert [index for chunk in cut for index in chunk] == list(range(len(requests)))
+    assert [len(chunk) for chunk in cut] == [10, LIKELIHOODS, LIKELIHOODS, 15]
 
 
 def test_no_requests_start_no_engine() -> None:
     with EnginePool(LlmConfig(), ResourcesConfig(), "nowhere") as pool:
         assert list(pool.ask([])) == []
+        assert pool.spent == Spent()
+
+
+def test_what_is_spent_adds_up() -> None:
+    assert Spent(10, 4, 2, 0.5).plus(Spent(1, 0, 3, 0.25)) == Spent(11, 4, 5, 0.75)
 
 
 def test_engine_on_the_cpu_has_one_thread_and_does_not_compile() -> None:
@@ -39,3 +83,27 @@ def test_engine_on_a_gpu_is_left_to_its_own_settings() -> None:
     variables = environment(ResourcesConfig(device="cuda"), offline=False)
     assert not {"OMP_NUM_THREADS", "TORCH_COMPILE_DISABLE", "VLLM_CPU_OMP_THREADS_BIND"} & set(variables)
     assert "HF_HUB_OFFLINE" not in variables
+
+
+def test_every_device_runs_what_takes_our_logits_processor() -> None:
+    for device in ("cpu", "cuda"):
+        variables = environment(ResourcesConfig(device=device), offline=False)  # type: ignore[arg-type]
+        assert variables["VLLM_USE_V2_MODEL_RUNNER"] == "0"
+
+
+def test_the_log_tells_latents_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    meter = Meter(1000, "small", latents=50)
+    assert meter.line(107.0) == "0 of 50 latents, 7 s"
+    monkeypatch.setattr("time.monotonic", lambda: 110.0)
+    meter.start()
+    meter.add([Answer(None, -1.0, "ok", 5)] * 219)
+    assert meter.line(115.0) == "10 of 50 latents, 2.2 a second, 18 s left"  # 10.95 of 50 in 5 s
+
+
+def test_the_log_tells_requests_where_latents_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    meter = Meter(1000, "small")
+    meter.start()
+    meter.add([Answer(None, -1.0, "ok", 5)] * 250)
+    assert meter.line(110.0) == "250 of 1000 requests, 25.0 a second, 30 s left"

@@ -1,61 +1,87 @@
-"""Token boundaries, positions that the prefix cache swallowed, log-odds, and the status of a text."""
+"""Walks that give every step of many likelihoods, log-odds, and the status of a text."""
 
 from __future__ import annotations
 
+import hashlib
 import math
+import random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from recsae.concepts.readings import MAX_TOKEN_IDS, Query, known, log_odds, probes, text_status
+from recsae.concepts.readings import MAX_TOKEN_IDS, Ids, Step, Walk, log_odds, steps, text_status, walks
 
 
-def reported(ids: list[int]) -> list[Any]:
-    """What vLLM gives for a prompt: nothing for the first token, then each token's log-probability, here -token."""
-    return [None, *({token: SimpleNamespace(logprob=-float(token))} for token in ids[1:])]
+def logprob(beginning: Ids, token: int) -> float:
+    """A model that knows nothing but hashing."""
+    return -float(hashlib.blake2b(repr((beginning, token)).encode(), digest_size=2).digest()[0])
 
 
-def query(ids: list[int], start: int) -> Query:
-    return Query(ids, start, None)
+def reported(walk: Walk) -> list[dict[int, Any]]:
+    """What an engine says while it writes the path: at each step the tokens asked for, and the one it wrote."""
+    beginnings = [walk.ids + walk.path[:at] for at in range(len(walk.path) + 1)]
+    return [
+        {token: SimpleNamespace(logprob=logprob(beginning, token)) for token in (*walk.tokens, 7)}
+        for beginning in beginnings
+    ]
 
 
-def test_only_the_continuation_counts() -> None:
-    ids = [5, 6, 7, 8, 9]
-    assert known(query(ids, 3), 0, reported(ids)) == [-8, -9]
-    assert known(query(ids, 5), 0, reported(ids)) == []
+def told(texts: list[tuple[Ids, Ids]]) -> list[float]:
+    """Each text's likelihood, by walks."""
+    values: dict[Step, float] = {}
+    for walk in walks(texts):
+        values |= walk.read(reported(walk))
+    return [sum(values[step] for step in steps(*text)) for text in texts]
 
 
-@pytest.mark.parametrize(("cached", "values"), [(2, [-8, -9]), (3, [None, -9]), (4, [None, None])])
-def test_cached_positions_do_not_count(cached: int, values: list[float | None]) -> None:
-    """Token 3 is predicted at position 2, so it is lost once three positions come from the cache."""
-    ids = [5, 6, 7, 8, 9]
-    assert known(query(ids, 3), cached, reported(ids)) == values
+def alone(prompt: Ids, continuation: Ids) -> float:
+    """The same, token by token."""
+    return sum(logprob(prompt + continuation[:at], token) for at, token in enumerate(continuation))
 
 
-def test_report_that_leaves_cached_positions_out_is_read_from_its_end() -> None:
-    ids = [5, 6, 7, 8, 9]
-    assert known(query(ids, 2), 2, [None, *reported(ids)[3:]]) == [None, -8, -9]
-    assert known(query(ids, 2), 2, []) == [None, None, None]
+@pytest.mark.parametrize("seed", range(5))
+def test_walks_give_every_likelihood(seed: int) -> None:
+    """Few tokens, so that continuations share beginnings, and one prompt goes on where another ends."""
+    draw = random.Random(seed)
+    prompts = [(1, 2, 3), (1, 2, 3, 0), (4,)]
+    texts = [
+        (draw.choice(prompts), tuple(draw.choices(range(4), k=draw.randint(1, 6)))) for _ in range(draw.randint(1, 200))
+    ]
+    assert told(texts) == [alone(*text) for text in texts]
+    beginnings = {prompt + continuation[:at] for prompt, continuation in texts for at in range(len(continuation))}
+    assert sum(len(walk.path) + 1 for walk in walks(texts)) == len(beginnings), "a beginning is passed twice"
 
 
-def test_value_of_another_token_does_not_count() -> None:
-    ids = [5, 6, 7, 8, 9]
-    logprobs = reported(ids)
-    logprobs[3] = {1: SimpleNamespace(logprob=-0.5)}
-    assert known(query(ids, 3), 0, logprobs) == [None, -9]
+def test_single_tokens_after_one_prompt_are_one_request() -> None:
+    assert walks([((1, 2), (token,)) for token in (5, 6, 7, 5)]) == [Walk((1, 2), (), [5, 6, 7])]
 
 
-def test_probes_are_shared_by_queries_of_one_prefix() -> None:
-    queries = {0: query([1, 2, 3, 4], 2), 1: query([1, 2, 3, 5], 2), 2: query([1, 2, 6], 2), 3: query([9, 2, 3], 2)}
-    asked = probes({0: [2, 3], 1: [2], 2: [2], 3: [2]}, queries)
-    assert asked == [((1, 2), [3, 6]), ((1, 2, 3), [4]), ((9, 2), [3])]
+def test_a_request_leads_to_each_end_of_the_trie() -> None:
+    """1990s, 1950s and horror in space, horror: three ends, of which the first is reached from the prompt."""
+    texts = [((9,), (1, 9, 9, 0)), ((9,), (1, 9, 5, 0)), ((9,), (3, 4, 5)), ((9,), (3,))]
+    found = walks(texts)
+    assert [(walk.ids, walk.path) for walk in found] == [((9,), (1, 9, 9)), ((9, 1, 9, 5), ()), ((9, 3), (4,))]
+    assert set(found[0].tokens) == {1, 3, 9, 5, 0}
 
 
-def test_probes_keep_to_what_a_position_reports() -> None:
-    queries = {index: query([1, 1000 + index], 1) for index in range(MAX_TOKEN_IDS + 1)}
-    asked = probes({index: [1] for index in queries}, queries)
-    assert [len(tokens) for _, tokens in asked] == [MAX_TOKEN_IDS, 1]
+def test_prompts_do_not_share_requests() -> None:
+    assert [walk.ids for walk in walks([((1,), (5,)), ((2,), (5,)), ((1,), (6,))])] == [(1,), (2,)]
+
+
+@pytest.mark.parametrize(("count", "requests"), [(MAX_TOKEN_IDS, 2), (MAX_TOKEN_IDS + 1, 3), (3 * MAX_TOKEN_IDS, 6)])
+def test_a_request_reports_no_more_tokens_than_it_may(count: int, requests: int) -> None:
+    wide = [((1,), (10 + number,)) for number in range(count)]
+    deeper = [((1,), (10, 5000 + number)) for number in range(count)]
+    texts = [*wide, *deeper]
+    found = walks(texts)
+    assert max(len(walk.tokens) for walk in found) <= MAX_TOKEN_IDS
+    assert len(found) == requests
+    assert told(texts) == [alone(*text) for text in texts]
+
+
+def test_nothing_to_ask_takes_no_request() -> None:
+    assert walks([]) == []
 
 
 def test_log_odds_sum_over_spellings() -> None:

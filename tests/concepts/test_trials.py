@@ -33,9 +33,10 @@ def verdicts_of(ingested: Committed, values: dict[int, float | None], concept: s
     return found
 
 
-def test_the_centre_is_the_midpoint_of_both_means(ingested: Committed) -> None:
-    verdicts = verdicts_of(ingested, {0: 1.0, 1: 3.0, 2: None, 3: -4.0, 4: None})
+def test_the_centre_is_the_midpoint_of_both_medians(ingested: Committed) -> None:
+    verdicts = verdicts_of(ingested, {0: 1.0, 1: 3.0, 2: None, 3: -4.0, 4: None, 5: -90.0})
     assert centre_of(verdicts, "C", trial(judged(0, 1, 2), judged(3, 4))) == pytest.approx((2 - 4) / 2)
+    assert centre_of(verdicts, "C", trial(judged(0, 1, 5), judged(3, 4))) == pytest.approx((1 - 4) / 2)
     assert centre_of(verdicts, "C", trial(judged(2), judged(3))) is None
     assert centre_of(verdicts, "C", trial(judged(0), judged())) is None
 

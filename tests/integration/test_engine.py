@@ -1,16 +1,22 @@
-"""Real vLLM engines behind the pool: likelihoods are right, one bad row costs one row, a killed engine costs none."""
+"""Real vLLM engines behind the pool: likelihoods are right, one bad row costs one row, a dead engine costs none."""
 
 from __future__ import annotations
 
 import functools
 import json
+import os
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from recsae.concepts.engine import Answer, EnginePool, Request
+from recsae.concepts.engine import Answer, Engine, EnginePool, Request, Spent
+from recsae.concepts.readings import MAX_TOKEN_IDS
 from recsae.config import LlmConfig, ResourcesConfig
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
@@ -93,7 +99,7 @@ def test_likelihoods_without_shared_prefixes(pool: EnginePool, likelihood: Calla
     assert [answer.value for answer in answers] == near(map(likelihood, requests))
 
 
-def test_continuation_in_the_cache_is_asked_again(pool: EnginePool, likelihood: Callable[[Request], float]) -> None:
+def test_likelihoods_at_every_place_in_a_cache_block(pool: EnginePool, likelihood: Callable[[Request], float]) -> None:
     """At every length of prompt, so that a cache block ends before, in and after the continuation."""
     requests = [
         Request("loglikelihood", HEADER + "very " * count + "good films are about", " space ships and their crews")
@@ -102,6 +108,42 @@ def test_continuation_in_the_cache_is_asked_again(pool: EnginePool, likelihood: 
     for _ in range(2):
         answers = collect(pool, requests)
         assert [answer.value for answer in answers] == near(map(likelihood, requests))
+
+
+def test_many_likelihoods_of_one_prompt(
+    pool: EnginePool, likelihood: Callable[[Request], float], model_folder: str
+) -> None:
+    """More words of one token than one request may report, years that share beginnings, and one text within another."""
+    from transformers import AutoTokenizer
+
+    texts = [AutoTokenizer.from_pretrained(model_folder).decode([token]) for token in range(2000, 3000)]
+    words = [text.strip() for text in texts if text.startswith(" ") and text.strip().isalpha()][: MAX_TOKEN_IDS + 20]
+    concepts = [*dict.fromkeys(words), *(f"{year}s" for year in range(1850, 2020, 10)), "1990"]
+    requests = [Request("loglikelihood", f"{HEADER}{ITEMS[1]}\nIn a word:", f" {concept}") for concept in concepts]
+    before = pool.spent
+    answers = collect(pool, requests)
+    assert [answer.value for answer in answers] == near(map(likelihood, requests))
+    assert pool.spent.prompt - before.prompt < sum(answer.tokens for answer in answers) / 3
+    assert pool.spent.seconds > before.seconds and pool.spent.written > before.written
+
+
+def test_likelihoods_beside_names(pool: EnginePool, likelihood: Callable[[Request], float]) -> None:
+    """A path is written by the requests it is given to, whatever stands next to them in a batch."""
+    asked = [
+        request
+        for number, one in enumerate(likelihoods())
+        for request in (
+            one,
+            Request("generate", f"What is {number} and {number}?"),
+            Request("yes_no", f"Is it {number}?"),
+        )
+    ]
+    mixed = collect(pool, asked)
+    assert {answer.status for answer in mixed} == {"ok"}
+    assert [answer.value for answer in mixed[::3]] == near(map(likelihood, likelihoods()))
+    apart = collect(pool, asked[1::3])
+    same = [one.text == other.text for one, other in zip(mixed[1::3], apart, strict=True)]
+    assert sum(same) >= 0.9 * len(same)
 
 
 def test_one_row_too_long_costs_one_row(pool: EnginePool) -> None:
@@ -137,28 +179,102 @@ def test_yes_and_no_are_told_apart(pool: EnginePool) -> None:
     assert yes.value > no.value
 
 
-def test_killed_engine_costs_no_answer(
-    ray_session: None, model_folder: str, likelihood: Callable[[Request], float]
-) -> None:
-    requests = likelihoods() * 12
-    answers: dict[int, Answer] = {}
-    with EnginePool(
-        LlmConfig(max_model_len=512), ResourcesConfig(llm_actors=1, llm_memory_gb=0.5), model_folder
-    ) as pool:
-        before = engine_pids()
-        for indices, chunk in pool.ask(requests):
-            if not answers:
-                (pid,) = engine_pids() - before
+class Diary:
+    """What engines were asked: a line when a chunk begins and one when it is done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, what: str, requests: list[Request]) -> None:
+        with self.path.open("a") as out:
+            out.write(json.dumps([what, os.getpid(), time.time(), [request.prompt for request in requests]]) + "\n")
+
+    def lines(self, what: str) -> list[tuple[int, float, list[str]]]:
+        if not self.path.exists():
+            return []
+        found = [json.loads(line) for line in self.path.read_text().splitlines()]
+        return [(pid, at, prompts) for kind, pid, at, prompts in found if kind == what]
+
+
+def keeping(diary: Diary, *, dies_at: str = "") -> type[EnginePool]:
+    """A pool whose engines keep a diary; at the prompt `dies_at` vLLM's own process dies under an engine, once."""
+
+    class Keeping(Engine):
+        def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+            asked_before = [prompt for _, _, prompts in diary.lines("begin") for prompt in prompts]
+            diary.write("begin", requests)
+            if dies_at and dies_at in [request.prompt for request in requests] and dies_at not in asked_before:
+                from vllm.v1.engine.exceptions import EngineDeadError
+
+                raise EngineDeadError
+            told = super()._answer(requests, schema)
+            diary.write("done", requests)
+            return told
+
+    class KeepingPool(EnginePool):
+        engine = Keeping
+
+    return KeepingPool
+
+
+def answered(pool: EnginePool, requests: list[Request]) -> dict[str, float]:
+    """When each prompt's answer came, each once."""
+    came: dict[str, float] = {}
+    for indices, answers in pool.ask(requests):
+        assert {answer.status for answer in answers} == {"ok"}
+        assert not {requests[index].prompt for index in indices} & set(came), "an answer came twice"
+        came |= {requests[index].prompt: time.time() for index in indices}
+    assert sorted(came) == sorted(request.prompt for request in requests)
+    return came
+
+
+def kill_twice(diary: Diary, killed: list[int]) -> None:
+    """Kill an engine in the middle of its second chunk, and the one in its place at the first chunk of its own."""
+    while len(killed) < 2:
+        time.sleep(0.01)
+        begun = Counter(pid for pid, _, _ in diary.lines("begin"))
+        first = {pid for pid, _, _ in diary.lines("begin")[: 2 if killed else None]}
+        for pid in begun:
+            if begun[pid] >= 2 if not killed else pid not in first:
                 psutil.Process(pid).kill()
-            answers.update(zip(indices, chunk, strict=True))
-    assert sorted(answers) == list(range(len(requests)))
-    assert [answers[index].value for index in range(len(requests))] == near(map(likelihood, requests))
+                killed.append(pid)
+                break
 
 
-def engine_pids() -> set[int]:
-    """Processes of this session's engines."""
-    return {
-        process.pid
-        for process in psutil.Process().children(recursive=True)
-        if process.status() != psutil.STATUS_ZOMBIE and " ".join(process.cmdline()).startswith("ray::Engine")
-    }
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsae.concepts.engine.CHUNK", 4)
+
+
+def test_of_two_engines_one_is_killed_twice(
+    ray_session: None, model_folder: str, tmp_path: Path, small_chunks: None
+) -> None:
+    requests = [Request("generate", f"Tell a story of {number} ships.") for number in range(120)]
+    diary, killed = Diary(tmp_path / "diary"), list[int]()
+    resources = ResourcesConfig(llm_actors=2, llm_memory_gb=0.25)
+    killer = threading.Thread(target=kill_twice, args=(diary, killed), daemon=True)
+    killer.start()
+    with keeping(diary)(LlmConfig(max_model_len=512), resources, model_folder) as pool:
+        came = answered(pool, requests)
+    killer.join(timeout=10)
+    assert len(set(killed)) == 2, "the run ended before the second kill"
+    begun = diary.lines("begin")
+    late = [prompt for _, at, prompts in begun for prompt in prompts if at > came[prompt]]
+    assert late == [], "asked again after its answer had come"
+    assert 30 <= len(begun) <= 30 + 2, "a kill costs the chunk under way"
+    assert pool.spent.written >= 120, "what came is counted"
+
+
+def test_engine_whose_vllm_dies_is_replaced(
+    ray_session: None, model_folder: str, tmp_path: Path, small_chunks: None
+) -> None:
+    requests = [Request("generate", f"Count to {number}.") for number in range(24)]
+    diary = Diary(tmp_path / "diary")
+    pool_of = keeping(diary, dies_at=requests[9].prompt)
+    resources = ResourcesConfig(llm_actors=1, llm_memory_gb=0.25)
+    with pool_of(LlmConfig(max_model_len=512), resources, model_folder) as pool:
+        answered(pool, requests)
+    begun = diary.lines("begin")
+    assert len({pid for pid, _, _ in begun}) == 2
+    again = Counter(prompt for _, _, prompts in begun for prompt in prompts)
+    assert {prompt for prompt, times in again.items() if times > 1} == {request.prompt for request in requests[8:12]}
