@@ -44,7 +44,7 @@ install: .venv/installed ## virtual environment with everything; again when pypr
 	@touch $@
 
 model: install ## fetch the embedded language model once (93 MB)
-	@$(BIN)/python -m recsae.concepts.llm_model
+	@$(BIN)/python -m recsae.llm.model
 
 demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary and report
 	@$(BIN)/python -m jobs.nightly --config $(CONFIG) $(OVERRIDES)

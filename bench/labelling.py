@@ -30,9 +30,9 @@ import pyarrow.parquet as pq
 
 import recsae.data
 from recsae.concepts import prompts
-from recsae.concepts.engine import Engine, EnginePool, Request, environment
-from recsae.concepts.llm_model import locate_model
 from recsae.config import LlmConfig, ResourcesConfig
+from recsae.llm.engine import Engine, EnginePool, Request, environment
+from recsae.llm.model import locate_model
 
 ANSWER = 32
 """Tokens of a name and its sentence, about what the small model writes under the grammar."""

@@ -16,12 +16,12 @@ from typing import Any
 from recsae.concepts.dictionary import write_dictionary
 from recsae.concepts.gathering import gather_evidence
 from recsae.concepts.labelling import label_latents
-from recsae.concepts.llm_model import model_content
 from recsae.concepts.scoring import score_concepts
 from recsae.concepts.statistics import measure_statistics
 from recsae.config import Config
 from recsae.data.ingest import ingest, input_content
 from recsae.errors import BadInput
+from recsae.llm.model import model_content
 from recsae.probing.activations import write_activations
 from recsae.probing.given import given_content
 from recsae.recommenders.foreign_files import foreign_content

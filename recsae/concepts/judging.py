@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.concepts import prompts
-from recsae.concepts.engine import Answer, Request
 from recsae.concepts.measures import auc
 from recsae.concepts.terms import Vocabulary
 from recsae.data.catalogue import Catalogue
+from recsae.llm.engine import Answer, Request
 
 Pair = tuple[str, int]
 """A concept's text and an item."""

@@ -14,9 +14,9 @@ import numpy as np
 
 from recsae.concepts import prompts
 from recsae.concepts.candidates import Candidate, Usage, weigh
-from recsae.concepts.engine import Answer
 from recsae.concepts.terms import Vocabulary
 from recsae.data.text import clean
+from recsae.llm.engine import Answer
 
 MOST_WORDS = 4
 """One to three are asked for. A longer name is mostly a copy of some item's text, which a likelihood judge likes."""

@@ -19,17 +19,17 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.concepts import prompts, terms
-from recsae.concepts.asking import Pool, ask_once
 from recsae.concepts.candidates import ORDINARY_LISTS, Usage, ordinary_items, pairs, propose, shown_items
 from recsae.concepts.cases import read_cases
 from recsae.concepts.drawing import draw_latents
-from recsae.concepts.endpoint import EndpointPool
-from recsae.concepts.engine import Answer, EnginePool, Request
 from recsae.concepts.label_rows import Row, free_row, mark_finalists, pair_row, term_row
-from recsae.concepts.llm_model import locate_model
 from recsae.concepts.questions import Question, Told, ask_fitting
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
+from recsae.llm.asking import Pool, ask_once
+from recsae.llm.endpoint import EndpointPool
+from recsae.llm.engine import Answer, EnginePool, Request
+from recsae.llm.model import locate_model
 from recsae.schemas_concepts import LABELS
 from recsae.store.runs import Attempt, Committed, Metrics
 

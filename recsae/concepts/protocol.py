@@ -18,10 +18,10 @@ import numpy as np
 from recsae.concepts import prompts, trials
 from recsae.concepts.cases import LatentCases
 from recsae.concepts.drawing import draw_latents
-from recsae.concepts.engine import Answer, Request
 from recsae.concepts.finalists import Finalist
 from recsae.concepts.measures import Counts
 from recsae.data.catalogue import Catalogue
+from recsae.llm.engine import Answer, Request
 from recsae.store.runs import Metrics
 
 CASES = 5

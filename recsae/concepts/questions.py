@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from recsae.concepts import prompts
-from recsae.concepts.engine import Answer, Request
+from recsae.llm.engine import Answer, Request
 
 Ask = Callable[[Sequence[Request]], list[Answer]]
 """One answer a request, in order."""

@@ -16,17 +16,17 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.concepts import calibration, held_out, measures, protocol, terms, trials
-from recsae.concepts.asking import ask_once
 from recsae.concepts.calibration import calibrate
 from recsae.concepts.cases import LatentCases, read_cases
 from recsae.concepts.controls import draw_controls
-from recsae.concepts.engine import EnginePool
 from recsae.concepts.finalists import Finalist, choose, read_proposals
 from recsae.concepts.judging import Bearing, Verdicts
-from recsae.concepts.llm_model import locate_model
 from recsae.concepts.trials import Ruling, Trial
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
+from recsae.llm.asking import ask_once
+from recsae.llm.engine import EnginePool
+from recsae.llm.model import locate_model
 from recsae.schemas_concepts import LEVELS, SCORES, VERDICTS
 from recsae.store.runs import Attempt, Committed, Metrics
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsae.concepts.engine import Answer
 from recsae.concepts.judging import Bearing, Verdicts, among
 from recsae.concepts.terms import Vocabulary
 from recsae.data.catalogue import Catalogue
+from recsae.llm.engine import Answer
 from recsae.schemas import conform
 from recsae.schemas_concepts import VERDICTS
 

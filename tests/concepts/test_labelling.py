@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recsae.concepts import labelling
-from recsae.concepts.engine import Answer, Request
 from recsae.config import Config, EndpointConfig
+from recsae.llm.engine import Answer, Request
 from recsae.store.runs import Committed
 from tests.concepts.fakes import FakePool, knowing
 from tests.concepts.worlds import genres, latents_by_concept, run_stage

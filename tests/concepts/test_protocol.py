@@ -9,7 +9,6 @@ import pytest
 
 from recsae.concepts import prompts
 from recsae.concepts.cases import LatentCases
-from recsae.concepts.engine import Answer
 from recsae.concepts.finalists import Finalist
 from recsae.concepts.protocol import (
     LEVEL_SCHEMA,
@@ -22,8 +21,9 @@ from recsae.concepts.protocol import (
     row,
     shuffled_share,
 )
-from recsae.concepts.readings import text_status
 from recsae.data.catalogue import Catalogue
+from recsae.llm.engine import Answer
+from recsae.llm.readings import text_status
 from tests.concepts.test_prompts import NASTY, marks
 
 CATALOGUE = Catalogue(

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from recsae.concepts import prompts
-from recsae.concepts.engine import Answer, Request
 from recsae.concepts.questions import Question, ask_fitting
+from recsae.llm.engine import Answer, Request
 
 
 class Limited:

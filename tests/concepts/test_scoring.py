@@ -10,11 +10,11 @@ import pytest
 from recsae.concepts import scoring
 from recsae.concepts.cases import read_cases
 from recsae.concepts.controls import draw_controls
-from recsae.concepts.engine import Answer, Request
 from recsae.concepts.finalists import read_proposals
 from recsae.concepts.protocol import LEVEL_SCHEMA
 from recsae.concepts.trials import Trial
 from recsae.config import Config
+from recsae.llm.engine import Answer, Request
 from recsae.store.runs import Committed
 from tests.concepts.fakes import FakePool, knowing, noise
 from tests.concepts.worlds import (

@@ -7,11 +7,11 @@ import pytest
 
 from recsae.concepts import measures, terms
 from recsae.concepts.cases import Judged
-from recsae.concepts.engine import Answer
 from recsae.concepts.finalists import Finalist
 from recsae.concepts.judging import Bearing, Verdicts
 from recsae.concepts.trials import Trial, by_attributes, by_model, centre_of, row
 from recsae.data.catalogue import Catalogue
+from recsae.llm.engine import Answer
 from recsae.store.runs import Committed
 from tests.concepts.worlds import items_by_concept
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recsae.concepts.llm_model import locate_model
 from recsae.config import Config, LlmConfig
+from recsae.llm.model import locate_model
 from recsae.pipeline import STAGES, Pipeline
 from tests.planted import write_planted
 

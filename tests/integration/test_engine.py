@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from recsae.concepts.engine import Answer, Engine, EnginePool, Request, Spent
-from recsae.concepts.readings import MAX_TOKEN_IDS
 from recsae.config import LlmConfig, ResourcesConfig
+from recsae.llm.engine import Answer, Engine, EnginePool, Request, Spent
+from recsae.llm.readings import MAX_TOKEN_IDS
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
 ITEMS = (
@@ -243,7 +243,7 @@ def kill_twice(diary: Diary, killed: list[int]) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsae.concepts.engine.CHUNK", 4)
+    monkeypatch.setattr("recsae.llm.engine.CHUNK", 4)
 
 
 def test_of_two_engines_one_is_killed_twice(

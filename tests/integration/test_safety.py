@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from recsae.concepts import prompts
-from recsae.concepts.engine import Answer, EnginePool, Request
 from recsae.config import LlmConfig, ResourcesConfig
 from recsae.data.catalogue import Catalogue
 from recsae.data.text import TITLE_LIMIT, clean
+from recsae.llm.engine import Answer, EnginePool, Request
 
 MEAN_NOISE, MOST_NOISE = 0.05, 0.35
 """Nats that the company of other rows may move a value in bfloat16: the mean, and the most. vLLM on the CPU, where this

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recsae.concepts.asking import ask_once, key
-from recsae.concepts.engine import Answer, Request
+from recsae.llm.asking import ask_once, key
+from recsae.llm.engine import Answer, Request
 from recsae.store.progress import Progress
 from recsae.store.runs import RunStore
 from tests.concepts.fakes import FakePool

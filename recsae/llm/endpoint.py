@@ -15,11 +15,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Self
 
-from recsae.concepts.engine import LOG_SECONDS, Answer, Meter, Request
-from recsae.concepts.readings import text_status
 from recsae.config import EndpointConfig
 from recsae.data.text import clean
 from recsae.errors import BadInput
+from recsae.llm.engine import LOG_SECONDS, Answer, Meter, Request
+from recsae.llm.readings import text_status
 
 KEY = "RECSAE_ENDPOINT_KEY"
 """The environment variable that holds the key."""

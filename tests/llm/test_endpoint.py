@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 
-from recsae.concepts import endpoint, prompts
-from recsae.concepts.endpoint import EndpointPool
-from recsae.concepts.engine import Answer, Request
+from recsae.concepts import prompts
 from recsae.config import EndpointConfig
 from recsae.errors import BadInput
+from recsae.llm import endpoint
+from recsae.llm.endpoint import EndpointPool
+from recsae.llm.engine import Answer, Request
 
 Reply = tuple[int, Any]
 SECRET = "sk-a-key-that-nobody-may-see"

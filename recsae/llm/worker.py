@@ -14,10 +14,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from recsae.concepts import readings
-from recsae.concepts.llm_model import EMBEDDED, locate_model
-from recsae.concepts.readings import Ids, Step
 from recsae.config import LlmConfig, ResourcesConfig
+from recsae.llm import readings
+from recsae.llm.model import EMBEDDED, locate_model
+from recsae.llm.readings import Ids, Step
 
 MAX_ANSWER_TOKENS = 96
 CPU_SEQUENCES = 64
@@ -94,7 +94,7 @@ class Engine:
         self._yes, self._no = self._spellings(YES), self._spellings(NO)
 
     def _settings(self, llm: LlmConfig, resources: ResourcesConfig) -> dict[str, Any]:
-        from recsae.concepts.walking import PathWriter
+        from recsae.llm.walking import PathWriter
 
         settings: dict[str, Any] = {
             "dtype": llm.dtype,
@@ -130,7 +130,7 @@ class Engine:
             os._exit(1)
 
     def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
-        from recsae.concepts.walking import walk_params
+        from recsae.llm.walking import walk_params
 
         began = time.perf_counter()
         answers: dict[int, Answer] = {}

