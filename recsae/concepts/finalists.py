@@ -50,16 +50,20 @@ def read_proposals(labels: Committed) -> Proposals:
     return proposals
 
 
-def choose(judged: Iterable[tuple[Finalist, float | None]]) -> list[Finalist]:
-    """Of each latent the finalist with the highest AUC; of equals a term before a free name, then the first.
+def choose(judged: Iterable[tuple[Finalist, float | None, float]]) -> list[Finalist]:
+    """Of each latent the first finalist whose AUC lies within one standard error of the latent's best.
 
-    A finalist without a value is not chosen.
+    `judged` gives AUC and its standard error. A few select users cannot tell finalists apart that lie closer together;
+    the labeller's order can, which comes from many more cases: terms before pairs before a free name, the most telling
+    first (the rule of one standard error: Breiman et al. 1984). A finalist without a value is not chosen.
     """
-    best: dict[int, tuple[tuple[float, bool, int], Finalist]] = {}
-    for finalist, value in judged:
-        if value is None:
-            continue
-        order = (-value, finalist.source == "model", finalist.candidate)
-        if finalist.latent not in best or order < best[finalist.latent][0]:
-            best[finalist.latent] = (order, finalist)
-    return [finalist for _, (_, finalist) in sorted(best.items())]
+    of_latent: dict[int, list[tuple[Finalist, float, float]]] = {}
+    for finalist, value, error in judged:
+        if value is not None:
+            of_latent.setdefault(finalist.latent, []).append((finalist, value, error))
+    chosen = []
+    for _, found in sorted(of_latent.items()):
+        _, best, error = max(found, key=lambda one: one[1])
+        close = (finalist for finalist, value, _ in found if value >= best - error)
+        chosen.append(min(close, key=lambda one: (one.source == "model", one.candidate)))
+    return chosen

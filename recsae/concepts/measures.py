@@ -67,6 +67,15 @@ def auc(value: np.ndarray, active: np.ndarray) -> float | None:
     return float((below + upto).sum() / (2 * len(positive) * len(negative)))
 
 
+def auc_error(value: float, active: int, silent: int) -> float:
+    """The standard error of an AUC over so many cases of either kind, at least one each (Hanley & McNeil 1982)."""
+    both_above, both_below = value / (2 - value), 2 * value**2 / (1 + value)
+    variance = (
+        value * (1 - value) + (active - 1) * (both_above - value**2) + (silent - 1) * (both_below - value**2)
+    ) / (active * silent)
+    return float(np.sqrt(max(variance, 0.0)))
+
+
 def interval(
     judged: np.ndarray, active: np.ndarray, user: np.ndarray, resamplings: int, seed: int
 ) -> tuple[float, float] | None:

@@ -140,18 +140,19 @@ def _announce(finalists: Sequence[Finalist], select: Mapping[int, Trial], config
 
 
 def _choose(finalists: Sequence[Finalist], select: Mapping[int, Trial], judges: Judges) -> Chosen:
-    """The best finalist of each latent by the language model's AUC on select users."""
+    """One finalist of each latent by the language model's AUC on select users."""
     rows: list[Row] = []
     centres: dict[tuple[int, int], float] = {}
-    judged: list[tuple[Finalist, float | None]] = []
+    judged: list[tuple[Finalist, float | None, float]] = []
     for finalist in finalists:
         trial = select[finalist.latent]
         centre = trials.centre_of(judges.verdicts, finalist.concept, trial)
         if centre is None:
             continue
-        own = [trials.row(finalist, "select", "none", one, None) for one in judges.rulings(finalist, trial, centre)]
+        rulings = judges.rulings(finalist, trial, centre)
+        own = [trials.row(finalist, "select", "none", one, None) for one in rulings]
         centres[finalist.latent, finalist.candidate] = centre
-        judged.append((finalist, own[0]["auc"]))
+        judged.append((finalist, *trials.sureness(rulings[0])))
         rows += own
     chosen = choose(judged)
     return Chosen(chosen, {one.latent: centres[one.latent, one.candidate] for one in chosen}, rows)

@@ -91,6 +91,14 @@ def by_attributes(bearing: Bearing, terms: list[str], trial: Trial) -> Ruling:
     return Ruling("attributes", None, borne, active, user, borne.astype(np.float64), near_miss, near_direction)
 
 
+def sureness(ruling: Ruling) -> tuple[float | None, float]:
+    """The AUC of a ruling and its standard error."""
+    value = measures.auc(ruling.value, ruling.active)
+    if value is None:
+        return None, 0.0
+    return value, measures.auc_error(value, int(ruling.active.sum()), int((~ruling.active).sum()))
+
+
 def _cases(trial: Trial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     item = np.concatenate([trial.active.item, trial.silent.item])
     user = np.concatenate([trial.active.user, trial.silent.user])

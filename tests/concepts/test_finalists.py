@@ -12,20 +12,29 @@ def one(latent: int, candidate: int, source: str = "terms") -> Finalist:
     return Finalist(latent, candidate, f"{latent}-{candidate}", [], source)
 
 
-def test_the_highest_value_is_chosen_whatever_the_order() -> None:
-    judged = [(one(3, 0), 0.5), (one(3, 1), 0.75), (one(1, 0), 0.25), (one(3, 2), 0.6), (one(1, 2), None)]
+def test_the_highest_value_is_chosen_where_it_stands_out_whatever_the_order() -> None:
+    judged = [
+        (one(3, 0), 0.5, 0.1), (one(3, 1), 0.75, 0.1), (one(1, 0), 0.25, 0.1), (one(3, 2), 0.6, 0.3),
+        (one(1, 2), None, 0.0),
+    ]  # fmt: skip
     for order in (judged, judged[::-1]):
         assert choose(order) == [one(1, 0), one(3, 1)]
-    assert choose([(one(0, 0), None)]) == [] == choose([])
+    assert choose([(one(0, 0), None, 0.0)]) == [] == choose([])
+
+
+def test_within_one_standard_error_of_the_best_the_first_is_chosen() -> None:
+    judged = [(one(0, 0), 0.7, 0.01), (one(0, 1), 0.8, 0.01), (one(0, 2), 0.9, 0.1)]
+    assert choose(judged) == [one(0, 1)]
+    assert choose([*judged[:2], (one(0, 2), 0.9, 0.25)]) == [one(0, 0)]
 
 
 def test_of_equals_a_term_and_then_the_first() -> None:
-    judged: list[tuple[Finalist, float | None]] = [
-        (one(0, 0, "model"), 1.0), (one(0, 3), 1.0), (one(0, 2, "pair"), 1.0), (one(0, 4), 1.0),
+    judged: list[tuple[Finalist, float | None, float]] = [
+        (one(0, 0, "model"), 1.0, 0.0), (one(0, 3), 1.0, 0.0), (one(0, 2, "pair"), 1.0, 0.0), (one(0, 4), 1.0, 0.0),
     ]  # fmt: skip
     for order in (judged, judged[::-1]):
         assert choose(order) == [one(0, 2, "pair")]
-    assert choose([*judged, (one(0, 5, "model"), 1.1)])[0].candidate == 5
+    assert choose([*judged, (one(0, 5, "model"), 1.1, 0.0)])[0].candidate == 5
 
 
 def test_all_candidates_give_words_and_finalists_are_judged(commit: Commit, ingested: Committed) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.concepts.measures import LEAST_USERS, Counts, auc, count, interval
+from recsae.concepts.measures import LEAST_USERS, Counts, auc, auc_error, count, interval
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -113,3 +113,13 @@ def test_few_users_give_no_interval() -> None:
     enough = np.arange(40) < LEAST_USERS
     assert interval(enough, enough, np.arange(40), 100, 0) == (1, 1)
     assert interval(active, np.ones(40, bool), np.arange(40), 100, 0) is None
+
+
+def test_the_standard_error_of_an_auc_is_that_of_repeated_draws() -> None:
+    """Exponential values, the distribution that the formula holds for."""
+    draw = np.random.default_rng(0)
+    active = np.arange(40) < 25
+    drawn = [auc(draw.exponential(np.where(active, 3.0, 1.0)), active) for _ in range(4000)]
+    found = np.array(drawn, dtype=np.float64)
+    assert auc_error(float(found.mean()), 25, 15) == pytest.approx(found.std(), rel=0.05)
+    assert auc_error(1.0, 8, 8) == 0
