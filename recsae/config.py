@@ -148,8 +148,6 @@ class EndpointConfig(Section):
     """Up to and with `/v1`. The key, where one is needed, is read from the environment: `RECSAE_ENDPOINT_KEY`."""
     model: Annotated[str, Field(min_length=1)]
     """Its name there."""
-    concurrency: Count = 16
-    """Requests under way at a time."""
 
 
 class LabelsConfig(Section):
@@ -196,7 +194,9 @@ class ResourcesConfig(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     """Where models run."""
     ingest_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 4.0
-    """What ingest may hold in memory before it spills to disk."""
+    """What ingest may hold in memory before it spills to disk, and evidence an eighth of."""
+    endpoint_requests: Count = 16
+    """Requests under way at a time where `labels.endpoint` writes names."""
     llm_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     """Key-value cache of one engine on the CPU."""
     lease_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0

@@ -102,7 +102,8 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
 
 def _namer(config: Config, pool: EnginePool) -> AbstractContextManager[Pool]:
     """Who writes the free names."""
-    return EndpointPool(config.labels.endpoint) if config.labels.endpoint else nullcontext(pool)
+    endpoint = config.labels.endpoint
+    return EndpointPool(endpoint, config.resources.endpoint_requests) if endpoint else nullcontext(pool)
 
 
 def _ask(questions: list[Question], pool: Pool, out: Attempt, name: str, latents: int) -> Told:

@@ -40,10 +40,10 @@ LENGTHS = ("minLength", "maxLength")
 
 
 class EndpointPool:
-    """`endpoint.concurrency` requests under way at a time, `generate` only."""
+    """`at_once` requests under way at a time, `generate` only."""
 
-    def __init__(self, endpoint: EndpointConfig) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: EndpointConfig, at_once: int) -> None:
+        self._endpoint, self._at_once = endpoint, at_once
         self._key = os.environ.get(KEY, "")
         self._answered = False
 
@@ -93,12 +93,12 @@ class EndpointPool:
             logging.getLogger(name).setLevel(logging.WARNING)
         starts = range(0, len(requests), CHUNK)
         following = iter([range(start, min(start + CHUNK, len(requests))) for start in starts])
-        useful = math.ceil(self._endpoint.concurrency / CHUNK) + 1
+        useful = math.ceil(self._at_once / CHUNK) + 1
         with asyncio.Runner() as runner:
             client = AsyncOpenAI(
                 base_url=self._endpoint.url, api_key=self._key or "none", max_retries=RETRIES, timeout=TIMEOUT
             )
-            gate = asyncio.Semaphore(self._endpoint.concurrency)
+            gate = asyncio.Semaphore(self._at_once)
             loop = runner.get_loop()
 
             async def together(indices: range) -> list[Answer]:

@@ -192,7 +192,8 @@ def test_an_endpoint_writes_the_names_and_nothing_else(
     engines, served = FakePool(), FakePool()
     opened: list[EndpointConfig] = []
 
-    def open_endpoint(config: EndpointConfig) -> FakePool:
+    def open_endpoint(config: EndpointConfig, at_once: int) -> FakePool:
+        assert at_once == planted_config.resources.endpoint_requests
         opened.append(config)
         return served
 

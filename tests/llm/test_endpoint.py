@@ -114,7 +114,7 @@ def asked(server: Server | str, count: int, schema: dict[str, Any] | None = None
     """Answers of prompts `0` to `count`; every index comes once."""
     url = server if isinstance(server, str) else server.url
     found: dict[int, Answer] = {}
-    with EndpointPool(EndpointConfig(url=url, model="big", concurrency=concurrency)) as pool:
+    with EndpointPool(EndpointConfig(url=url, model="big"), concurrency) as pool:
         for indices, answers in pool.ask([Request("generate", str(number)) for number in range(count)], schema, 3):
             assert len(indices) == len(answers) and found.keys().isdisjoint(indices)
             found.update(zip(indices, answers, strict=True))
@@ -138,9 +138,9 @@ def test_without_a_schema_none_is_sent_and_nothing_is_checked(serve: Callable[..
     server = serve(lambda prompt, _: good(" any words "))
     assert asked(server, 1) == [Answer("any words", None, "ok", 7)]
     assert "response_format" not in server.bodies[0]
-    assert list(EndpointPool(EndpointConfig(url=server.url, model="big")).ask([])) == []
+    assert list(EndpointPool(EndpointConfig(url=server.url, model="big"), 1).ask([])) == []
     with pytest.raises(ValueError):
-        list(EndpointPool(EndpointConfig(url=server.url, model="big")).ask([Request("yes_no", "0")]))
+        list(EndpointPool(EndpointConfig(url=server.url, model="big"), 1).ask([Request("yes_no", "0")]))
 
 
 def test_a_server_in_trouble_is_asked_again(serve: Callable[..., Server]) -> None:
@@ -213,7 +213,7 @@ def test_an_endpoint_that_falls_silent_ends_the_asking_and_keeps_what_it_said(
     """Rows that failed at the end are not handed on, so that a later attempt asks them again."""
     monkeypatch.setattr(endpoint, "RETRIES", 0)
     server = serve(lambda prompt, _: good(named(prompt)) if int(prompt) < 16 else refusal(429, "no more credit"))
-    pool = EndpointPool(EndpointConfig(url=server.url, model="big", concurrency=1))
+    pool = EndpointPool(EndpointConfig(url=server.url, model="big"), 1)
     coming = pool.ask([Request("generate", str(number)) for number in range(500)])
     _, kept = next(coming)
     with pytest.raises(BadInput, match="no more credit"):
