@@ -105,9 +105,10 @@ def test_likelihoods_at_every_place_in_a_cache_block(pool: EnginePool, likelihoo
         Request("loglikelihood", HEADER + "very " * count + "good films are about", " space ships and their crews")
         for count in range(34)
     ]
+    expected = near(map(likelihood, requests))
     for _ in range(2):
         answers = collect(pool, requests)
-        assert [answer.value for answer in answers] == near(map(likelihood, requests))
+        assert [answer.value for answer in answers] == expected
 
 
 def test_many_likelihoods_of_one_prompt(
@@ -122,7 +123,8 @@ def test_many_likelihoods_of_one_prompt(
     requests = [Request("loglikelihood", f"{HEADER}{ITEMS[1]}\nIn a word:", f" {concept}") for concept in concepts]
     before = pool.spent
     answers = collect(pool, requests)
-    assert [answer.value for answer in answers] == near(map(likelihood, requests))
+    assert [answer.value for answer in answers[::6]] == near(map(likelihood, requests[::6]))  # transformers is slow
+    assert {answer.status for answer in answers} == {"ok"}
     assert pool.spent.prompt - before.prompt < sum(answer.tokens for answer in answers) / 3
     assert pool.spent.seconds > before.seconds and pool.spent.written > before.written
 
