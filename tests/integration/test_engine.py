@@ -263,7 +263,7 @@ def test_of_two_engines_one_is_killed_twice(
     begun = diary.lines("begin")
     late = [prompt for _, at, prompts in begun for prompt in prompts if at > came[prompt]]
     assert late == [], "asked again after its answer had come"
-    assert 30 <= len(begun) <= 30 + 2, "a kill costs the chunk under way"
+    assert 30 <= len(begun) <= 30 + 4, "a kill costs the chunk under way, and one whose answer was on its way"
     assert pool.spent.written >= 120, "what came is counted"
 
 
@@ -279,4 +279,7 @@ def test_engine_whose_vllm_dies_is_replaced(
     begun = diary.lines("begin")
     assert len({pid for pid, _, _ in begun}) == 2
     again = Counter(prompt for _, _, prompts in begun for prompt in prompts)
-    assert {prompt for prompt, times in again.items() if times > 1} == {request.prompt for request in requests[8:12]}
+    twice = {prompt for prompt, times in again.items() if times > 1}
+    # With the process may go the answer of the chunk before, which was on its way.
+    under_way, before = ({request.prompt for request in requests[at : at + 4]} for at in (8, 4))
+    assert under_way <= twice <= under_way | before
