@@ -277,7 +277,7 @@ def test_engine_whose_vllm_dies_is_replaced(
     with pool_of(LlmConfig(max_model_len=512), resources, model_folder) as pool:
         answered(pool, requests)
     begun = diary.lines("begin")
-    assert len({pid for pid, _, _ in begun}) == 2
+    assert len({pid for pid, _, _ in begun}) >= 2
     again = Counter(prompt for _, _, prompts in begun for prompt in prompts)
     twice = {prompt for prompt, times in again.items() if times > 1}
     # With the process may go the answer of the chunk before, which was on its way.
