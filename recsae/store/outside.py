@@ -27,7 +27,9 @@ def named(option: str, target: str) -> tuple[Folder, str]:
             raise BadInput(f"{option} {target} is a folder; give the name of a file in it")
         folder.filesystem.create_dir(folder.path, recursive=True)
     except BadInput as error:  # the folder's own sentence speaks of the store
-        raise (error if option in str(error) else BadInput(f"{option} {target}: no path or URI; give another")) from None
+        raise (
+            error if option in str(error) else BadInput(f"{option} {target}: no path or URI; give another")
+        ) from None
     except OSError as error:
         raise BadInput(f"{option} {target}: cannot be written ({str(error).splitlines()[0]}); give another") from None
     return folder, name
