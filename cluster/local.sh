@@ -18,7 +18,7 @@ export RAY_API_SERVER_ADDRESS=http://127.0.0.1:8265
 "$bin/ray" start --head --node-ip-address=127.0.0.1 --dashboard-host=127.0.0.1 --num-cpus=6 --temp-dir="$RAY_TMPDIR"
 trap '"$bin/ray" stop --grace-period 10 >/dev/null' EXIT
 
-for stage in ingest recommender activations sae evidence statistics labels scores concepts report publish; do
+for stage in ingest recommender activations sae evidence statistics labels scores steering concepts report publish; do
     "$bin/ray" job submit --working-dir . -- \
         "$PWD/$bin/python" -m "jobs.$stage" --config "$config" --set store.root="$PWD/runs" "$@"
 done

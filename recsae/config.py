@@ -180,6 +180,29 @@ class ScoresConfig(Section):
     """Latents, drawn by the seed, that are scored by RecSAE's protocol as well; it asks ten questions for each."""
 
 
+class SteeringConfig(Section):
+    """What happens to the recommendations when latents are turned."""
+
+    strengths: Annotated[tuple[float, ...], Field(strict=False, min_length=1)] = (-0.25, 0.0625, 0.125, 0.25, 0.5, 1.0)
+    """How far vectors are moved along a latent, in typical lengths of a centred activation: α / √d. Below 0: down."""
+    reference: float = 0.25
+    """The strength at which `causal` is read."""
+    factor: Annotated[float, Field(gt=1)] = 2.0
+    """A concept is wished so many times its share in the top 10; the strength that buys it is told."""
+    directions: Annotated[int, Field(ge=20)] = 50
+    """Random directions behind the null."""
+    users: Count = 5000
+    """Users of each part, about, drawn by the seed."""
+
+    @model_validator(mode="after")
+    def _reference_is_measured(self) -> Self:
+        if self.reference not in self.strengths or self.reference <= 0:
+            raise ValueError(
+                f"reference = {self.reference:g} is none of strengths above 0, {self.strengths}; choose one of them"
+            )
+        return self
+
+
 class ResourcesConfig(Section):
     """How wide a job runs; never part of a fingerprint."""
 
@@ -231,6 +254,7 @@ class Config(Section):
     llm: LlmConfig = LlmConfig()
     labels: LabelsConfig = LabelsConfig()
     scores: ScoresConfig = ScoresConfig()
+    steering: SteeringConfig = SteeringConfig()
     resources: ResourcesConfig = ResourcesConfig()
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ from recsae.recommenders.foreign_files import foreign_content
 from recsae.recommenders.stage import train_recommender
 from recsae.report.page import write_report
 from recsae.sae.stage import train_sae
+from recsae.steering.stage import measure_steering
 from recsae.store.folder import as_json
 from recsae.store.runs import Attempt, Committed, Metrics, RunStore
 
@@ -87,18 +88,35 @@ STAGES: dict[str, Stage] = {
             content=model_content,
         ),
         Stage(
+            "steering",
+            measure_steering,
+            ("ingest", "recommender", "activations", "sae", "labels", "scores"),
+            ("seed", "steering", "ranking", "probe"),
+        ),
+        Stage(
             "concepts",
             write_dictionary,
-            ("ingest", "recommender", "sae", "evidence", "statistics", "labels", "scores"),
-            ("probe", "llm"),
-            version=2,
+            ("ingest", "recommender", "sae", "evidence", "statistics", "labels", "scores", "steering"),
+            ("probe", "llm", "steering"),
+            version=3,
         ),
         Stage(
             "report",
             write_report,
-            ("ingest", "recommender", "activations", "sae", "evidence", "statistics", "labels", "scores", "concepts"),
+            (
+                "ingest",
+                "recommender",
+                "activations",
+                "sae",
+                "evidence",
+                "statistics",
+                "labels",
+                "scores",
+                "steering",
+                "concepts",
+            ),
             ("name",),
-            version=2,
+            version=3,
         ),
     )
 }

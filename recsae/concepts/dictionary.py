@@ -1,7 +1,6 @@
 """The stage `concepts`: the dictionary, one row for every living latent. It joins what the stages before it found.
 
-`interpretable` holds where the lower 95 % bound of the confidence lies above the 95th percentile of the shuffled
-controls over all latents.
+Whether a latent is interpretable is decided in chosen.py.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from recsae.concepts import grouping, terms
 from recsae.concepts.candidates import Usage
 from recsae.concepts.cases import LatentCases, read_cases
+from recsae.concepts.chosen import NO_ROW, Row, Scores, control_bar, named_by, passes, read_labels, read_scores
 from recsae.concepts.measures import Counts
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
@@ -25,32 +24,35 @@ from recsae.store.runs import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
-CONTROL_PERCENTILE = 95
+CAUSAL = {
+    "causal": "share_change",
+    "causal_lower": "share_lower",
+    "causal_upper": "share_upper",
+    "causal_null": "null_upper",
+    "causal_probe": "probe_share_change",
+    "causal_ablation": None,
+}
+"""Columns of the dictionary, and whence in `steering`."""
 LEVELS = (0.8, 0.9)
 """Of confidence, at which latents are counted as RecSAE counts them."""
-
-Row = Mapping[str, Any]
-Scores = Mapping[tuple[str, str], Row]
-"""A latent's rows on score users, by judge and control."""
-NO_ROW: Row = {}
 
 
 def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
     """Write `concepts.parquet`."""
     catalogue = Catalogue.read(inputs["ingest"])
     stats = inputs["evidence"].read_table("latent_stats.parquet").to_pylist()
-    labels = _labels(inputs["labels"])
-    scores = _scores(inputs["scores"])
+    labels = read_labels(inputs["labels"])
+    scores = read_scores(inputs["scores"])
     coherent = inputs["statistics"].read_table("coherence.parquet", ["code", "latent", "within"]).to_pylist()
     within = {row["latent"]: row["within"] for row in coherent if row["code"] == "sae"}
-    named = {latent: labels[latent][found["llm", "none"]["candidate"]] for latent, found in scores.items()}
+    named = named_by(labels, scores)
     leader = grouping.groups({latent: (label["concept"], label["terms"]) for latent, label in named.items()})
     sizes = Counter(leader.values())
     meanings = _meanings(labels, named, read_cases(inputs["evidence"], config.probe.view), catalogue)
     bar = control_bar(scores)
+    causal = causal_columns(inputs["steering"].read_table("steering.parquet").to_pylist(), config.steering.reference)
     shared = {
         "stable_id": None,
-        "causal": None,
         "drift": None,
         "view": config.probe.view,
         "model": inputs["labels"].metrics["model"],
@@ -65,6 +67,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
             {
                 **_evidence_columns(stat, catalogue),
                 **_score_columns(score, bar),
+                **causal.get(latent, dict.fromkeys(CAUSAL)),
                 **shared,
                 "name": label.get("concept"),
                 "description": label.get("description"),
@@ -87,35 +90,6 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
         found["shuffled_interpretable"],
         found["scored"],
     )
-    return found
-
-
-def control_bar(scores: Mapping[int, Scores]) -> float | None:
-    """The 95th percentile of the shuffled controls' confidence over all latents."""
-    found = [rows["llm", "shuffled"]["confidence"] for rows in scores.values() if ("llm", "shuffled") in rows]
-    known = [value for value in found if value is not None]
-    return float(np.percentile(known, CONTROL_PERCENTILE)) if known else None
-
-
-def passes(row: Row | None, bar: float | None) -> bool:
-    """Whether a score's lower bound lies above the bar."""
-    lower = row.get("lower") if row else None
-    return bar is not None and lower is not None and bool(lower > bar)
-
-
-def _labels(labels: Committed) -> dict[int, dict[int, Row]]:
-    """By latent and candidate."""
-    found: dict[int, dict[int, Row]] = {}
-    for row in labels.read_table("labels.parquet").to_pylist():
-        found.setdefault(row["latent"], {})[row["candidate"]] = row
-    return found
-
-
-def _scores(scores: Committed) -> dict[int, dict[tuple[str, str], Row]]:
-    found: dict[int, dict[tuple[str, str], Row]] = {}
-    for row in scores.read_table("scores.parquet").to_pylist():
-        if row["part"] == "score":
-            found.setdefault(row["latent"], {})[row["judge"], row["control"]] = row
     return found
 
 
@@ -173,6 +147,20 @@ def _score_columns(scores: Scores, bar: float | None) -> dict[str, Any]:
             Counts(*(recsae[name] for name in Counts._fields)).true_negative_rate if recsae else None
         ),
     }
+
+
+def causal_columns(steering: list[dict[str, Any]], reference: float) -> dict[int, dict[str, float | None]]:
+    """What turning each steered latent does on score users, by latent."""
+    found: dict[int, dict[str, float | None]] = {}
+    for row in steering:
+        if row["part"] != "score":
+            continue
+        columns = found.setdefault(row["latent"], dict.fromkeys(CAUSAL))
+        if row["operation"] == "ablate":
+            columns["causal_ablation"] = row["share_change"]
+        elif row["strength"] == reference:
+            columns |= {column: row[name] for column, name in CAUSAL.items() if name}
+    return found
 
 
 def _status(labelled: bool, score: Row) -> str:

@@ -82,3 +82,21 @@ def _holds(item_T, item):  # type: ignore[no-untyped-def]
         if known == item:
             return True
     return False
+
+
+@njit(cache=True, error_model="numpy")
+def tally(top_EBT, own_E, starts_I, concept_N, popularity_I, hits_EC, own_EB, popularity_E, covered_EI):  # type: ignore[no-untyped-def]
+    """Add up whom first items belong to: places of every concept, of each nudge's own by case, popularity, coverage.
+
+    Item i bears the concepts `concept_N[starts_I[i]:starts_I[i + 1]]`; `covered_EI` has a bit for every item.
+    """
+    for e in range(top_EBT.shape[0]):
+        for b in range(top_EBT.shape[1]):
+            for item in top_EBT[e, b]:
+                if item < 0:
+                    break
+                popularity_E[e] += popularity_I[item]
+                covered_EI[e, item >> 3] |= np.uint8(1 << (item & 7))
+                for n in range(starts_I[item], starts_I[item + 1]):
+                    hits_EC[e, concept_N[n]] += 1
+                    own_EB[e, b] += concept_N[n] == own_E[e]

@@ -88,7 +88,7 @@ class _OnUsers:
     def __init__(self, model: Trainable, sae: Sae, nudges: Nudges, before: Steering | None) -> None:
         self.model, self.sae, self.nudges, self.before = model, sae, nudges, before
         self.row_E = nudges.row_E
-        self.direction_MD = torch.from_numpy(nudges.direction_MD)
+        self.direction_MD = torch.tensor(nudges.direction_MD)
         self._kept: tuple[int, int, np.ndarray] | None = None
 
     def base(self, u_BU: Tensor, start: int, stop: int) -> Tensor:
@@ -112,7 +112,7 @@ class _OnItems:
         self.row_E = np.arange(len(nudges.row_E))
         self._item_ND = item_ND if before is None else before(item_ND)
         self._amount_EN = amounts(sae, nudges, item_ND).T.contiguous().cpu().numpy()
-        self._direction_ED = torch.from_numpy(nudges.direction_MD[nudges.row_E]).to(device)
+        self._direction_ED = torch.tensor(nudges.direction_MD[nudges.row_E]).to(device)
 
     def base(self, u_BU: Tensor, start: int, stop: int) -> Tensor:
         return u_BU @ self._item_ND[start:stop].T
@@ -178,7 +178,7 @@ def _again(
     flat_XD = h_BLD.flatten(0, 1)
     start_BLD = h_BLD if before is None else before(flat_XD).view_as(h_BLD)
     c_XE = amounts(sae, nudges, flat_XD)
-    direction_MD = torch.from_numpy(nudges.direction_MD).to(h_BLD.device)
+    direction_MD = torch.tensor(nudges.direction_MD).to(h_BLD.device)
     clean_rank_B, clean_top_BT = _ranked(model, start_BLD, question)
     rank_EB = np.empty((len(nudges.row_E), len(clean_rank_B)), dtype=np.int32)
     top_EBT = np.empty((*rank_EB.shape, TOP), dtype=np.int32)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from recsae.concepts import labelling, scoring
-from recsae.concepts.dictionary import control_bar, passes, write_dictionary
+from recsae.concepts.chosen import control_bar, passes
+from recsae.concepts.dictionary import write_dictionary
 from recsae.config import Config
 from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES
 from recsae.store.runs import Attempt, Committed, Metrics

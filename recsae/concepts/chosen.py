@@ -1,0 +1,76 @@
+"""Which candidate each latent goes by, and whether it is believed: what labels and scores say when put together.
+
+`interpretable` holds where the lower 95 % bound of the confidence lies above the 95th percentile of the shuffled
+controls over all latents. It knows the two tables, and nothing of what is done with the concepts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from recsae.store.runs import Committed
+
+CONTROL_PERCENTILE = 95
+
+Row = Mapping[str, Any]
+Scores = Mapping[tuple[str, str], Row]
+"""A latent's rows on score users, by judge and control."""
+NO_ROW: Row = {}
+
+
+class Chosen(NamedTuple):
+    """The concept of one latent."""
+
+    concept: str
+    terms: list[str]
+    """Of the vocabulary; none of a free name that no item can be checked against."""
+    interpretable: bool
+
+
+def read_chosen(labels: Committed, scores: Committed) -> dict[int, Chosen]:
+    """Of every latent that was scored."""
+    candidates, found = read_labels(labels), read_scores(scores)
+    bar = control_bar(found)
+    named = named_by(candidates, found)
+    return {
+        latent: Chosen(label["concept"], label["terms"], passes(found[latent].get(("llm", "none")), bar))
+        for latent, label in named.items()
+    }
+
+
+def read_labels(labels: Committed) -> dict[int, dict[int, Row]]:
+    """By latent and candidate."""
+    found: dict[int, dict[int, Row]] = {}
+    for row in labels.read_table("labels.parquet").to_pylist():
+        found.setdefault(row["latent"], {})[row["candidate"]] = row
+    return found
+
+
+def read_scores(scores: Committed) -> dict[int, dict[tuple[str, str], Row]]:
+    """Of score users, by latent, judge and control."""
+    found: dict[int, dict[tuple[str, str], Row]] = {}
+    for row in scores.read_table("scores.parquet").to_pylist():
+        if row["part"] == "score":
+            found.setdefault(row["latent"], {})[row["judge"], row["control"]] = row
+    return found
+
+
+def named_by(labels: Mapping[int, Mapping[int, Row]], scores: Mapping[int, Scores]) -> dict[int, Row]:
+    """The chosen candidate's row of every scored latent."""
+    return {latent: labels[latent][found["llm", "none"]["candidate"]] for latent, found in scores.items()}
+
+
+def control_bar(scores: Mapping[int, Scores]) -> float | None:
+    """The 95th percentile of the shuffled controls' confidence over all latents."""
+    found = [rows["llm", "shuffled"]["confidence"] for rows in scores.values() if ("llm", "shuffled") in rows]
+    known = [value for value in found if value is not None]
+    return float(np.percentile(known, CONTROL_PERCENTILE)) if known else None
+
+
+def passes(row: Row | None, bar: float | None) -> bool:
+    """Whether a score's lower bound lies above the bar."""
+    lower = row.get("lower") if row else None
+    return bar is not None and lower is not None and bool(lower > bar)

@@ -1,0 +1,177 @@
+"""What nudges do to the recommendations of one part of users: sums over chunks of users, a Ray task each.
+
+Concepts held by the top 10, NDCG, HR, coverage, popularity of the clean model and after every nudge; for the nudges
+that are told of, also under the weights of every resample of users. It knows the store, Ray and outcomes, and nothing
+of tables. Shape suffixes: I items, C concepts, E nudges (the clean model before them), T told ones, S sums, of which
+the first is plain, B cases of a batch, N cases of a chunk, X columns.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+from scipy import sparse
+
+from recsae import tasks
+from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.recommenders import saved
+from recsae.recommenders.evaluation import drawn
+from recsae.recommenders.figures import weighted_sums
+from recsae.recommenders.ranking import TOP, of_split
+from recsae.sae import model as sae_files
+from recsae.steering import kernel
+from recsae.steering.outcomes import Nudges, outcomes
+from recsae.steering.plan import Plan
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
+
+NUDGES_AT_ONCE = 2048
+"""Tried on a batch of cases together."""
+
+
+class Trial(NamedTuple):
+    """What is tried, on which model, and by what it is measured."""
+
+    ingested: Committed
+    recommender: Committed
+    sae: Folder
+    site: str
+    plan: Plan
+    bears_IC: sparse.csr_array
+    popularity_I: np.ndarray
+    users: int
+    resamples: int
+    seed: int
+    device: str = "cpu"
+
+
+class Effects(NamedTuple):
+    """Sums over some cases; index 0 of E is the clean model."""
+
+    users: int
+    cases: int
+    places: int
+    """Of all first items: ten a case, fewer where fewer were unseen."""
+    hits_EC: np.ndarray
+    """int64 places whose item bears the concept."""
+    hr_E: np.ndarray
+    """int64 targets in the top 10."""
+    gain_E: np.ndarray
+    """Their `1 / log2(1 + rank)`, float64."""
+    popularity_E: np.ndarray
+    """int64 training events of the items in all places."""
+    covered_EI: np.ndarray
+    """A bit for every item that has a place, uint8."""
+    told_SX: np.ndarray
+    """By resample: cases, places, then of each concept the clean hits, of each told nudge those of its own concept, the
+    clean gain and each told nudge's."""
+
+    def plus(self, other: Effects) -> Effects:
+        mine, theirs = self._asdict(), other._asdict()
+        covered_EI = mine.pop("covered_EI") | theirs["covered_EI"]
+        return Effects(**{name: mine[name] + theirs[name] for name in mine}, covered_EI=covered_EI)
+
+
+def measure(trial: Trial, part: str) -> Effects:
+    """Of one part of users; their number is told by a line now and then."""
+    held = ray.put(trial)
+    task = _chunk_effects.options(num_gpus=1 if trial.device == "cuda" else 0)
+    numbers = range(n_chunks(trial.ingested))
+    found: Effects = tasks.total(lambda number: task.remote(held, part, number), numbers, f"steering {part}, chunk")
+    return found
+
+
+@ray.remote
+def _chunk_effects(trial: Trial, part: str, number: int) -> Effects:
+    if trial.device == "cpu":
+        torch.set_num_threads(1)
+    return chunk_effects(trial, part, number)
+
+
+def chunk_effects(trial: Trial, part: str, number: int) -> Effects:
+    """The test cases of the part, or of those of its users that are drawn, in one chunk."""
+    cases = of_split(read_cases(trial.ingested, number), "test", part)
+    share = trial.users / trial.ingested.metrics["users_by_part"][part]
+    cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, trial.seed)))
+    every = range(0, max(len(trial.plan.own_E), 1), NUDGES_AT_ONCE)
+    found = [_of_nudges(trial, slice(start, start + NUDGES_AT_ONCE), number, cases) for start in every]
+    hits, popularity, covered, rank_EN, own_EN = (
+        np.concatenate([one[place] if one is found[0] else one[place][1:] for one in found]) for place in range(5)
+    )
+    clean_CN, places_N = found[0].clean_CN, found[0].places_N
+    gain_EN = np.where(rank_EN <= TOP, 1 / np.log2(1 + np.maximum(rank_EN, 1)), 0)
+    told = 1 + trial.plan.told
+    value_NX = np.concatenate(
+        [np.ones((1, cases.num_rows)), places_N[None], clean_CN, own_EN[1:told], gain_EN[:told]]
+    ).T
+    user_N = cases["user_idx"].to_numpy()
+    users, place_N = np.unique(user_N, return_inverse=True)
+    by_user = sparse.csr_array((np.ones(len(user_N)), (place_N, np.arange(len(user_N)))), (len(users), len(user_N)))
+    return Effects(
+        len(users),
+        cases.num_rows,
+        int(places_N.sum()),
+        hits,
+        (rank_EN <= TOP).sum(1),
+        gain_EN.sum(1),
+        popularity,
+        covered,
+        weighted_sums(by_user @ value_NX, users, trial.resamples, trial.seed),
+    )
+
+
+class _OfNudges(NamedTuple):
+    hits_EC: np.ndarray
+    popularity_E: np.ndarray
+    covered_EI: np.ndarray
+    rank_EN: np.ndarray
+    own_EN: np.ndarray
+    """Places of the nudge's own concept, by case."""
+    clean_CN: np.ndarray
+    """Places of every concept under the clean model."""
+    places_N: np.ndarray
+
+
+def _of_nudges(trial: Trial, some: slice, number: int, cases: pa.Table) -> _OfNudges:
+    """The clean model, and some of the nudges."""
+    model = saved.load(trial.recommender, trial.site, trial.device)
+    sae, bears_IC = sae_files.load(trial.sae, trial.device), trial.bears_IC
+    of = trial.plan.nudges
+    nudges = Nudges(of.direction_MD, of.row_E[some], of.latent_E[some], of.keep_E[some], of.plus_E[some])
+    own_E = np.concatenate([[-1], trial.plan.own_E[some]])
+    sizes = len(own_E), cases.num_rows
+    found = _OfNudges(
+        np.zeros((len(own_E), bears_IC.shape[1]), dtype=np.int64),
+        np.zeros(len(own_E), dtype=np.int64),
+        np.zeros((len(own_E), -(-bears_IC.shape[0] // 8)), dtype=np.uint8),
+        np.zeros(sizes, dtype=np.int64),
+        np.zeros(sizes, dtype=np.int64),
+        np.zeros((bears_IC.shape[1], cases.num_rows)),
+        np.zeros(cases.num_rows),
+    )
+    chunk = read_chunk(trial.ingested, number)
+    for outcome in outcomes(model, sae, nudges, chunk, cases, trial.device):
+        top_EBT = np.concatenate([outcome.clean_top_BT[None], outcome.top_EBT])
+        own_EB = np.zeros(top_EBT.shape[:2], dtype=np.int64)
+        kernel.tally(
+            top_EBT,
+            own_E,
+            bears_IC.indptr,
+            bears_IC.indices,
+            trial.popularity_I,
+            found.hits_EC,
+            own_EB,
+            found.popularity_E,
+            found.covered_EI,
+        )
+        rows, clean_BT = outcome.rows, outcome.clean_top_BT
+        found.rank_EN[:, rows] = np.concatenate([outcome.clean_rank_B[None], outcome.rank_EB])
+        found.own_EN[:, rows] = own_EB
+        held = bears_IC[np.maximum(clean_BT, 0).ravel()].multiply((clean_BT.ravel() >= 0)[:, None])
+        found.clean_CN[:, rows] = held.toarray().reshape(*clean_BT.shape, -1).sum(1).T
+        found.places_N[rows] = (clean_BT >= 0).sum(1)
+    return found

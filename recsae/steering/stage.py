@@ -1,0 +1,167 @@
+"""The stage `steering`: every interpretable latent turned up, down and out, and what that does to the recommendations.
+
+Beside each stand a null, random directions of the same length, and a strong baseline, the linear probe of its concept.
+Strengths are chosen on select users and told for score users. It knows the store and the order of things; the nudges
+are in plan.py, the sums in effects.py, the tables in rows.py and wishes.py.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from recsae.concepts import terms
+from recsae.concepts.chosen import Chosen, read_chosen
+from recsae.config import Config
+from recsae.data.catalogue import Catalogue
+from recsae.sae import model as sae_files
+from recsae.schemas_concepts import STEERING, WISHES
+from recsae.steering.effects import Effects, Trial, measure
+from recsae.steering.plan import Plan, plan_of, turns
+from recsae.steering.probes import probes
+from recsae.steering.rows import Figures, Turned, steering_rows
+from recsae.steering.wishes import wish_rows
+from recsae.store.runs import Attempt, Committed, Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Subjects(NamedTuple):
+    """Whom to turn: latents, the concepts that they stand for, and which item bears which concept."""
+
+    turned: list[Turned]
+    names: list[str]
+    bears_IC: sparse.csr_array
+    unchecked: int
+    """Interpretable latents under a free name: no item can be checked against it."""
+
+
+def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
+    """Write `steering.parquet` and `steering_wishes.parquet`; both empty where there is no model to steer."""
+    start = time.monotonic()
+    catalogue = Catalogue.read(inputs["ingest"])
+    subjects = subjects_of(read_chosen(inputs["labels"], inputs["scores"]), catalogue)
+    if inputs["recommender"].metrics["kind"] == "given" or not subjects.turned:
+        given = inputs["recommender"].metrics["kind"] == "given"
+        log.info(
+            "steering: %s; nothing to turn", "no model" if given else "no interpretable latent has a known concept"
+        )
+        out.write_table("steering.parquet", STEERING.empty_table(), STEERING)
+        out.write_table("steering_wishes.parquet", WISHES.empty_table(), WISHES)
+        return {"latents": 0, "concepts": 0, "unchecked": subjects.unchecked}
+    trial = trial_of(config, inputs, subjects, catalogue)
+    effects = {part: measure(trial, part) for part in ("select", "score")}
+    figures = {part: Figures(found, trial.plan, len(subjects.names)) for part, found in effects.items()}
+    sae = sae_files.load(trial.sae)
+    rows = [
+        row
+        for part, found in figures.items()
+        for row in steering_rows(
+            part,
+            found,
+            subjects.turned,
+            subjects.names,
+            catalogue.n_items,
+            lambda latent, strength: turns(sae, latent, strength, trial.site),
+        )
+    ]
+    out.write_table("steering.parquet", pa.Table.from_pylist(rows, STEERING), STEERING)
+    wishes = wish_rows(figures["select"], figures["score"], subjects.turned, subjects.names, config.steering.factor)
+    out.write_table("steering_wishes.parquet", pa.Table.from_pylist(wishes, WISHES), WISHES)
+    return _metrics(config, effects, trial.plan, rows, subjects, time.monotonic() - start)
+
+
+def subjects_of(chosen: Mapping[int, Chosen], catalogue: Catalogue) -> Subjects:
+    """The interpretable latents whose concept has terms; latents with the same terms share a concept."""
+    vocabulary = terms.build(catalogue)
+    place: dict[tuple[str, ...], int] = {}
+    turned, columns = [], []
+    unchecked = 0
+    for latent, one in sorted(chosen.items()):
+        if not one.interpretable:
+            continue
+        if not one.terms:
+            unchecked += 1
+            continue
+        key = tuple(sorted(one.terms))
+        if key not in place:
+            place[key] = len(place)
+            columns.append(_bears_all(vocabulary, one.terms))
+        turned.append(Turned(latent, place[key], one.concept))
+    names = [" and ".join(key) for key in place]
+    bears_IC = sparse.csr_array(sparse.hstack(columns)) if columns else sparse.csr_array((catalogue.n_items, 0))
+    return Subjects(turned, names, bears_IC, unchecked)
+
+
+def _bears_all(vocabulary: terms.Vocabulary, of: Sequence[str]) -> sparse.csr_array:
+    """`(items, 1)`, 1 where an item bears all terms."""
+    held = vocabulary.bears[:, vocabulary.columns(list(of))].sum(1)
+    return sparse.csr_array(np.asarray(held).reshape(-1, 1) == len(of)).astype(np.int64)
+
+
+def trial_of(config: Config, inputs: Mapping[str, Committed], subjects: Subjects, catalogue: Catalogue) -> Trial:
+    """All that a task needs."""
+    activations, folder = inputs["activations"], inputs["sae"].data.child("model")
+    site = str(activations.metrics["site"])
+    plan = plan_of(
+        sae_files.load(folder),
+        [one.latent for one in subjects.turned],
+        [one.concept for one in subjects.turned],
+        probes(activations, config.probe.view, subjects.bears_IC),
+        config.steering.strengths,
+        site,
+        config.steering.directions,
+        config.seed,
+    )
+    return Trial(
+        inputs["ingest"],
+        inputs["recommender"],
+        folder,
+        site,
+        plan,
+        subjects.bears_IC,
+        catalogue.popularity,
+        config.steering.users,
+        config.ranking.bootstrap,
+        config.seed,
+        config.resources.device,
+    )
+
+
+def _metrics(
+    config: Config,
+    effects: Mapping[str, Effects],
+    plan: Plan,
+    rows: list[dict[str, Any]],
+    subjects: Subjects,
+    seconds: float,
+) -> Metrics:
+    at_reference = [row for row in rows if row["part"] == "score" and row["strength"] == config.steering.reference]
+    moving = sum(bool(row["share_lower"] > row["null_upper"]) for row in at_reference)
+    tried = len(plan.own_E) * sum(found.cases for found in effects.values())
+    log.info(
+        "steering: %d latents of %d concepts; turned up by %g, %d raise the share of their concept above the null; "
+        "%d nudges of %d users, %.1f s",
+        len(subjects.turned),
+        len(subjects.names),
+        config.steering.reference,
+        moving,
+        len(plan.own_E),
+        sum(found.users for found in effects.values()),
+        seconds,
+    )
+    return {
+        "latents": len(subjects.turned),
+        "concepts": len(subjects.names),
+        "unchecked": subjects.unchecked,
+        "above_null": moving,
+        "nudges": len(plan.own_E),
+        "cases": {part: found.cases for part, found in effects.items()},
+        "tried_per_second": tried / seconds,
+    }
