@@ -23,7 +23,7 @@ import time
 import numpy as np
 import psutil
 import pyarrow as pa
-from sae_memory import _held
+from sae_memory import held_by
 
 SHARD_BYTES = 32 * 2**20
 ITEMS, ATTRIBUTES, BORNE = 5_000, 60, 3
@@ -101,7 +101,7 @@ def measured(root: str) -> dict[str, float]:
     def watch() -> None:
         this = psutil.Process()
         while not ended.wait(0.5):
-            held.append(sum(map(_held, [this, *this.children(recursive=True)])))
+            held.append(sum(map(held_by, [this, *this.children(recursive=True)])))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -97,7 +97,7 @@ def measure(root: str) -> Measured:
 
     def watch() -> None:
         while not ended.wait(0.5):
-            held.append(sum(map(sae_memory._held, [driver, *driver.children(recursive=True)])))
+            held.append(sum(map(sae_memory.held_by, [driver, *driver.children(recursive=True)])))
 
     watcher = threading.Thread(target=watch)
     watcher.start()

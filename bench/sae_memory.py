@@ -65,7 +65,7 @@ def peak(root: str, steps: int) -> int:
 
     def watch() -> None:
         while not ended.wait(0.5):
-            held.append(sum(map(_held, psutil.Process().children(recursive=True))))
+            held.append(sum(map(held_by, psutil.Process().children(recursive=True))))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -77,7 +77,7 @@ def peak(root: str, steps: int) -> int:
     return max(held)
 
 
-def _held(process: psutil.Process) -> int:
+def held_by(process: psutil.Process) -> int:
     try:
         return int(process.memory_full_info().pss)
     except psutil.Error:

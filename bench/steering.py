@@ -1,0 +1,131 @@
+"""Turning latents: (user, latent, strength) a second, recsae's way and one at a time as research code does it.
+
+    python bench/steering.py [--users 1510] [--items 3416] [--width 64] [--rounds 3]
+
+A SASRec with its first weights and generated histories of the shape of ML-1M: what is measured does not depend on what
+was learnt. Both find, for every user, latent and strength, the rank of the target and the concept's places in the top
+10. `together` is recsae/steering/outcomes.py and the tally of the stage; `one by one` runs the model over all users for
+each latent and strength, adds to the latent, scores the catalogue and sorts, as Klenitskiy et al. 2025 (arXiv
+2507.12202) did, whose log shows 84 users a second for one latent and strength on their GPU. One thread for both;
+contestants alternate, each in its own process. Prints rates, their ratio, and that of the faster to 84.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import torch
+from ranking import histories
+from scipy import sparse
+
+from recsae.config_recommender import RecommenderConfig
+from recsae.data.chunks import Chunk
+from recsae.recommenders import saved
+from recsae.recommenders.contract import Trainable, last
+from recsae.recommenders.ranking import questions
+from recsae.sae.model import Sae
+from recsae.steering import kernel
+from recsae.steering.operations import Operation, Steering
+from recsae.steering.outcomes import Nudges, outcomes
+
+PUBLISHED = 84
+LATENTS, STRENGTHS, CONCEPTS = 1024, (0.5, 1.0, 2.0, 4.0, 6.0, 8.0), 18
+TURNED = {"together": 128, "one by one": 1}
+"""Latents that each turns, at all strengths."""
+
+
+def world(users: int, items: int, width: int) -> tuple[Trainable, Sae, Chunk, pa.Table, sparse.csr_array]:
+    """Users whose last event is the target, and items that bear two of the concepts each."""
+    torch.manual_seed(0)
+    model = saved.build(RecommenderConfig(kind="sasrec", width=width, max_length=100), users, items, 0).eval()
+    torch.nn.init.normal_(model.get_parameter("item.weight"), std=0.3)
+    seen, target_X = histories(users, items)
+    offsets = np.concatenate([[0], np.cumsum([len(one) + 1 for one in seen])])
+    events = np.concatenate([np.append(one, target) for one, target in zip(seen, target_X, strict=True)])
+    chunk = Chunk(np.arange(users, dtype=np.int32), offsets, events.astype(np.int32), np.zeros(len(events), np.int8))
+    lengths = [len(one) for one in seen]
+    cases = pa.table({"user_idx": chunk.users, "position": np.array(lengths, np.int32), "target_idx": target_X})
+    draw = np.random.default_rng(1)
+    bears = (np.ones(2 * items), (np.repeat(np.arange(items), 2), draw.integers(0, CONCEPTS, 2 * items)))
+    return model, Sae(width, LATENTS, "topk", 8).eval(), chunk, cases, sparse.csr_array(bears, (items, CONCEPTS))
+
+
+def together(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears: sparse.csr_array, turned: int) -> None:
+    every = len(STRENGTHS) * turned
+    latent_E, plus_E = np.repeat(np.arange(turned), len(STRENGTHS)), np.tile(STRENGTHS, turned)
+    nudges = Nudges((sae.scale * sae.W_dec).detach().numpy(), latent_E, np.full(every, -1), np.ones(every), plus_E)
+    hits_EC, popularity_E = np.zeros((every, CONCEPTS), np.int64), np.zeros(every, np.int64)
+    covered_EI, popularity_I = np.zeros((every, -(-model.n_items // 8)), np.uint8), np.ones(model.n_items, np.int64)
+    for outcome in outcomes(model, sae, nudges, chunk, cases):
+        own_EB = np.zeros(outcome.rank_EB.shape, np.int64)
+        concepts = latent_E % CONCEPTS, bears.indptr, bears.indices
+        kernel.tally(outcome.top_EBT, *concepts, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
+
+
+@torch.inference_mode()
+def one_by_one(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears: sparse.csr_array, turned: int) -> None:
+    bears_IC = torch.from_numpy(bears.toarray())
+    for latent in range(turned):
+        for strength in STRENGTHS:
+            edit = Steering(sae, [Operation(latent, "add", strength)])
+            for question in questions(chunk, cases, model, "cpu"):
+                x_BD = edit(last(model.probe(question.histories), question.histories))
+                score_BN = model.scores(x_BD, 0, model.n_items)
+                for row, items in enumerate(question.seen):
+                    score_BN[row, torch.from_numpy(items).long()] = -torch.inf
+                first_BT = score_BN.topk(10).indices
+                (first_BT == torch.from_numpy(question.target_B).long()[:, None]).float().argmax(1)
+                bears_IC[first_BT].sum((0, 1))
+
+
+CONTESTANTS = {"together": together, "one by one": one_by_one}
+
+
+def rate(name: str, users: int, items: int, width: int) -> float:
+    """(user, latent, strength) a second, the model's run included."""
+    torch.set_num_threads(1)
+    made, turned = world(users, items, width), TURNED[name]
+    CONTESTANTS[name](*made, turned=1)
+    start = time.perf_counter()
+    CONTESTANTS[name](*made, turned=turned)
+    return users * turned * len(STRENGTHS) / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--users", type=int, default=1510)
+    parser.add_argument("--items", type=int, default=3416)
+    parser.add_argument("--width", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    sizes = arguments.users, arguments.items, arguments.width
+    if arguments.contestant:
+        print(json.dumps(rate(arguments.contestant, *sizes)))
+        return
+    rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    for number in range(arguments.rounds):
+        for name in CONTESTANTS:
+            options = zip(("--users", "--items", "--width"), map(str, sizes), strict=True)
+            command = [sys.executable, __file__, "--contestant", name]
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            command += [word for pair in options for word in pair]
+            ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+            rates[name].append(json.loads(ran.stdout.strip().splitlines()[-1]))
+        told = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items())
+        print(f"round {number + 1}: {told} a second")
+    mine, theirs = (statistics.median(rates[name]) for name in CONTESTANTS)
+    print(f"turning latents: {mine / theirs:.1f} times one by one, on one core")
+    print(f"turning latents: {mine / PUBLISHED:,.0f} times the published {PUBLISHED} users a second, on one core")
+
+
+if __name__ == "__main__":
+    main()
