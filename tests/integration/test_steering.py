@@ -1,0 +1,66 @@
+"""What turning planted concepts does, after the whole line: through Ray, from the model to the dictionary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from recsae.config import Config
+from recsae.pipeline import Pipeline
+from recsae.store.runs import Committed
+from tests.planted import PLANTED
+
+CONCEPTS = set(PLANTED[:8])
+
+
+def done(config: Config, stage: str) -> Committed:
+    committed = Pipeline(config).committed(stage)
+    assert committed is not None
+    return committed
+
+
+@pytest.fixture(scope="module")
+def turned(planted_run: tuple[Config, Path]) -> pd.DataFrame:
+    """What turning does on score users: of every planted concept the latent that moves it most."""
+    config = planted_run[0]
+    table = pd.DataFrame(done(config, "steering").read_table("steering.parquet").to_pylist())
+    table = table[(table.part == "score") & table.concept.isin(CONCEPTS)]
+    at = table[table.strength == config.steering.reference]
+    best = at.loc[at.groupby("concept").share_change.idxmax()].latent
+    return table[table.latent.isin(best)]
+
+
+def test_every_planted_concept_can_be_turned(turned: pd.DataFrame) -> None:
+    assert set(turned.concept) == CONCEPTS
+
+
+def test_turned_up_a_concept_rises_step_by_step_above_random_directions(turned: pd.DataFrame) -> None:
+    for concept, rows in turned[turned.operation == "add"].groupby("concept"):
+        ordered = rows.sort_values("strength")
+        assert ordered.share.is_monotonic_increasing, (concept, ordered.share.tolist())
+        up = ordered[ordered.strength > 0]
+        assert (up.share_lower > up.null_upper).all(), concept
+        assert (ordered[ordered.strength < 0].share_change < 0).all(), concept
+
+
+def test_taken_out_a_concept_falls_further_than_by_random_directions(turned: pd.DataFrame) -> None:
+    out = turned[turned.operation == "ablate"]
+    assert (out.share_upper < 0).all() and (out.share_change < out.null_lower).all()
+
+
+def test_other_concepts_move_less(turned: pd.DataFrame, planted_run: tuple[Config, Path]) -> None:
+    at = turned[turned.strength == planted_run[0].steering.reference]
+    assert (at.side_change.abs() < at.share_change).all()
+    assert (at.side_effect < at.share_change / 2).all()
+
+
+def test_the_dictionary_says_what_a_latent_does(turned: pd.DataFrame, planted_run: tuple[Config, Path]) -> None:
+    config = planted_run[0]
+    rows = pd.DataFrame(done(config, "concepts").read_table("concepts.parquet").to_pylist()).set_index("latent")
+    for one in turned[turned.strength == config.steering.reference].itertuples():
+        row = rows.loc[one.latent]
+        assert (row.causal, row.causal_lower, row.causal_null) == (one.share_change, one.share_lower, one.null_upper)
+        assert row.causal_ablation < 0 < row.causal_lower
+    assert rows[~rows.interpretable].causal.isna().all()
