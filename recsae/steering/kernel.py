@@ -3,9 +3,9 @@
     s_i = base_i + c · direction_i
 
 Every user and nudge is one pass over a range of items that stays in the cache. Products and sums are not contracted, so
-that a target's score is the same to the bit wherever it is computed. Counters are as wide as scores: the loop over items
-then runs at twice the speed. It knows arrays, and nothing of models. Shape
-suffixes: B users, n items of a range, M directions, E nudges, T first items.
+that a target's score is the same to the bit wherever it is computed. Counters are as wide as scores, which lets the
+loop over items run at twice the speed. It knows arrays, and nothing of models. Shape suffixes: B users, n items of a
+range, M directions, E nudges, T first items, I items, C concepts, N pairs of item and concept.
 """
 
 from __future__ import annotations
