@@ -104,8 +104,8 @@ def curves(
         return None
     beside = [(one.label, one.value) for one in levels if one.value is not None and math.isfinite(one.value)]
     places = sorted({x for _, points in known for x, _ in points})
-    rungs, digits = _rungs([*values, *(value for _, value in beside)])
-    floor, ceiling = rungs[0], rungs[-1]
+    steps, digits = rungs([*values, *(value for _, value in beside)])
+    floor, ceiling = steps[0], steps[-1]
     across, up = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
     def at_x(x: float) -> float:
@@ -128,7 +128,7 @@ def curves(
         tuple(line(number, label, points) for number, (label, points) in enumerate(known)),
         tuple(LevelLine(label, value, at_y(value)) for label, value in beside),
         _spaced([Tick(at_x(x), _number(x)) for x in places]),
-        tuple(Tick(at_y(value), f"{value:,.{digits}f}") for value in rungs),
+        tuple(Tick(at_y(value), f"{value:,.{digits}f}") for value in steps),
     )
 
 
@@ -148,7 +148,7 @@ def _path(points: Sequence[Point]) -> str:
     return path
 
 
-def _rungs(values: Sequence[float]) -> tuple[list[float], int]:
+def rungs(values: Sequence[float]) -> tuple[list[float], int]:
     """Round values from below the least to above the largest, at most six steps, and the digits that they need.
 
     They start at 0 where that costs little of the height; curves that lie close together would be flat if always.

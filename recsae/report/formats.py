@@ -98,6 +98,24 @@ def share(part: Any, whole: Any = 1) -> str:
     return DASH if above is None or not below else f"{100 * above / below:.1f}\u00a0%"
 
 
+def fine_share(value: Any) -> str:
+    """A share in per cent; below a hundredth with the digits that it needs."""
+    found = number(value)
+    if found is None:
+        return DASH
+    digits = 1 if found == 0 or abs(found) >= 0.01 else 2 if abs(found) >= 0.001 else 3
+    return f"{100 * found:.{digits}f}\u00a0%"
+
+
+def signed_share(value: Any) -> str:
+    """A change in per cent, always with its sign: `+1.2 %`, `−3.4 %`, `±0.0 %` of what rounds to nothing."""
+    found = number(value)
+    if found is None:
+        return DASH
+    shown = f"{100 * found:+.1f}"
+    return (f"±{shown[1:]}" if float(shown) == 0 else shown.replace("-", "\u2212")) + "\u00a0%"
+
+
 def interval(value: Any, digits: int, factor: float = 1) -> str:
     """`[low, high]`, each times `factor`; empty where there is none."""
     ends = [number(end) for end in value] if isinstance(value, (list, tuple)) else []

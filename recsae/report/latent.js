@@ -1,5 +1,5 @@
 // What an opened row shows of its latent. What there is of it, and where, says latent_rows.py; a part that was not
-// measured is left out. It needs marks.js.
+// measured is left out. It needs marks.js and turned.js.
 const MEASURES = [
   ["Most often", "cases in which it fires", 1, counted],
   ["Most strongly", "sum of its activations", 2, figure],
@@ -25,7 +25,7 @@ function described(row) {
     made.append(element("h4", "", heading), ...content);
   };
   parts.append(figures(row));
-  const [items, levels, attributes] = ["items", "levels", "attributes"].map((name) => about(name, row));
+  const [items, levels, attributes, turned] = ["items", "levels", "attributes", "turned"].map((name) => about(name, row));
   if (items) {
     for (const [heading, meaning, column, shown] of MEASURES) {
       part(heading, "measure", element("p", "meaning", meaning), itemList(items, column, shown));
@@ -33,7 +33,8 @@ function described(row) {
   }
   if (levels) part("The concept by activation level", "levels", ...levelChart(levels));
   if (attributes) part("Attributes that it answers to", "answers", attributeTable(attributes));
-  if (data.details.left_out && !items && !levels && !attributes) {
+  if (turned) part("When it is turned", "turned", ...turnedTable(turned, row));
+  if (data.details.left_out && !items && !levels && !attributes && !turned) {
     parts.append(element("p", "meaning", "More is shown of surer latents only; what there is of this one is in the run’s Parquet files."));
   }
   return parts;

@@ -1,5 +1,5 @@
 """What an opened row of the dictionary shows of its latent: its items by three measures, its concept by activation
-level, the attributes that it answers to.
+level, the attributes that it answers to, and what happens when it is turned.
 
 Thousands of latents travel in one file, so they are arrays by position, of about a kilobyte a latent; latent.js
 reads them. It computes no score, and knows tables and nothing of HTML.
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from recsae.report.formats import short
 from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
+from recsae.report.turned import Step, read_steps
 from recsae.store.runs import Committed
 
 ITEMS = 10
@@ -27,19 +28,30 @@ MOST = 4000
 RANKS = ("rank_activations", "rank_strength", "rank_lift")
 
 
-def latent_details(inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles) -> dict[str, Any]:
+def latent_details(
+    inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles, reference: float
+) -> dict[str, Any]:
     """All that is known of the first MOST of `latents`, the surest first, as JSON:
 
     - `items`: by latent, columns `[title number, activations, strength, lift]`, and the places in them of the first
       ITEMS by activations, by strength and by lift;
     - `levels`: by latent, `[catalogue share, popularity-weighted share, cases by level, hits by level]`;
     - `attributes`: by latent, `[view, attribute, r, P(fires | attribute), P(attribute | fires), AUC]` each, where view
-      and attribute are places in `views` and `names`, pairs of attribute and value.
+      and attribute are places in `views` and `names`, pairs of attribute and value;
+    - `turned`: by latent, `[share before, up, out, probe]`: turned up by the strength `reference`, and taken out, each
+      `[share, its interval, change of NDCG@10, its interval, random directions' percentile of the share, the 95th of
+      up and the 5th of out, and their NDCG@10, place in `sides` of the other concept that moves most, its change]`;
+      by the concept's probe `[share, change of NDCG@10]`. What is unknown is null.
 
     A part without a single latent is not there.
     """
     kept = latents[:MOST]
-    parts = {**_items(inputs, kept, titles), **_levels(inputs, kept), **_attributes(inputs, kept)}
+    parts = {
+        **_items(inputs, kept, titles),
+        **_levels(inputs, kept),
+        **_attributes(inputs, kept),
+        **_turned(inputs, kept, reference),
+    }
     return {**parts, "left_out": len(latents) - len(kept)} if parts else {}
 
 
@@ -94,6 +106,27 @@ def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict
         row = [views.setdefault(view, len(views)), pair, *(short(figure, 3) for figure in figures)]
         found.setdefault(latent, []).append(row)
     return {"attributes": found, "views": list(views), "names": [list(pair) for pair in names]}
+
+
+def _turned(inputs: Mapping[str, Committed], latents: Sequence[int], reference: float) -> dict[str, Any]:
+    where = is_one_of("latent", latents) & ((pc.field("strength") == reference) | (pc.field("operation") == "ablate"))
+    sides: dict[str, int] = {}
+
+    def told(step: Step, null: float) -> list[Any]:
+        side = None if step.side is None else sides.setdefault(step.side, len(sides))
+        shown = (step.share, step.lower, step.upper, step.ndcg, step.ndcg_lower, step.ndcg_upper, null, step.null_ndcg)
+        return [*(short(figure) for figure in shown), side, short(step.side_change)]
+
+    found: dict[int, list[Any]] = {}
+    for latent, steps in read_steps(inputs, where).items():
+        one = found.setdefault(latent, [short(steps[0].clean), None, None, None])
+        for step in steps:
+            if step.strength is None:
+                one[2] = told(step, step.null_lower)
+                continue
+            one[1] = told(step, step.null_upper)
+            one[3] = None if step.probe is None else [short(step.probe), short(step.probe_ndcg)]
+    return {"turned": found, "sides": list(sides), "reference": reference} if found else {}
 
 
 def _rows(table: pa.Table) -> zip[tuple[Any, ...]]:

@@ -25,6 +25,7 @@ from recsae.report.inline import content_security_policy, json_block
 from recsae.report.item_rows import item_details
 from recsae.report.latent_rows import latent_details
 from recsae.report.reading import Titles
+from recsae.report.turning_facts import about_turning
 from recsae.store.runs import Attempt, Committed, Metrics
 
 COLUMNS = (
@@ -69,7 +70,7 @@ COLUMNS = (
     "status",
 )
 """What of CONCEPTS travels into the page, where page.js reads it by name; `top_items` as numbers of titles."""
-SCRIPTS = ("marks.js", "latent.js", "items.js", "page.js")
+SCRIPTS = ("marks.js", "turned.js", "latent.js", "items.js", "page.js")
 """In this order they are one module: what an earlier one names, a later one uses."""
 
 _HERE = Path(__file__).parent
@@ -92,7 +93,7 @@ def render(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) 
     names = dict(zip(latents, concepts.column("name").to_pylist(), strict=True))
     titles = Titles()
     rows = dictionary_rows(concepts, titles)
-    details = latent_details(inputs, surest(concepts), titles)
+    details = latent_details(inputs, surest(concepts), titles, config.steering.reference)
     items = item_details(inputs, titles)
     # The hashes are of exactly what stands between the tags, so nothing may trim or indent these two.
     script, style = "\n".join(_read(name) for name in SCRIPTS), _read("page.css")
@@ -109,6 +110,7 @@ def render(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) 
         facts=facts,
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
         against=about_attributes(inputs, names),
+        turning=about_turning(config, inputs, concepts),
         histogram=histogram(
             concepts.column("confidence").to_pylist(), concepts.column("confidence_shuffled").to_pylist(), facts.bar
         ),

@@ -16,7 +16,7 @@ from recsae.store.folder import Folder
 from recsae.store.progress import Lease, Progress
 from recsae.store.runs import Attempt, Committed
 
-STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "concepts")
+STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "steering", "concepts")
 Tables = Mapping[tuple[str, str], pa.Table]
 """By stage and file."""
 NO_TABLES: Tables = {}

@@ -1,5 +1,5 @@
 """The tables of a small run, whose texts are hostile where a catalogue can be: three latents, as many items as there
-are hostile texts, and two attributes that every item bears a value of."""
+are hostile texts, two attributes that every item bears a value of, and three latents that were turned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from typing import Any
 import pyarrow as pa
 
 from recsae.schemas import ITEMS, conform
-from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, ITEM_LATENTS, LATENT_ITEMS, LEVELS
+from recsae.schemas_concepts import (
+    ATTRIBUTE_BEST,
+    ATTRIBUTE_STATS,
+    CODES,
+    ITEM_LATENTS,
+    LATENT_ITEMS,
+    LEVELS,
+    STEERING,
+    WISHES,
+)
 from tests.report.concepts_table import HOSTILE, WORDS
 from tests.report.made_page import METRICS
 
@@ -126,6 +135,74 @@ def attribute_best(views: tuple[str, ...] = ("recommended",), values: int = 40) 
     return table(rows, ATTRIBUTE_BEST)
 
 
+def step_row(latent: int, strength: float | None, change: float = 0.1, **values: Any) -> dict[str, Any]:
+    """A latent of concept HOSTILE[latent - 1] at one strength, or taken out: from a share of 0.2 by `change`, which
+    random directions raise by 0.02 at most; NDCG falls from 0.4 by a tenth, and by a twentieth by the probe."""
+    row: dict[str, Any] = {
+        "part": "score",
+        "latent": latent,
+        "concept": HOSTILE[latent - 1],
+        "operation": "ablate" if strength is None else "add",
+        "strength": strength,
+        "value": 8 * (strength or 0.0),
+        "users": 1500,
+        "cases": 1500,
+        "share": 0.2 + change,
+        "share_change": change,
+        "share_lower": change - 0.01,
+        "share_upper": change + 0.015,
+        "null_mean": 0.001,
+        "null_lower": -0.02,
+        "null_upper": 0.02,
+        "null_ndcg_change": -0.02,
+        "probe_share_change": None if strength is None else change + 0.05,
+        "probe_ndcg_change": None if strength is None else -0.02,
+        "ndcg": 0.36,
+        "ndcg_change": -0.04,
+        "ndcg_lower": -0.06,
+        "ndcg_upper": -0.02,
+        "hr": 0.5,
+        "coverage": 0.3,
+        "popularity": 100.0,
+        "side_effect": 0.01,
+        "side_concept": HOSTILE[latent],
+        "side_change": -0.0312,
+    }
+    return row | values
+
+
+def steering() -> pa.Table:
+    """Latents 1, 2 and 3 up, down and out, also for select users, whose figures are not shown. Latent 1 reaches a
+    change of 0.2 at the strength 0.25, latent 2 of 0.1, latent 3 of no more than chance."""
+    by_latent = {1: 0.2, 2: 0.1, 3: 0.02}
+    rows = []
+    for latent, reached in by_latent.items():
+        rows.append(step_row(latent, None, -0.03, side_change=0.004))
+        rows += [step_row(latent, strength, 4 * reached * strength) for strength in (0.5, 0.25, -0.25)]
+        rows.append(step_row(latent, 0.25, 0.7, part="select", side_concept="never shown"))
+    return table(rows, STEERING)
+
+
+def wish_row(concept: str, direction: str, **values: Any) -> dict[str, Any]:
+    """Nothing that was tried reaches the wish."""
+    row = {"concept": concept, "direction": direction, "latent": None, "clean_share": 0.2, "wished_share": 0.4}
+    return row | {"strength": None, "share": None, "ndcg_change": None} | values
+
+
+def wishes() -> pa.Table:
+    """Of the concepts of latents 1, 2 and 3: the second is the cheapest, the third has no strength that reaches it."""
+    bought = {"strength": 0.25, "share": 0.41}
+    rows = [
+        wish_row(HOSTILE[0], "latent", latent=1, ndcg_change=-0.1, **bought),
+        wish_row(HOSTILE[0], "probe", ndcg_change=0.0004, **bought),
+        wish_row(HOSTILE[1], "latent", latent=2, ndcg_change=-0.05, **bought),
+        wish_row(HOSTILE[1], "probe"),
+        wish_row(HOSTILE[2], "latent"),
+        wish_row(HOSTILE[2], "probe", ndcg_change=-0.02, **bought),
+    ]
+    return table(rows, WISHES)
+
+
 def tables(views: tuple[str, ...] = ("recommended",)) -> dict[tuple[str, str], pa.Table]:
     return {
         ("ingest", "items.parquet"): items(),
@@ -134,6 +211,8 @@ def tables(views: tuple[str, ...] = ("recommended",)) -> dict[tuple[str, str], p
         ("scores", "levels.parquet"): levels(),
         ("statistics", "attribute_stats.parquet"): attribute_stats(views),
         ("statistics", "attribute_best.parquet"): attribute_best(views),
+        ("steering", "steering.parquet"): steering(),
+        ("steering", "steering_wishes.parquet"): wishes(),
     }
 
 
@@ -175,6 +254,7 @@ REACHED = {"at_0.8": 40, "at_0.9": 9, "shuffled_at_0.8": 2, "shuffled_at_0.9": 0
 ALL: dict[str, dict[str, Any]] = METRICS | {
     "statistics": STATISTICS,
     "scores": METRICS["scores"] | SCORES,
+    "steering": {"latents": 3, "concepts": 3, "unchecked": 2},
     "concepts": METRICS["concepts"] | REACHED,
 }
 """The figures of a run in which everything was measured."""

@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from recsae.report.formats import count, decimal, duration, interval, listed, look_up, plain, share, short
+from recsae.report.formats import (
+    count,
+    decimal,
+    duration,
+    fine_share,
+    interval,
+    listed,
+    look_up,
+    plain,
+    share,
+    short,
+    signed_share,
+)
 
 
 def test_an_odd_figure_is_a_dash() -> None:
@@ -18,6 +30,13 @@ def test_an_odd_figure_is_a_dash() -> None:
         "1\u00a0min 15\u00a0s",
         "1\u00a0h 2\u00a0min 05\u00a0s",
     ]
+
+
+def test_a_change_has_its_sign_and_a_small_share_its_digits() -> None:
+    changes = [signed_share(value) for value in (0.0121, -0.1536, -0.0004, 0, None, math.nan)]
+    assert changes == ["+1.2\u00a0%", "\u221215.4\u00a0%", "±0.0\u00a0%", "±0.0\u00a0%", "—", "—"]
+    shares = [fine_share(value) for value in (0.2956, 0.01, 0.0036, 0.000404, 0, None, math.inf)]
+    assert shares == ["29.6\u00a0%", "1.0\u00a0%", "0.36\u00a0%", "0.040\u00a0%", "0.0\u00a0%", "—", "—"]
 
 
 def test_a_number_of_the_page_is_cut_short() -> None:

@@ -13,17 +13,17 @@ from recsae.report import latent_rows
 from recsae.report.latent_rows import ATTRIBUTES, ITEMS, latent_details
 from recsae.report.reading import Titles
 from recsae.schemas import ITEMS as ITEM_TABLE
-from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LEVELS
+from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LEVELS, STEERING
 from recsae.store.folder import Folder
 from tests.report.concepts_table import HOSTILE, WORDS
 from tests.report.made_page import METRICS, NO_TABLES, Tables, committed
-from tests.report.made_tables import N_ITEMS, attribute_stats, table, tables
+from tests.report.made_tables import N_ITEMS, attribute_stats, step_row, table, tables
 
 
 def details(root: Path, made: Tables, latents: list[int] | None = None) -> tuple[dict[str, Any], Titles]:
     titles = Titles()
     found = latent_details(
-        committed(Folder(str(root)), METRICS, made), [0, 1, 2] if latents is None else latents, titles
+        committed(Folder(str(root)), METRICS, made), [0, 1, 2] if latents is None else latents, titles, 0.25
     )
     back: dict[str, Any] = json.loads(json.dumps(found, allow_nan=False))
     return back, titles
@@ -66,12 +66,34 @@ def test_both_views_have_their_first_attributes(tmp_path: Path) -> None:
     assert [view for view, *_ in found["attributes"]["0"]] == [0] * ATTRIBUTES + [1] * ATTRIBUTES
 
 
+def test_a_turned_latent_is_told_up_and_out_beside_chance_and_probe(tmp_path: Path) -> None:
+    found, _ = details(tmp_path, tables())
+    assert set(found["turned"]) == {"1", "2"} and found["reference"] == 0.25
+    clean, up, out, probe = found["turned"]["1"]
+    assert (clean, probe) == (0.2, [0.45, -0.05])
+    # Share and interval; NDCG@10 by tenths of 0.4 and interval; random directions; the place of the other concept.
+    assert up == [0.4, 0.39, 0.415, -0.1, -0.15, -0.05, 0.22, -0.05, 0, -0.0312]
+    assert out == [0.17, 0.16, 0.185, -0.1, -0.15, -0.05, 0.18, -0.05, 0, 0.004]
+    assert found["sides"] == [HOSTILE[1], HOSTILE[2]]
+
+
+def test_what_was_not_tried_of_a_latent_is_null(tmp_path: Path) -> None:
+    at_the_item = {"operation": "scale", "probe_share_change": None, "probe_ndcg_change": None, "side_concept": None}
+    rows = [step_row(1, 0.25, **at_the_item, side_change=None), step_row(2, None), step_row(0, 0.5)]
+    found, _ = details(tmp_path, {("steering", "steering.parquet"): table(rows, STEERING)})
+    assert set(found["turned"]) == {"1", "2"} and set(found) == {"turned", "sides", "reference", "left_out"}
+    _, up, out, probe = found["turned"]["1"]
+    assert up[8:] == [None, None] and out is None and probe is None
+    assert found["turned"]["2"][1] is None and found["turned"]["2"][2][8] == 0 and found["sides"] == [HOSTILE[2]]
+
+
 def test_a_part_that_was_not_measured_is_not_there(tmp_path: Path) -> None:
     assert details(tmp_path / "nothing", NO_TABLES)[0] == {}
     empty = {
         ("evidence", "latent_items.parquet"): LATENT_ITEMS.empty_table(),
         ("scores", "levels.parquet"): LEVELS.empty_table(),
         ("statistics", "attribute_stats.parquet"): ATTRIBUTE_STATS.empty_table(),
+        ("steering", "steering.parquet"): STEERING.empty_table(),
     }
     assert details(tmp_path / "empty", empty)[0] == {}
     one: dict[tuple[str, str], pa.Table] = {("statistics", "attribute_stats.parquet"): attribute_stats()}

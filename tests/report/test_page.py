@@ -155,7 +155,7 @@ def test_a_whole_run_in_one_page(tmp_path: Path) -> None:
     assert len(identified) == len(set(identified))
     links = {str(at["href"]) for tag, at in page.tags if tag == "a"}
     assert {link[1:] for link in links if not link.startswith("#latent-")} <= set(identified)
-    assert {"#belief", "#calibration", "#attributes", "#items"} <= links
+    assert {"#belief", "#calibration", "#attributes", "#turning", "#items"} <= links
     assert "Levels, in an opened row" in page.text
     # An item is the same number in the dictionary, in a latent's lists and in its own view.
     data = page.json

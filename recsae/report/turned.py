@@ -1,0 +1,103 @@
+"""What rows of `steering` say of a latent that was turned: shares of the top 10, and NDCG@10 against the clean model.
+
+It knows the table of the stage `steering` and nothing of HTML or pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from recsae.report.formats import number
+from recsae.report.reading import read_if_there
+from recsae.store.runs import Committed
+
+COLUMNS = (
+    *("latent", "operation", "strength", "users", "share", "share_change", "share_lower", "share_upper"),
+    *("null_mean", "null_lower", "null_upper", "null_ndcg_change", "probe_share_change", "probe_ndcg_change"),
+    *("ndcg", "ndcg_change", "ndcg_lower", "ndcg_upper", "side_concept", "side_change"),
+)
+
+
+class Step(NamedTuple):
+    """One latent at one strength. Shares are of the places in the top 10; NDCG is a change by so much of the clean
+    model's, None where that is 0. The ends of intervals are at 95 %."""
+
+    strength: float | None
+    """None: taken out."""
+    scaled: bool
+    """Whether what the latent adds is multiplied, in the place of being added to."""
+    users: int
+    clean: float
+    """Share before."""
+    share: float
+    lower: float
+    upper: float
+    ndcg: float | None
+    ndcg_lower: float | None
+    ndcg_upper: float | None
+    probe: float | None
+    """Share by the concept's linear probe, as long; None where there is none."""
+    probe_ndcg: float | None
+    null_mean: float
+    """Share by random directions, as long: their mean, 5th and 95th percentile."""
+    null_lower: float
+    null_upper: float
+    null_ndcg: float | None
+    side: str | None
+    """The other concept whose share changes most."""
+    side_change: float | None
+
+    @property
+    def above_chance(self) -> float:
+        """How far the lower end of the share lies above the 95th percentile of random directions."""
+        return self.lower - self.null_upper
+
+
+def read_steps(inputs: Mapping[str, Committed], where: pc.Expression | None = None) -> dict[int, list[Step]]:
+    """By latent its steps on score users that `where` admits, strengths ascending, and taken out at the end."""
+    scored = pc.field("part") == "score"
+    table = read_if_there(
+        inputs, "steering", "steering.parquet", ["part", *COLUMNS], scored if where is None else scored & where
+    )
+    found: dict[int, list[Step]] = {}
+    for row in table.to_pylist() if table is not None else []:
+        found.setdefault(row["latent"], []).append(_step(row))
+    for steps in found.values():
+        steps.sort(key=lambda step: math.inf if step.strength is None else step.strength)
+    return found
+
+
+def _step(row: Mapping[str, Any]) -> Step:
+    share_before, ndcg_before = row["share"] - row["share_change"], row["ndcg"] - row["ndcg_change"]
+
+    def ndcg(name: str) -> float | None:
+        change = number(row[name])
+        return None if change is None or not ndcg_before > 0 else change / ndcg_before
+
+    def share(name: str) -> float:
+        return float(share_before + row[name])
+
+    return Step(
+        strength=None if row["operation"] == "ablate" else row["strength"],
+        scaled=row["operation"] == "scale",
+        users=row["users"],
+        clean=share_before,
+        share=row["share"],
+        lower=share("share_lower"),
+        upper=share("share_upper"),
+        ndcg=ndcg("ndcg_change"),
+        ndcg_lower=ndcg("ndcg_lower"),
+        ndcg_upper=ndcg("ndcg_upper"),
+        probe=None if row["probe_share_change"] is None else share("probe_share_change"),
+        probe_ndcg=ndcg("probe_ndcg_change"),
+        null_mean=share("null_mean"),
+        null_lower=share("null_lower"),
+        null_upper=share("null_upper"),
+        null_ndcg=ndcg("null_ndcg_change"),
+        side=row["side_concept"],
+        side_change=number(row["side_change"]),
+    )
