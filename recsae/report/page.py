@@ -110,7 +110,7 @@ def render(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) 
         facts=facts,
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
         against=about_attributes(inputs, names),
-        turning=about_turning(config, inputs, concepts),
+        turning=about_turning(config, inputs),
         histogram=histogram(
             concepts.column("confidence").to_pylist(), concepts.column("confidence_shuffled").to_pylist(), facts.bar
         ),

@@ -16,7 +16,7 @@ from recsae.report.reading import read_if_there
 from recsae.store.runs import Committed
 
 COLUMNS = (
-    *("latent", "operation", "strength", "users", "share", "share_change", "share_lower", "share_upper"),
+    *("latent", "concept", "operation", "strength", "users", "share", "share_change", "share_lower", "share_upper"),
     *("null_mean", "null_lower", "null_upper", "null_ndcg_change", "probe_share_change", "probe_ndcg_change"),
     *("ndcg", "ndcg_change", "ndcg_lower", "ndcg_upper", "side_concept", "side_change"),
 )
@@ -26,6 +26,7 @@ class Step(NamedTuple):
     """One latent at one strength. Shares are of the places in the top 10; NDCG is a change by so much of the clean
     model's, None where that is 0. The ends of intervals are at 95 %."""
 
+    concept: str
     strength: float | None
     """None: taken out."""
     scaled: bool
@@ -82,6 +83,7 @@ def _step(row: Mapping[str, Any]) -> Step:
         return float(share_before + row[name])
 
     return Step(
+        concept=row["concept"],
         strength=None if row["operation"] == "ablate" else row["strength"],
         scaled=row["operation"] == "scale",
         users=row["users"],

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from recsae.config import Config
 from recsae.report.formats import DASH, count, fine_share, look_up, number, plain, signed_share
 from recsae.report.reading import read_if_there
@@ -77,8 +75,8 @@ class Turning(NamedTuple):
     worst: str = f"{-100 * WORST:.0f}\u00a0%"
 
 
-def about_turning(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) -> Turning:
-    """From the stage `steering`; `concepts`: the dictionary, which tells the terms of every latent."""
+def about_turning(config: Config, inputs: Mapping[str, Committed]) -> Turning:
+    """From the stage `steering`."""
     found = inputs.get("steering")
     unchecked = round(number(look_up(found.metrics if found else {}, "unchecked")) or 0)
     steps = read_steps(inputs)
@@ -92,7 +90,7 @@ def about_turning(config: Config, inputs: Mapping[str, Committed], concepts: pa.
         latent: step for latent, some in steps.items() for step in some if step.strength == config.steering.reference
     }
     above = {latent for latent, step in at_reference.items() if step.above_chance > 0}
-    concept_of = concept_by_latent(concepts)
+    concept_of = {latent: some[0].concept for latent, some in steps.items()}
     rows = sorted(((name, way) for name, way in wishes.items() if "latent" in way), key=_dearness)
     turns = _turns(wishes, concept_of, steps, at_reference)
     drawn = pictures(turns[:DRAWN])
@@ -103,7 +101,7 @@ def about_turning(config: Config, inputs: Mapping[str, Committed], concepts: pa.
         latents=len(steps),
         above=len(above),
         concepts=len(wishes),
-        concepts_above=len({concept_of[latent] for latent in above if latent in concept_of}),
+        concepts_above=len({concept_of[latent] for latent in above}),
         reference=plain(config.steering.reference),
         factor=plain(config.steering.factor),
         users=count(max(step.users for step in every)),
@@ -115,12 +113,6 @@ def about_turning(config: Config, inputs: Mapping[str, Committed], concepts: pa.
         pictures=drawn,
         numbers=tuple(tuple(_numbers(step) for step in picture.turn.steps) for picture in drawn),
     )
-
-
-def concept_by_latent(concepts: pa.Table) -> dict[int, str]:
-    """What the stage calls the concept of a latent: its terms in alphabetical order, whatever its name."""
-    columns = (concepts.column(name).to_pylist() for name in ("latent", "terms"))
-    return {latent: " and ".join(sorted(terms)) for latent, terms in zip(*columns, strict=True) if terms}
 
 
 def _why_not(config: Config, unchecked: int) -> str:

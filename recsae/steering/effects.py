@@ -44,7 +44,9 @@ class Trial(NamedTuple):
     bears_IC: sparse.csr_array
     popularity_I: np.ndarray
     users: int
+    """Of each part, about, drawn by the seed."""
     resamples: int
+    """Of users, behind the intervals."""
     seed: int
     device: str = "cpu"
 
@@ -77,7 +79,7 @@ class Effects(NamedTuple):
 
 
 def measure(trial: Trial, part: str) -> Effects:
-    """Of one part of users; their number is told by a line now and then."""
+    """Of one part of users; a line now and then says how far it is."""
     held = ray.put(trial)
     task = _chunk_effects.options(num_gpus=1 if trial.device == "cuda" else 0)
     numbers = range(n_chunks(trial.ingested))

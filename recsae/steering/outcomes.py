@@ -143,9 +143,8 @@ def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: 
     for first in range(0, len(u_BU), at_once):
         some = slice(first, first + at_once)
         u_bU, seen, target_b = u_BU[some], question.seen[some], question.target_B[some]
-        c_EB = (
-            torch.nn.functional.pad(linear.c(u_bU), (0, 0, 1, 0)).contiguous().cpu().numpy()
-        )  # nudge 0: the clean one
+        none_1B = u_bU.new_zeros(1, len(u_bU))
+        c_EB = torch.cat([none_1B, linear.c(u_bU)]).contiguous().cpu().numpy()
         target_EB = np.empty_like(c_EB)
         for start, stop in _ranges(n_items, target_b):  # ranges without a target are not computed for it
             rows = np.flatnonzero((target_b >= start) & (target_b < stop))

@@ -1,7 +1,7 @@
 """What is tried on every case: the latents to be turned, the nulls and the baseline beside them, as one list of nudges.
 
-    turn      each latent at each strength: add α = strength · √d; of items' vectors scale by 1 + 2 strength, since what
-              is added to all items alike ranks nothing
+    turn      each latent at each strength: add α = strength · √d; of items' vectors scale by 1 + 2 strength (at least
+              0), since what is added to all items alike ranks nothing
     ablate    each latent taken out
     probe     the direction of each concept (probes.py) at each strength, where vectors are added to
     null      random directions, as long: of what is added shared by all latents, else some for each latent, moved
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 def turns(sae: Sae, latent: int, strength: float, site: str) -> Operation:
     """What turning a latent is."""
     if site == "item":
-        return Operation(latent, "scale", 1 + TIMES * strength)
+        return Operation(latent, "scale", max(0.0, 1 + TIMES * strength))
     return Operation(latent, "add", strength * sae.width**0.5)
 
 

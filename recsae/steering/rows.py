@@ -21,11 +21,10 @@ NULL = (5, 95)
 
 
 class Turned(NamedTuple):
-    """One latent and the concept it stands for."""
+    """One latent, and which of the concepts it stands for."""
 
     latent: int
     concept: int
-    name: str
 
 
 class Figures:
@@ -102,7 +101,7 @@ def _row(
     return {
         "part": part,
         "latent": one.latent,
-        "concept": one.name,
+        "concept": names[one.concept],
         "users": figures.effects.users,
         "cases": figures.effects.cases,
         "share": figures.share_EC[1 + nudge, one.concept],

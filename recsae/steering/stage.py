@@ -47,8 +47,8 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     start = time.monotonic()
     catalogue = Catalogue.read(inputs["ingest"])
     subjects = subjects_of(read_chosen(inputs["labels"], inputs["scores"]), catalogue)
-    if inputs["recommender"].metrics["kind"] == "given" or not subjects.turned:
-        given = inputs["recommender"].metrics["kind"] == "given"
+    given = inputs["recommender"].metrics["kind"] == "given"
+    if given or not subjects.turned:
         log.info(
             "steering: %s; nothing to turn", "no model" if given else "no interpretable latent has a known concept"
         )
@@ -93,7 +93,7 @@ def subjects_of(chosen: Mapping[int, Chosen], catalogue: Catalogue) -> Subjects:
         if key not in place:
             place[key] = len(place)
             columns.append(_bears_all(vocabulary, one.terms))
-        turned.append(Turned(latent, place[key], one.concept))
+        turned.append(Turned(latent, place[key]))
     names = [" and ".join(key) for key in place]
     bears_IC = sparse.csr_array(sparse.hstack(columns)) if columns else sparse.csr_array((catalogue.n_items, 0))
     return Subjects(turned, names, bears_IC, unchecked)
@@ -109,11 +109,15 @@ def trial_of(config: Config, inputs: Mapping[str, Committed], subjects: Subjects
     """All that a task needs."""
     activations, folder = inputs["activations"], inputs["sae"].data.child("model")
     site = str(activations.metrics["site"])
+    sae = sae_files.load(folder)
+    probe_CD = np.zeros((0, sae.width), dtype=np.float32)
+    if site != "item":  # nothing is added to items' vectors
+        probe_CD = probes(activations, config.probe.view, subjects.bears_IC)
     plan = plan_of(
-        sae_files.load(folder),
+        sae,
         [one.latent for one in subjects.turned],
         [one.concept for one in subjects.turned],
-        probes(activations, config.probe.view, subjects.bears_IC),
+        probe_CD,
         config.steering.strengths,
         site,
         config.steering.directions,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 
 from recsae.concepts import labelling, scoring
 from recsae.concepts.chosen import control_bar, passes
-from recsae.concepts.dictionary import write_dictionary
+from recsae.concepts.dictionary import CAUSAL, causal_columns, write_dictionary
 from recsae.config import Config
-from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES
+from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES, STEERING
 from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.fakes import FakePool
 from tests.concepts.worlds import coherent, firing, genres, items_by_concept, labels_of, latents_by_concept, run_stage
@@ -43,10 +44,26 @@ def test_a_score_passes_only_above_the_bar() -> None:
     assert not passes(None, 0.6)
 
 
+def turned(latent: int, strength: float | None, number: float = 0, part: str = "score") -> dict[str, Any]:
+    """A row of `steering` whose figures all differ; without a strength the latent is taken out."""
+    figures = {field.name: number + place for place, field in enumerate(STEERING) if field.type == pa.float64()}
+    operation = "add" if strength is not None else "ablate"
+    names = {"part": part, "latent": latent, "concept": "", "operation": operation, "users": 1, "cases": 1}
+    return {**figures, **names, "strength": strength, "side_concept": None}
+
+
+def steered(commit: Commit, rows: Sequence[dict[str, Any]] = ()) -> Committed:
+    def write(out: Attempt) -> Metrics:
+        out.write_table("steering.parquet", pa.Table.from_pylist(list(rows), STEERING), STEERING)
+        return {}
+
+    return commit("steering", write)
+
+
 def dictionary(
     commit: Commit, config: Config, inputs: dict[str, Committed], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[dict[str, Any]], Committed]:
-    found = {**inputs, **firing(commit, inputs["ingest"]), "statistics": coherent(commit)}
+    found = {"steering": steered(commit), "statistics": coherent(commit), **inputs, **firing(commit, inputs["ingest"])}
     found["scores"] = run_stage(commit, scoring, scoring.score_concepts, config, found, FakePool(), monkeypatch)
     done = commit("concepts", lambda out: write_dictionary(config, found, out))
     return done.read_table("concepts.parquet").to_pylist(), done
@@ -75,7 +92,7 @@ def test_the_line_from_evidence_to_dictionary_names_what_is_planted(
         assert row["description"]
         assert len(row["top_items"]) == len(row["top_item_ids"]) == 2
         assert dict(row["fingerprints"])["ingest"] == ingested.fingerprint
-        assert row["stable_id"] is row["causal"] is row["drift"] is None
+        assert row["stable_id"] is row["drift"] is None and [row[name] for name in CAUSAL] == [None] * len(CAUSAL)
     assert done.metrics["interpretable"] == N_CONCEPTS and done.metrics["shuffled_interpretable"] == 0
     assert done.metrics["groups"] == done.metrics["at_0.8"] == done.metrics["at_0.9"] == N_CONCEPTS
     assert done.metrics["polysemantic"] == done.metrics["shuffled_at_0.8"] == done.metrics["shuffled_at_0.9"] == 0
@@ -182,7 +199,7 @@ def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, p
         return {}
 
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
-    inputs |= {"scores": commit("scores", write), "statistics": coherent(commit)}
+    inputs |= {"scores": commit("scores", write), "statistics": coherent(commit), "steering": steered(commit)}
     done = commit("concepts", lambda out: write_dictionary(planted_config, inputs, out))
     found = done.read_table("concepts.parquet").to_pylist()[0]
     by_name = {(row["judge"], row["control"]): row for row in rows if row["part"] == "score"}
@@ -206,6 +223,47 @@ def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, p
     }.items():
         assert found[column] == by_name[judge, control][name], column
     assert found["recsae_true_negative_rate"] == 3 / 4
+
+
+def test_what_turning_does_stands_beside_the_latent(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the reference strength, on score users; latent 3 was not turned."""
+    reference = planted_config.steering.reference
+    rows = [
+        *(turned(latent, reference, 100 * (1 + latent)) for latent in (2, 0, 1)),
+        *(turned(0, strength, 1000) for strength in (-reference, 2 * reference)),
+        turned(0, None, 2000),
+        *(turned(0, strength, 3000, "select") for strength in (reference, None)),
+    ]
+    labels = labels_of(commit, ingested, {latent: [name] for latent, name in enumerate(genres(ingested))})
+    inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
+    found, _ = dictionary(commit, planted_config, inputs | {"steering": steered(commit, rows)}, monkeypatch)
+    whence = {
+        "causal": "share_change",
+        "causal_lower": "share_lower",
+        "causal_upper": "share_upper",
+        "causal_null": "null_upper",
+        "causal_probe": "probe_share_change",
+    }
+    for latent in range(3):
+        assert {name: found[latent][name] for name in whence} == {
+            name: turned(latent, reference, 100 * (1 + latent))[column] for name, column in whence.items()
+        }
+    assert found[0]["causal_ablation"] == turned(0, None, 2000)["share_change"]
+    assert found[1]["causal_ablation"] is found[2]["causal_ablation"] is None
+    assert [found[3][name] for name in CAUSAL] == [None] * 6
+    assert "steering" in dict(found[0]["fingerprints"])
+
+
+def test_the_items_side_has_no_probe_and_the_order_of_rows_is_of_no_account() -> None:
+    scaled = turned(5, 0.25, 10) | {"operation": "scale", "probe_share_change": None}
+    rows = [scaled, turned(5, None, 20), turned(5, 0.5, 30), turned(5, 0.25, 40, "select")]
+    found = causal_columns(rows, 0.25)
+    assert found == causal_columns(rows[::-1], 0.25) and list(found) == [5]
+    assert found[5]["causal"] == scaled["share_change"] and found[5]["causal_probe"] is None
+    assert found[5]["causal_ablation"] == rows[1]["share_change"]
+    assert causal_columns([], 0.25) == {}
 
 
 def test_no_living_latent_is_an_empty_dictionary(

@@ -10,10 +10,10 @@ import pytest
 
 from recsae.config import Config
 from recsae.report import turning_facts
-from recsae.report.turning_facts import Turning, about_turning, concept_by_latent
+from recsae.report.turning_facts import Turning, about_turning
 from recsae.schemas_concepts import STEERING, WISHES
 from recsae.store.folder import Folder
-from tests.report.concepts_table import HOSTILE, concept_row, concepts_table, hostile_table
+from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, NO_TABLES, Page, Tables, committed, make_report
 from tests.report.made_tables import ALL, steering, step_row, table, tables, wish_row, wishes
 
@@ -25,9 +25,9 @@ EMPTY: Tables = {
 GIVEN = {"recommender": {"kind": "given"}, "probe": {"activations": ["a.parquet"], "cases": "c.parquet"}}
 
 
-def about(root: Path, made: Tables, concepts: Any = None, **metrics: Any) -> Turning:
+def about(root: Path, made: Tables, **metrics: Any) -> Turning:
     inputs = committed(Folder(str(root)), METRICS | {"steering": metrics}, made)
-    return about_turning(CONFIG, inputs, hostile_table() if concepts is None else concepts)
+    return about_turning(CONFIG, inputs)
 
 
 def made(rows: list[dict[str, Any]], wished: list[dict[str, Any]]) -> Tables:
@@ -60,16 +60,15 @@ def test_latents_and_concepts_beyond_chance_are_counted_at_the_reference(tmp_pat
 
 
 def test_concepts_farthest_beyond_chance_are_drawn_with_the_latent_of_the_wish(tmp_path: Path) -> None:
-    rows = [step_row(latent, 0.25, change) for latent, change in ((1, 0.1), (2, 0.3), (3, 0.2), (4, 0.05))]
-    names = {1: ["noir"], 2: ["noir"], 3: ["war", "epic"], 4: ["heist"]}
-    concepts = concepts_table([concept_row(latent, terms=terms) for latent, terms in names.items()])
+    turned = {1: ("noir", 0.1), 2: ("noir", 0.3), 3: ("epic and war", 0.2), 4: ("heist", 0.05)}
+    rows = [step_row(latent, 0.25, change, concept=concept) for latent, (concept, change) in turned.items()]
     wished = [
         wish_row("noir", "latent", latent=1, strength=0.2, share=0.4, ndcg_change=-0.01),
         wish_row("epic and war", "latent"),
         wish_row("heist", "latent", latent=4, strength=0.9, share=0.4, ndcg_change=-0.5),
         wish_row("none of them was tried", "latent"),
     ]
-    found = about(tmp_path, made(rows, wished), concepts)
+    found = about(tmp_path, made(rows, wished))
     # Latent 2 is farther than 1, but 1 is the one that the table tells of; where none is told, the farthest.
     assert [(one.turn.concept, one.turn.latent) for one in found.pictures] == [
         ("epic and war", 3),
@@ -89,11 +88,6 @@ def test_many_concepts_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     text = make_report(tmp_path / "page", hostile_table(), ALL, tables=tables())
     assert "The 1 cheapest; 2 more are in steering_wishes.parquet" in text
     assert "Shown are the 2 concepts that turning moves farthest beyond chance" in text
-
-
-def test_a_latent_stands_for_its_terms_in_order() -> None:
-    rows = [concept_row(1, terms=["war", "epic"]), concept_row(2, terms=[], name="a free name")]
-    assert concept_by_latent(concepts_table(rows)) == {1: "epic and war"}
 
 
 @pytest.mark.parametrize("none", [NO_TABLES, EMPTY])
