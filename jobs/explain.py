@@ -1,0 +1,146 @@
+"""Why a user is recommended what he is: on the terminal for one user, as a Parquet file for many.
+
+python -m jobs.explain --config jobs/configs/demo.toml --user user-0001 [--item item-0002]
+ray job submit --working-dir . -- python -m jobs.explain --config jobs/configs/ml1m.toml --set store.root=/data/runs --users all --to /data/explanations.parquet
+"""  # noqa: E501  The line that submits the job is one line.
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from jobs.command import connect, refuse_lost
+from jobs.explanation import print_explanation
+from jobs.plain import plain
+from recsae.config import Config
+from recsae.config_file import load
+from recsae.data.catalogue import Catalogue
+from recsae.data.chunks import read_chunk
+from recsae.errors import BadInput
+from recsae.steering.explained import Asked, Dictionary, chunk_of, write_explanations
+from recsae.steering.present import batches, user_ids
+from recsae.store.outside import named
+from recsae.store.runs import Committed
+
+NEEDED = ("ingest", "recommender", "sae", "concepts")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="recsae: explain")
+    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
+    )
+    parser.add_argument("--user", metavar="ID", help="one user, printed")
+    parser.add_argument("--item", metavar="ID", help="this item for him, seen or not, and not his first ten")
+    parser.add_argument("--users", metavar="FILE", help="many users: `all`, or a text file with an id on each line")
+    parser.add_argument("--to", metavar="FILE", help="the Parquet file for many users, a path or URI")
+    parser.add_argument("--concepts", type=int, default=5, metavar="N", help="the strongest of each item (5)")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped job still deletes its unfinished file
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    try:
+        _check(arguments)
+        config = load(arguments.config, arguments.set)
+        refuse_lost("store.root", config.store.root)
+        asked = _asked(config, arguments.concepts)
+        if arguments.user is not None:
+            _print(asked, arguments.user, arguments.item)
+        else:
+            _write(config, asked, arguments.users, arguments.to)
+    except BadInput as error:
+        print(f"recsae: {plain(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("recsae: interrupted; nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if (arguments.user is None) == (arguments.users is None):
+        raise BadInput("name whom to explain: either --user with one id, or --users with `all` or a file of ids")
+    if (arguments.users is None) != (arguments.to is None):
+        raise BadInput("--users and --to go together: explanations of many users are written to a Parquet file")
+    if arguments.item is not None and arguments.user is None:
+        raise BadInput("--item goes with --user; for many users the first ten items of each are explained")
+    if arguments.concepts < 1:
+        raise BadInput(f"--concepts {arguments.concepts} shows none; give 1 or more")
+
+
+def _asked(config: Config, concepts: int) -> Asked:
+    """What is explained. Raises BadInput where there is no model, or a stage has not been made."""
+    from recsae.pipeline import Pipeline
+
+    if config.recommender.kind == "given":
+        raise BadInput(
+            "recommender.kind = given: activations alone recommend nothing, so there is no score to explain; "
+            "give the recommender itself"
+        )
+    pipeline = Pipeline(config)
+    found: dict[str, Committed] = {}
+    for name in NEEDED:
+        stage = pipeline.committed(name)
+        if stage is None:
+            raise BadInput(
+                f"explain needs {name}, which this config has not made yet; run `python -m jobs.{name}` first, "
+                "or `python -m jobs.nightly` for all"
+            )
+        found[name] = stage
+    sae = found["sae"].data.child("model")
+    dictionary = Dictionary.read(found["concepts"], sae)
+    device = config.resources.device
+    return Asked(found["ingest"], found["recommender"], sae, config.probe.site, dictionary, concepts, device)
+
+
+def _print(asked: Asked, user_id: str, item_id: str | None) -> None:
+    """One user, in this process."""
+    user = np.flatnonzero(user_ids(asked.ingested) == user_id)
+    if not len(user):
+        raise BadInput(f"--user {user_id}: the data has no such user, or a filter left him out; give another id")
+    catalogue = Catalogue.read(asked.ingested)
+    if item_id is not None and item_id not in catalogue.ids:
+        raise BadInput(f"--item {item_id}: the catalogue has no such item, or a filter left it out; give another id")
+    item_BT = None if item_id is None else np.array([[catalogue.ids.index(item_id)]])
+    explainer = asked.explainer()
+    chunk = read_chunk(asked.ingested, int(chunk_of(asked.ingested, user)[0]))
+    present = next(batches(chunk, user, explainer.model, asked.device))
+    print_explanation(explainer(present, item_BT), asked, user_id, present.seen[0], catalogue)
+
+
+def _write(config: Config, asked: Asked, users: str, to: str) -> None:
+    """Many users, by Ray tasks."""
+    refuse_lost("--to", to)
+    wanted = None if users == "all" else _listed(users, asked.ingested)
+    folder, name = named("--to", to)
+    connect(config)
+    written = write_explanations(asked, wanted, folder, name)
+    count = asked.ingested.metrics["users"] if wanted is None else len(wanted)
+    print(f"wrote {plain(to)}: {written:,} recommendations of {count:,} users")
+
+
+def _listed(path: str, ingested: Committed) -> np.ndarray:
+    """`user_idx` of the ids in a text file, each once. Raises BadInput on a file or an id that cannot be used."""
+    refuse_lost("--users", path)
+    try:
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        raise BadInput(f"--users {path}: cannot be read ({reason}); give `all` or a text file of user ids") from None
+    wanted = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not wanted:
+        raise BadInput(f"--users {path}: holds no user id; write one on each line")
+    index = {user_id: number for number, user_id in enumerate(user_ids(ingested).tolist())}
+    strange = [user_id for user_id in wanted if user_id not in index]
+    if strange:
+        others = f", nor {len(strange) - 1} more of the file" if len(strange) > 1 else ""
+        raise BadInput(f"--users {path}: the data has no user {strange[0]}{others}; take these lines out")
+    return np.array([index[user_id] for user_id in wanted])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Explanations of many users as one Parquet file: Ray tasks of some users each, written as they come.
+
+It knows committed stages, names of concepts and Ray, and not how a score is split (explaining.py). Suffixes: see
+explaining.py; N strongest latents of an item, R rows.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import ray
+import torch
+from ray.exceptions import RayTaskError
+
+from recsae import tasks
+from recsae.data.chunks import n_chunks, read_chunk
+from recsae.errors import BadInput
+from recsae.recommenders import saved
+from recsae.sae import model
+from recsae.schemas import conform, required, table_schema
+from recsae.steering.explaining import Explained, Explainer
+from recsae.steering.present import batches, user_ids
+from recsae.store.folder import Folder
+from recsae.store.outside import whole_parquet
+from recsae.store.runs import Committed
+
+log = logging.getLogger(__name__)
+
+USERS_A_TASK = 5000
+"""Of one chunk; a bound on the memory of what tasks hand back, ten rows a user."""
+
+EXPLANATIONS = table_schema(
+    "explanations",
+    1,
+    required("user_id", pa.string()),
+    required("rank", pa.int32()),  # from 1, among the items that the user has not seen
+    required("item_id", pa.string()),
+    required("score", pa.float64()),  # = listed + others + bias + error + rest
+    required("average_score", pa.float64()),  # of all items of the catalogue, for this user
+    required("exact", pa.bool_()),  # whether the score is linear in the probed vector; if not, parts are approximate
+    required("latents", pa.list_(pa.int32())),  # those that set the item furthest apart from the average one
+    required("names", pa.list_(pa.string())),  # null where the dictionary has none
+    required("activations", pa.list_(pa.float32())),
+    required("contributions", pa.list_(pa.float64())),  # of these to the score
+    required("beyond", pa.list_(pa.float64())),  # and beyond what they contribute to the average item
+    required("listed", pa.float64()),  # the sum of `contributions`
+    required("others", pa.float64()),  # of all other latents
+    required("bias", pa.float64()),
+    required("bias_beyond", pa.float64()),
+    required("error", pa.float64()),  # of what the SAE does not reconstruct
+    required("rest", pa.float64()),  # what an approximation leaves over; 0 where it is exact
+)
+
+
+class Dictionary(NamedTuple):
+    """What the stage `concepts` says of each latent."""
+
+    name_H: np.ndarray
+    """object: None where it has no name."""
+    interpretable_H: np.ndarray
+
+    @classmethod
+    def read(cls, concepts: Committed, sae: Folder) -> Dictionary:
+        """Of all latents of the SAE in the folder; those that never fired for the dictionary have no name."""
+        num_latents: int = sae.read_json(model.FACTS)["num_latents"]
+        table = concepts.read_table("concepts.parquet", ["latent", "name", "interpretable"])
+        found = cls(np.full(num_latents, None, dtype=object), np.zeros(num_latents, dtype=bool))
+        latents = table["latent"].to_numpy()
+        found.name_H[latents] = table["name"].to_pylist()
+        found.interpretable_H[latents] = table["interpretable"].to_numpy(zero_copy_only=False)
+        return found
+
+
+class Asked(NamedTuple):
+    """What is explained, and by what: the same for all users."""
+
+    ingested: Committed
+    recommender: Committed
+    sae: Folder
+    site: str
+    dictionary: Dictionary
+    concepts: int
+    """N."""
+    device: str = "cpu"
+
+    def explainer(self) -> Explainer:
+        """The model is read anew."""
+        return Explainer(saved.load(self.recommender, self.site, self.device), model.load(self.sae, self.device))
+
+
+def strongest(found: Explained, number: int) -> np.ndarray:
+    """Places along K of the latents that set each item furthest apart from the average item, first the furthest.
+
+    `(B, T, N)`, -1 where fewer are active. It is the size of `beyond` that counts: what a latent gives to every item
+    alike ranks none of them.
+    """
+    size_BTK = np.where(found.latent_BTK >= 0, np.abs(found.beyond.contribution_BTK), -1)
+    place_BTN = np.argsort(-size_BTK, axis=2, kind="stable")[:, :, :number]
+    return np.where(np.take_along_axis(size_BTK, place_BTN, 2) >= 0, place_BTN, -1)
+
+
+def rows(found: Explained, asked: Asked, user_id_B: np.ndarray, item_ids: pa.ChunkedArray) -> pa.Table:
+    """One row an item, by user and rank."""
+    place_BTN = strongest(found, asked.concepts)
+    there_BT = found.item_BT >= 0
+    place_RN = place_BTN[there_BT]
+    listed_RN = place_RN >= 0
+    offsets = pa.array(np.concatenate([[0], listed_RN.sum(1).cumsum()]), pa.int32())
+
+    def lists(of_BTK: np.ndarray) -> np.ndarray:
+        return np.asarray(np.take_along_axis(of_BTK[there_BT], place_RN.clip(min=0), 1)[listed_RN])
+
+    def column(values: np.ndarray) -> pa.ListArray:
+        return pa.ListArray.from_arrays(offsets, pa.array(values))
+
+    item, beyond, latents = found.item, found.beyond, lists(found.latent_BTK)
+    contribution_RK = item.contribution_BTK[there_BT]
+    listed_R = np.where(listed_RN, np.take_along_axis(contribution_RK, place_RN.clip(min=0), 1), 0).sum(1)
+    columns: dict[str, Any] = {
+        "user_id": np.repeat(user_id_B, there_BT.sum(1)),
+        "rank": found.rank_BT[there_BT],
+        "item_id": item_ids.take(pa.array(found.item_BT[there_BT])),
+        "score": item.score_BT[there_BT],
+        "average_score": found.average.score_BT[there_BT],
+        "exact": np.full(len(place_RN), found.exact),
+        "latents": column(latents),
+        "names": pa.ListArray.from_arrays(offsets, pa.array(asked.dictionary.name_H[latents], pa.string())),
+        "activations": column(lists(found.activation_BTK)),
+        "contributions": column(lists(item.contribution_BTK)),
+        "beyond": column(lists(beyond.contribution_BTK)),
+        "listed": listed_R,
+        "others": contribution_RK.sum(1) - listed_R,
+        "bias": item.bias_BT[there_BT],
+        "bias_beyond": beyond.bias_BT[there_BT],
+        "error": item.error_BT[there_BT],
+        "rest": item.rest_BT[there_BT],
+    }
+    return conform(pa.table(columns), EXPLANATIONS)
+
+
+def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
+    """The chunk of each user: data/layout.py cuts the users into ranges of one size."""
+    chunks: np.ndarray = user_idx.astype(np.int64) * n_chunks(ingested) // ingested.metrics["users"]
+    return chunks
+
+
+def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, name: str) -> int:
+    """The first ten unseen items of all users, or of `wanted` (user_idx), by user_idx; returns how many rows.
+
+    Raises BadInput as Explainer does, and then leaves no file.
+    """
+    ids = user_ids(asked.ingested)
+    users = np.arange(len(ids)) if wanted is None else np.unique(wanted)
+    firsts = np.flatnonzero(np.diff(chunk_of(asked.ingested, users), prepend=-1))
+    of_chunks = np.split(users, firsts[1:])
+    pieces = [piece for of in of_chunks for piece in np.split(of, range(USERS_A_TASK, len(of), USERS_A_TASK))]
+    held, task = ray.put(asked), _explain.options(num_gpus=1 if asked.device == "cuda" else 0)
+    written = 0
+    try:
+        with whole_parquet(folder, name, EXPLANATIONS) as out:
+            for table in tasks.in_order(lambda piece: task.remote(held, piece, ids[piece]), pieces, "explained, part"):
+                out.write_table(table)
+                written += table.num_rows
+    except RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, BadInput) else error) from None
+    return written
+
+
+@ray.remote
+def _explain(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
+    if asked.device == "cpu":
+        torch.set_num_threads(1)
+    return explain_users(asked, users, ids)
+
+
+def explain_users(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
+    """Some users of one chunk, ascending, and their external ids."""
+    explainer = asked.explainer()
+    item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"]
+    chunk = read_chunk(asked.ingested, int(chunk_of(asked.ingested, users[:1])[0]))
+    found = []
+    for present in batches(chunk, users, explainer.model, asked.device):
+        user_id_B = ids[np.searchsorted(users, present.user_B)]
+        found.append(rows(explainer(present), asked, user_id_B, item_ids))
+    return pa.concat_tables(found)

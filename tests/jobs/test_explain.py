@@ -1,0 +1,189 @@
+"""The job `explain`: what it prints for one user, what it writes for many, and one sentence with status 2 else."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from jobs import explain
+from recsae import tasks
+from recsae.config import Config
+from recsae.pipeline import Pipeline
+from recsae.sae import model
+from recsae.schemas_concepts import CONCEPTS
+from recsae.steering import explained
+from recsae.steering.present import user_ids
+from recsae.store.runs import Attempt, Committed
+from tests.conftest import committing
+from tests.probing.committed import trained
+from tests.report.concepts_table import HOSTILE, concept_row, concepts_table
+from tests.sae.fake_ray import FakeRay, Task
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def stages(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the job reads; every name is hostile but those of every third latent, which have none."""
+    commit = committing(tmp_path_factory.mktemp("explain"))
+
+    def sae(out: Attempt) -> dict[str, Any]:
+        torch.manual_seed(0)
+        model.save(out.data.child("model"), model.Sae(16, 64, "topk", 6))
+        return {}
+
+    def concepts(out: Attempt) -> dict[str, Any]:
+        names = [None if latent % 3 == 0 else HOSTILE[latent % len(HOSTILE)] for latent in range(64)]
+        rows = [concept_row(latent, name=name, interpretable=latent % 2 == 1) for latent, name in enumerate(names)]
+        out.write_table("concepts.parquet", concepts_table(rows), CONCEPTS)
+        return {}
+
+    recommender = trained(commit, planted_config.recommender, ingested)
+    return {
+        "ingest": ingested,
+        "recommender": recommender,
+        "sae": commit("sae", sae),
+        "concepts": commit("concepts", concepts),
+    }
+
+
+@pytest.fixture
+def made(stages: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The stages that are committed, as far as the job can tell; and no Ray."""
+    some = dict(stages)
+    monkeypatch.setattr(Pipeline, "committed", lambda self, name: some.get(name))
+    monkeypatch.chdir(REPOSITORY)
+
+    def no_ray(config: Config) -> None:
+        raise AssertionError("Ray was started")
+
+    monkeypatch.setattr(explain, "connect", no_ray)
+    return some
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    command = ["explain", "--config", "jobs/configs/demo.toml", *map(str, arguments)]
+    monkeypatch.setattr(sys, "argv", command)
+    explain.main()
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    with pytest.raises(SystemExit) as caught:
+        ask(monkeypatch, *arguments)
+    assert caught.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.startswith("recsae: ") and said.err.count("\n") == 1
+    return said.err
+
+
+def test_one_user_his_history_and_what_carried_each_item(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(monkeypatch, "--user", "user-0007", "--concepts", "3")
+    out = capsys.readouterr().out
+    assert out.startswith("user user-0007: ") and "events" in out.splitlines()[0]
+    headings = [line for line in out.splitlines() if line[:1].isdigit()]
+    assert [line.split(".")[0] for line in headings] == [str(rank) for rank in range(1, 11)]
+    assert out.count("3 other latents") == out.count("SAE's error") == 10
+    assert "latent " in out and "✓" in out and "exactly" in out
+    assert "\x1b[31m" not in out and "\x07" not in out and "\u2028" not in out
+
+
+@pytest.mark.parametrize("site", ["user", "item", "block-0"])
+def test_the_figures_of_an_item_add_up(
+    site: str, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(monkeypatch, "--user", "user-0007", "--set", f"probe.site={site}", "--set", "probe.view=input")
+    blocks = capsys.readouterr().out.split("beyond average \n")[1:]
+    assert len(blocks) == 10
+    for block in blocks:
+        lines = [line.split() for line in block.splitlines()]
+        pairs = [tuple(map(float, line[-2:])) for line in lines if line and line[-1][:1] in "+-" and len(line) > 2]
+        assert len(pairs) == 9 + (site != "user")  # five latents, the others, bias, error, the rest, and the score
+        for column in (0, 1):
+            assert sum(pair[column] for pair in pairs[:-1]) == pytest.approx(pairs[-1][column], abs=0.05)
+
+
+def test_an_item_that_he_knows_and_one_at_the_end_of_the_list(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(monkeypatch, "--user", "user-0007", "--item", "item-0001")
+    first = capsys.readouterr().out
+    assert first.count("SAE's error") == 1 and "Film 0001" in first
+    known = next(line for line in first.splitlines() if line.startswith("  Film")).split()[1]
+    ask(monkeypatch, "--user", "user-0007", "--item", f"item-{known}")
+    assert "in the history" in capsys.readouterr().out
+    assert ("in the history" in first) == ("Film 0001" in first.split("\n\n")[0])
+
+
+def test_behind_more_layers_it_says_that_parts_are_approximate(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ask(monkeypatch, "--user", "user-0007", "--set", "probe.site=block-0")
+    out = capsys.readouterr().out
+    assert out.count("rest, of the approximation") == 10 and "approximate: gradient times activation" in out
+
+
+def test_many_users_from_a_file(
+    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = FakeRay()
+    for module in (explained, tasks):
+        monkeypatch.setattr(module, "ray", fake)
+    monkeypatch.setattr(explained, "_explain", Task(explained._explain._function))
+    monkeypatch.setattr(explain, "connect", lambda config: None)
+    (tmp_path / "ids").write_text("user-0040\n\n user-0003 \nuser-0040\n")
+    ask(monkeypatch, "--users", tmp_path / "ids", "--to", tmp_path / "out.parquet", "--concepts", "2")
+    assert "20 recommendations of 2 users" in capsys.readouterr().out
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert set(table["user_id"].to_pylist()) == {"user-0003", "user-0040"}
+    assert all(len(latents) == 2 for latents in table["latents"].to_pylist())
+    ask(monkeypatch, "--users", "all", "--to", tmp_path / "out.parquet")
+    users = len(user_ids(made["ingest"]))
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 10 * users
+    assert f"{10 * users:,} recommendations of {users:,} users" in capsys.readouterr().out
+
+
+def test_ids_that_there_are_not(
+    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--user nobody" in refusal(monkeypatch, capsys, "--user", "nobody")
+    assert "--item nothing" in refusal(monkeypatch, capsys, "--user", "user-0007", "--item", "nothing")
+    target = ("--to", tmp_path / "out.parquet")
+    for content, said in (
+        (b"user-0003\nnobody\nnone\n", "no user nobody, nor 1 more"),
+        (b"\n\n", "holds no user id"),
+        (b"\xff\xfe\xff", "no UTF-8 text"),
+    ):
+        (tmp_path / "ids").write_bytes(content)
+        assert said in refusal(monkeypatch, capsys, "--users", tmp_path / "ids", *target)
+    assert "cannot be read" in refusal(monkeypatch, capsys, "--users", tmp_path / "missing", *target)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_options_that_do_not_go_together(
+    made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "either --user" in refusal(monkeypatch, capsys)
+    assert "either --user" in refusal(monkeypatch, capsys, "--user", "a", "--users", "all")
+    assert "--to go together" in refusal(monkeypatch, capsys, "--users", "all")
+    assert "--to go together" in refusal(monkeypatch, capsys, "--user", "a", "--to", tmp_path / "x")
+    many = ("--users", "all", "--to", tmp_path)
+    assert "--item goes with --user" in refusal(monkeypatch, capsys, *many, "--item", "b")
+    assert "--concepts 0" in refusal(monkeypatch, capsys, "--user", "user-0007", "--concepts", "0")
+    assert "is a folder" in refusal(monkeypatch, capsys, *many)
+
+
+def test_without_a_model_or_a_stage_there_is_nothing_to_explain(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ('recommender.kind="given"', 'probe.activations=["a.parquet"]', 'probe.cases="c.parquet"')
+    words = [word for pair in given for word in ("--set", pair)]
+    assert "recommender.kind = given" in refusal(monkeypatch, capsys, "--user", "user-0007", *words)
+    del made["concepts"]
+    assert "python -m jobs.concepts" in refusal(monkeypatch, capsys, "--user", "user-0007")

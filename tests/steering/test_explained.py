@@ -1,0 +1,138 @@
+"""Explanations of many users: rows, their names and sums, whose they are, and a file that is whole or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from recsae import tasks
+from recsae.config import Config
+from recsae.data.chunks import n_chunks, read_chunk
+from recsae.sae import model
+from recsae.schemas_concepts import CONCEPTS
+from recsae.steering import explained
+from recsae.steering.explained import EXPLANATIONS, Asked, Dictionary, chunk_of, rows, strongest, write_explanations
+from recsae.steering.explaining import Explained
+from recsae.steering.present import batches, user_ids
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
+from tests.conftest import committing
+from tests.probing.committed import trained
+from tests.report.concepts_table import concept_row, concepts_table
+from tests.sae.fake_ray import FakeRay, Task
+
+LATENTS = 64
+
+
+@pytest.fixture(scope="module")
+def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """A recommender and an SAE with random weights; every third latent has a name."""
+    folder = tmp_path_factory.mktemp("explained")
+    commit = committing(folder)
+    torch.manual_seed(0)
+    model.save(Folder(str(folder / "sae")), model.Sae(16, LATENTS, "topk", 6))
+    table = concepts_table([concept_row(latent, interpretable=latent == 3) for latent in range(0, LATENTS, 3)])
+
+    def write(out: explained.Any) -> dict[str, explained.Any]:
+        out.write_table("concepts.parquet", table, CONCEPTS)
+        return {}
+
+    sae = Folder(str(folder / "sae"))
+    dictionary = Dictionary.read(commit("concepts", write), sae)
+    return Asked(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", dictionary, 4)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    fake = FakeRay()
+    for module in (explained, tasks):
+        monkeypatch.setattr(module, "ray", fake)
+    monkeypatch.setattr(explained, "_explain", Task(explained._explain._function))
+    monkeypatch.setattr(explained, "USERS_A_TASK", 7)
+    return fake
+
+
+def explanations(asked: Asked, number: int = 0) -> tuple[Explained, pa.Table, np.ndarray]:
+    explainer, ids = asked.explainer(), user_ids(asked.ingested)
+    present = next(batches(read_chunk(asked.ingested, number), None, explainer.model))
+    found = explainer(present)
+    item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"]
+    return found, rows(found, asked, ids[present.user_B], item_ids), ids
+
+
+def test_rows_hold_the_strongest_and_add_up(asked: Asked) -> None:
+    found, table, ids = explanations(asked)
+    item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"].to_pylist()
+    made = iter(table.to_pylist())
+    for user, item_T, latent_TK, beyond_TK in zip(
+        found.user_B, found.item_BT, found.latent_BTK, found.beyond.contribution_BTK, strict=True
+    ):
+        for rank, (item, latent_K, beyond_K) in enumerate(zip(item_T, latent_TK, beyond_TK, strict=True), 1):
+            row = next(made)
+            assert (row["user_id"], row["rank"], row["item_id"]) == (ids[user], rank, item_ids[item])
+            by_size = sorted(zip(latent_K, beyond_K, strict=True), key=lambda pair: -abs(pair[1]))[:4]
+            assert row["latents"] == [latent for latent, _ in by_size]
+            assert row["beyond"] == [size for _, size in by_size]
+            assert row["names"] == [f"concept {latent}" if latent % 3 == 0 else None for latent in row["latents"]]
+            assert row["listed"] == pytest.approx(sum(row["contributions"]))
+            parts = sum(row[name] for name in ("listed", "others", "bias", "error", "rest"))
+            assert row["score"] == pytest.approx(parts, abs=1e-9) and row["exact"] and row["others"] != 0
+    assert next(made, None) is None
+
+
+def test_what_is_not_there_has_no_row_and_is_not_listed(asked: Asked) -> None:
+    found, whole, ids = explanations(asked)
+    item_BT, latent_BTK = found.item_BT.copy(), found.latent_BTK.copy()
+    item_BT[1, 3:] = -1
+    latent_BTK[:, :, 2:] = -1
+    few = found._replace(item_BT=item_BT, latent_BTK=latent_BTK)
+    assert (strongest(few, 4)[:, :, 2:] == -1).all() and (strongest(few, 4)[:, :, :2] >= 0).all()
+    item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"]
+    table = rows(few, asked, ids[few.user_B], item_ids)
+    assert table.num_rows == whole.num_rows - 7
+    assert all(len(listed) == 2 for name in ("latents", "names", "beyond") for listed in table[name].to_pylist())
+
+
+def test_names_of_all_latents_of_the_sae(asked: Asked) -> None:
+    names = asked.dictionary.name_H
+    assert len(names) == LATENTS and names[6] == "concept 6" and names[7] is None and names[LATENTS - 1] == "concept 63"
+    assert np.flatnonzero(asked.dictionary.interpretable_H).tolist() == [3]
+
+
+def test_the_chunk_of_each_user(ingested: Committed) -> None:
+    for number in range(n_chunks(ingested)):
+        assert set(chunk_of(ingested, read_chunk(ingested, number).users)) == {number}
+
+
+def test_all_users_or_some(asked: Asked, fake: FakeRay, tmp_path: Path) -> None:
+    folder, ids = Folder(str(tmp_path)), user_ids(asked.ingested)
+    assert write_explanations(asked, None, folder, "all.parquet") == 10 * len(ids)
+    whole = pq.read_table(tmp_path / "all.parquet")
+    assert whole.schema.names == EXPLANATIONS.names and whole.schema.metadata == EXPLANATIONS.metadata
+    assert whole["user_id"].to_pylist() == np.repeat(ids, 10).tolist()
+    assert write_explanations(asked, np.array([97, 3, 3, 40]), folder, "some.parquet") == 30
+    some = pq.read_table(tmp_path / "some.parquet")
+    assert some["user_id"].to_pylist() == np.repeat(ids[[3, 40, 97]], 10).tolist()
+    wanted = pa.compute.is_in(whole["user_id"], pa.array(ids[[3, 40, 97]]))
+    same = whole.filter(wanted).select(["user_id", "rank", "item_id", "latents", "names"])
+    assert same.equals(some.select(same.column_names))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.parquet", "some.parquet"]
+
+
+def test_a_failure_on_the_way_leaves_no_file(
+    asked: Asked, fake: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
+        if users[0] > 50:
+            raise RuntimeError
+        return explained.explain_users(asked, users, ids)
+
+    monkeypatch.setattr(explained, "_explain", Task(fails))
+    with pytest.raises(RuntimeError):
+        write_explanations(asked, None, Folder(str(tmp_path)), "all.parquet")
+    assert list(tmp_path.iterdir()) == []
