@@ -1,0 +1,100 @@
+"""Recommendations for users as they stand today, clean or under a steering policy, as one Parquet file.
+
+ray job submit --working-dir . -- python -m jobs.recommend --config jobs/configs/ml1m.toml --set store.root=/data/runs --policy /data/policy.json --to /data/recommendations.parquet
+"""  # noqa: E501  The line that submits the job is one line.
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+from jobs.command import connect, refuse_lost
+from jobs.plain import plain
+from recsae.config import Config
+from recsae.config_file import load
+from recsae.errors import BadInput
+from recsae.steering import audience, policy
+from recsae.steering.recommending import RECOMMENDATIONS, Asked, recommend
+from recsae.store.outside import named, whole_parquet
+from recsae.store.runs import Committed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="recsae: recommend")
+    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
+    )
+    parser.add_argument("--policy", metavar="FILE", help="a steering policy, as jobs.tune writes it; left out: clean")
+    parser.add_argument("--k", type=int, default=10, help="items for each user")
+    parser.add_argument("--users", default="all", metavar="all|FILE", help="a text file with one user id a line")
+    parser.add_argument("--to", required=True, metavar="FILE", help="a Parquet file, by its path or URI")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    try:
+        config = load(arguments.config, arguments.set)
+        for option, path in (("store.root", config.store.root), ("--to", arguments.to)):
+            refuse_lost(option, path)
+        asked = ask(config, arguments.policy, arguments.k, arguments.users)
+        folder, name = named("--to", arguments.to)
+        connect(config)
+        start, users, steered = time.monotonic(), 0, 0
+        with whole_parquet(folder, name, RECOMMENDATIONS) as out:
+            for found in recommend(asked):
+                out.write_table(found.table)
+                users, steered = users + found.users, steered + found.steered
+        seconds = time.monotonic() - start
+        told = f", {steered:,} of them steered" if arguments.policy else ""
+        print(
+            f"recommended up to {asked.k} items to each of {users:,} users{told}, in {seconds:.1f} s "
+            f"({users / seconds:,.0f} users a second): {plain(arguments.to)}"
+        )
+    except BadInput as error:
+        print(f"recsae: {plain(str(error))}", file=sys.stderr)
+        sys.exit(2)
+
+
+def ask(config: Config, source: str | None, k: int, users: str) -> Asked:
+    """What the command line asks for. Raises BadInput."""
+    from recsae.pipeline import Pipeline
+
+    if k < 1:
+        raise BadInput(f"--k {k}: give at least 1")
+    pipeline = Pipeline(config)
+    ingested, recommender = (_made(pipeline.committed(name), name) for name in ("ingest", "recommender"))
+    if recommender.metrics["kind"] == "given":
+        raise BadInput("recommender.kind = given: there are activations and no recommender that could recommend")
+    wanted = None
+    if users != "all":
+        wanted = audience.by_ids(f"--users {users}", ingested, audience.read_ids("--users", users))
+    asked = Asked(
+        ingested,
+        recommender,
+        config.probe.site,
+        min(k, int(ingested.metrics["items"])),
+        wanted,
+        device=config.resources.device,
+    )
+    if source is None:
+        return asked
+    given = policy.read("--policy", source)
+    sae = _made(pipeline.committed("sae"), "sae")
+    num_latents = int(sae.data.child("model").read_json("cfg.json")["num_latents"])
+    policy.check("--policy", source, given, recommender, sae, config.probe.site, num_latents)
+    return asked._replace(
+        sae=sae.data.child("model"),
+        operations=tuple(given.steps()),
+        steered=audience.members(f"--policy {source}", ingested, given.users),
+    )
+
+
+def _made(found: Committed | None, name: str) -> Committed:
+    if found is None:
+        raise BadInput(f"this config has not made its {name} yet; run `python -m jobs.{name}` first")
+    return found
+
+
+if __name__ == "__main__":
+    main()

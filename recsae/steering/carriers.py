@@ -1,0 +1,180 @@
+"""The latents that carry a trait of users: correlations over users, from sums that shards add up to.
+
+    r(h, g) = Pearson, over explain users, of the user's mean activation of latent h with his trait g
+    t = r √((n − 2) / (1 − r²))    p two-sided, corrected over all latents and traits (Benjamini & Hochberg 1995)
+
+A trait is a group of an attribute against the rest, or the share of a user's cases whose first item is a head item. At
+the site `item` an item is a case and its own user, and the trait is whether it is a head item. r is the effect size.
+It knows shards, the SAE and traits, and nothing of what is done about them. Shape suffixes: B cases, U users, H
+latents, G traits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from scipy import sparse, stats
+
+from recsae.sae.attributes import CONSTANT, as_matrix
+from recsae.sae.model import Sae, load
+from recsae.schemas import PARTS
+from recsae.steering import spread
+from recsae.store import shards
+from recsae.store.folder import Folder
+from recsae.store.runs import Committed
+
+ROWS_AT_ONCE = 16_384
+"""Cases whose active latents are held at a time."""
+LEVEL = 0.05
+"""Expected share of false ones among the latents that are said to carry a trait."""
+
+
+class Trait(NamedTuple):
+    """What is told of users: one of the two is given."""
+
+    head_I: np.ndarray | None = None
+    """Which items are head items, by item_idx."""
+    group_U: np.ndarray | None = None
+    """The user's group by user_idx; -1: he is left out."""
+    groups: int = 1
+
+    @property
+    def contrasts(self) -> int:
+        """G. Of two groups the one against the other says all."""
+        return 1 if self.groups <= 2 else self.groups
+
+
+class Sums(NamedTuple):
+    """What users add up to, float64."""
+
+    users: int
+    y_G: np.ndarray
+    yy_G: np.ndarray
+    z_H: np.ndarray
+    zz_H: np.ndarray
+    zy_GH: np.ndarray
+
+    def plus(self, other: Sums) -> Sums:
+        return Sums(
+            self.users + other.users,
+            self.y_G + other.y_G,
+            self.yy_G + other.yy_G,
+            self.z_H + other.z_H,
+            self.zz_H + other.zz_H,
+            self.zy_GH + other.zy_GH,
+        )
+
+
+class Carriers(NamedTuple):
+    """Latents whose correlation is significant after correction, from the largest |r| down."""
+
+    latent_N: np.ndarray
+    r_N: np.ndarray
+    """Of the trait with which |r| is largest."""
+    trait_N: np.ndarray
+    q_N: np.ndarray
+    """p after correction."""
+    users: int
+    tested: int
+    """Pairs of a latent and a trait."""
+    alive_N: np.ndarray
+    """Latents that vary over users, carriers or not."""
+
+
+class _Held(NamedTuple):
+    activations: Committed
+    sae: Folder
+    trait: Trait
+    device: str
+
+
+def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu") -> Carriers:
+    """Over the explain users of all shards, by a task for the shards of each chunk of users."""
+    found: Sums | None = None
+    held = _Held(activations, sae, trait, device)
+    for part in spread.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device):
+        found = part if found is None else found.plus(part)
+    assert found is not None
+    return correlated(found)
+
+
+def correlated(sums: Sums) -> Carriers:
+    """The correlations that the sums hold, and which of them are more than chance. Latents that never vary are none."""
+    n = max(sums.users, 1)
+    z_H, zz_H = sums.z_H / n, sums.zz_H / n
+    spread_H = zz_H - z_H**2
+    varies_H = spread_H > CONSTANT * zz_H
+    spread_G = sums.yy_G / n - (sums.y_G / n) ** 2
+    alive_N = np.flatnonzero(varies_H)
+    if sums.users < 3 or not len(alive_N) or not (spread_G > 0).any():
+        none = np.zeros(0)
+        return Carriers(none.astype(np.int64), none, none.astype(np.int64), none, sums.users, 0, alive_N)
+    covariance_GH = sums.zy_GH / n - np.outer(sums.y_G / n, z_H)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r_GH = covariance_GH / np.sqrt(np.outer(spread_G, spread_H))
+        r_GH = np.where(varies_H & (spread_G > 0)[:, None], r_GH, 0.0).clip(-1, 1)
+        t_GH = np.abs(r_GH) * np.sqrt((n - 2) / (1 - r_GH**2))
+    p_GH = 2 * stats.t.sf(t_GH, n - 2)
+    q_GH = np.ones_like(p_GH)
+    q_GH[:, varies_H] = stats.false_discovery_control(p_GH[:, varies_H], axis=None).reshape(len(p_GH), -1)
+    trait_H = np.abs(r_GH).argmax(0)
+    latent_H = np.arange(len(trait_H))
+    r_H, q_H = r_GH[trait_H, latent_H], q_GH[trait_H, latent_H]
+    kept = np.flatnonzero(q_H < LEVEL)
+    kept = kept[np.argsort(-np.abs(r_H[kept]), kind="stable")]
+    return Carriers(kept, r_H[kept], trait_H[kept], q_H[kept], sums.users, len(alive_N) * len(r_GH), alive_N)
+
+
+def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> Sums:
+    """The explain users of one table of cases, who have no case elsewhere."""
+    rows_B = np.flatnonzero(table["part"].to_numpy() == PARTS.index("explain"))
+    user_B = table["user_idx"].to_numpy()[rows_B]
+    if trait.head_I is not None:
+        item_B = pc.fill_null(table["item_idx" if _on_items(table) else "top_idx"], -1).to_numpy()[rows_B]
+        told_B = item_B >= 0
+        rows_B, user_B = rows_B[told_B], user_B[told_B]
+        y_BG = trait.head_I[item_B[told_B]].astype(np.float64)[:, None]
+    else:
+        assert trait.group_U is not None
+        told_B = trait.group_U[user_B] >= 0
+        rows_B, user_B = rows_B[told_B], user_B[told_B]
+        y_BG = (trait.group_U[user_B][:, None] == np.arange(trait.contrasts)).astype(np.float64)
+    users, row_B, cases_U = np.unique(user_B, return_inverse=True, return_counts=True)
+    mean_UB = sparse.csr_array((1 / cases_U[row_B], (row_B, np.arange(len(row_B)))), shape=(len(users), len(row_B)))
+    z_UH = sparse.csr_array((len(users), sae.num_latents))
+    vectors_BD = shards.vectors(table)
+    for start in range(0, len(rows_B), ROWS_AT_ONCE):
+        some = rows_B[start : start + ROWS_AT_ONCE]
+        encoded = sae.encode(torch.from_numpy(vectors_BD[some]).to(device))
+        z_BH = as_matrix(encoded.index_BK.cpu().numpy(), encoded.value_BK.cpu().numpy(), sae.num_latents)
+        z_UH = z_UH + mean_UB[:, start : start + len(some)] @ z_BH
+    y_UG = mean_UB @ y_BG
+    return Sums(
+        len(users),
+        y_UG.sum(0),
+        np.square(y_UG).sum(0),
+        np.asarray(z_UH.sum(0)).ravel(),
+        np.asarray(z_UH.multiply(z_UH).sum(0)).ravel(),
+        np.asarray((z_UH.T @ y_UG).T),
+    )
+
+
+def _of_shards(held: _Held, names: tuple[str, ...]) -> Sums:
+    tables = [shards.read(held.activations.data, name) for name in names]
+    return of_table(pa.concat_tables(tables), load(held.sae, held.device), held.trait, held.device)
+
+
+def _by_chunk(activations: Committed) -> list[tuple[str, ...]]:
+    """Shards that were cut from one chunk: a user's cases may lie in two of them."""
+    names: Iterator[str] = iter(activations.files(shards.PREFIX))
+    return [tuple(some) for _, some in itertools.groupby(names, key=lambda name: name.rpartition("-")[0])]
+
+
+def _on_items(table: pa.Table) -> bool:
+    return bool((table.schema.metadata or {}).get(b"recsae.site") == b"item")

@@ -1,0 +1,108 @@
+"""A policy that shrinks a bias: of popularity, or between groups of users.
+
+The latents that carry it are found on explain users, the adjustment is sought on select users and reported on score
+users. It knows the order of things; each of them is in a file of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from scipy import sparse
+
+from recsae.config import Config
+from recsae.data.catalogue import Catalogue
+from recsae.errors import BadInput
+from recsae.sae import attributes
+from recsae.steering import audience, balance, carriers, measuring, tuning
+from recsae.steering.audience import Groups
+from recsae.steering.balance import Aim, Between, Ground, Popular
+from recsae.steering.carriers import Carriers, Trait
+from recsae.steering.making import NULLS, Made, measured, written
+from recsae.steering.policy import Policy
+from recsae.steering.tuning import Turn
+
+log = logging.getLogger(__name__)
+
+POPULARITY = "popularity"
+MOST_CONCEPTS = 100
+"""Catalogue attributes, the most frequent, over which a gap between groups is averaged."""
+LEAST_USERS = 50
+"""Users that a group must have to be balanced: of fewer, a share is mostly noise."""
+TOLD = 10
+"""Carriers that a policy lists."""
+
+
+def debias(config: Config, made: Made, attribute: str, target: float, max_loss: float) -> Policy:
+    """Shrink a gap to `target` times what it is, at a relative loss of NDCG@10 of at most `max_loss`.
+
+    `attribute` is `popularity` or one of the users table. Raises BadInput where nothing can be balanced.
+    """
+    start = time.monotonic()
+    world, catalogue = made.world(config), Catalogue.read(made.ingested)
+    aim, ground, trait, groups = _bias(made, world.site, catalogue, attribute)
+    carrying = carriers.find(made.activations, world.sae, trait, world.device)
+    log.info("%d of %d latents carry %s", len(carrying.latent_N), len(carrying.alive_N), attribute)
+    evaluate = tuning.on_cases(world, "select", ground)
+    steps = () if aim == Between() or world.site == "item" else tuning.STRENGTHS
+    # An addition is the same for all groups, and for all items: what it seems to close on some users it does not on
+    # others, and it moves no item past another.
+    added = tuple(sign * one * tuning.length(world.load_sae()) for one in steps for sign in (1, -1))
+    turns = [Turn(latent, tuning.DAMPED, added) for latent in carrying.latent_N.tolist()]
+    found = tuning.close(evaluate, aim, turns, target, max_loss)
+    deals = None
+    if groups is not None:
+        deals = measuring.deals(groups.group_U, groups.part_U, "score", NULLS, config.seed)
+    on_score = measured(config, world, "score", aim, ground, found.operations, carrying.alive_N, deals)
+    change, cost = on_score["figures"]["gap"]["change"], on_score["figures"]["ndcg@10"]["change"]
+    told = {
+        "asked": {"balance": attribute, "target": target, "max_loss": max_loss},
+        "met": {"select": found.met, "score": bool(change <= target - 1 and cost >= -max_loss)},
+        "groups": groups.values if groups is not None else None,
+        "carriers": _carriers(made, carrying, groups),
+        "select": {"before": found.before, "after": found.after, "loss": found.loss},
+        "score": on_score,
+        "seconds": time.monotonic() - start,
+    }
+    return written(made, found.operations, None, told)
+
+
+def _bias(made: Made, site: str, catalogue: Catalogue, attribute: str) -> tuple[Aim, Ground, Trait, Groups | None]:
+    """What is measured, and the trait of users that latents may carry."""
+    if attribute == POPULARITY:
+        ground = balance.ground(catalogue.popularity)
+        return Popular(), ground, Trait(head_I=ground.head_I), None
+    groups = audience.groups(made.ingested, attribute, LEAST_USERS)
+    if site == "item":
+        raise BadInput(
+            f"--balance {attribute}: at the site item no latent is active for a user; balance popularity, or probe "
+            "another site"
+        )
+    chosen = attributes.choose(catalogue.attributes, catalogue.popularity, 1)
+    if not chosen.pairs:
+        raise BadInput(
+            f"--balance {attribute}: the items have no attributes, and a gap between groups is one of concepts; read "
+            "some with data.attributes"
+        )
+    bears_IA = sparse.csr_array(chosen.bears_IA[:, :MOST_CONCEPTS])
+    count = len(groups.values)
+    ground = balance.ground(catalogue.popularity, bears_IA, groups.group_U, count)
+    return Between(), ground, Trait(group_U=groups.group_U, groups=count), groups
+
+
+def _carriers(made: Made, found: Carriers, groups: Groups | None) -> dict[str, Any]:
+    strongest = [
+        {
+            "latent": int(latent),
+            "concept": made.names.get(int(latent)),
+            "of": None if groups is None else groups.values[int(trait)],
+            "r": float(r),
+            "q": float(q),
+        }
+        for latent, trait, r, q in zip(
+            found.latent_N[:TOLD], found.trait_N[:TOLD], found.r_N[:TOLD], found.q_N[:TOLD], strict=True
+        )
+    ]
+    return {"users": found.users, "tested": found.tested, "significant": len(found.latent_N), "strongest": strongest}

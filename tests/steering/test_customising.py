@@ -1,0 +1,90 @@
+"""More of one concept and less of another, for everybody, a segment or some users; and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recsae.config import Config
+from recsae.errors import BadInput
+from recsae.steering.customising import Wish, customise
+from recsae.steering.making import Made
+from recsae.steering.policy import Users
+from tests.conftest import committing
+from tests.steering import biased
+
+MORE, LESS = Wish("--more", "western", 1.5), Wish("--less", "Comedy", 0.5)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("biased")
+    biased.write(folder)
+    return biased.config(folder)
+
+
+@pytest.fixture(scope="module")
+def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return biased.made(committing(tmp_path_factory.mktemp("store")), settings)
+
+
+@pytest.fixture(autouse=True)
+def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    biased.without_ray(monkeypatch)
+
+
+def test_both_wishes_are_met_by_the_concepts_own_latents(settings: Config, made: Made) -> None:
+    found = customise(settings, made, [MORE, LESS])
+    assert {one.concept for one in found.operations} == {"Western", "Comedy"}
+    western, comedy = found.found["select"]
+    assert western["met"] and western["after"] >= 1.5 * western["before"] > 0
+    assert comedy["met"] and comedy["after"] <= comedy["before"] / 2
+    figures = found.found["score"]["figures"]
+    assert figures["share of Western"]["change"] > 0.25 and figures["share of Comedy"]["change"] < -0.3
+    null = found.found["score"]["null"]
+    assert null["share of Western"]["change"] < figures["share of Western"]["change"]
+
+
+def test_a_segment_and_a_list_are_who_is_measured(settings: Config, made: Made) -> None:
+    segment = customise(settings, made, [MORE], Users(attribute="age", value="old"))
+    everybody = customise(settings, made, [MORE])
+    assert 0 < segment.found["score"]["users"] < everybody.found["score"]["users"]
+    assert segment.users == Users(attribute="age", value="old")
+    ids = tuple(f"user-{user}" for user in range(40))
+    some = customise(settings, made, [MORE], Users(ids=ids))
+    assert some.found["score"]["users"] == 40
+
+
+def test_a_bound_on_the_loss_is_kept_and_what_is_missed_is_told(settings: Config, made: Made) -> None:
+    found = customise(settings, made, [Wish("--more", "Horror", 50.0)], max_loss=0.01)
+    assert not found.found["select"][0]["met"]
+    assert found.found["select"][0]["loss"] <= 0.01
+    assert np.isfinite(found.found["select"][0]["after"])
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        ([Wish("--more", "Westren", 2.0)], "--more Westren: no latent .* the nearest are Western"),
+        ([MORE, Wish("--less", "Western", 0.5)], "--less Western: named by two wishes"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(settings: Config, made: Made, wishes: list[Wish], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        customise(settings, made, wishes)
+
+
+def test_without_a_dictionary_or_with_nobody_it_is_refused(settings: Config, made: Made) -> None:
+    with pytest.raises(BadInput, match=r"python -m jobs\.concepts"):
+        customise(settings, made._replace(dictionary=None), [MORE])
+    with pytest.raises(BadInput, match="no user has age = odl; the nearest are old"):
+        customise(settings, made, [MORE], Users(attribute="age", value="odl"))
+
+
+def test_on_the_item_side_activations_are_scaled(
+    settings: Config, made: Made, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    on_items = biased.on_items(committing(tmp_path_factory.mktemp("items")), made)
+    found = customise(settings, on_items, [MORE, LESS])
+    assert all(row["met"] for row in found.found["select"])
+    assert {one.operation for one in found.operations} <= {"ablate", "scale"}
