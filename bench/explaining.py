@@ -21,13 +21,13 @@ import pyarrow as pa
 import torch
 
 from recsae.config_recommender import RecommenderConfig
+from recsae.explaining.explainer import TOP, Explained, Explainer
+from recsae.explaining.many import Asked, Dictionary, rows
 from recsae.recommenders import saved
 from recsae.recommenders.contract import Trainable, last
 from recsae.recommenders.ranking import pad
 from recsae.recommenders.top import top_k
 from recsae.sae.model import Sae
-from recsae.steering.explained import Asked, Dictionary, rows
-from recsae.steering.explaining import TOP, Explained, Explainer
 from recsae.steering.present import Present
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed

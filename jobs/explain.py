@@ -22,7 +22,7 @@ from recsae.config_file import load
 from recsae.data.catalogue import Catalogue
 from recsae.data.chunks import read_chunk
 from recsae.errors import BadInput
-from recsae.steering.explained import Asked, Dictionary, chunk_of, write_explanations
+from recsae.explaining.many import Asked, Dictionary, chunk_of, write_explanations
 from recsae.steering.present import batches, user_ids
 from recsae.store.outside import named
 from recsae.store.runs import Committed

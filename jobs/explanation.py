@@ -16,8 +16,8 @@ from rich.text import Text
 from jobs.plain import plain
 from jobs.table import LOG_WIDTH
 from recsae.data.catalogue import Catalogue
-from recsae.steering.explained import Asked, strongest
-from recsae.steering.explaining import Explained
+from recsae.explaining.explainer import Explained
+from recsae.explaining.many import Asked, strongest
 
 LATEST = 20
 """Events of the history that are shown."""

@@ -15,10 +15,10 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
-from recsae.steering import audience, policy
 from recsae.steering.recommending import RECOMMENDATIONS, Asked, recommend
 from recsae.store.outside import named, whole_parquet
 from recsae.store.runs import Committed
+from recsae.tuning import audience, policy
 
 
 def main() -> None:

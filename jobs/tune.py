@@ -18,14 +18,14 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
-from recsae.steering import audience, policy
-from recsae.steering.customising import Wish, customise, wished
-from recsae.steering.debiasing import debias
-from recsae.steering.making import Made
-from recsae.steering.naming import Dictionary
-from recsae.steering.policy import Policy, Users
 from recsae.store.outside import named
 from recsae.store.runs import Committed
+from recsae.tuning import audience, policy
+from recsae.tuning.customising import Wish, customise, wished
+from recsae.tuning.debiasing import debias
+from recsae.tuning.making import Made
+from recsae.tuning.naming import Dictionary
+from recsae.tuning.policy import Policy, Users
 
 TARGET, MAX_LOSS, FACTOR = 0.5, 0.02, 1.77
 

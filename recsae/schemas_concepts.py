@@ -176,52 +176,6 @@ LEVELS = table_schema(
     required("popular_share", pa.float64()),  # the same, items weighted by their training events
 )
 
-STEERING = table_schema(
-    "steering",
-    1,
-    required("part", pa.string()),  # whose users: select, score
-    required("latent", pa.int32()),
-    required("concept", pa.string()),
-    required("operation", pa.string()),  # add, ablate; at the site `item` scale in the place of add
-    pa.field("strength", pa.float64()),  # as the config has it; null of ablate
-    pa.field("value", pa.float64()),  # of the operation, in units of activations
-    required("users", pa.int64()),
-    required("cases", pa.int64()),
-    required("share", pa.float64()),  # of the places in the top 10, those of items that bear the concept
-    required("share_change", pa.float64()),  # against the clean model
-    required("share_lower", pa.float64()),  # of the change: 95 %, resampling users
-    required("share_upper", pa.float64()),
-    required("null_mean", pa.float64()),  # change by random directions of the same length
-    required("null_lower", pa.float64()),  # 5th percentile over them
-    required("null_upper", pa.float64()),  # 95th
-    required("null_ndcg_change", pa.float64()),  # of NDCG@10 by them, their mean
-    pa.field("probe_share_change", pa.float64()),  # by the concept's linear probe, as long
-    pa.field("probe_ndcg_change", pa.float64()),
-    required("ndcg", pa.float64()),  # NDCG@10 of the held-out test events
-    required("ndcg_change", pa.float64()),
-    required("ndcg_lower", pa.float64()),  # of the change
-    required("ndcg_upper", pa.float64()),
-    required("hr", pa.float64()),  # HR@10
-    required("coverage", pa.float64()),  # share of the catalogue in any top 10
-    required("popularity", pa.float64()),  # training events of a recommended item, mean
-    required("side_effect", pa.float64()),  # mean |change of share| of the other steered concepts
-    pa.field("side_concept", pa.string()),  # the other one whose share changes most
-    pa.field("side_change", pa.float64()),
-)
-
-WISHES = table_schema(
-    "steering_wishes",
-    1,
-    required("concept", pa.string()),
-    required("direction", pa.string()),  # latent, probe
-    pa.field("latent", pa.int32()),  # of the concept's latents the one that costs least on select users
-    required("clean_share", pa.float64()),  # on score users
-    required("wished_share", pa.float64()),
-    pa.field("strength", pa.float64()),  # that buys it on select users; null: none of the strengths does
-    pa.field("share", pa.float64()),  # on score users, at this strength; between two strengths by a straight line
-    pa.field("ndcg_change", pa.float64()),  # relative, likewise
-)
-
 CONCEPTS = table_schema(
     "concepts",
     3,

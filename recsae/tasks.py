@@ -10,9 +10,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
+import torch
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,24 @@ LEAST_IN_FLIGHT = 4
 def total(task: Callable[[Any], Any], over: Iterable[Any], what: str) -> Any:
     """The sum of what `task` promises of each; folded in order, so that it has the same last digits each time."""
     return functools.reduce(lambda so_far, part: so_far.plus(part), in_order(task, list(over), what))
+
+
+Held, Key, Found = TypeVar("Held"), TypeVar("Key"), TypeVar("Found")
+
+
+def over(
+    function: Callable[[Held, Key], Found], held: Held, keys: Iterable[Key], what: str, device: str = "cpu"
+) -> Iterator[Found]:
+    """`function(held, key)` of every key, in order; `held` goes to the object store once."""
+    kept, task = ray.put(held), _call.options(num_gpus=1 if device == "cuda" else 0)
+    yield from in_order(lambda key: task.remote(function, kept, key, device), list(keys), what)
+
+
+@ray.remote
+def _call(function: Callable[[Any, Any], Any], held: Any, key: Any, device: str) -> Any:
+    if device == "cpu":
+        torch.set_num_threads(1)  # a task has one core, and the number decides the last digits
+    return function(held, key)
 
 
 def in_order(task: Callable[[Any], Any], over: list[Any], what: str) -> Iterator[Any]:

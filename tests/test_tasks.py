@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from recsae import tasks
-from tests.sae.fake_ray import FakeRay
+from tests.sae.fake_ray import FakeRay, without_ray
 
 
 @pytest.fixture
@@ -34,3 +34,10 @@ def test_a_long_measurement_says_how_far_it_is(
     assert caplog.messages[0].startswith("fidelity, chunk ") and caplog.messages[0].endswith("/20")
     done = [int(message.split()[-1].split("/")[0]) for message in caplog.messages]
     assert done == sorted(done)
+
+
+def test_a_function_over_keys_gives_what_it_gives_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake, put = without_ray(monkeypatch), []
+    monkeypatch.setattr(fake, "put", lambda held: put.append(held) or held)
+    assert list(tasks.over(lambda held, key: held * key, 3, range(20), "products")) == [3 * key for key in range(20)]
+    assert put == [3] and fake.most <= 6  # handed out once; two a core of the three that the fake has

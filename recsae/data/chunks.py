@@ -31,6 +31,12 @@ def n_chunks(ingested: Committed) -> int:
     return len(ingested.files("cases/"))
 
 
+def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
+    """The chunk of each user: layout.py cuts the users into ranges of one size."""
+    chunks: np.ndarray = user_idx.astype(np.int64) * n_chunks(ingested) // ingested.metrics["users"]
+    return chunks
+
+
 def read_chunk(ingested: Committed, number: int) -> Chunk:
     """All events of a range of users, whatever their split."""
     columns = ["user_idx", "position", "item_idx"]

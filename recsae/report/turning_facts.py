@@ -15,7 +15,7 @@ from recsae.report.formats import DASH, count, fine_share, look_up, number, plai
 from recsae.report.reading import read_if_there
 from recsae.report.turned import Step, read_steps
 from recsae.report.turning_curves import WORST, Picture, Turn, pictures
-from recsae.schemas_concepts import WISHES
+from recsae.schemas_steering import WISHES
 from recsae.store.runs import Committed
 
 MOST = 50

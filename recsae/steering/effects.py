@@ -8,12 +8,11 @@ the first is plain, B cases of a batch, N cases of a chunk, X columns.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import ray
-import torch
 from scipy import sparse
 
 from recsae import tasks
@@ -80,18 +79,13 @@ class Effects(NamedTuple):
 
 def measure(trial: Trial, part: str) -> Effects:
     """Of one part of users; a line now and then says how far it is."""
-    held = ray.put(trial)
-    task = _chunk_effects.options(num_gpus=1 if trial.device == "cuda" else 0)
     numbers = range(n_chunks(trial.ingested))
-    found: Effects = tasks.total(lambda number: task.remote(held, part, number), numbers, f"steering {part}, chunk")
-    return found
+    found = tasks.over(_of_chunk, (trial, part), numbers, f"steering {part}, chunk", trial.device)
+    return functools.reduce(Effects.plus, found)
 
 
-@ray.remote
-def _chunk_effects(trial: Trial, part: str, number: int) -> Effects:
-    if trial.device == "cpu":
-        torch.set_num_threads(1)
-    return chunk_effects(trial, part, number)
+def _of_chunk(held: tuple[Trial, str], number: int) -> Effects:
+    return chunk_effects(*held, number)
 
 
 def chunk_effects(trial: Trial, part: str, number: int) -> Effects:

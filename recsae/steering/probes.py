@@ -9,11 +9,11 @@ no recommender. Shape suffixes: B cases, D their width, C concepts, I items.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import ray
 from scipy import sparse
 
 from recsae import tasks
@@ -50,14 +50,12 @@ class Means(NamedTuple):
 
 def probes(activations: Committed, view: str, bears_IC: sparse.csr_array) -> np.ndarray:
     """`Means.directions` of one pass over the shards."""
-    held = ray.put((activations, view, bears_IC))
     names = activations.files(shards.PREFIX)
-    total: Means = tasks.total(lambda name: _shard_means.remote(held, name), names, "probes, shard")
-    return total.directions()
+    found = tasks.over(_of_shard, (activations, view, bears_IC), names, "probes, shard")
+    return functools.reduce(Means.plus, found).directions()
 
 
-@ray.remote
-def _shard_means(held: tuple[Committed, str, sparse.csr_array], name: str) -> Means:
+def _of_shard(held: tuple[Committed, str, sparse.csr_array], name: str) -> Means:
     activations, view, bears_IC = held
     return shard_means(shards.read(activations.data, name), view, bears_IC)
 

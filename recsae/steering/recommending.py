@@ -14,28 +14,19 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from recsae import tasks
 from recsae.data.chunks import Chunk, n_chunks, read_chunk
 from recsae.recommenders import saved, top
 from recsae.recommenders.contract import Recommender, last
 from recsae.recommenders.top import Scorer, top_k
 from recsae.sae import model as saes
-from recsae.schemas import conform, required, table_schema
-from recsae.steering import spread
+from recsae.schemas import conform
+from recsae.schemas_steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.present import batches
 from recsae.steering.steered import SteeredRecommender
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
-
-RECOMMENDATIONS = table_schema(
-    "recommendations",
-    1,
-    required("user_id", pa.string()),
-    required("rank", pa.int32()),  # from 1
-    required("item_id", pa.string()),
-    required("title", pa.string()),
-    required("score", pa.float32()),
-)
 
 
 class Asked(NamedTuple):
@@ -65,7 +56,7 @@ class Recommended(NamedTuple):
 
 def recommend(asked: Asked) -> Iterator[Recommended]:
     """Chunk by chunk, in order, by a task each."""
-    return spread.over(of_chunk, asked, range(n_chunks(asked.ingested)), "recommendations, chunk", asked.device)
+    return tasks.over(of_chunk, asked, range(n_chunks(asked.ingested)), "recommendations, chunk", asked.device)
 
 
 def of_chunk(asked: Asked, number: int) -> Recommended:

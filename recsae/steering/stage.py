@@ -21,7 +21,7 @@ from recsae.concepts.chosen import Chosen, read_chosen
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
-from recsae.schemas_concepts import STEERING, WISHES
+from recsae.schemas_steering import STEERING, WISHES
 from recsae.steering.effects import Effects, Trial, measure
 from recsae.steering.plan import Plan, plan_of, turns
 from recsae.steering.probes import probes

@@ -13,7 +13,8 @@ from recsae.concepts import labelling, scoring
 from recsae.concepts.chosen import control_bar, passes
 from recsae.concepts.dictionary import CAUSAL, causal_columns, write_dictionary
 from recsae.config import Config
-from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES, STEERING
+from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES
+from recsae.schemas_steering import STEERING
 from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.fakes import FakePool
 from tests.concepts.worlds import coherent, firing, genres, items_by_concept, labels_of, latents_by_concept, run_stage

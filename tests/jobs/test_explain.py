@@ -11,18 +11,16 @@ import pytest
 import torch
 
 from jobs import explain
-from recsae import tasks
 from recsae.config import Config
 from recsae.pipeline import Pipeline
 from recsae.sae import model
 from recsae.schemas_concepts import CONCEPTS
-from recsae.steering import explained
 from recsae.steering.present import user_ids
 from recsae.store.runs import Attempt, Committed
 from tests.conftest import committing
 from tests.probing.committed import trained
 from tests.report.concepts_table import HOSTILE, concept_row, concepts_table
-from tests.sae.fake_ray import FakeRay, Task
+from tests.sae.fake_ray import without_ray
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -132,10 +130,7 @@ def test_behind_more_layers_it_says_that_parts_are_approximate(
 def test_many_users_from_a_file(
     made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake = FakeRay()
-    for module in (explained, tasks):
-        monkeypatch.setattr(module, "ray", fake)
-    monkeypatch.setattr(explained, "_explain", Task(explained._explain._function))
+    without_ray(monkeypatch)
     monkeypatch.setattr(explain, "connect", lambda config: None)
     (tmp_path / "ids").write_text("user-0040\n\n user-0003 \nuser-0040\n")
     ask(monkeypatch, "--users", tmp_path / "ids", "--to", tmp_path / "out.parquet", "--concepts", "2")

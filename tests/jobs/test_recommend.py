@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import recommend
-from recsae.steering import policy
-from recsae.steering.policy import MadeFor, Policy, Users, Written
 from recsae.steering.recommending import RECOMMENDATIONS
 from recsae.store.folder import Folder
+from recsae.tuning import policy
+from recsae.tuning.policy import MadeFor, Policy, Users, Written
 from tests.jobs.tuned import Ask, Line, asking
 
 

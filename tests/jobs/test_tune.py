@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobs import tune
-from recsae.steering import policy
+from recsae.tuning import policy
 from tests.jobs.tuned import Ask, Line, asking
-from tests.steering import biased
+from tests.tuning import biased
 
 
 @pytest.fixture(scope="module")

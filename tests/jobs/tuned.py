@@ -11,10 +11,11 @@ import pytest
 
 from recsae.pipeline import Pipeline
 from recsae.schemas_concepts import CONCEPTS
-from recsae.steering.making import Made
 from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.tuning.making import Made
 from tests.conftest import committing
-from tests.steering import biased
+from tests.sae.fake_ray import without_ray
+from tests.tuning import biased
 
 
 class Line:
@@ -45,7 +46,7 @@ class Line:
 
     def place(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From here on jobs find what is committed, and need no Ray."""
-        biased.without_ray(monkeypatch)
+        without_ray(monkeypatch)
         monkeypatch.setattr(Pipeline, "committed", lambda pipeline, name: self.committed[name])
 
 

@@ -13,7 +13,8 @@ from recsae.report import latent_rows
 from recsae.report.latent_rows import ATTRIBUTES, ITEMS, latent_details
 from recsae.report.reading import Titles
 from recsae.schemas import ITEMS as ITEM_TABLE
-from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LEVELS, STEERING
+from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LEVELS
+from recsae.schemas_steering import STEERING
 from recsae.store.folder import Folder
 from tests.report.concepts_table import HOSTILE, WORDS
 from tests.report.made_page import METRICS, NO_TABLES, Tables, committed

@@ -11,7 +11,7 @@ import pytest
 from recsae.config import Config
 from recsae.report import turning_facts
 from recsae.report.turning_facts import Turning, about_turning
-from recsae.schemas_concepts import STEERING, WISHES
+from recsae.schemas_steering import STEERING, WISHES
 from recsae.store.folder import Folder
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, NO_TABLES, Page, Tables, committed, make_report

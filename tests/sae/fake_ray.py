@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from recsae import tasks
+
 
 class Task:
     """What stands behind a remote function."""
@@ -46,3 +50,11 @@ class FakeRay:
 
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 3.0}
+
+
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
+    """`tasks.over` without Ray."""
+    fake, plain = FakeRay(), tasks._call._function
+    monkeypatch.setattr(tasks, "ray", fake)
+    monkeypatch.setattr(tasks, "_call", Task(lambda *given: fake.submit(plain(*given))))
+    return fake

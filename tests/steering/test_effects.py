@@ -16,6 +16,7 @@ from recsae.steering import effects as module
 from recsae.steering.effects import Effects, Trial, chunk_effects, measure
 from recsae.steering.outcomes import Outcome
 from tests.conftest import committing
+from tests.sae.fake_ray import without_ray
 from tests.steering.turned_world import (
     CONCEPTS,
     TURNED,
@@ -26,7 +27,6 @@ from tests.steering.turned_world import (
     in_chunks,
     questions,
     tried,
-    without_ray,
 )
 
 SITES = ("user", "item", "block-0")

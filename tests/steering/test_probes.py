@@ -12,7 +12,7 @@ from recsae.steering.probes import Means, probes, shard_means
 from recsae.store import shards
 from recsae.store.runs import Attempt, Committed, Metrics
 from tests.conftest import Commit
-from tests.steering.turned_world import without_ray
+from tests.sae.fake_ray import without_ray
 
 WIDTH, ITEMS, CASES, CONCEPTS = 6, 30, 400, 4
 

@@ -11,13 +11,13 @@ from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders import top
 from recsae.recommenders.contract import last
 from recsae.recommenders.ranking import pad
-from recsae.steering.making import Made
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.recommending import RECOMMENDATIONS, Asked, of_chunk, scores_of
 from recsae.steering.steered import SteeredRecommender
+from recsae.tuning.making import Made
 from tests.conftest import committing
 from tests.recommenders.test_ranking import LastItem
-from tests.steering import biased
+from tests.tuning import biased
 
 OPERATIONS = (Operation(2, "add", 1.0), Operation(0, "ablate"))
 

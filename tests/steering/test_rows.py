@@ -12,7 +12,7 @@ import pytest
 from recsae.config import Config
 from recsae.data.chunks import n_chunks
 from recsae.recommenders.figures import weights
-from recsae.schemas_concepts import STEERING
+from recsae.schemas_steering import STEERING
 from recsae.steering.effects import Effects, chunk_effects
 from recsae.steering.plan import Plan, turns
 from recsae.steering.rows import Figures, Turned, steering_rows

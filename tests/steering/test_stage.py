@@ -13,7 +13,8 @@ from recsae.config import Config, SteeringConfig
 from recsae.config_recommender import RankingConfig
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
-from recsae.schemas_concepts import SCORES, STEERING, WISHES
+from recsae.schemas_concepts import SCORES
+from recsae.schemas_steering import STEERING, WISHES
 from recsae.steering import stage
 from recsae.steering.effects import measure
 from recsae.steering.operations import Operation, Steering
@@ -24,7 +25,8 @@ from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.worlds import genres, labels_of
 from tests.conftest import Commit, committing
 from tests.probing.committed import of_kind, probe_config, probed, trained
-from tests.steering.turned_world import an_sae, by_hand, in_chunks, without_ray
+from tests.sae.fake_ray import without_ray
+from tests.steering.turned_world import an_sae, by_hand, in_chunks
 
 SITES = ("user", "item", "block-0")
 STRENGTHS, REFERENCE = (0.5, -0.25, 0.25), 0.25

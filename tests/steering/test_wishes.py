@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.schemas_concepts import WISHES
+from recsae.schemas_steering import WISHES
 from recsae.steering.effects import Effects
 from recsae.steering.plan import Plan
 from recsae.steering.rows import Figures, Turned

@@ -11,7 +11,6 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from recsae import tasks
 from recsae.config import Config
 from recsae.data import layout
 from recsae.data.catalogue import Catalogue
@@ -21,7 +20,6 @@ from recsae.recommenders import saved
 from recsae.recommenders.contract import Histories, Trainable
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
-from recsae.steering import effects, probes
 from recsae.steering import plan as plans
 from recsae.steering.effects import Trial
 from recsae.steering.operations import Operation, Steering, dense
@@ -30,7 +28,6 @@ from recsae.store.folder import Folder
 from recsae.store.runs import Committed
 from tests.conftest import Commit
 from tests.probing.committed import of_kind, trained
-from tests.sae.fake_ray import FakeRay, Task
 
 WIDTH, LATENTS, SEED = 16, 24, 3
 STRENGTHS = (0.5, -0.25, 0.25)
@@ -156,13 +153,3 @@ def _along(trial: Trial, nudge: int, operation: Operation) -> Edit:
         return x_BD + ((operation.keep - 1) * z_B1 + operation.plus) * direction_D
 
     return edit
-
-
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    """Tasks of the stage on the spot."""
-    fake = FakeRay()
-    for module in (effects, probes, tasks):
-        monkeypatch.setattr(module, "ray", fake)
-    monkeypatch.setattr(effects, "_chunk_effects", Task(effects._chunk_effects._function))
-    monkeypatch.setattr(probes, "_shard_means", Task(probes._shard_means._function))
-    return fake

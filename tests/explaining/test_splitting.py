@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from recsae.config_sae import Kind
-from recsae.steering.splitting import Splitter
-from tests.steering.explained_world import LATENTS, WIDTH, sae_of
+from recsae.explaining.splitting import Splitter
+from tests.explaining.explained_world import LATENTS, WIDTH, sae_of
 
 
 def vectors(number: int = 50) -> torch.Tensor:

@@ -16,13 +16,13 @@ from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.sae import attributes
-from recsae.steering import audience, balance, carriers, measuring, tuning
-from recsae.steering.audience import Groups
-from recsae.steering.balance import Aim, Between, Ground, Popular
-from recsae.steering.carriers import Carriers, Trait
-from recsae.steering.making import NULLS, Made, measured, written
-from recsae.steering.policy import Policy
-from recsae.steering.tuning import Turn
+from recsae.tuning import audience, balance, carriers, measuring, search
+from recsae.tuning.audience import Groups
+from recsae.tuning.balance import Aim, Between, Ground, Popular
+from recsae.tuning.carriers import Carriers, Trait
+from recsae.tuning.making import NULLS, Made, measured, written
+from recsae.tuning.policy import Policy
+from recsae.tuning.search import Turn
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,13 @@ def debias(config: Config, made: Made, attribute: str, target: float, max_loss: 
     aim, ground, trait, groups = _bias(made, world.site, catalogue, attribute)
     carrying = carriers.find(made.activations, world.sae, trait, world.device)
     log.info("%d of %d latents carry %s", len(carrying.latent_N), len(carrying.alive_N), attribute)
-    evaluate = tuning.on_cases(world, "select", ground)
-    steps = () if aim == Between() or world.site == "item" else tuning.STRENGTHS
+    evaluate = search.on_cases(world, "select", ground)
+    steps = () if aim == Between() or world.site == "item" else search.STRENGTHS
     # An addition is the same for all groups, and for all items: what it seems to close on some users it does not on
     # others, and it moves no item past another.
-    added = tuple(sign * one * tuning.length(world.load_sae()) for one in steps for sign in (1, -1))
-    turns = [Turn(latent, tuning.DAMPED, added) for latent in carrying.latent_N.tolist()]
-    found = tuning.close(evaluate, aim, turns, target, max_loss)
+    added = tuple(sign * one * search.length(world.load_sae()) for one in steps for sign in (1, -1))
+    turns = [Turn(latent, search.DAMPED, added) for latent in carrying.latent_N.tolist()]
+    found = search.close(evaluate, aim, turns, target, max_loss)
     deals = None
     if groups is not None:
         deals = measuring.deals(groups.group_U, groups.part_U, "score", NULLS, config.seed)

@@ -8,7 +8,7 @@ from scipy import sparse
 
 from recsae.concepts.terms import Vocabulary
 from recsae.errors import BadInput
-from recsae.steering.naming import Dictionary, bearing
+from recsae.tuning.naming import Dictionary, bearing
 
 
 def row(latent: int, name: str | None, terms: list[str], interpretable: bool = False, confidence: float = 0.5):  # type: ignore[no-untyped-def]

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.errors import BadInput
-from recsae.steering.policy import Users
 from recsae.steering.present import user_ids
 from recsae.store.folder import Folder, split_query
 from recsae.store.runs import Committed
+from recsae.tuning.policy import Users
 
 
 class Groups(NamedTuple):

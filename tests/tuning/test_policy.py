@@ -10,9 +10,9 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.steering.operations import Operation
-from recsae.steering.policy import MadeFor, Policy, Users, Written, check, finite, read, write
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
+from recsae.tuning.policy import MadeFor, Policy, Users, Written, check, finite, read, write
 
 MADE_FOR = MadeFor(recommender="r1", sae="s1", site="user")
 POLICY = Policy(

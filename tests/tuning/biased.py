@@ -13,10 +13,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 import torch
 
-from recsae import tasks
 from recsae.config import Config
 from recsae.config_recommender import RecommenderConfig
 from recsae.data.chunks import n_chunks, read_chunk
@@ -27,13 +25,11 @@ from recsae.recommenders import saved
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
 from recsae.schemas import SPLITS
-from recsae.steering import spread
-from recsae.steering.making import Made
-from recsae.steering.naming import Dictionary
 from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.tuning.making import Made
+from recsae.tuning.naming import Dictionary
 from tests.conftest import Commit
 from tests.probing.committed import probe_config
-from tests.sae.fake_ray import FakeRay, Task
 
 CONCEPTS = ("Horror", "Western", "Musical", "Animation", "Romance", "War", "Comedy", "Crime")
 PUSHED = 0
@@ -165,10 +161,3 @@ def on_items(commit: Commit, made: Made) -> Made:
         return {"site": "item", "width": WIDTH}
 
     return made._replace(activations=commit("activations", write))
-
-
-def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = FakeRay()
-    monkeypatch.setattr(spread, "ray", fake)
-    monkeypatch.setattr(tasks, "ray", fake)
-    monkeypatch.setattr(spread, "_call", Task(spread._call._function))

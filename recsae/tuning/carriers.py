@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 import torch
 from scipy import sparse, stats
 
+from recsae import tasks
 from recsae.sae.attributes import CONSTANT, as_matrix
 from recsae.sae.model import Sae, load
 from recsae.schemas import PARTS
-from recsae.steering import spread
 from recsae.store import shards
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
@@ -98,7 +98,7 @@ def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu")
     """Over the explain users of all shards, by a task for the shards of each chunk of users."""
     found: Sums | None = None
     held = _Held(activations, sae, trait, device)
-    for part in spread.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device):
+    for part in tasks.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device):
         found = part if found is None else found.plus(part)
     assert found is not None
     return correlated(found)

@@ -10,21 +10,20 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from recsae import tasks
 from recsae.config import Config
 from recsae.data.chunks import n_chunks, read_chunk
+from recsae.explaining import many
+from recsae.explaining.explainer import Explained
+from recsae.explaining.many import EXPLANATIONS, Asked, Dictionary, chunk_of, rows, strongest, write_explanations
 from recsae.sae import model
 from recsae.schemas_concepts import CONCEPTS
-from recsae.steering import explained
-from recsae.steering.explained import EXPLANATIONS, Asked, Dictionary, chunk_of, rows, strongest, write_explanations
-from recsae.steering.explaining import Explained
 from recsae.steering.present import batches, user_ids
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
 from tests.conftest import committing
 from tests.probing.committed import trained
 from tests.report.concepts_table import concept_row, concepts_table
-from tests.sae.fake_ray import FakeRay, Task
+from tests.sae.fake_ray import FakeRay, without_ray
 
 LATENTS = 64
 
@@ -38,7 +37,7 @@ def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.
     model.save(Folder(str(folder / "sae")), model.Sae(16, LATENTS, "topk", 6))
     table = concepts_table([concept_row(latent, interpretable=latent == 3) for latent in range(0, LATENTS, 3)])
 
-    def write(out: explained.Any) -> dict[str, explained.Any]:
+    def write(out: many.Any) -> dict[str, many.Any]:
         out.write_table("concepts.parquet", table, CONCEPTS)
         return {}
 
@@ -49,12 +48,8 @@ def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    fake = FakeRay()
-    for module in (explained, tasks):
-        monkeypatch.setattr(module, "ray", fake)
-    monkeypatch.setattr(explained, "_explain", Task(explained._explain._function))
-    monkeypatch.setattr(explained, "USERS_A_TASK", 7)
-    return fake
+    monkeypatch.setattr(many, "USERS_A_TASK", 7)
+    return without_ray(monkeypatch)
 
 
 def explanations(asked: Asked, number: int = 0) -> tuple[Explained, pa.Table, np.ndarray]:
@@ -127,12 +122,14 @@ def test_all_users_or_some(asked: Asked, fake: FakeRay, tmp_path: Path) -> None:
 def test_a_failure_on_the_way_leaves_no_file(
     asked: Asked, fake: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    explain_users = many.explain_users
+
     def fails(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
         if users[0] > 50:
             raise RuntimeError
-        return explained.explain_users(asked, users, ids)
+        return explain_users(asked, users, ids)
 
-    monkeypatch.setattr(explained, "_explain", Task(fails))
+    monkeypatch.setattr(many, "explain_users", fails)
     with pytest.raises(RuntimeError):
         write_explanations(asked, None, Folder(str(tmp_path)), "all.parquet")
     assert list(tmp_path.iterdir()) == []

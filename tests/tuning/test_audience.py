@@ -10,9 +10,9 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.schemas import USERS
-from recsae.steering.audience import by_ids, groups, members, read_ids
-from recsae.steering.policy import Users
 from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.tuning.audience import by_ids, groups, members, read_ids
+from recsae.tuning.policy import Users
 from tests.conftest import Commit
 
 HELD = [

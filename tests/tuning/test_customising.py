@@ -7,11 +7,12 @@ import pytest
 
 from recsae.config import Config
 from recsae.errors import BadInput
-from recsae.steering.customising import Wish, customise
-from recsae.steering.making import Made
-from recsae.steering.policy import Users
+from recsae.tuning.customising import Wish, customise
+from recsae.tuning.making import Made
+from recsae.tuning.policy import Users
 from tests.conftest import committing
-from tests.steering import biased
+from tests.sae.fake_ray import without_ray
+from tests.tuning import biased
 
 MORE, LESS = Wish("--more", "western", 1.5), Wish("--less", "Comedy", 0.5)
 
@@ -30,7 +31,7 @@ def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(autouse=True)
 def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    biased.without_ray(monkeypatch)
+    without_ray(monkeypatch)
 
 
 def test_both_wishes_are_met_by_the_concepts_own_latents(settings: Config, made: Made) -> None:

@@ -17,12 +17,12 @@ from recsae.concepts import terms
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
-from recsae.steering import audience, balance, naming, tuning
-from recsae.steering.balance import Lacking, Shares
-from recsae.steering.making import Made, measured, written
-from recsae.steering.naming import Concept
-from recsae.steering.policy import Policy, Users
-from recsae.steering.tuning import Turn
+from recsae.tuning import audience, balance, naming, search
+from recsae.tuning.balance import Lacking, Shares
+from recsae.tuning.making import Made, measured, written
+from recsae.tuning.naming import Concept
+from recsae.tuning.policy import Policy, Users
+from recsae.tuning.search import Turn
 
 FARTHER = 1.03
 """Of the way to a wanted share: the search ends where what is left of it is not worth a move."""
@@ -53,14 +53,14 @@ def customise(
     vocabulary = terms.build(catalogue)
     bears_IA = sparse.csr_array(np.stack([naming.bearing(vocabulary, one.terms) for one in concepts], 1).astype(float))
     ground, shares = balance.ground(catalogue.popularity, bears_IA), Shares(names)
-    evaluate = tuning.on_cases(world, parts[0], ground)
+    evaluate = search.on_cases(world, parts[0], ground)
     clean_GX = evaluate((), ())[0]
     _refuse_empty(clean_GX, wishes, shares)
     clean = [float(share) for share in shares.figures(clean_GX).values()]
     wanted = [one.factor * share for one, share in zip(wishes, clean, strict=True)]
     sought = [share + FARTHER * (enough - share) for share, enough in zip(clean, wanted, strict=True)]
-    turns = _turns(wishes, concepts, world.site, tuning.length(world.load_sae()))
-    found = tuning.close(evaluate, Lacking(tuple(clean), tuple(sought)), turns, 0.0, max_loss)
+    turns = _turns(wishes, concepts, world.site, search.length(world.load_sae()))
+    found = search.close(evaluate, Lacking(tuple(clean), tuple(sought)), turns, 0.0, max_loss)
     after = [float(share) for share in shares.figures(evaluate(found.operations, ())[0]).values()]
     on_score = measured(config, world, parts[1], shares, ground, found.operations, made.named.latents)
     told = {
@@ -99,8 +99,8 @@ def _turns(wishes: Sequence[Wish], concepts: Sequence[Concept], site: str, typic
     queues = []
     for wish, concept in zip(wishes, concepts, strict=True):
         up, on_items = wish.factor > 1, site == "item"
-        factors = (tuning.RAISED if on_items else ()) if up else tuning.DAMPED
-        steps = () if on_items else tuple((1 if up else -1) * one * typical for one in tuning.STRENGTHS)
+        factors = (search.RAISED if on_items else ()) if up else search.DAMPED
+        steps = () if on_items else tuple((1 if up else -1) * one * typical for one in search.STRENGTHS)
         queues.append([Turn(latent, factors, steps) for latent in concept.latents])
     return [one for row in itertools.zip_longest(*queues) for one in row if one is not None]
 

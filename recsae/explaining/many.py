@@ -11,17 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import ray
-import torch
 from ray.exceptions import RayTaskError
 
 from recsae import tasks
-from recsae.data.chunks import n_chunks, read_chunk
+from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
+from recsae.explaining.explainer import Explained, Explainer
 from recsae.recommenders import saved
 from recsae.sae import model
-from recsae.schemas import conform, required, table_schema
-from recsae.steering.explaining import Explained, Explainer
+from recsae.schemas import conform
+from recsae.schemas_steering import EXPLANATIONS
 from recsae.steering.present import batches, user_ids
 from recsae.store.folder import Folder
 from recsae.store.outside import whole_parquet
@@ -31,28 +30,6 @@ log = logging.getLogger(__name__)
 
 USERS_A_TASK = 5000
 """Of one chunk; a bound on the memory of what tasks hand back, ten rows a user."""
-
-EXPLANATIONS = table_schema(
-    "explanations",
-    1,
-    required("user_id", pa.string()),
-    required("rank", pa.int32()),  # from 1, among the items that the user has not seen
-    required("item_id", pa.string()),
-    required("score", pa.float64()),  # = listed + others + bias + error + rest
-    required("average_score", pa.float64()),  # of all items of the catalogue, for this user
-    required("exact", pa.bool_()),  # whether the score is linear in the probed vector; if not, parts are approximate
-    required("latents", pa.list_(pa.int32())),  # those that set the item furthest apart from the average one
-    required("names", pa.list_(pa.string())),  # null where the dictionary has none
-    required("activations", pa.list_(pa.float32())),
-    required("contributions", pa.list_(pa.float64())),  # of these to the score
-    required("beyond", pa.list_(pa.float64())),  # and beyond what they contribute to the average item
-    required("listed", pa.float64()),  # the sum of `contributions`
-    required("others", pa.float64()),  # of all other latents
-    required("bias", pa.float64()),
-    required("bias_beyond", pa.float64()),
-    required("error", pa.float64()),  # of what the SAE does not reconstruct
-    required("rest", pa.float64()),  # what an approximation leaves over; 0 where it is exact
-)
 
 
 class Dictionary(NamedTuple):
@@ -141,12 +118,6 @@ def rows(found: Explained, asked: Asked, user_id_B: np.ndarray, item_ids: pa.Chu
     return conform(pa.table(columns), EXPLANATIONS)
 
 
-def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
-    """The chunk of each user: data/layout.py cuts the users into ranges of one size."""
-    chunks: np.ndarray = user_idx.astype(np.int64) * n_chunks(ingested) // ingested.metrics["users"]
-    return chunks
-
-
 def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, name: str) -> int:
     """The first ten unseen items of all users, or of `wanted` (user_idx), by user_idx; returns how many rows.
 
@@ -157,11 +128,10 @@ def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, 
     firsts = np.flatnonzero(np.diff(chunk_of(asked.ingested, users), prepend=-1))
     of_chunks = np.split(users, firsts[1:])
     pieces = [piece for of in of_chunks for piece in np.split(of, range(USERS_A_TASK, len(of), USERS_A_TASK))]
-    held, task = ray.put(asked), _explain.options(num_gpus=1 if asked.device == "cuda" else 0)
     written = 0
     try:
         with whole_parquet(folder, name, EXPLANATIONS) as out:
-            for table in tasks.in_order(lambda piece: task.remote(held, piece, ids[piece]), pieces, "explained, part"):
+            for table in tasks.over(_explain, asked, [(some, ids[some]) for some in pieces], "explained", asked.device):
                 out.write_table(table)
                 written += table.num_rows
     except RayTaskError as error:
@@ -169,11 +139,8 @@ def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, 
     return written
 
 
-@ray.remote
-def _explain(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
-    if asked.device == "cpu":
-        torch.set_num_threads(1)
-    return explain_users(asked, users, ids)
+def _explain(asked: Asked, some: tuple[np.ndarray, np.ndarray]) -> pa.Table:
+    return explain_users(asked, *some)
 
 
 def explain_users(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from recsae.config_sae import Kind
+from recsae.explaining import explainer
+from recsae.explaining.explainer import Explained, Explainer, Parts, explain
+from recsae.explaining.slopes import slopes
 from recsae.recommenders.contract import Recommender, Trainable, last
 from recsae.sae.model import Sae
-from recsae.steering import explaining
-from recsae.steering.explaining import Explained, Explainer, Parts, explain
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.present import Present
-from recsae.steering.slopes import slopes
-from tests.steering.explained_world import ITEMS, LATENTS, USERS, model_at, sae_of, users
+from tests.explaining.explained_world import ITEMS, LATENTS, USERS, model_at, sae_of, users
 
 EXACT = [
     ("sasrec", "user"),
@@ -136,7 +136,7 @@ def test_behind_more_layers_the_parts_are_approximate_and_add_up(kind: str, monk
     parts_BT = (slope_SBLD[:-1] * (h_BLD - c_D)).sum((2, 3)).T.numpy()
     np.testing.assert_allclose(found.item.score_BT - found.item.bias_BT - found.item.rest_BT, parts_BT, atol=1e-4)
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in model.parameters())
-    monkeypatch.setattr(explaining, "SLOPES_AT_ONCE", 1)  # a user at a time
+    monkeypatch.setattr(explainer, "SLOPES_AT_ONCE", 1)  # a user at a time
     alone = explain(model, sae_of(), users())
     for some, other in zip(found.item, alone.item, strict=True):
         np.testing.assert_allclose(some, other, atol=1e-4)

@@ -8,12 +8,13 @@ import pytest
 
 from recsae.config import Config
 from recsae.errors import BadInput
-from recsae.steering import policy
-from recsae.steering.debiasing import debias
-from recsae.steering.making import Made
 from recsae.store.folder import Folder
+from recsae.tuning import policy
+from recsae.tuning.debiasing import debias
+from recsae.tuning.making import Made
 from tests.conftest import committing
-from tests.steering import biased
+from tests.sae.fake_ray import without_ray
+from tests.tuning import biased
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 @pytest.fixture(autouse=True)
 def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    biased.without_ray(monkeypatch)
+    without_ray(monkeypatch)
 
 
 @pytest.mark.parametrize("attribute", ["group", "popularity"])

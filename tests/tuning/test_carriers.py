@@ -13,14 +13,14 @@ from scipy import stats
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
 from recsae.schemas import PARTS, activations, conform
-from recsae.steering import carriers
-from recsae.steering.carriers import Trait, correlated, find, of_table
 from recsae.steering.operations import dense
 from recsae.store import shards
 from recsae.store.folder import Folder
 from recsae.store.runs import Attempt, Metrics
+from recsae.tuning import carriers
+from recsae.tuning.carriers import Trait, correlated, find, of_table
 from tests.conftest import Commit
-from tests.steering.biased import without_ray
+from tests.sae.fake_ray import without_ray
 
 USERS, WIDTH, LATENTS, ITEMS = 120, 8, 24, 40
 HEAD_I = np.arange(ITEMS) < 15

@@ -10,14 +10,14 @@ import pytest
 
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders.ranking import rank_chunk
-from recsae.steering import balance, tuning
-from recsae.steering.balance import CASES, CHOSEN, GAIN, HEAD, SLOTS, Popular, ndcg
-from recsae.steering.measuring import World
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import SteeredRecommender
-from recsae.steering.tuning import Turn, close, joined, of_chunk
+from recsae.tuning import balance, search
+from recsae.tuning.balance import CASES, CHOSEN, GAIN, HEAD, SLOTS, Popular, ndcg
+from recsae.tuning.measuring import World
+from recsae.tuning.search import Turn, close, joined, of_chunk
 from tests.conftest import committing
-from tests.steering import biased
+from tests.tuning import biased
 
 STEPS = (1.0, -1.0)
 
@@ -66,7 +66,7 @@ def test_the_bound_on_the_loss_is_kept_and_a_miss_is_told() -> None:
 
 def test_damping_goes_on_to_ablation_and_no_further() -> None:
     evaluate = Made({1: 0.3, 2: -0.1}, {1: 0.0, 2: 0.0})
-    found = close(evaluate, Popular(), [Turn(1, tuning.DAMPED, ()), Turn(2, tuning.DAMPED, ())], 0.0, 0.02)
+    found = close(evaluate, Popular(), [Turn(1, search.DAMPED, ()), Turn(2, search.DAMPED, ())], 0.0, 0.02)
     assert found.operations == [Operation(1, "ablate")] and not found.met
     assert evaluate.asked[1] == [Operation(2, "scale", 0.5), Operation(2, "scale", 0.0)]
 
@@ -78,7 +78,7 @@ def test_where_nothing_helps_nothing_is_done() -> None:
 
 
 def test_a_round_has_so_many_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "MOVES", 5)
+    monkeypatch.setattr(search, "MOVES", 5)
     evaluate = Made(dict.fromkeys(range(5), 0.0), dict.fromkeys(range(5), 0.0))
     close(evaluate, Popular(), turns(*range(5)), 0.5, 0.02)
     assert [len(moves) for moves in evaluate.asked] == [4]
@@ -100,7 +100,7 @@ def test_moves_on_cases_are_what_the_steered_model_does(tmp_path: Path, monkeypa
     ground = balance.ground(np.arange(made.ingested.metrics["items"]))
     for number in range(n_chunks(made.ingested)):
         found = of_chunk((world, None, ground, decided, moves), number)
-        cases, chunk = world.cases(number, None, tuning.SPLITS), read_chunk(made.ingested, number)
+        cases, chunk = world.cases(number, None, search.SPLITS), read_chunk(made.ingested, number)
         assert len(found) == 5 and found[:, 0, CASES].tolist() == [cases.num_rows] * 5 and cases.num_rows
         for variant, some in enumerate([list(decided), *(joined(decided, one) for one in moves)]):
             model = SteeredRecommender(world.model(), Steering(world.load_sae(), some))
@@ -119,7 +119,7 @@ def test_a_part_and_a_draw_of_users_are_those_of_the_world(tmp_path: Path) -> No
     numbers = range(n_chunks(made.ingested))
     by_part = made.ingested.metrics["users_by_part"]
     assert sum(world.cases(number, "select").num_rows for number in numbers) == by_part["select"]
-    assert sum(world.cases(number, "select", tuning.SPLITS).num_rows for number in numbers) == 2 * by_part["select"]
+    assert sum(world.cases(number, "select", search.SPLITS).num_rows for number in numbers) == 2 * by_part["select"]
     assert sum(world.cases(number, None).num_rows for number in numbers) == 80
     some = world._replace(members=np.array([3, 9, 70]))
     assert sum(some.cases(number, None).num_rows for number in numbers) == 3

@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsae import tasks
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.sae.model import Sae
-from recsae.steering import balance, spread
-from recsae.steering.balance import Aim, Ground, ndcg
-from recsae.steering.measuring import World
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.outcomes import Nudges, outcomes
+from recsae.tuning import balance
+from recsae.tuning.balance import Aim, Ground, ndcg
+from recsae.tuning.measuring import World
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def on_cases(world: World, part: str | None, ground: Ground) -> Evaluate:
     def evaluate(decided: Sequence[Operation], moves: Sequence[Operation]) -> np.ndarray:
         held = world, part, ground, tuple(decided), tuple(moves)
         total: np.ndarray | None = None
-        for sum_VGX in spread.over(of_chunk, held, range(n_chunks(world.ingested)), "moves, chunk", world.device):
+        for sum_VGX in tasks.over(of_chunk, held, range(n_chunks(world.ingested)), "moves, chunk", world.device):
             total = sum_VGX if total is None else total + sum_VGX
         assert total is not None
         return total

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from recsae import tasks
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.recommenders import saved
 from recsae.recommenders.contract import Recommender
@@ -23,12 +24,12 @@ from recsae.recommenders.figures import interval, weighted_sums
 from recsae.recommenders.ranking import of_split
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
-from recsae.steering import balance, spread
-from recsae.steering.balance import Aim, Ground
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import answers
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
+from recsae.tuning import balance
+from recsae.tuning.balance import Aim, Ground
 
 Operations = Sequence[Operation]
 
@@ -107,7 +108,7 @@ def measure(asked: Asked) -> Sums:
     """Over all chunks of users."""
     found: Sums | None = None
     numbers = range(n_chunks(asked.world.ingested))
-    for part in spread.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device):
+    for part in tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device):
         found = part if found is None else found.plus(part)
     assert found is not None
     return found

@@ -1,0 +1,89 @@
+"""The tables of what happens when latents are turned, and of what is handed out to people: columns as in schemas.py.
+
+It knows tables and nothing of who writes or reads them.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from recsae.schemas import required, table_schema
+
+STEERING = table_schema(
+    "steering",
+    1,
+    required("part", pa.string()),  # whose users: select, score
+    required("latent", pa.int32()),
+    required("concept", pa.string()),
+    required("operation", pa.string()),  # add, ablate; at the site `item` scale in the place of add
+    pa.field("strength", pa.float64()),  # as the config has it; null of ablate
+    pa.field("value", pa.float64()),  # of the operation, in units of activations
+    required("users", pa.int64()),
+    required("cases", pa.int64()),
+    required("share", pa.float64()),  # of the places in the top 10, those of items that bear the concept
+    required("share_change", pa.float64()),  # against the clean model
+    required("share_lower", pa.float64()),  # of the change: 95 %, resampling users
+    required("share_upper", pa.float64()),
+    required("null_mean", pa.float64()),  # change by random directions of the same length
+    required("null_lower", pa.float64()),  # 5th percentile over them
+    required("null_upper", pa.float64()),  # 95th
+    required("null_ndcg_change", pa.float64()),  # of NDCG@10 by them, their mean
+    pa.field("probe_share_change", pa.float64()),  # by the concept's linear probe, as long
+    pa.field("probe_ndcg_change", pa.float64()),
+    required("ndcg", pa.float64()),  # NDCG@10 of the held-out test events
+    required("ndcg_change", pa.float64()),
+    required("ndcg_lower", pa.float64()),  # of the change
+    required("ndcg_upper", pa.float64()),
+    required("hr", pa.float64()),  # HR@10
+    required("coverage", pa.float64()),  # share of the catalogue in any top 10
+    required("popularity", pa.float64()),  # training events of a recommended item, mean
+    required("side_effect", pa.float64()),  # mean |change of share| of the other steered concepts
+    pa.field("side_concept", pa.string()),  # the other one whose share changes most
+    pa.field("side_change", pa.float64()),
+)
+
+WISHES = table_schema(
+    "steering_wishes",
+    1,
+    required("concept", pa.string()),
+    required("direction", pa.string()),  # latent, probe
+    pa.field("latent", pa.int32()),  # of the concept's latents the one that costs least on select users
+    required("clean_share", pa.float64()),  # on score users
+    required("wished_share", pa.float64()),
+    pa.field("strength", pa.float64()),  # that buys it on select users; null: none of the strengths does
+    pa.field("share", pa.float64()),  # on score users, at this strength; between two strengths by a straight line
+    pa.field("ndcg_change", pa.float64()),  # relative, likewise
+)
+
+EXPLANATIONS = table_schema(
+    "explanations",
+    1,
+    required("user_id", pa.string()),
+    required("rank", pa.int32()),  # from 1, among the items that the user has not seen
+    required("item_id", pa.string()),
+    required("score", pa.float64()),  # = listed + others + bias + error + rest
+    required("average_score", pa.float64()),  # of all items of the catalogue, for this user
+    required("exact", pa.bool_()),  # whether the score is linear in the probed vector; if not, parts are approximate
+    required("latents", pa.list_(pa.int32())),  # those that set the item furthest apart from the average one
+    required("names", pa.list_(pa.string())),  # null where the dictionary has none
+    required("activations", pa.list_(pa.float32())),
+    required("contributions", pa.list_(pa.float64())),  # of these to the score
+    required("beyond", pa.list_(pa.float64())),  # and beyond what they contribute to the average item
+    required("listed", pa.float64()),  # the sum of `contributions`
+    required("others", pa.float64()),  # of all other latents
+    required("bias", pa.float64()),
+    required("bias_beyond", pa.float64()),
+    required("error", pa.float64()),  # of what the SAE does not reconstruct
+    required("rest", pa.float64()),  # what an approximation leaves over; 0 where it is exact
+)
+
+
+RECOMMENDATIONS = table_schema(
+    "recommendations",
+    1,
+    required("user_id", pa.string()),
+    required("rank", pa.int32()),  # from 1
+    required("item_id", pa.string()),
+    required("title", pa.string()),
+    required("score", pa.float32()),
+)
