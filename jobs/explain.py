@@ -10,7 +10,6 @@ import argparse
 import logging
 import signal
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -20,12 +19,13 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.data.catalogue import Catalogue
-from recsae.data.chunks import read_chunk
+from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
-from recsae.explaining.many import Asked, Dictionary, chunk_of, write_explanations
+from recsae.explaining.many import Asked, Names, write_explanations
 from recsae.steering.present import batches, user_ids
 from recsae.store.outside import named
 from recsae.store.runs import Committed
+from recsae.tuning import audience
 
 NEEDED = ("ingest", "recommender", "sae", "concepts")
 
@@ -92,9 +92,9 @@ def _asked(config: Config, concepts: int) -> Asked:
             )
         found[name] = stage
     sae = found["sae"].data.child("model")
-    dictionary = Dictionary.read(found["concepts"], sae)
+    names = Names.read(found["concepts"], sae)
     device = config.resources.device
-    return Asked(found["ingest"], found["recommender"], sae, config.probe.site, dictionary, concepts, device)
+    return Asked(found["ingest"], found["recommender"], sae, config.probe.site, names, concepts, device)
 
 
 def _print(asked: Asked, user_id: str, item_id: str | None) -> None:
@@ -115,31 +115,15 @@ def _print(asked: Asked, user_id: str, item_id: str | None) -> None:
 def _write(config: Config, asked: Asked, users: str, to: str) -> None:
     """Many users, by Ray tasks."""
     refuse_lost("--to", to)
-    wanted = None if users == "all" else _listed(users, asked.ingested)
+    wanted = None
+    if users != "all":
+        refuse_lost("--users", users)
+        wanted = audience.by_ids(f"--users {users}", asked.ingested, audience.read_ids("--users", users))
     folder, name = named("--to", to)
     connect(config)
     written = write_explanations(asked, wanted, folder, name)
     count = asked.ingested.metrics["users"] if wanted is None else len(wanted)
     print(f"wrote {plain(to)}: {written:,} recommendations of {count:,} users")
-
-
-def _listed(path: str, ingested: Committed) -> np.ndarray:
-    """`user_idx` of the ids in a text file, each once. Raises BadInput on a file or an id that cannot be used."""
-    refuse_lost("--users", path)
-    try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
-        raise BadInput(f"--users {path}: cannot be read ({reason}); give `all` or a text file of user ids") from None
-    wanted = list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not wanted:
-        raise BadInput(f"--users {path}: holds no user id; write one on each line")
-    index = {user_id: number for number, user_id in enumerate(user_ids(ingested).tolist())}
-    strange = [user_id for user_id in wanted if user_id not in index]
-    if strange:
-        others = f", nor {len(strange) - 1} more of the file" if len(strange) > 1 else ""
-        raise BadInput(f"--users {path}: the data has no user {strange[0]}{others}; take these lines out")
-    return np.array([index[user_id] for user_id in wanted])
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def _table(found: Explained, column: int, place_N: np.ndarray, asked: Asked) -> 
     listed = place_N[place_N >= 0]
     for place in listed.tolist():
         latent = int(found.latent_BTK[0, column, place])
-        name, sure = asked.dictionary.name_H[latent], asked.dictionary.interpretable_H[latent]
+        name, sure = asked.names.name_H[latent], asked.names.interpretable_H[latent]
         text = Text(plain(name) if name else f"latent {latent}", style="bold" if sure else "")
         activation = f"{found.activation_BTK[0, column, place]:.2f}"
         table.add_row("✓" if sure else " ", text, str(latent), activation, *_signed(both_2K[:, place]))

@@ -15,7 +15,8 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
-from recsae.steering.recommending import RECOMMENDATIONS, Asked, recommend
+from recsae.schemas_steering import RECOMMENDATIONS
+from recsae.steering.recommending import Asked, recommend
 from recsae.store.outside import named, whole_parquet
 from recsae.store.runs import Committed
 from recsae.tuning import audience, policy
@@ -35,8 +36,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         config = load(arguments.config, arguments.set)
-        for option, path in (("store.root", config.store.root), ("--to", arguments.to)):
-            refuse_lost(option, path)
+        files = {"--to": arguments.to, "--policy": arguments.policy, "--users": arguments.users}
+        for option, path in {"store.root": config.store.root, **files}.items():
+            if path not in (None, "all"):
+                refuse_lost(option, path)
         asked = ask(config, arguments.policy, arguments.k, arguments.users)
         folder, name = named("--to", arguments.to)
         connect(config)

@@ -28,7 +28,9 @@ def total(task: Callable[[Any], Any], over: Iterable[Any], what: str) -> Any:
     return functools.reduce(lambda so_far, part: so_far.plus(part), in_order(task, list(over), what))
 
 
-Held, Key, Found = TypeVar("Held"), TypeVar("Key"), TypeVar("Found")
+Held = TypeVar("Held")
+Key = TypeVar("Key")
+Found = TypeVar("Found")
 
 
 def over(

@@ -32,7 +32,7 @@ USERS_A_TASK = 5000
 """Of one chunk; a bound on the memory of what tasks hand back, ten rows a user."""
 
 
-class Dictionary(NamedTuple):
+class Names(NamedTuple):
     """What the stage `concepts` says of each latent."""
 
     name_H: np.ndarray
@@ -40,7 +40,7 @@ class Dictionary(NamedTuple):
     interpretable_H: np.ndarray
 
     @classmethod
-    def read(cls, concepts: Committed, sae: Folder) -> Dictionary:
+    def read(cls, concepts: Committed, sae: Folder) -> Names:
         """Of all latents of the SAE in the folder; those that never fired for the dictionary have no name."""
         num_latents: int = sae.read_json(model.FACTS)["num_latents"]
         table = concepts.read_table("concepts.parquet", ["latent", "name", "interpretable"])
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
     recommender: Committed
     sae: Folder
     site: str
-    dictionary: Dictionary
+    names: Names
     concepts: int
     """N."""
     device: str = "cpu"
@@ -104,7 +104,7 @@ def rows(found: Explained, asked: Asked, user_id_B: np.ndarray, item_ids: pa.Chu
         "average_score": found.average.score_BT[there_BT],
         "exact": np.full(len(place_RN), found.exact),
         "latents": column(latents),
-        "names": pa.ListArray.from_arrays(offsets, pa.array(asked.dictionary.name_H[latents], pa.string())),
+        "names": pa.ListArray.from_arrays(offsets, pa.array(asked.names.name_H[latents], pa.string())),
         "activations": column(lists(found.activation_BTK)),
         "contributions": column(lists(item.contribution_BTK)),
         "beyond": column(lists(beyond.contribution_BTK)),

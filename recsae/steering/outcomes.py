@@ -88,7 +88,7 @@ class _OnUsers:
     def __init__(self, model: Trainable, sae: Sae, nudges: Nudges, before: Steering | None) -> None:
         self.model, self.sae, self.nudges, self.before = model, sae, nudges, before
         self.row_E = nudges.row_E
-        self.direction_MD = torch.tensor(nudges.direction_MD)
+        self.direction_MD = torch.tensor(_one_at_least(nudges.direction_MD))
         self._kept: tuple[int, int, np.ndarray] | None = None
 
     def base(self, u_BU: Tensor, start: int, stop: int) -> Tensor:
@@ -111,7 +111,7 @@ class _OnItems:
         item_ND = model.item_vectors(0, model.n_items)
         self.row_E = np.arange(len(nudges.row_E))
         self._item_ND = item_ND if before is None else before(item_ND)
-        self._amount_EN = amounts(sae, nudges, item_ND).T.contiguous().cpu().numpy()
+        self._amount_EN = _one_at_least(amounts(sae, nudges, item_ND).T.contiguous().cpu().numpy())
         self._direction_ED = torch.tensor(nudges.direction_MD[nudges.row_E]).to(device)
 
     def base(self, u_BU: Tensor, start: int, stop: int) -> Tensor:
@@ -122,6 +122,11 @@ class _OnItems:
 
     def along(self, start: int, stop: int) -> np.ndarray:
         return self._amount_EN[:, start:stop]
+
+
+def _one_at_least(row_MX: np.ndarray) -> np.ndarray:
+    """A row of zeros where there is none: the clean model is moved along the first, by nothing."""
+    return row_MX if len(row_MX) else np.zeros((1, row_MX.shape[1]), dtype=row_MX.dtype)
 
 
 def amounts(sae: Sae, nudges: Nudges, x_BD: Tensor) -> Tensor:

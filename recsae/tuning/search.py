@@ -98,10 +98,9 @@ def of_chunk(
     told, sae = balance.facts(ground, chunk, cases), world.load_sae()
     total_VGX = np.zeros((1 + len(moves), *ground.shape))
     before = Steering(sae, decided) if decided else None
-    asked = nudges(sae, moves or [Operation(0, "add", 0.0)])
-    for found in outcomes(world.model(), sae, asked, chunk, cases, world.device, before):
-        ranks = np.concatenate([found.clean_rank_B[None], found.rank_EB])[: len(total_VGX)]
-        tops = np.concatenate([found.clean_top_BT[None], found.top_EBT])[: len(total_VGX)]
+    for found in outcomes(world.model(), sae, nudges(sae, moves), chunk, cases, world.device, before):
+        ranks = np.concatenate([found.clean_rank_B[None], found.rank_EB])
+        tops = np.concatenate([found.clean_top_BT[None], found.top_EBT])
         total_VGX += balance.sums(ground, told, found.rows, list(ranks), list(tops))
     return total_VGX
 

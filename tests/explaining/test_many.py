@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from recsae.config import Config
-from recsae.data.chunks import n_chunks, read_chunk
+from recsae.data.chunks import chunk_of, n_chunks, read_chunk
 from recsae.explaining import many
 from recsae.explaining.explainer import Explained
-from recsae.explaining.many import EXPLANATIONS, Asked, Dictionary, chunk_of, rows, strongest, write_explanations
+from recsae.explaining.many import Asked, Names, rows, strongest, write_explanations
 from recsae.sae import model
 from recsae.schemas_concepts import CONCEPTS
+from recsae.schemas_steering import EXPLANATIONS
 from recsae.steering.present import batches, user_ids
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
@@ -42,8 +43,8 @@ def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.
         return {}
 
     sae = Folder(str(folder / "sae"))
-    dictionary = Dictionary.read(commit("concepts", write), sae)
-    return Asked(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", dictionary, 4)
+    names = Names.read(commit("concepts", write), sae)
+    return Asked(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", names, 4)
 
 
 @pytest.fixture
@@ -94,9 +95,9 @@ def test_what_is_not_there_has_no_row_and_is_not_listed(asked: Asked) -> None:
 
 
 def test_names_of_all_latents_of_the_sae(asked: Asked) -> None:
-    names = asked.dictionary.name_H
+    names = asked.names.name_H
     assert len(names) == LATENTS and names[6] == "concept 6" and names[7] is None and names[LATENTS - 1] == "concept 63"
-    assert np.flatnonzero(asked.dictionary.interpretable_H).tolist() == [3]
+    assert np.flatnonzero(asked.names.interpretable_H).tolist() == [3]
 
 
 def test_the_chunk_of_each_user(ingested: Committed) -> None:

@@ -151,9 +151,9 @@ def test_ids_that_there_are_not(
     assert "--item nothing" in refusal(monkeypatch, capsys, "--user", "user-0007", "--item", "nothing")
     target = ("--to", tmp_path / "out.parquet")
     for content, said in (
-        (b"user-0003\nnobody\nnone\n", "no user nobody, nor 1 more"),
-        (b"\n\n", "holds no user id"),
-        (b"\xff\xfe\xff", "no UTF-8 text"),
+        (b"user-0003\nnobody\nnone\n", "user nobody is none of the 120 users"),
+        (b"\n\n", "names no user"),
+        (b"\xff\xfe\xff", "not UTF-8 text"),
     ):
         (tmp_path / "ids").write_bytes(content)
         assert said in refusal(monkeypatch, capsys, "--users", tmp_path / "ids", *target)

@@ -11,8 +11,9 @@ from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders import top
 from recsae.recommenders.contract import last
 from recsae.recommenders.ranking import pad
+from recsae.schemas_steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.recommending import RECOMMENDATIONS, Asked, of_chunk, scores_of
+from recsae.steering.recommending import Asked, of_chunk, scores_of
 from recsae.steering.steered import SteeredRecommender
 from recsae.tuning.making import Made
 from tests.conftest import committing
