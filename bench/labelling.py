@@ -30,7 +30,8 @@ import pyarrow.parquet as pq
 
 import recsae.data
 from recsae.concepts import prompts
-from recsae.config import LlmConfig, ResourcesConfig
+from recsae.config import ResourcesConfig
+from recsae.config_concepts import LlmConfig
 from recsae.llm.engine import Engine, EnginePool, Request, environment
 from recsae.llm.model import locate_model
 

@@ -17,7 +17,7 @@ from scipy import sparse
 from recsae.concepts.keeping import Rows, first_per_group
 from recsae.concepts.silent import Piece, Sides, Silent
 from recsae.concepts.sketch import CASE_COLUMNS, EXPLAIN, Sketch, priority, runs
-from recsae.config import EvidenceConfig
+from recsae.config_concepts import EvidenceConfig
 from recsae.schemas import ACTIVE_ROLES, PARTS, conform
 from recsae.schemas_concepts import EVIDENCE, LATENT_STATS
 

@@ -20,7 +20,8 @@ import torch
 from recsae.concepts import evidence, silent, terms
 from recsae.concepts.item_views import Pairs, PairSums, item_views
 from recsae.concepts.sketch import EXPLAIN, Bars, Sketch, Sketcher, blocks
-from recsae.config import Config, EvidenceConfig
+from recsae.config import Config
+from recsae.config_concepts import EvidenceConfig
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model
 from recsae.schemas_concepts import EVIDENCE, LATENT_STATS

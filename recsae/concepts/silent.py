@@ -15,7 +15,7 @@ from scipy import sparse
 
 from recsae.concepts.keeping import Rows
 from recsae.concepts.sketch import EXPLAIN, Sketch, priority
-from recsae.config import EvidenceConfig
+from recsae.config_concepts import EvidenceConfig
 from recsae.sae.model import FLOATS_AT_ONCE
 from recsae.schemas import NEAR_DIRECTION, NEAR_MISS, PARTS
 

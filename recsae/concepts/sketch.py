@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import torch
 
 from recsae.concepts.keeping import First, Offer, Rows
-from recsae.config import EvidenceConfig
+from recsae.config_concepts import EvidenceConfig
 from recsae.hashing import GOLDEN, finalise
 from recsae.sae.model import FLOATS_AT_ONCE, Sae
 from recsae.schemas import PARTS

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Self
 
-from recsae.config import EndpointConfig
+from recsae.config_concepts import EndpointConfig
 from recsae.data.text import clean
 from recsae.errors import BadInput
 from recsae.llm.engine import LOG_SECONDS, Answer, Meter, Request

@@ -15,7 +15,8 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from recsae.config import LlmConfig, ResourcesConfig
+from recsae.config import ResourcesConfig
+from recsae.config_concepts import LlmConfig
 from recsae.llm.worker import CPU_SEQUENCES, Answer, Engine, Request, Spent
 
 __all__ = ["Answer", "Engine", "EnginePool", "Request", "Spent"]

@@ -22,7 +22,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from recsae.config import Config, LlmConfig
+from recsae.config import Config
+from recsae.config_concepts import LlmConfig
 from recsae.errors import BadInput
 
 log = logging.getLogger(__name__)

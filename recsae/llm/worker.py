@@ -14,7 +14,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-from recsae.config import LlmConfig, ResourcesConfig
+from recsae.config import ResourcesConfig
+from recsae.config_concepts import LlmConfig
 from recsae.llm import readings
 from recsae.llm.model import EMBEDDED, locate_model
 from recsae.llm.readings import Ids, Step

@@ -9,7 +9,7 @@ import pyarrow as pa
 import torch
 from scipy import sparse
 
-from recsae.config import EvidenceConfig
+from recsae.config_concepts import EvidenceConfig
 from recsae.config_sae import Kind
 from recsae.sae.model import Sae
 from recsae.schemas import activations

@@ -14,7 +14,7 @@ from scipy import sparse
 from recsae.concepts.evidence import Evidence, choose, level_of
 from recsae.concepts.silent import nearest
 from recsae.concepts.sketch import Sketch, sketch_block
-from recsae.config import EvidenceConfig
+from recsae.config_concepts import EvidenceConfig
 from recsae.schemas import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, PARTS, SILENT_ROLES
 from tests.concepts.streams import SMALL, Stream, bears, popularity, splitmix, stream
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from recsae.concepts import labelling
-from recsae.config import Config, EndpointConfig
+from recsae.config import Config
+from recsae.config_concepts import EndpointConfig
 from recsae.llm.engine import Answer, Request
 from recsae.store.runs import Committed
 from tests.concepts.fakes import FakePool, knowing

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from recsae.config import Config, LlmConfig
+from recsae.config import Config
+from recsae.config_concepts import LlmConfig
 from recsae.llm.model import locate_model
 from recsae.pipeline import STAGES, Pipeline
 from tests.planted import write_planted

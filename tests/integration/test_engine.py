@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from recsae.config import LlmConfig, ResourcesConfig
+from recsae.config import ResourcesConfig
+from recsae.config_concepts import LlmConfig
 from recsae.llm.engine import Answer, Engine, EnginePool, Request, Spent
 from recsae.llm.readings import MAX_TOKEN_IDS
 

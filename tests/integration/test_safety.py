@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from recsae.concepts import prompts
-from recsae.config import LlmConfig, ResourcesConfig
+from recsae.config import ResourcesConfig
+from recsae.config_concepts import LlmConfig
 from recsae.data.catalogue import Catalogue
 from recsae.data.text import TITLE_LIMIT, clean
 from recsae.llm.engine import Answer, EnginePool, Request

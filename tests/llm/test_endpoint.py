@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from recsae.concepts import prompts
-from recsae.config import EndpointConfig
+from recsae.config_concepts import EndpointConfig
 from recsae.errors import BadInput
 from recsae.llm import endpoint
 from recsae.llm.endpoint import EndpointPool

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from recsae.config import LlmConfig, ResourcesConfig
+from recsae.config import ResourcesConfig
+from recsae.config_concepts import LlmConfig
 from recsae.llm.engine import CHUNK, LIKELIHOODS, Answer, EnginePool, Meter, Request, Spent, chunks, environment
 
 

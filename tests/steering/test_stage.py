@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from recsae.concepts.chosen import Chosen, read_chosen
-from recsae.config import Config, SteeringConfig
+from recsae.config import Config
+from recsae.config_concepts import SteeringConfig
 from recsae.config_recommender import RankingConfig
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
