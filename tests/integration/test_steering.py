@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from jobs import explain, recommend, tune
 from recsae.config import Config
 from recsae.pipeline import Pipeline
 from recsae.store.runs import Committed
@@ -80,3 +84,47 @@ def test_the_dictionary_says_what_a_latent_does(turned: pd.DataFrame, planted_ru
         assert (row.causal, row.causal_lower, row.causal_null) == (one.share_change, one.share_lower, one.null_upper)
         assert row.causal_ablation <= 0 < row.causal_lower
     assert rows[~rows.interpretable].causal.isna().all()
+
+
+def ran(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], toml: Path, address: str, *options: str) -> None:
+    """A job in this process, on the Ray that there is."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(sys, "argv", ["job", "--config", str(toml), *options])
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
+    main()
+
+
+def test_explanations_of_all_users_add_up_to_what_is_recommended(
+    planted_run: tuple[Config, Path], ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explained, recommended = tmp_path / "explained.parquet", tmp_path / "recommended.parquet"
+    ran(monkeypatch, explain.main, planted_run[1], ray_session, "--users", "all", "--to", str(explained))
+    ran(monkeypatch, recommend.main, planted_run[1], ray_session, "--to", str(recommended))
+    why, what = pd.read_parquet(explained), pd.read_parquet(recommended)
+    assert why.exact.all() and len(why) == len(what) == 10 * done(planted_run[0], "ingest").metrics["users"]
+    parts = why[["listed", "others", "bias", "error", "rest"]].sum(axis=1)
+    assert ((parts - why.score).abs() <= 1e-5 * why.score.abs().clip(lower=1)).all()
+    both = why.merge(what, on=["user_id", "rank"])
+    assert (both.item_id_x == both.item_id_y).mean() > 0.999  # of equal scores either may come first
+    assert ((both.score_x - both.score_y).abs() <= 1e-5 * both.score_y.abs().clip(lower=1)).all()
+
+
+def test_a_policy_moves_what_is_recommended_to_those_it_is_for(
+    planted_run: tuple[Config, Path], ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml, policy, listed = planted_run[1], tmp_path / "policy.json", tmp_path / "ids"
+    listed.write_text("\n".join(f"user-{user:04d}" for user in range(300)))
+    more = ("--more", "Horror", "--factor", "1.5", "--users", str(listed))
+    ran(monkeypatch, tune.main, toml, ray_session, *more, "--to", str(policy))
+    tables = {}
+    for name, options in {"clean": (), "steered": ("--policy", str(policy))}.items():
+        ran(monkeypatch, recommend.main, toml, ray_session, *options, "--to", str(tmp_path / name))
+        tables[name] = pd.read_parquet(tmp_path / name)
+    meant = tables["clean"].user_id < "user-0300"
+    assert tables["steered"][~meant].equals(tables["clean"][~meant])
+    shares = {name: (table[meant].item_id.map(concept_of) == "Horror").mean() for name, table in tables.items()}
+    assert 1.2 * shares["clean"] < shares["steered"] < 2.5 * shares["clean"]
+
+
+def concept_of(item_id: str) -> str:
+    return PLANTED[int(item_id.removeprefix("item-")) % len(CONCEPTS)]
