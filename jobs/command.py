@@ -6,12 +6,14 @@ It knows which stages were asked for and nothing of what they do.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from jobs.plain import plain
 from recsae.config import Config
@@ -53,6 +55,7 @@ def connect(config: Config) -> None:
             logging_level=logging.ERROR,
             runtime_env={"worker_process_setup_hook": quiet},
         )
+    stop_with_143()
 
 
 def refuse_lost(key: str, folder: str) -> None:
@@ -68,17 +71,52 @@ def refuse_lost(key: str, folder: str) -> None:
         )
 
 
-def run(stages: Sequence[str], *, publish: bool = False) -> None:
-    """Parse the command line, run the stages in order and exit: 0, or 2 with one sentence on bad input."""
-    parser = argparse.ArgumentParser(description=f"recsae: {', '.join(stages) or 'publish'}")
-    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
-    )
-    arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped job still gives its lease back
+def refuse_overwriting(to: str, read: Mapping[str, str | None]) -> None:
+    """Raises BadInput where `--to` names a file that the job reads, by these options."""
+    for option, source in read.items():
+        if source and (source == to or ("://" not in source + to and Path(source).resolve() == Path(to).resolve())):
+            raise BadInput(f"--to {to}: {option} reads that file; give another")
+
+
+class Parser(argparse.ArgumentParser):
+    """The options that all jobs have; what does not parse is told in one sentence, with status 2."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(description=f"recsae: {what}")
+        self.add_argument("--config", required=True, help="a TOML file; one file is one run")
+        self.add_argument(
+            "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
+        )
+
+    def error(self, message: str) -> NoReturn:
+        print(f"recsae: {plain(message)}; --help tells what there is", file=sys.stderr)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def ending(interrupted: str) -> Iterator[None]:
+    """Bad input ends in one sentence and status 2, an interrupt in one and 130, a stopped job in 143."""
+    stop_with_143()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
+        yield
+    except BadInput as error:
+        print(f"recsae: {plain(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
+        sys.exit(130)
+
+
+def stop_with_143() -> None:
+    """So that a stopped job gives its lease back and deletes an unfinished file; Ray's own handler would abort."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def run(stages: Sequence[str], *, publish: bool = False) -> None:
+    """Parse the command line, run the stages in order and exit: 0, or 2 with one sentence on bad input."""
+    arguments = Parser(", ".join(stages) or "publish").parse_args()
+    with ending("the same command goes on where it was"):
         config = load(arguments.config, arguments.set)
         refuse_lost("store.root", config.store.root)
         from recsae.pipeline import Pipeline
@@ -94,9 +132,3 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
             from jobs.table import print_dictionary
 
             print_dictionary(pipeline.publish())
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("recsae: interrupted; the same command goes on where it was", file=sys.stderr)
-        sys.exit(130)

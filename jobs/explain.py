@@ -7,13 +7,10 @@ ray job submit --working-dir . -- python -m jobs.explain --config jobs/configs/m
 from __future__ import annotations
 
 import argparse
-import logging
-import signal
-import sys
 
 import numpy as np
 
-from jobs.command import connect, refuse_lost
+from jobs.command import Parser, connect, ending, refuse_lost, refuse_overwriting
 from jobs.explanation import print_explanation
 from jobs.plain import plain
 from recsae.config import Config
@@ -31,34 +28,24 @@ NEEDED = ("ingest", "recommender", "sae", "concepts")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="recsae: explain")
-    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
-    )
+    parser = Parser("explain")
     parser.add_argument("--user", metavar="ID", help="one user, printed")
     parser.add_argument("--item", metavar="ID", help="this item for him, seen or not, and not his first ten")
     parser.add_argument("--users", metavar="FILE", help="many users: `all`, or a text file with an id on each line")
     parser.add_argument("--to", metavar="FILE", help="the Parquet file for many users, a path or URI")
     parser.add_argument("--concepts", type=int, default=5, metavar="N", help="the strongest of each item (5)")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a stopped job still deletes its unfinished file
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    try:
+    with ending("nothing was written"):
         _check(arguments)
         config = load(arguments.config, arguments.set)
         refuse_lost("store.root", config.store.root)
+        if arguments.to is not None:
+            refuse_overwriting(arguments.to, {"--config": arguments.config, "--users": arguments.users})
         asked = _asked(config, arguments.concepts)
         if arguments.user is not None:
             _print(asked, arguments.user, arguments.item)
         else:
             _write(config, asked, arguments.users, arguments.to)
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("recsae: interrupted; nothing was written", file=sys.stderr)
-        sys.exit(130)
 
 
 def _check(arguments: argparse.Namespace) -> None:

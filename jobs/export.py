@@ -5,11 +5,9 @@ ray job submit --working-dir . -- python -m jobs.export --config jobs/configs/ml
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import get_args
 
-from jobs.command import refuse_lost
+from jobs.command import Parser, ending, refuse_lost
 from jobs.plain import plain
 from recsae.config_file import load
 from recsae.errors import BadInput
@@ -18,15 +16,11 @@ from recsae.store.folder import Folder
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="recsae: export")
-    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
-    )
+    parser = Parser("export")
     parser.add_argument("--format", required=True, choices=get_args(export.Format))
     parser.add_argument("--to", required=True, metavar="FOLDER", help="a path or URI; empty, or not there yet")
     arguments = parser.parse_args()
-    try:
+    with ending("what is there is no whole export"):
         config = load(arguments.config, arguments.set)
         refuse_lost("store.root", config.store.root)
         refuse_lost("--to", arguments.to)
@@ -37,9 +31,6 @@ def main() -> None:
             raise BadInput("nothing to export: this config has not made its sae yet; run `python -m jobs.sae` first")
         sae = model.load(done.data.child("model"))
         _say(sae, arguments.format, _folder(arguments.to))
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
 
 
 def _say(sae: model.Sae, form: export.Format, target: Folder) -> None:

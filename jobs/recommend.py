@@ -5,12 +5,9 @@ ray job submit --working-dir . -- python -m jobs.recommend --config jobs/configs
 
 from __future__ import annotations
 
-import argparse
-import logging
-import sys
 import time
 
-from jobs.command import connect, refuse_lost
+from jobs.command import Parser, connect, ending, refuse_lost, refuse_overwriting
 from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
@@ -23,23 +20,19 @@ from recsae.tuning import audience, policy
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="recsae: recommend")
-    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
-    )
+    parser = Parser("recommend")
     parser.add_argument("--policy", metavar="FILE", help="a steering policy, as jobs.tune writes it; left out: clean")
-    parser.add_argument("--k", type=int, default=10, help="items for each user")
+    parser.add_argument("--k", type=int, default=10, help="items for each user (10)")
     parser.add_argument("--users", default="all", metavar="all|FILE", help="a text file with one user id a line")
     parser.add_argument("--to", required=True, metavar="FILE", help="a Parquet file, by its path or URI")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    try:
+    with ending("nothing was written"):
         config = load(arguments.config, arguments.set)
         files = {"--to": arguments.to, "--policy": arguments.policy, "--users": arguments.users}
         for option, path in {"store.root": config.store.root, **files}.items():
             if path not in (None, "all"):
                 refuse_lost(option, path)
+        refuse_overwriting(arguments.to, {"--config": arguments.config, **files, "--to": None})
         asked = ask(config, arguments.policy, arguments.k, arguments.users)
         folder, name = named("--to", arguments.to)
         connect(config)
@@ -48,15 +41,11 @@ def main() -> None:
             for found in recommend(asked):
                 out.write_table(found.table)
                 users, steered = users + found.users, steered + found.steered
-        seconds = time.monotonic() - start
         told = f", {steered:,} of them steered" if arguments.policy else ""
         print(
-            f"recommended up to {asked.k} items to each of {users:,} users{told}, in {seconds:.1f} s "
-            f"({users / seconds:,.0f} users a second): {plain(arguments.to)}"
+            f"wrote {plain(arguments.to)}: up to {asked.k} items for each of {users:,} users{told}, "
+            f"{time.monotonic() - start:.1f} s"
         )
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
 
 
 def ask(config: Config, source: str | None, k: int, users: str) -> Asked:

@@ -7,13 +7,11 @@ python -m jobs.tune --config jobs/configs/demo.toml --more Western --less Horror
 from __future__ import annotations
 
 import argparse
-import logging
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.command import connect, refuse_lost
+from jobs.command import Parser, connect, ending, refuse_lost, refuse_overwriting
 from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
@@ -27,58 +25,55 @@ from recsae.tuning.making import Made
 from recsae.tuning.naming import Dictionary
 from recsae.tuning.policy import Policy, Users
 
-TARGET, MAX_LOSS, FACTOR = 0.5, 0.02, 1.77
+TARGET, FACTOR = 0.5, 1.77
+MAX_LOSS, MAX_LOSS_OF_WISHES = 0.02, 0.1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="recsae: tune")
-    parser.add_argument("--config", required=True, help="a TOML file; one file is one run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"
-    )
+    parser = Parser("tune")
     parser.add_argument("--balance", metavar="popularity|ATTRIBUTE", help="what to balance: popularity, or of users")
     parser.add_argument("--target", type=float, help=f"what shall be left of the gap; {TARGET:g} if left out")
     parser.add_argument("--more", action="append", default=[], metavar="CONCEPT", help="may be repeated")
     parser.add_argument("--less", action="append", default=[], metavar="CONCEPT", help="may be repeated")
     parser.add_argument("--factor", type=float, help=f"of a concept's share of the first ten; {FACTOR:g} if left out")
     parser.add_argument(
-        "--max-loss", type=float, help=f"share of NDCG@10 that may be lost; of a balance {MAX_LOSS:g} if left out"
+        "--max-loss",
+        type=float,
+        help=f"share of NDCG@10 that may be lost; {MAX_LOSS:g}, or of wishes {MAX_LOSS_OF_WISHES:g}, if left out",
     )
     parser.add_argument("--segment", metavar="ATTRIBUTE=VALUE", help="of the users table: for these users alone")
     parser.add_argument("--users", metavar="FILE", help="a text file with one user id a line: for these users alone")
     parser.add_argument("--to", required=True, metavar="FILE", help="a JSON file, by its path or URI")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    try:
+    with ending("nothing was written"):
         refuse_unfit(arguments)
         config = load(arguments.config, arguments.set)
         for option, path in (("store.root", config.store.root), ("--to", arguments.to)):
             refuse_lost(option, path)
+        refuse_overwriting(arguments.to, {"--config": arguments.config, "--users": arguments.users})
         made = read(config)
         folder, name = named("--to", arguments.to)
         users = _users(arguments, made)
-        if not arguments.balance:
+        if arguments.balance is None:
             wishes = _wishes(arguments, made)
+        left_out = MAX_LOSS_OF_WISHES if arguments.balance is None else MAX_LOSS
+        max_loss = left_out if arguments.max_loss is None else arguments.max_loss
         connect(config)
-        if arguments.balance:
+        if arguments.balance is not None:
             target = TARGET if arguments.target is None else arguments.target
-            max_loss = MAX_LOSS if arguments.max_loss is None else arguments.max_loss
             found = debias(config, made, arguments.balance, target, max_loss)
         else:
-            found = customise(config, made, wishes, users, arguments.max_loss)
+            found = customise(config, made, wishes, users, max_loss)
         policy.write(found, folder, name)
         for line in told(found):
             print(plain(line))
         print(f"policy  {plain(arguments.to)}")
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
 
 
 def refuse_unfit(arguments: argparse.Namespace) -> None:
     """Raises BadInput where options do not go together, or a number is none that could be meant."""
     concepts = [*arguments.more, *arguments.less]
-    if bool(arguments.balance) == bool(concepts):
+    if (arguments.balance is not None) == bool(concepts):
         raise BadInput("give --balance, or --more and --less; one policy does one of the two")
     unfit = {"--target": arguments.target} if concepts else {"--factor": arguments.factor}
     unfit |= {} if concepts else {"--segment": arguments.segment, "--users": arguments.users}
@@ -90,9 +85,9 @@ def refuse_unfit(arguments: argparse.Namespace) -> None:
             raise BadInput(f"{option} {value:g}: give a share from 0 to below 1")
     if arguments.factor is not None and not (math.isfinite(arguments.factor) and arguments.factor > 1):
         raise BadInput(f"--factor {arguments.factor:g}: give a finite number above 1; --less takes one by it")
-    if arguments.segment and arguments.users:
+    if arguments.segment is not None and arguments.users is not None:
         raise BadInput("--segment and --users both say for whom; leave one of them out")
-    if arguments.segment and not all(arguments.segment.partition("=")):
+    if arguments.segment is not None and not all(arguments.segment.partition("=")):
         raise BadInput(f"--segment {arguments.segment}: write it as attribute=value")
 
 
@@ -173,12 +168,12 @@ def _figure(of: Mapping[str, Any]) -> str:
 
 def _users(arguments: argparse.Namespace, made: Made) -> Users | None:
     """For whom. Raises BadInput, naming the option, on who is not there."""
-    if arguments.segment:
+    if arguments.segment is not None:
         attribute, _, value = arguments.segment.partition("=")
         users = Users(attribute=attribute, value=value)
         audience.members(f"--segment {arguments.segment}", made.ingested, users)
         return users
-    if arguments.users:
+    if arguments.users is not None:
         ids = audience.read_ids("--users", arguments.users)
         audience.by_ids(f"--users {arguments.users}", made.ingested, ids)
         return Users(ids=tuple(dict.fromkeys(ids)))

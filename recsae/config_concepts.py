@@ -96,16 +96,26 @@ class ScoresConfig(Section):
     """Latents, drawn by the seed, that are scored by RecSAE's protocol as well; it asks ten questions for each."""
 
 
+Strengths = Annotated[tuple[Annotated[float, Field(ge=-100, le=100)], ...], Field(strict=False, min_length=1)]
+
+
 class SteeringConfig(Section):
     """What happens to the recommendations when latents are turned."""
 
-    strengths: Annotated[tuple[float, ...], Field(strict=False, min_length=1)] = (-0.25, 0.0625, 0.125, 0.25, 0.5, 1.0)
+    strengths: Strengths = (
+        -0.25,
+        0.0625,
+        0.125,
+        0.25,
+        0.5,
+        1.0,
+    )
     """How far vectors are moved along a latent, in typical lengths of a centred activation: α / √d. Below 0: down."""
     reference: float = 0.25
     """The strength at which `causal` is read."""
     factor: Annotated[float, Field(gt=1)] = 2.0
     """A concept is wished so many times its share in the top 10; the strength that buys it is told."""
-    directions: Annotated[int, Field(ge=20)] = 50
+    directions: Annotated[int, Field(ge=20, le=10_000)] = 50
     """Random directions behind the null."""
     users: Count = 5000
     """Users of each part, about, drawn by the seed."""

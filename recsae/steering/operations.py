@@ -24,6 +24,8 @@ from recsae.sae.model import Encoded, Sae
 Kind = Literal["ablate", "scale", "add", "set", "project"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 WITHOUT_VALUE = ("ablate", "project")
+MOST = 1e6
+"""Beyond, scores would lose their digits, and then be no numbers at all."""
 
 
 class Operation(NamedTuple):
@@ -101,4 +103,6 @@ def check(operations: Sequence[Operation], num_latents: int) -> None:
             raise BadInput(f"latent {one.latent} is named by two operations; leave one of them out")
         if not math.isfinite(one.value):
             raise BadInput(f"the strength of latent {one.latent} is {one.value}; give a finite number")
+        if abs(one.value) > MOST:
+            raise BadInput(f"the strength of latent {one.latent} is {one.value:g}; give one of at most {MOST:,.0f}")
         met.add(one.latent)

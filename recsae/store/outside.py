@@ -1,4 +1,4 @@
-"""A Parquet file at a path or URI that the user named, outside the store: it appears whole or not at all.
+"""A file at a path or URI that the user named, outside the store: it appears whole or not at all.
 
 It knows where a file goes, and nothing of what is in it.
 """
@@ -21,29 +21,45 @@ def named(option: str, target: str) -> tuple[Folder, str]:
     """The folder and the name of a file. Raises BadInput, naming the option, where it cannot be written there."""
     path, query = split_query(target)
     head, slash, name = path.rpartition("/")
+    if not target.isprintable() or not target:
+        raise BadInput(f"{option} {target}: names no file; give a path or URI that can be printed")
     folder = Folder((head if slash else ".") + query)
     try:
-        if not name or folder.filesystem.get_file_info(folder.locate(name)).type == pafs.FileType.Directory:
-            raise BadInput(f"{option} {target} is a folder; give the name of a file in it")
-        folder.filesystem.create_dir(folder.path, recursive=True)
-    except BadInput as error:  # the folder's own sentence speaks of the store
-        raise (
-            error if option in str(error) else BadInput(f"{option} {target}: no path or URI; give another")
-        ) from None
-    except OSError as error:
-        raise BadInput(f"{option} {target}: cannot be written ({str(error).splitlines()[0]}); give another") from None
+        filesystem = folder.filesystem
+        if not name or filesystem.get_file_info(folder.locate(name)).type == pafs.FileType.Directory:
+            raise IsADirectoryError("it is a folder")
+        filesystem.create_dir(folder.path, recursive=True)
+        probe = folder.locate(_partial(name))
+        filesystem.open_output_stream(probe).close()
+        filesystem.delete_file(probe)
+    except BadInput:  # its sentence speaks of the store
+        raise BadInput(f"{option} {target}: no path or URI; give another") from None
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"{option} {target}: cannot be written ({reason}); give a file that can") from None
     return folder, name
 
 
 @contextlib.contextmanager
-def whole_parquet(folder: Folder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """A writer of a file that takes its name at the end, and leaves nothing where the block fails."""
-    partial, filesystem = folder.locate(f".{name}.{uuid.uuid4().hex[:12]}"), folder.filesystem
+def whole(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
+    """A file that takes its name at the end, and leaves nothing where the block fails."""
+    partial, filesystem = folder.locate(_partial(name)), folder.filesystem
     try:
-        with filesystem.open_output_stream(partial) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as out:
-            yield out
+        with filesystem.open_output_stream(partial) as sink:
+            yield sink
         filesystem.move(partial, folder.locate(name))
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             filesystem.delete_file(partial)
         raise
+
+
+@contextlib.contextmanager
+def whole_parquet(folder: Folder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """The same, as a writer of tables."""
+    with whole(folder, name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as out:
+        yield out
+
+
+def _partial(name: str) -> str:
+    return f".{name[:100]}.{uuid.uuid4().hex[:12]}"

@@ -18,6 +18,7 @@ from recsae.errors import BadInput
 from recsae.steering.operations import WITHOUT_VALUE, Kind, Operation
 from recsae.steering.operations import check as check_operations
 from recsae.store.folder import Folder, as_json, split_query
+from recsae.store.outside import whole
 from recsae.store.runs import Committed
 
 
@@ -46,7 +47,7 @@ class Users(Section):
 
     attribute: str | None = None
     value: str | None = None
-    ids: Annotated[tuple[str, ...] | None, Field(strict=False)] = None
+    ids: Annotated[tuple[str, ...] | None, Field(strict=False, min_length=1)] = None
 
 
 class Policy(Section):
@@ -89,7 +90,8 @@ def read(option: str, source: str) -> Policy:
 
 def write(policy: Policy, folder: Folder, name: str) -> None:
     """Write it whole; what was there under that name is replaced in one step."""
-    folder.put(name, as_json(json.loads(policy.model_dump_json())))
+    with whole(folder, name) as sink:
+        sink.write(as_json(json.loads(policy.model_dump_json())))
 
 
 def check(
@@ -123,7 +125,9 @@ def finite(figures: Any) -> Any:
 
 def _fits_together(policy: Policy) -> None:
     """What no single key shows."""
-    for one in policy.operations:
+    for number, one in enumerate(policy.operations):
+        if one.operation not in WITHOUT_VALUE and "value" not in one.model_fields_set:
+            raise BadInput(f"operations.{number}.value is missing; add it")
         if one.operation in WITHOUT_VALUE and one.value:
             raise BadInput(
                 f"{one.operation} on latent {one.latent} takes no value, and {one.value:g} is given; drop it"

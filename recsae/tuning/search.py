@@ -147,7 +147,7 @@ def close(evaluate: Evaluate, aim: Aim, turns: Sequence[Turn], target: float, ma
             break
         decided = joined(decided, moves[best - 1])
         gap, loss = float(gap_V[best]), float(loss_V[best])
-        log.info("round %d: gap %.5f of %.5f at a loss of %.2f %% of NDCG@10", number + 1, gap, start, 100 * loss)
+        log.info("round %d: %.1f %% of the way, NDCG@10 %+.2f %%", number + 1, 100 * (1 - gap / start), -100 * loss)
     return Found([_plainly(one) for one in decided], start > 0 and gap <= target * start, start, gap, loss)
 
 

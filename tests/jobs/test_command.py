@@ -116,3 +116,9 @@ def test_a_submitted_job_refuses_a_relative_store(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("recsae: store.root = runs is relative")
+
+
+def test_what_does_not_parse_ends_in_one_sentence_and_status_2() -> None:
+    done = submit("jobs.recommend", "--config", "jobs/configs/demo.toml", "--k", "ten", "--to", "x.parquet")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "recsae: argument --k: invalid int value: 'ten'; --help tells what there is\n"

@@ -45,7 +45,7 @@ def test_everybody_gets_k_items_in_one_file(ask: Ask, tmp_path: Path) -> None:
     table = pq.read_table(path)
     assert table.schema.equals(RECOMMENDATIONS, check_metadata=True) and table.num_rows == 7 * 240
     assert table["rank"].to_pylist()[:8] == [1, 2, 3, 4, 5, 6, 7, 1]
-    assert "up to 7 items to each of 240 users, in" in said and str(path) in said
+    assert "up to 7 items for each of 240 users, " in said and str(path) in said
     assert [one.name for one in tmp_path.iterdir()] == ["clean.parquet"]
 
 
@@ -95,3 +95,10 @@ def test_a_stage_that_has_not_run_is_named(
     ask("--to", str(tmp_path / "clean.parquet"))
     said = ask("--policy", source, "--to", str(tmp_path / "out.parquet"), status=2)
     assert "python -m jobs.sae" in said
+
+
+def test_a_file_that_is_read_is_not_overwritten(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "ids").write_text("user-1\n")
+    said = ask("--users", str(tmp_path / "ids"), "--to", str(tmp_path / "sub" / ".." / "ids"), status=2)
+    assert "--users reads that file; give another" in said
+    assert (tmp_path / "ids").read_text() == "user-1\n"

@@ -79,6 +79,10 @@ def test_for_a_list_of_users_and_what_cannot_be_reached_is_said(ask: Ask, tmp_pa
         (("--more", "War", "--segment", "age=x"), "--segment age=x: no user has age = x; the nearest are"),
         (("--more", "War", "--segment", "a=b", "--users", "f"), "--segment and --users both say for whom"),
         (("--more", "War", "--users", "nobody"), "--users nobody: cannot be read"),
+        (("--more", "War", "--users", ""), "--users : "),
+        (("--more", "War", "--segment", ""), "--segment : write it as attribute=value"),
+        (("--balance", ""), "--balance : users have no attribute"),
+        (("--balance", "age", "--target", "half"), "argument --target: invalid float value: 'half'"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(ask: Ask, tmp_path: Path, options: tuple[str, ...], said: str) -> None:

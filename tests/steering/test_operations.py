@@ -80,6 +80,7 @@ def test_projection_leaves_nothing_along_the_directions(sae: Sae, x_BD: torch.Te
         ([Operation(-1, "ablate")], "latent -1"),
         ([Operation(1, "add", math.nan)], "the strength of latent 1 is nan; give a finite number"),
         ([Operation(1, "set", math.inf)], "finite"),
+        ([Operation(1, "add", -1e39)], "the strength of latent 1 is -1e\\+39; give one of at most 1,000,000"),
         ([Operation(1, "add", 1.0), Operation(1, "ablate")], "latent 1 is named by two operations"),
     ],
 )

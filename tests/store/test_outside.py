@@ -34,7 +34,7 @@ def test_a_failure_leaves_nothing_and_keeps_what_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.parquet"]
 
 
-@pytest.mark.parametrize("target", ["", "x/", "nowhere://x/a.parquet"])
+@pytest.mark.parametrize("target", ["", "x/", "nowhere://x/a.parquet", "a\nb", "/proc/a.parquet", "x" * 300])
 def test_what_is_no_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(BadInput, match="--to"):

@@ -108,3 +108,20 @@ def test_a_latent_that_there_is_not_is_refused() -> None:
 
 def test_figures_that_are_no_numbers_are_null() -> None:
     assert finite({"a": [float("nan"), 1.0], 2: (float("inf"),)}) == {"a": [None, 1.0], "2": [None]}
+
+
+@pytest.mark.parametrize("kind", ["add", "scale", "set"])
+def test_an_operation_without_its_value_is_refused(tmp_path: Path, kind: str) -> None:
+    whole = json.loads(POLICY.model_dump_json())
+    whole["operations"][1] = {"latent": 4, "operation": kind}
+    (tmp_path / "p.json").write_text(json.dumps(whole))
+    with pytest.raises(BadInput, match=r"operations\.1\.value is missing; add it"):
+        read("--policy", str(tmp_path / "p.json"))
+
+
+def test_a_policy_for_nobody_is_refused(tmp_path: Path) -> None:
+    whole = json.loads(POLICY.model_dump_json())
+    whole["users"] = {"ids": []}
+    (tmp_path / "p.json").write_text(json.dumps(whole))
+    with pytest.raises(BadInput, match=r"users\.ids"):
+        read("--policy", str(tmp_path / "p.json"))
