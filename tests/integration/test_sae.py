@@ -99,7 +99,7 @@ def test_training_begins_with_the_workers_that_there_is_room_for(
     planted_run: tuple[Config, Path], tmp_path: Path
 ) -> None:
     """Elastic: eight workers are asked for, fewer fit, and the weights are those of one."""
-    assert ray.available_resources()["CPU"] < 8
+    assert ray.cluster_resources()["CPU"] < 8
     some = trained(planted_run, tmp_path / "some", {"train_workers": 8, "min_train_workers": 1})
     assert weights(some) == weights(trained(planted_run, tmp_path / "one", {"train_workers": 1}))
 
