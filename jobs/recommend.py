@@ -12,6 +12,7 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
+from recsae.sae.model import FACTS
 from recsae.schemas_steering import RECOMMENDATIONS
 from recsae.steering.recommending import Asked, recommend
 from recsae.store.outside import named, whole_parquet
@@ -28,11 +29,11 @@ def main() -> None:
     arguments = parser.parse_args()
     with ending("nothing was written"):
         config = load(arguments.config, arguments.set)
-        files = {"--to": arguments.to, "--policy": arguments.policy, "--users": arguments.users}
-        for option, path in {"store.root": config.store.root, **files}.items():
+        read = {"--policy": arguments.policy, "--users": arguments.users}
+        for option, path in {"store.root": config.store.root, "--to": arguments.to, **read}.items():
             if path not in (None, "all"):
                 refuse_lost(option, path)
-        refuse_overwriting(arguments.to, {"--config": arguments.config, **files, "--to": None})
+        refuse_overwriting(arguments.to, {"--config": arguments.config, **read})
         asked = ask(config, arguments.policy, arguments.k, arguments.users)
         folder, name = named("--to", arguments.to)
         connect(config)
@@ -73,7 +74,7 @@ def ask(config: Config, source: str | None, k: int, users: str) -> Asked:
         return asked
     given = policy.read("--policy", source)
     sae = _made(pipeline.committed("sae"), "sae")
-    num_latents = int(sae.data.child("model").read_json("cfg.json")["num_latents"])
+    num_latents = int(sae.data.child("model").read_json(FACTS)["num_latents"])
     policy.check("--policy", source, given, recommender, sae, config.probe.site, num_latents)
     return asked._replace(
         sae=sae.data.child("model"),

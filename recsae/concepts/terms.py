@@ -44,6 +44,12 @@ class Vocabulary:
         """Where terms stand, however they are capitalised. Raises KeyError on one that is not there."""
         return [self._places[term.casefold()] for term in terms]
 
+    def bearing(self, terms: list[str]) -> np.ndarray:
+        """Which items bear all of them, `(items,)` bool. Raises KeyError as `columns`."""
+        columns = self.columns(terms)
+        borne_I: np.ndarray = np.asarray(self.bears[:, columns].sum(1)).ravel() == len(columns)
+        return borne_I
+
     def spelt(self, text: str) -> str:
         """`text` as the vocabulary spells it, or as it is where it is no term."""
         place = self._places.get(text.casefold())

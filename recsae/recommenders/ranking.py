@@ -168,15 +168,15 @@ def compare_chunk(
             continue
         for name, edit in edits.items():
             if model.site == "user":
-                edited_BU = _in_parts(edit, clean_BU)
+                edited_BU = in_parts(edit, clean_BU)
             else:
-                edited_BU = last(model.proceed(_edited(edit, h_BLD, histories), histories), histories)
+                edited_BU = last(model.proceed(edited(edit, h_BLD, histories), histories), histories)
             found.edited[name][rows], edited_BT = _ranked(model, edited_BU, question)
             found.shared[name][rows] = _shared(top_BT, edited_BT)
     # An edit on the item side is a second catalogue: one of them in memory at a time, and users' vectors stay.
     for name, edit in edits.items() if held else ():
         assert isinstance(model, Trainable)
-        altered = _EditedItems(model.n_items, _in_parts(edit, model.item_vectors(0, model.n_items)))
+        altered = _EditedItems(model.n_items, in_parts(edit, model.item_vectors(0, model.n_items)))
         for question, clean_BU, top_BT in held:
             found.edited[name][question.rows], edited_BT = _ranked(altered, clean_BU, question)
             found.shared[name][question.rows] = _shared(top_BT, edited_BT)
@@ -194,13 +194,14 @@ def _shared(clean_BT: np.ndarray, edited_BT: np.ndarray) -> np.ndarray:
     return np.asarray(stays_BT.sum(1))
 
 
-def _edited(edit: Edit, h_BLD: Tensor, histories: Histories) -> Tensor:
+def edited(edit: Edit, h_BLD: Tensor, histories: Histories) -> Tensor:
     """The vectors edited at every position of a history, not at padding."""
     known_BL = torch.arange(h_BLD.shape[1], device=h_BLD.device) < histories.length_B[:, None]
-    edited = h_BLD.clone()
-    edited[known_BL] = _in_parts(edit, h_BLD[known_BL])
-    return edited
+    after_BLD = h_BLD.clone()
+    after_BLD[known_BL] = in_parts(edit, h_BLD[known_BL])
+    return after_BLD
 
 
-def _in_parts(edit: Edit, h_XD: Tensor) -> Tensor:
+def in_parts(edit: Edit, h_XD: Tensor) -> Tensor:
+    """The vectors edited, a bounded number at a time."""
     return torch.cat([edit(part) for part in torch.split(h_XD, EDITS_AT_ONCE)])

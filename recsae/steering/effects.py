@@ -16,12 +16,14 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae import tasks
-from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
 from recsae.recommenders import saved
+from recsae.recommenders.contract import Recommender
 from recsae.recommenders.evaluation import drawn
 from recsae.recommenders.figures import weighted_sums
 from recsae.recommenders.ranking import TOP, of_split
 from recsae.sae import model as sae_files
+from recsae.sae.model import Sae
 from recsae.steering import kernel
 from recsae.steering.outcomes import Nudges, outcomes
 from recsae.steering.plan import Plan
@@ -93,8 +95,14 @@ def chunk_effects(trial: Trial, part: str, number: int) -> Effects:
     cases = of_split(read_cases(trial.ingested, number), "test", part)
     share = trial.users / trial.ingested.metrics["users_by_part"][part]
     cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, trial.seed)))
+    asked = _Asked(
+        saved.load(trial.recommender, trial.site, trial.device),
+        sae_files.load(trial.sae, trial.device),
+        read_chunk(trial.ingested, number),
+        cases,
+    )
     every = range(0, max(len(trial.plan.own_E), 1), NUDGES_AT_ONCE)
-    found = [_of_nudges(trial, slice(start, start + NUDGES_AT_ONCE), number, cases) for start in every]
+    found = [_of_nudges(trial, slice(start, start + NUDGES_AT_ONCE), asked) for start in every]
     hits, popularity, covered, rank_EN, own_EN = (
         np.concatenate([one[place] if one is found[0] else one[place][1:] for one in found]) for place in range(5)
     )
@@ -120,6 +128,15 @@ def chunk_effects(trial: Trial, part: str, number: int) -> Effects:
     )
 
 
+class _Asked(NamedTuple):
+    """The cases of a chunk, and who answers them."""
+
+    model: Recommender
+    sae: Sae
+    chunk: Chunk
+    cases: pa.Table
+
+
 class _OfNudges(NamedTuple):
     hits_EC: np.ndarray
     popularity_E: np.ndarray
@@ -132,10 +149,10 @@ class _OfNudges(NamedTuple):
     places_N: np.ndarray
 
 
-def _of_nudges(trial: Trial, some: slice, number: int, cases: pa.Table) -> _OfNudges:
+def _of_nudges(trial: Trial, some: slice, asked: _Asked) -> _OfNudges:
     """The clean model, and some of the nudges."""
-    model = saved.load(trial.recommender, trial.site, trial.device)
-    sae, bears_IC = sae_files.load(trial.sae, trial.device), trial.bears_IC
+    model, sae, chunk, cases = asked
+    bears_IC = trial.bears_IC
     of = trial.plan.nudges
     nudges = Nudges(of.direction_MD, of.row_E[some], of.latent_E[some], of.keep_E[some], of.plus_E[some])
     own_E = np.concatenate([[-1], trial.plan.own_E[some]])
@@ -149,7 +166,6 @@ def _of_nudges(trial: Trial, some: slice, number: int, cases: pa.Table) -> _OfNu
         np.zeros((bears_IC.shape[1], cases.num_rows)),
         np.zeros(cases.num_rows),
     )
-    chunk = read_chunk(trial.ingested, number)
     for outcome in outcomes(model, sae, nudges, chunk, cases, trial.device):
         top_EBT = np.concatenate([outcome.clean_top_BT[None], outcome.top_EBT])
         own_EB = np.zeros(top_EBT.shape[:2], dtype=np.int64)

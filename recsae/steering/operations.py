@@ -79,6 +79,11 @@ class Steering:
         return shift_BD
 
 
+def typical_length(sae: Sae) -> float:
+    """Of a centred activation, in the units of latents: every dimension has a mean square of 1."""
+    return float(sae.width**0.5)
+
+
 def dense(encoded: Encoded, latent_S: Tensor, num_latents: int) -> Tensor:
     """`z` `(B, S)` of some latents, 0 where one is silent."""
     place_H = torch.full((num_latents,), -1, dtype=torch.int64, device=latent_S.device)

@@ -11,7 +11,7 @@ see ranking.py; M directions, E nudges, S latents that are read, n items of a ra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +25,7 @@ from recsae.recommenders.ranking import TOP, Question, questions
 from recsae.recommenders.top import ranks, top_k
 from recsae.sae.model import Sae
 from recsae.steering import kernel
-from recsae.steering.operations import Steering, dense
+from recsae.steering.operations import Operation, Steering, dense
 
 ITEMS_AT_ONCE = 16_384
 """Items of a range: their scores stay in the cache."""
@@ -44,6 +44,17 @@ class Nudges(NamedTuple):
     """Whose clean activation is read; -1: none."""
     keep_E: np.ndarray
     plus_E: np.ndarray
+
+
+def nudges_of(operations: Sequence[Operation], direction_MD: np.ndarray, row_E: Sequence[int] | np.ndarray) -> Nudges:
+    """Each operation as a move along the direction of its row; `project` is none."""
+    return Nudges(
+        np.ascontiguousarray(direction_MD, dtype=np.float32),
+        np.asarray(row_E, dtype=np.int64),
+        np.array([-1 if one.keep == 1 else one.latent for one in operations], dtype=np.int64),
+        np.array([one.keep for one in operations], dtype=np.float32),
+        np.array([one.plus for one in operations], dtype=np.float32),
+    )
 
 
 class Outcome(NamedTuple):

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recsae.sae.model import Sae
-from recsae.steering.operations import Operation
-from recsae.steering.outcomes import Nudges
+from recsae.steering.operations import Operation, typical_length
+from recsae.steering.outcomes import Nudges, nudges_of
 
 NULLS = 20
 """Random directions of a null that is one latent's own."""
@@ -51,7 +51,7 @@ def turns(sae: Sae, latent: int, strength: float, site: str) -> Operation:
     """What turning a latent is."""
     if site == "item":
         return Operation(latent, "scale", max(0.0, 1 + TIMES * strength))
-    return Operation(latent, "add", strength * sae.width**0.5)
+    return Operation(latent, "add", strength * typical_length(sae))
 
 
 def plan_of(
@@ -98,7 +98,7 @@ def plan_of(
         [placed(of_random + r, Operation(latent, "ablate"), own) for r in range(NULLS)] for _, latent, own in every
     ]
     return Plan(
-        _nudges(rows, float(sae.scale) * unit_MD),
+        nudges_of([one for _, one, _ in rows], float(sae.scale) * unit_MD, [row for row, _, _ in rows]),
         np.array([own for _, _, own in rows], dtype=np.int64),
         strengths,
         np.array(turn_LS).reshape(len(latents), len(strengths)),
@@ -106,14 +106,4 @@ def plan_of(
         np.array(probe_CS).reshape(-1, len(strengths)) if shared else None,
         np.array(null_LSR).reshape(len(latents), len(strengths), -1),
         np.array(null_ablate_LR).reshape(len(latents), -1),
-    )
-
-
-def _nudges(rows: Sequence[tuple[int, Operation, int]], direction_MD: np.ndarray) -> Nudges:
-    return Nudges(
-        np.asarray(direction_MD, dtype=np.float32),
-        np.array([row for row, _, _ in rows], dtype=np.int64),
-        np.array([-1 if one.kind == "add" else one.latent for _, one, _ in rows], dtype=np.int64),
-        np.array([one.keep for _, one, _ in rows], dtype=np.float32),
-        np.array([one.plus for _, one, _ in rows], dtype=np.float32),
     )

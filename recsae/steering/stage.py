@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,17 +92,11 @@ def subjects_of(chosen: Mapping[int, Chosen], catalogue: Catalogue) -> Subjects:
         key = tuple(sorted(one.terms))
         if key not in place:
             place[key] = len(place)
-            columns.append(_bears_all(vocabulary, one.terms))
+            columns.append(sparse.csr_array(vocabulary.bearing(one.terms)[:, None]).astype(np.int64))
         turned.append(Turned(latent, place[key]))
     names = [" and ".join(key) for key in place]
     bears_IC = sparse.csr_array(sparse.hstack(columns)) if columns else sparse.csr_array((catalogue.n_items, 0))
     return Subjects(turned, names, bears_IC, unchecked)
-
-
-def _bears_all(vocabulary: terms.Vocabulary, of: Sequence[str]) -> sparse.csr_array:
-    """`(items, 1)`, 1 where an item bears all terms."""
-    held = vocabulary.bears[:, vocabulary.columns(list(of))].sum(1)
-    return sparse.csr_array(np.asarray(held).reshape(-1, 1) == len(of)).astype(np.int64)
 
 
 def trial_of(config: Config, inputs: Mapping[str, Committed], subjects: Subjects, catalogue: Catalogue) -> Trial:

@@ -19,7 +19,7 @@ from torch import Tensor
 from recsae.data.chunks import Chunk
 from recsae.errors import BadInput
 from recsae.recommenders.contract import Histories, Recommender, Trainable, last
-from recsae.recommenders.ranking import EDITS_AT_ONCE, TOP, Question, questions
+from recsae.recommenders.ranking import TOP, Question, edited, in_parts, questions
 from recsae.recommenders.top import ranks, top_k
 from recsae.steering.operations import Steering
 
@@ -40,7 +40,7 @@ class SteeredRecommender(Recommender):
         self._item_ND: Tensor | None = None
         if model.site == "item" and steering.operations:
             assert isinstance(model, Trainable)
-            self._item_ND = self._edited(model.item_vectors(0, model.n_items))
+            self._item_ND = in_parts(self.steering, model.item_vectors(0, model.n_items))
         self.eval()
 
     def probe(self, histories: Histories) -> Tensor:
@@ -61,20 +61,14 @@ class SteeredRecommender(Recommender):
         """
         if self.site == "user":
             u_BU = last(self.model.proceed(h_BLD, histories), histories)
-            return self._edited(u_BU) if self.steering.operations else u_BU
+            return in_parts(self.steering, u_BU) if self.steering.operations else u_BU
         return last(self.model.proceed(self._along(h_BLD, histories), histories), histories)
 
     def _along(self, h_BLD: Tensor, histories: Histories) -> Tensor:
         """The vectors edited at every position of a history, not at padding."""
         if not self.steering.operations or self.site == "item":
             return h_BLD
-        known_BL = torch.arange(h_BLD.shape[1], device=h_BLD.device) < histories.length_B[:, None]
-        edited = h_BLD.clone()
-        edited[known_BL] = self._edited(h_BLD[known_BL])
-        return edited
-
-    def _edited(self, h_XD: Tensor) -> Tensor:
-        return torch.cat([self.steering(part) for part in torch.split(h_XD, EDITS_AT_ONCE)])
+        return edited(self.steering, h_BLD, histories)
 
 
 class Answer(NamedTuple):

@@ -11,6 +11,7 @@ latents, G traits.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -96,12 +97,9 @@ class _Held(NamedTuple):
 
 def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu") -> Carriers:
     """Over the explain users of all shards, by a task for the shards of each chunk of users."""
-    found: Sums | None = None
     held = _Held(activations, sae, trait, device)
-    for part in tasks.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device):
-        found = part if found is None else found.plus(part)
-    assert found is not None
-    return correlated(found)
+    found = tasks.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device)
+    return correlated(functools.reduce(Sums.plus, found))
 
 
 def correlated(sums: Sums) -> Carriers:

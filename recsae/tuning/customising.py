@@ -17,7 +17,8 @@ from recsae.concepts import terms
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
-from recsae.tuning import audience, balance, naming, search
+from recsae.steering.operations import typical_length
+from recsae.tuning import audience, balance, search
 from recsae.tuning.balance import Lacking, Shares
 from recsae.tuning.making import Made, measured, written
 from recsae.tuning.naming import Concept
@@ -51,7 +52,7 @@ def customise(
     parts = (None, None) if users is not None and users.ids is not None else ("select", "score")
     catalogue = Catalogue.read(made.ingested)
     vocabulary = terms.build(catalogue)
-    bears_IA = sparse.csr_array(np.stack([naming.bearing(vocabulary, one.terms) for one in concepts], 1).astype(float))
+    bears_IA = sparse.csr_array(np.stack([vocabulary.bearing(one.terms) for one in concepts], 1).astype(float))
     ground, shares = balance.ground(catalogue.popularity, bears_IA), Shares(names)
     evaluate = search.on_cases(world, parts[0], ground)
     clean_GX = evaluate((), ())[0]
@@ -59,7 +60,7 @@ def customise(
     clean = [float(share) for share in shares.figures(clean_GX).values()]
     wanted = [one.factor * share for one, share in zip(wishes, clean, strict=True)]
     sought = [share + FARTHER * (enough - share) for share, enough in zip(clean, wanted, strict=True)]
-    turns = _turns(wishes, concepts, world.site, search.length(world.load_sae()))
+    turns = _turns(wishes, concepts, world.site, typical_length(world.load_sae()))
     found = search.close(evaluate, Lacking(tuple(clean), tuple(sought)), turns, 0.0, max_loss)
     after = [float(share) for share in shares.figures(evaluate(found.operations, ())[0]).values()]
     on_score = measured(config, world, parts[1], shares, ground, found.operations, made.named.latents)

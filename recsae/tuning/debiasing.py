@@ -16,6 +16,7 @@ from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.sae import attributes
+from recsae.steering.operations import typical_length
 from recsae.tuning import audience, balance, carriers, measuring, search
 from recsae.tuning.audience import Groups
 from recsae.tuning.balance import Aim, Between, Ground, Popular
@@ -49,7 +50,7 @@ def debias(config: Config, made: Made, attribute: str, target: float, max_loss: 
     steps = () if aim == Between() or world.site == "item" else search.STRENGTHS
     # An addition is the same for all groups, and for all items: what it seems to close on some users it does not on
     # others, and it moves no item past another.
-    added = tuple(sign * one * search.length(world.load_sae()) for one in steps for sign in (1, -1))
+    added = tuple(sign * one * typical_length(world.load_sae()) for one in steps for sign in (1, -1))
     turns = [Turn(latent, search.DAMPED, added) for latent in carrying.latent_N.tolist()]
     found = search.close(evaluate, aim, turns, target, max_loss)
     deals = None

@@ -8,6 +8,7 @@ resamples, of which the first is plain, R deals of users.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -106,12 +107,8 @@ class Sums(NamedTuple):
 
 def measure(asked: Asked) -> Sums:
     """Over all chunks of users."""
-    found: Sums | None = None
     numbers = range(n_chunks(asked.world.ingested))
-    for part in tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device):
-        found = part if found is None else found.plus(part)
-    assert found is not None
-    return found
+    return functools.reduce(Sums.plus, tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device))
 
 
 def of_chunk(asked: Asked, number: int) -> Sums:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from recsae.concepts.terms import Vocabulary
 from recsae.errors import BadInput
 from recsae.store.runs import Committed
 
@@ -73,13 +72,6 @@ class Dictionary:
             )
         same = [row for row in found if _folded(row) == _folded(first)]
         return Concept(first["name"] or wanted, list(first["terms"]), [row["latent"] for row in same])
-
-
-def bearing(vocabulary: Vocabulary, terms: list[str]) -> np.ndarray:
-    """Which items bear all terms, `(I,)` bool."""
-    columns = vocabulary.columns(terms)
-    borne_I: np.ndarray = np.asarray(vocabulary.bears[:, columns].sum(1)).ravel() == len(columns)
-    return borne_I
 
 
 def _folded(row: dict[str, Any]) -> list[str]:

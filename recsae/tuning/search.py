@@ -9,6 +9,7 @@ chosen nor what becomes of the result.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from recsae import tasks
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.outcomes import Nudges, outcomes
+from recsae.steering.outcomes import Nudges, nudges_of, outcomes
 from recsae.tuning import balance
 from recsae.tuning.balance import Aim, Ground, ndcg
 from recsae.tuning.measuring import World
@@ -70,21 +71,13 @@ class Found(NamedTuple):
     loss: float
 
 
-def length(sae: Sae) -> float:
-    """A typical activation about its centre, in the units of latents: every dimension has a mean square of 1."""
-    return float(sae.width**0.5)
-
-
 def on_cases(world: World, part: str | None, ground: Ground) -> Evaluate:
     """Moves put to the held-out cases of one part, by a task for every chunk of users."""
 
     def evaluate(decided: Sequence[Operation], moves: Sequence[Operation]) -> np.ndarray:
         held = world, part, ground, tuple(decided), tuple(moves)
-        total: np.ndarray | None = None
-        for sum_VGX in tasks.over(of_chunk, held, range(n_chunks(world.ingested)), "moves, chunk", world.device):
-            total = sum_VGX if total is None else total + sum_VGX
-        assert total is not None
-        return total
+        numbers = range(n_chunks(world.ingested))
+        return functools.reduce(np.add, tasks.over(of_chunk, held, numbers, "moves, chunk", world.device))
 
     return evaluate
 
@@ -107,16 +100,8 @@ def of_chunk(
 
 def nudges(sae: Sae, moves: Sequence[Operation]) -> Nudges:
     """Moves as changes along decoder directions."""
-    latent_M, row_E = np.unique([one.latent for one in moves], return_inverse=True)
-    direction_MD = (sae.scale * sae.W_dec[latent_M.astype(np.int64)]).cpu().numpy().astype(np.float32)
-    keep_E = np.array([one.keep for one in moves], dtype=np.float32)
-    return Nudges(
-        np.ascontiguousarray(direction_MD),
-        row_E.astype(np.int64),
-        np.array([-1 if one.keep == 1 else one.latent for one in moves], dtype=np.int64),
-        keep_E,
-        np.array([one.plus for one in moves], dtype=np.float32),
-    )
+    latent_M, row_E = np.unique(np.array([one.latent for one in moves], dtype=np.int64), return_inverse=True)
+    return nudges_of(moves, (sae.scale * sae.W_dec[latent_M]).cpu().numpy(), row_E)
 
 
 def close(evaluate: Evaluate, aim: Aim, turns: Sequence[Turn], target: float, max_loss: float | None) -> Found:
