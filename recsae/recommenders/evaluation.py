@@ -6,6 +6,7 @@ counts, and nothing of how the model was trained. Suffixes: see figures.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -86,6 +87,26 @@ def measured(count_SK: np.ndarray, survey: Survey) -> Measured:
     if survey.negatives:
         found |= {f"sampled_{name}": value for name, value in figures(count_SK[1]).items()}
     return Measured(found, intervals(count_SK[2:]) if survey.resamples else {})
+
+
+def held_out_cases(
+    ingested: Committed,
+    number: int,
+    part: str | None,
+    users: int | None,
+    seed: int,
+    splits: Sequence[str] = ("test",),
+) -> pa.Table:
+    """Cases of one chunk whose target is held out: of a part, or of those of its users that are drawn, so many, about.
+
+    Without a part all of them, whatever `users` is.
+    """
+    read = read_cases(ingested, number)
+    cases = pa.concat_tables([of_split(read, split, part) for split in splits])
+    if part is None or users is None:
+        return cases
+    share = users / ingested.metrics["users_by_part"][part]
+    return cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, seed)))
 
 
 def drawn(user_idx: np.ndarray, share: float, seed: int) -> np.ndarray:

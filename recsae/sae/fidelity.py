@@ -11,16 +11,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import ray
 import torch
 
 from recsae import tasks
-from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.data.chunks import n_chunks, read_chunk
 from recsae.errors import BadInput
 from recsae.recommenders import saved
-from recsae.recommenders.evaluation import drawn
-from recsae.recommenders.ranking import compare_chunk, of_split
+from recsae.recommenders.evaluation import held_out_cases
+from recsae.recommenders.ranking import compare_chunk
 from recsae.sae import sums
 from recsae.sae.controls import Control, Untrained, beside
 from recsae.sae.kept import Measured, measured
@@ -141,10 +140,7 @@ def _chunk_sums(held: tuple[Survey, Mapping[str, Control]], number: int) -> Chun
 
 def chunk_of(survey: Survey, controls: Mapping[str, Control], number: int) -> ChunkSums:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
-    cases = of_split(read_cases(survey.ingested, number), "test", survey.part)
-    if survey.users is not None:
-        share = survey.users / survey.ingested.metrics["users_by_part"][survey.part]
-        cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, survey.seed)))
+    cases = held_out_cases(survey.ingested, number, survey.part, survey.users, survey.seed)
     model = saved.load(survey.recommender, survey.activations.metrics["site"], survey.device)
     edits = {name: control.on(survey.device) for name, control in controls.items()}
     compared = compare_chunk(model, edits, read_chunk(survey.ingested, number), cases, survey.device)

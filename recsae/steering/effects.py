@@ -16,12 +16,12 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae import tasks
-from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
+from recsae.data.chunks import Chunk, n_chunks, read_chunk
 from recsae.recommenders import saved
 from recsae.recommenders.contract import Recommender
-from recsae.recommenders.evaluation import drawn
+from recsae.recommenders.evaluation import held_out_cases
 from recsae.recommenders.figures import weighted_sums
-from recsae.recommenders.ranking import TOP, of_split
+from recsae.recommenders.ranking import TOP
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
 from recsae.steering import kernel
@@ -92,9 +92,7 @@ def _of_chunk(held: tuple[Trial, str], number: int) -> Effects:
 
 def chunk_effects(trial: Trial, part: str, number: int) -> Effects:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
-    cases = of_split(read_cases(trial.ingested, number), "test", part)
-    share = trial.users / trial.ingested.metrics["users_by_part"][part]
-    cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, trial.seed)))
+    cases = held_out_cases(trial.ingested, number, part, trial.users, trial.seed)
     asked = _Asked(
         saved.load(trial.recommender, trial.site, trial.device),
         sae_files.load(trial.sae, trial.device),

@@ -17,12 +17,11 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae import tasks
-from recsae.data.chunks import n_chunks, read_cases, read_chunk
+from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders import saved
 from recsae.recommenders.contract import Recommender
-from recsae.recommenders.evaluation import drawn
+from recsae.recommenders.evaluation import held_out_cases
 from recsae.recommenders.figures import interval, weighted_sums
-from recsae.recommenders.ranking import of_split
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
@@ -51,13 +50,10 @@ class World(NamedTuple):
 
     def cases(self, number: int, part: str | None, splits: Sequence[str] = ("test",)) -> pa.Table:
         """Cases of a chunk whose target is held out; of a part of the users, or, where that is None, of all."""
-        read = read_cases(self.ingested, number)
-        cases = pa.concat_tables([of_split(read, split, part) for split in splits])
-        user_C = cases["user_idx"].to_numpy()
-        wanted_C = np.ones(len(user_C), dtype=bool) if self.members is None else np.isin(user_C, self.members)
-        if self.users is not None and part is not None:
-            wanted_C &= drawn(user_C, self.users / self.ingested.metrics["users_by_part"][part], self.seed)
-        return cases.filter(pa.array(wanted_C))
+        cases = held_out_cases(self.ingested, number, part, self.users, self.seed, splits)
+        if self.members is None:
+            return cases
+        return cases.filter(pa.array(np.isin(cases["user_idx"].to_numpy(), self.members)))
 
     def model(self) -> Recommender:
         return saved.load(self.recommender, self.site, self.device)
