@@ -18,7 +18,7 @@ from typing import NoReturn
 from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
-from recsae.errors import BadInput
+from recsae.errors import BadInput, NotServed
 
 
 def connect(config: Config) -> None:
@@ -95,7 +95,8 @@ class Parser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def ending(interrupted: str) -> Iterator[None]:
-    """Bad input ends in one sentence and status 2, an interrupt in one and 130, a stopped job in 143."""
+    """Bad input ends in one sentence and status 2, a night that is not served in one and 3, an interrupt in one and
+    130, a stopped job in 143."""
     stop_with_143()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
@@ -103,6 +104,9 @@ def ending(interrupted: str) -> Iterator[None]:
     except BadInput as error:
         print(f"recsae: {plain(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except NotServed as error:
+        print(f"recsae: {plain(str(error))}", file=sys.stderr)
+        sys.exit(3)
     except KeyboardInterrupt:
         print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
         sys.exit(130)
@@ -114,21 +118,29 @@ def stop_with_143() -> None:
 
 
 def run(stages: Sequence[str], *, publish: bool = False) -> None:
-    """Parse the command line, run the stages in order and exit: 0, or 2 with one sentence on bad input."""
+    """Parse the command line, run the stages in order and exit: 0, or as `ending` says.
+
+    Where a run has nights, only one driver at a time publishes it.
+    """
     arguments = Parser(", ".join(stages) or "publish").parse_args()
     with ending("the same command goes on where it was"):
         config = load(arguments.config, arguments.set)
         refuse_lost("store.root", config.store.root)
+        from recsae.nights.alone import alone
         from recsae.pipeline import Pipeline
+        from recsae.store.runs import RunStore
 
-        pipeline = Pipeline(config)
-        for stage in stages:
-            pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
-        for stage in stages:
-            if pipeline.has_work(stage):
-                connect(config)
-            pipeline.run(stage)
-        if publish:
-            from jobs.table import print_dictionary
+        store = RunStore(config.store.root, config.name)
+        lease = store.night_lease(config.resources.lease_seconds) if publish and config.nights else None
+        with alone(lease, config.name) if lease else contextlib.nullcontext():
+            pipeline = Pipeline(config, lease)
+            for stage in stages:
+                pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
+            for stage in stages:
+                if pipeline.has_work(stage):
+                    connect(config)
+                pipeline.run(stage)
+            if publish:
+                from jobs.table import print_dictionary
 
-            print_dictionary(pipeline.publish())
+                print_dictionary(pipeline.publish())

@@ -1,4 +1,4 @@
-"""Every stage in order in one driver; what is committed already is skipped.
+"""Every stage in order in one driver; what is committed already is skipped, and what the gate lets through is served.
 
 ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml --set store.root=/data/runs
 """
@@ -6,6 +6,6 @@ ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/d
 from jobs.command import run
 
 if __name__ == "__main__":
-    from recsae.pipeline import STAGES
+    from recsae.stages import STAGES
 
     run(list(STAGES), publish=True)

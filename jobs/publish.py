@@ -1,4 +1,4 @@
-"""Serve what the stages have committed: writes `nights/…` and switches `current.json`.
+"""Serve what the stages have committed, if the gate lets it through: writes `nights/…` and switches `current.json`.
 
 ray job submit --working-dir . -- python -m jobs.publish --config jobs/configs/demo.toml --set store.root=/data/runs
 """

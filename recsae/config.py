@@ -20,6 +20,7 @@ from recsae.config_concepts import (
     StatisticsConfig,
     SteeringConfig,
 )
+from recsae.config_nights import NightsConfig
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
 from recsae.config_sae import SaeConfig
 
@@ -81,6 +82,8 @@ class DataConfig(Section):
     """Items with fewer events are left out."""
     min_weight: float | None = None
     """Events with a smaller weight (rating) are left out."""
+    oldest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of each user's events, the oldest, that is read; below 1 it replays an earlier night."""
 
 
 class SplitConfig(Section):
@@ -125,6 +128,8 @@ class ResourcesConfig(Section):
     """Key-value cache of one engine on the CPU."""
     lease_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
     """A stage whose owner was silent so long may be taken over."""
+    retries: Annotated[int, Field(ge=0, le=100)] = 3
+    """Times that a stage is tried again after a node or worker was lost, each after twice the wait."""
 
     @model_validator(mode="after")
     def _workers_divide_lanes(self) -> Self:
@@ -156,6 +161,8 @@ class Config(Section):
     labels: LabelsConfig = LabelsConfig()
     scores: ScoresConfig = ScoresConfig()
     steering: SteeringConfig = SteeringConfig()
+    nights: NightsConfig | None = None
+    """How tonight builds on last night; left out: every run stands for itself."""
     resources: ResourcesConfig = ResourcesConfig()
 
     @model_validator(mode="after")

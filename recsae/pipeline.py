@@ -1,7 +1,7 @@
-"""The table of stages, and the only place that orders, skips and commits them.
+"""Orders, skips and commits the stages of one config over one store. Nothing else does.
 
-Read this first, then schemas.py. A stage is a function `(config, inputs, out) -> metrics`: it reads what its inputs
-committed, writes into its attempt, and returns figures. It does not know where the store is.
+The stages themselves stand in stages.py. With `[nights]` a stage may read what the night that is served has made of it,
+and where nothing else has changed since, it is that night's.
 """
 
 from __future__ import annotations
@@ -10,145 +10,79 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from recsae.concepts.dictionary import write_dictionary
-from recsae.concepts.gathering import gather_evidence
-from recsae.concepts.labelling import label_latents
-from recsae.concepts.scoring import score_concepts
-from recsae.concepts.statistics import measure_statistics
 from recsae.config import Config
-from recsae.data.ingest import ingest, input_content
-from recsae.errors import BadInput
-from recsae.llm.model import model_content
-from recsae.probing.activations import write_activations
-from recsae.probing.given import given_content
-from recsae.recommenders.foreign_files import foreign_content
-from recsae.recommenders.stage import train_recommender
-from recsae.report.page import write_report
-from recsae.sae.stage import train_sae
-from recsae.steering.stage import measure_steering
+from recsae.errors import BadInput, NotServed
+from recsae.nights.alone import refuse_lost
+from recsae.nights.gate import failing, judge
+from recsae.retrying import retrying
+from recsae.stages import STAGES, Stage
 from recsae.store.folder import as_json
-from recsae.store.runs import Attempt, Committed, Metrics, RunStore
+from recsae.store.nights import Night, Record
+from recsae.store.progress import Lease
+from recsae.store.runs import LAST, Committed, RunStore
 
 log = logging.getLogger(__name__)
 
-StageFunction = Callable[[Config, Mapping[str, Committed], Attempt], Metrics]
-
-
-def _nothing(config: Config) -> dict[str, str]:
-    return {}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: what it is called, what it does, what it reads, and what of the config changes its result."""
-
-    name: str
-    run: StageFunction
-    inputs: tuple[str, ...]
-    config: tuple[str, ...]
-    version: int = 1
-    content: Callable[[Config], Mapping[str, str]] = _nothing
-    """Checksums of what it reads from outside the store."""
-
-
-STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (
-        Stage("ingest", ingest, (), ("seed", "data", "split", "cases"), content=input_content),
-        Stage(
-            "recommender", train_recommender, ("ingest",), ("seed", "recommender", "ranking"), content=foreign_content
-        ),
-        Stage("activations", write_activations, ("ingest", "recommender"), ("probe",), content=given_content),
-        Stage(
-            "sae",
-            train_sae,
-            ("ingest", "recommender", "activations"),
-            ("seed", "sae", "ranking", "probe"),
-            version=2,
-        ),
-        Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe"), version=2),
-        Stage("statistics", measure_statistics, ("ingest", "activations", "sae"), ("seed", "statistics", "probe")),
-        Stage(
-            "labels",
-            label_latents,
-            ("ingest", "evidence"),
-            ("seed", "labels", "llm", "probe"),
-            version=2,
-            content=model_content,
-        ),
-        Stage(
-            "scores",
-            score_concepts,
-            ("ingest", "activations", "sae", "evidence", "labels"),
-            ("seed", "scores", "llm", "probe"),
-            version=2,
-            content=model_content,
-        ),
-        Stage(
-            "steering",
-            measure_steering,
-            ("ingest", "recommender", "activations", "sae", "labels", "scores"),
-            ("seed", "steering", "ranking", "probe"),
-        ),
-        Stage(
-            "concepts",
-            write_dictionary,
-            ("ingest", "recommender", "sae", "evidence", "statistics", "labels", "scores", "steering"),
-            ("probe", "llm", "steering"),
-            version=3,
-        ),
-        Stage(
-            "report",
-            write_report,
-            (
-                "ingest",
-                "recommender",
-                "activations",
-                "sae",
-                "evidence",
-                "statistics",
-                "labels",
-                "scores",
-                "steering",
-                "concepts",
-            ),
-            ("name",),
-            version=3,
-        ),
-    )
-}
-
 
 class Pipeline:
-    """The stages of one config over one store."""
+    """The stages of one config over one store. `night` is held by a driver that will publish, if nights follow."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, night: Lease | None = None) -> None:
         self.config = config
         self.store = RunStore(config.store.root, config.name)
+        self._night = night
         self._fingerprints: dict[str, str] = {}
         self._contents: dict[Callable[[Config], Mapping[str, str]], Mapping[str, str]] = {}
+        served = self.store.current() if config.nights else None
+        self._served: Mapping[str, str] = served["fingerprints"] if served else {}
+
+    def _served_stage(self, name: str) -> Committed | None:
+        """What the night that is served has of a stage."""
+        return self.store.committed(name, self._served[name]) if name in self._served else None
 
     def fingerprint(self, name: str) -> str:
-        """What decides the result of a stage: its version, its slice of the config, and its inputs' fingerprints."""
+        """What decides the result of a stage: its version, its slice of the config, its inputs' fingerprints and, where
+        it builds on the night that is served, those of what it reads of it.
+
+        Where nothing but that has changed, the stage is the one that this night has: it is not built on itself.
+        """
         if name not in self._fingerprints:
-            stage = STAGES[name]
-            if stage.content not in self._contents:
-                self._contents[stage.content] = stage.content(self.config)
-            facts = {
-                "stage": name,
-                "version": stage.version,
-                "config": self._slice(stage),
-                "content": self._contents[stage.content],
-                "inputs": {need: self.fingerprint(need) for need in stage.inputs},
-            }
-            self._fingerprints[name] = hashlib.sha256(as_json(facts)).hexdigest()[:20]
+            served = self._served_stage(name)
+            before = self._digest(name, served.manifest.get("last", {})) if served else None
+            same = served is not None and served.fingerprint == before
+            self._fingerprints[name] = self._served[name] if same else self._digest(name, self._last(name))
         return self._fingerprints[name]
 
-    def _slice(self, stage: Stage) -> dict[str, Any]:
-        return self.config.model_dump(mode="json", include=set(stage.config))
+    def _digest(self, name: str, last: Mapping[str, str]) -> str:
+        stage = STAGES[name]
+        facts = {
+            "stage": name,
+            "version": stage.version,
+            "config": self._slice(stage, last),
+            "content": self._content(stage),
+            "inputs": {need: self.fingerprint(need) for need in stage.inputs},
+            **({"last": dict(last)} if last else {}),
+        }
+        return hashlib.sha256(as_json(facts)).hexdigest()[:20]
+
+    def _content(self, stage: Stage) -> Mapping[str, str]:
+        if stage.content not in self._contents:
+            self._contents[stage.content] = stage.content(self.config)
+        return self._contents[stage.content]
+
+    def _slice(self, stage: Stage, last: Mapping[str, str]) -> dict[str, Any]:
+        found: dict[str, Any] = self.config.model_dump(mode="json", include=set(stage.config))
+        if last and stage.nights and self.config.nights:
+            found["nights"] = self.config.nights.model_dump(mode="json", include=set(stage.nights))
+        return found
+
+    def _last(self, name: str) -> dict[str, str]:
+        """Fingerprints of what a stage reads of the night that is served, where all of it is there."""
+        found = {need: self._served[need] for need in STAGES[name].last if need in self._served}
+        whole = len(found) == len(STAGES[name].last) and all(map(self.store.committed, found, found.values()))
+        return found if whole else {}
 
     def committed(self, name: str) -> Committed | None:
         return self.store.committed(name, self.fingerprint(name))
@@ -156,13 +90,15 @@ class Pipeline:
     def run(self, name: str) -> Committed:
         """Run one stage unless its result is there.
 
-        Raises BadInput where an input has not been committed yet.
+        Raises BadInput where an input has not been committed yet, or is damaged.
         """
         done = self.committed(name)
         if done:
             log.info("%s: committed already (%s), skipped", name, done.fingerprint)
             return done
-        inputs = self.inputs(name)
+        inputs = self.inputs(name) | self._last_inputs(name)
+        for found in inputs.values():
+            found.refuse_damaged()
         self.store.check_writable()
         return self._work(STAGES[name], inputs)
 
@@ -174,7 +110,7 @@ class Pipeline:
         return True
 
     def inputs(self, name: str) -> dict[str, Committed]:
-        """What a stage reads. Raises BadInput where it has not been committed yet."""
+        """What a stage reads of tonight. Raises BadInput where it has not been committed yet."""
         inputs: dict[str, Committed] = {}
         for need in STAGES[name].inputs:
             found = self.committed(need)
@@ -185,6 +121,10 @@ class Pipeline:
                 )
             inputs[need] = found
         return inputs
+
+    def _last_inputs(self, name: str) -> dict[str, Committed]:
+        found = {need: self.store.committed(need, fingerprint) for need, fingerprint in self._last(name).items()}
+        return {LAST + need: one for need, one in found.items() if one}
 
     def _work(self, stage: Stage, inputs: Mapping[str, Committed]) -> Committed:
         """Hold the stage's lease, attempt it and commit; wait where another attempt is at work."""
@@ -199,22 +139,31 @@ class Pipeline:
             done = self.committed(stage.name)
             if done:
                 return done
-        attempt = self.store.attempt(stage.name, fingerprint, lease)
         try:
             done = self.committed(stage.name)  # by another that finished and let go since we last looked
             if done:
                 return done
-            log.info("%s: started (%s)", stage.name, fingerprint)
+            return retrying(lambda: self._attempt(stage, inputs, lease), stage.name, self.config.resources.retries)
+        finally:
+            lease.release()
+
+    def _attempt(self, stage: Stage, inputs: Mapping[str, Committed], lease: Lease) -> Committed:
+        attempt = self.store.attempt(stage.name, self.fingerprint(stage.name), lease)
+        try:
+            log.info("%s: started (%s)", stage.name, attempt.fingerprint)
             start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
             seconds = time.monotonic() - start
+            last = {key.removeprefix(LAST): found.fingerprint for key, found in inputs.items() if key.startswith(LAST)}
             done = self.store.commit(
                 stage.name,
                 attempt,
                 {
                     "version": stage.version,
-                    "config": self._slice(stage),
-                    "inputs": {need: found.fingerprint for need, found in inputs.items()},
+                    "config": self._slice(stage, last),
+                    "content": dict(self._content(stage)),
+                    "inputs": {need: inputs[need].fingerprint for need in stage.inputs},
+                    "last": last,
                     "metrics": metrics,
                     "seconds": round(seconds, 3),
                 },
@@ -222,24 +171,37 @@ class Pipeline:
         except BaseException:
             self.store.discard(stage.name, attempt)
             raise
-        finally:
-            lease.release()
         size = sum(file["bytes"] for file in done.manifest["files"]) / 2**20
         log.info("%s: done in %.1f s, %d files, %.1f MiB", stage.name, seconds, len(done.files()), size)
         return done
 
-    def publish(self) -> Mapping[str, Any]:
-        """Serve what this config made; all stages must be committed."""
+    def publish(self) -> Record:
+        """Serve what this config made, if it passes the gate of `[nights]`, and delete nights that are too old.
+
+        Raises BadInput where a stage is not committed, and NotServed where the gate stays closed or another driver has
+        taken over.
+        """
         done = {name: self.committed(name) for name in STAGES}
         missing = [name for name, found in done.items() if found is None]
         if missing:
             raise BadInput(
                 f"nothing to publish: {missing[0]} has not been made; run `python -m jobs.{missing[0]}` first"
             )
-        concepts, report = done["concepts"], done["report"]
-        assert concepts is not None and report is not None
-        return self.store.publish(
-            {name: self.fingerprint(name) for name in STAGES},
-            concepts.data.child(concepts.files("concepts")[0]).uri,
-            report.data.child(report.files("report")[0]).uri,
+        made = {name: found for name, found in done.items() if found}
+        concepts, report = made["concepts"], made["report"]
+        refuse_lost(self._night)
+        checks = judge(self.config.nights.gate, made, self._served_stage("recommender")) if self.config.nights else ()
+        night = self.store.nights.close(
+            Night(
+                {name: found.fingerprint for name, found in made.items()},
+                concepts.data.child(concepts.files("concepts")[0]).uri,
+                report.data.child(report.files("report")[0]).uri,
+                tuple(check._asdict() for check in checks),
+            )
         )
+        if not night["served"]:
+            current = self.store.current()
+            raise NotServed(failing(checks, current["night"] if current else None))
+        if self.config.nights:
+            self.store.nights.retire(self.config.nights.keep)
+        return night

@@ -178,9 +178,9 @@ LEVELS = table_schema(
 
 CONCEPTS = table_schema(
     "concepts",
-    3,
+    4,
     required("latent", pa.int32()),
-    pa.field("stable_id", pa.string()),  # null until latents are matched between nights
+    required("stable_id", pa.string()),  # the same over the nights, where they follow one another
     pa.field("name", pa.string()),
     pa.field("description", pa.string()),
     required("terms", pa.list_(pa.string())),
@@ -222,7 +222,7 @@ CONCEPTS = table_schema(
     pa.field("causal_null", pa.float64()),  # 95th percentile of that change by random directions of the same length
     pa.field("causal_probe", pa.float64()),  # by the concept's linear probe
     pa.field("causal_ablation", pa.float64()),  # change of the share when the latent is taken out
-    pa.field("drift", pa.string()),  # null until nights are compared
+    pa.field("drift", pa.string()),  # what became of it since last night: kept, renamed, moved, new; null on the first
     required("frequency", pa.float64()),
     required("activations", pa.int64()),
     required("maximum", pa.float32()),

@@ -1,6 +1,6 @@
-"""The stage `concepts`: the dictionary, one row for every living latent. It joins what the stages before it found.
+"""The stage `concepts`: the dictionary, one row for every living latent, and what has changed since last night's.
 
-Whether a latent is interpretable is decided in chosen.py.
+It joins what the stages before it found. Whether a latent is interpretable is decided in chosen.py.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from recsae.concepts.chosen import NO_ROW, Row, Scores, control_bar, named_by, p
 from recsae.concepts.measures import Counts
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
+from recsae.nights import drift
 from recsae.schemas_concepts import CONCEPTS
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.schemas_nights import CHANGES, DRIFT
+from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ LEVELS = (0.8, 0.9)
 
 
 def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `concepts.parquet`."""
+    """Write `concepts.parquet` and `drift.parquet`, which is empty where there was no night before."""
     catalogue = Catalogue.read(inputs["ingest"])
     stats = inputs["evidence"].read_table("latent_stats.parquet").to_pylist()
     labels = read_labels(inputs["labels"])
@@ -52,13 +54,12 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
     bar = control_bar(scores)
     causal = causal_columns(inputs["steering"].read_table("steering.parquet").to_pylist(), config.steering.reference)
     shared = {
-        "stable_id": None,
-        "drift": None,
         "view": config.probe.view,
         "model": inputs["labels"].metrics["model"],
         "prompt_version": inputs["labels"].metrics["prompt_version"],
         "fingerprints": sorted((name, found.fingerprint) for name, found in inputs.items()),
     }
+    matches = {row["latent"]: row for row in inputs["matching"].read_table("matches.parquet").to_pylist()}
     rows = []
     for stat in stats:
         latent = stat["latent"]
@@ -69,6 +70,8 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
                 **_score_columns(score, bar),
                 **causal.get(latent, dict.fromkeys(CAUSAL)),
                 **shared,
+                "stable_id": matches[latent]["stable_id"],
+                "drift": None,
                 "name": label.get("concept"),
                 "description": label.get("description"),
                 "terms": label.get("terms", []),
@@ -81,8 +84,12 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
                 "status": _status(latent in labels, score.get(("llm", "none"), NO_ROW)),
             }
         )
+    changes = _drift(config, inputs, rows, matches)
+    for row, change in zip(rows, changes, strict=False):
+        row["drift"] = change["change"]
     out.write_table("concepts.parquet", pa.Table.from_pylist(rows, CONCEPTS), CONCEPTS)
-    found = _metrics(rows, scores, bar)
+    out.write_table("drift.parquet", pa.Table.from_pylist(changes, DRIFT), DRIFT)
+    found = _metrics(rows, scores, bar) | ({"drift": drift.figures(changes)} if changes else {})
     log.info(
         "concepts: %d of %d latents interpretable; %d of %d shuffled controls would pass the same bar",
         found["interpretable"],
@@ -90,7 +97,20 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
         found["shuffled_interpretable"],
         found["scored"],
     )
+    if changes:
+        log.info("concepts: since last night %s", ", ".join(f"{found['drift'][name]} {name}" for name in CHANGES))
     return found
+
+
+def _drift(
+    config: Config, inputs: Mapping[str, Committed], rows: list[dict[str, Any]], matches: Mapping[int, Row]
+) -> list[dict[str, Any]]:
+    """Rows of DRIFT, those of `rows` first and in their order; none on the first night."""
+    if LAST + "concepts" not in inputs or config.nights is None:
+        return []
+    last = inputs[LAST + "concepts"].read_table("concepts.parquet").to_pylist()
+    labelled = {row["latent"]: row for row in inputs["labels"].read_table("labelled.parquet").to_pylist()}
+    return drift.compare(rows, last, matches, labelled, config.nights.unchanged)
 
 
 def _meanings(

@@ -15,20 +15,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.concepts import calibration, held_out, measures, protocol, terms, trials
+from recsae.concepts import calibration, held_out, measures, prompts, protocol, terms, trials
 from recsae.concepts.calibration import calibrate
 from recsae.concepts.cases import LatentCases, read_cases
 from recsae.concepts.controls import draw_controls
 from recsae.concepts.finalists import Finalist, choose, read_proposals
-from recsae.concepts.judging import Bearing, Verdicts
+from recsae.concepts.judging import Bearing, Pair, Verdicts
 from recsae.concepts.trials import Ruling, Trial
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.llm.asking import ask_once
-from recsae.llm.engine import EnginePool
+from recsae.llm.engine import Answer, EnginePool
 from recsae.llm.model import locate_model
+from recsae.nights.carrying import asked_alike
 from recsae.schemas_concepts import LEVELS, SCORES, VERDICTS
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     latents = read_cases(inputs["evidence"], config.probe.view)
     proposals = read_proposals(inputs["labels"])
     verdicts = Verdicts(config.scores.judge, catalogue)
+    known = _known(config, inputs, catalogue)
     judges = Judges(verdicts, Bearing(terms.build(catalogue)), config.scores.bootstrap, config.seed)
     select = _trials(latents, proposals.words, "select", config.scores.select_cases)
     score = _trials(latents, proposals.words, "score", config.scores.score_cases)
@@ -77,7 +79,9 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
 
         def ask(before: Iterable[tuple[Finalist, Trial]]) -> None:
             asked = list(before)
-            missing = verdicts.missing((one.concept, item) for one, trial in asked for item in trial.items().tolist())
+            pairs = {(one.concept, item) for one, trial in asked for item in trial.items().tolist()}
+            verdicts.answers.update({pair: known[pair] for pair in pairs & known.keys()})
+            missing = verdicts.missing(pairs)
             questions = [verdicts.request(pair) for pair in missing]
             served = len({one.latent for one, _ in asked})
             told = ask_once(questions, pool, out.progress, "verdicts", latents=served)
@@ -101,6 +105,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     out.write_table("verdicts.parquet", verdicts.table(config.probe.view, config.llm.model), VERDICTS)
     answers = [*verdicts.answers.values(), *dict(zip(questions, levels, strict=True)).values()]
     failed = sum(answer.status != "ok" for answer in answers)
+    reused = len(verdicts.answers.keys() & known.keys())
     log.info("scores: %d latents scored, %d judgements, %d failed", len(chosen.finalists), len(answers), failed)
     return {
         "judge": config.scores.judge,
@@ -108,11 +113,31 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
         "finalists": len(proposals.finalists),
         "scored": len(chosen.finalists),
         "controls": len(control),
-        "prompts": len(answers),
+        "prompts": len(answers) - reused,
+        "reused": reused,
         "failed": failed,
         "tokens": sum(answer.tokens for answer in answers),
         "calibration": calibrate(own, config.seed)._asdict(),
         "recsae": protocol.metrics(quizzed),
+    }
+
+
+def _known(config: Config, inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[Pair, Answer]:
+    """Last night's verdicts that would be the same tonight: asked alike, of items whose text is as it was."""
+    if LAST + "scores" not in inputs or not asked_alike(inputs[LAST + "scores"], config):
+        return {}
+    before = Catalogue.read(inputs[LAST + "ingest"])
+    place = {one: item for item, one in enumerate(catalogue.ids)}
+    same = {
+        item: place[one]
+        for item, one in enumerate(before.ids)
+        if one in place and before.text(item) == catalogue.text(place[one])
+    }
+    rows = inputs[LAST + "scores"].read_table("verdicts.parquet").to_pylist()
+    return {
+        (row["concept"], same[row["item_idx"]]): Answer(None, row["value"], row["status"], 0)
+        for row in rows
+        if row["item_idx"] in same and row["judge"] == config.scores.judge and row["prompt_version"] == prompts.VERSION
     }
 
 

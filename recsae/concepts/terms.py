@@ -44,6 +44,9 @@ class Vocabulary:
         """Where terms stand, however they are capitalised. Raises KeyError on one that is not there."""
         return [self._places[term.casefold()] for term in terms]
 
+    def has(self, term: str) -> bool:
+        return term.casefold() in self._places
+
     def bearing(self, terms: list[str]) -> np.ndarray:
         """Which items bear all of them, `(items,)` bool. Raises KeyError as `columns`."""
         columns = self.columns(terms)

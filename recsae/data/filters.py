@@ -1,7 +1,8 @@
 """Which events stay, the ids inside, and the split: from `events_read` to `events`, `users` and `items`.
 
-An id inside is the rank of the id outside, so it does not depend on the order of rows. It knows ids and times, and
-nothing of titles or files.
+An id inside is the rank of the id outside, so it does not depend on the order of rows. Where there was a night before,
+ids inside are that night's, and new ones come after them: a user or item without events keeps its own. It knows ids and
+times, and nothing of titles or files.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import logging
 from dataclasses import dataclass
 
 import duckdb
+import pyarrow.parquet as pq
 
 from recsae.config import Config
 from recsae.data.database import count_rows, first_row
 from recsae.errors import BadInput
+from recsae.store.runs import Committed
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,11 @@ class Kept:
     """What the filters left, and what they took."""
 
     users: int
+    """Ids inside, those taken over without an event among them."""
     items: int
+    silent_users: int
+    """Ids taken over that have no event tonight."""
+    silent_items: int
     events: int
     below_min_weight: int
     events_filtered: int
@@ -37,8 +44,11 @@ class Kept:
     rounds: int
 
 
-def filter_events(connection: duckdb.DuckDBPyConnection, config: Config) -> Kept:
-    """Make `events` (user and item as ranks), `users` and `items`. Raises BadInput where nothing is left."""
+def filter_events(connection: duckdb.DuckDBPyConnection, config: Config, last: Committed | None = None) -> Kept:
+    """Make `events` (user and item as ranks), `users` and `items`. Raises BadInput where nothing is left.
+
+    `last` is what last night's ingest committed.
+    """
     data = config.data
     read = count_rows(connection, "events_read")
     lowest = "-inf" if data.min_weight is None else repr(data.min_weight)
@@ -54,6 +64,8 @@ def filter_events(connection: duckdb.DuckDBPyConnection, config: Config) -> Kept
         f"JOIN user_ids u USING (user_id) JOIN item_ids i USING (item_id) WHERE weight >= '{lowest}'::DOUBLE"
     )
     connection.execute("DROP TABLE events_read")
+    if config.data.oldest < 1:
+        _keep_oldest(connection, config.data.oldest)
     weighty, users_before, items_before = (count_rows(connection, name) for name in ("events", "user_ids", "item_ids"))
     if not weighty:
         raise BadInput(f"data.min_weight = {data.min_weight} leaves none of {read} events; lower it")
@@ -64,12 +76,36 @@ def filter_events(connection: duckdb.DuckDBPyConnection, config: Config) -> Kept
             f"data.min_user_events = {data.min_user_events} and data.min_item_events = {data.min_item_events} leave "
             f"none of {weighty} events; lower them or give more events"
         )
+    for side in ("user", "item"):
+        _take_over(connection, side, last)
     _index(connection, config.seed)
     if config.split.kind == "leave-one-out":
         _refuse_short(connection)
     users, items = count_rows(connection, "users"), count_rows(connection, "items")
+    silent_users, silent_items = (count_rows(connection, f"{side}s WHERE rank IS NULL") for side in ("user", "item"))
     return Kept(
-        users, items, events, read - weighty, weighty - events, users_before - users, items_before - items, rounds
+        users=users,
+        items=items,
+        silent_users=silent_users,
+        silent_items=silent_items,
+        events=events,
+        below_min_weight=read - weighty,
+        events_filtered=weighty - events,
+        users_filtered=users_before - (users - silent_users),
+        items_filtered=items_before - (items - silent_items),
+        rounds=rounds,
+    )
+
+
+def _keep_oldest(connection: duckdb.DuckDBPyConnection, share: float) -> None:
+    """Of each user's events the first ones, rounded up."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TABLE events AS SELECT * EXCLUDE (place_of, of) FROM (
+            SELECT *, row_number() OVER (PARTITION BY "user" ORDER BY {ORDER}) AS place_of,
+                count(*) OVER (PARTITION BY "user") AS of FROM events
+        ) WHERE place_of <= ceil(of * {share!r}::DOUBLE)
+        """
     )
 
 
@@ -93,33 +129,47 @@ def part_of(id_column: str, seed: int) -> str:
     return f"['explain', 'explain', 'select', 'score'][{quarter} + 1]"
 
 
+def _take_over(connection: duckdb.DuckDBPyConnection, side: str, last: Committed | None) -> None:
+    """`last_{side}s`: the ids inside of the night before; empty on the first."""
+    connection.execute(f"CREATE TABLE last_{side}s ({side}_idx INTEGER, {side}_id VARCHAR)")
+    if last is None:
+        return
+    with last.data.open_input(f"{side}s.parquet") as source:
+        for batch in pq.ParquetFile(source).iter_batches(columns=[f"{side}_idx", f"{side}_id"]):
+            connection.register("taken_over", batch)
+            connection.execute(f"INSERT INTO last_{side}s SELECT * FROM taken_over")
+            connection.unregister("taken_over")
+
+
+# An id that was there keeps its number; the others follow in the order of the ids outside.
+_NUMBERED = """
+SELECT coalesce(l.{side}_idx, (SELECT count(*) FROM last_{side}s) - 1
+        + row_number() OVER (PARTITION BY l.{side}_idx IS NULL ORDER BY k.rank))::INTEGER AS {side}_idx,
+    k.rank, coalesce(k.{side}_id, l.{side}_id) AS {side}_id, coalesce(k.events, 0)::INTEGER AS events
+FROM (
+    SELECT rank, {side}_id, events
+    FROM (SELECT "{side}" AS rank, count(*) AS events FROM events GROUP BY "{side}") JOIN {side}_ids USING (rank)
+) k FULL OUTER JOIN last_{side}s l USING ({side}_id)
+"""
+
+
 def _index(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
-    """`users` and `items` that have events. `first` is where a user's events begin when all are in order; `part` is
-    drawn from the id outside, so that it is the same every night."""
+    """`users` and `items`, those without an event having no rank. `first` is where a user's events begin when all are
+    in order; `part` is drawn from the id outside, so that it is the same every night."""
     connection.execute(
         f"""
         CREATE TABLE users AS
-        SELECT *, (sum(events) OVER (ORDER BY user_idx) - events)::BIGINT AS first
-        FROM (
-            SELECT (row_number() OVER (ORDER BY rank) - 1)::INTEGER AS user_idx, rank, user_id,
-                events::INTEGER AS events, {part_of("user_id", seed)} AS part
-            FROM (SELECT "user" AS rank, count(*) AS events FROM events GROUP BY "user") JOIN user_ids USING (rank)
-        )
+        SELECT *, (sum(events) OVER (ORDER BY user_idx) - events)::BIGINT AS first, {part_of("user_id", seed)} AS part
+        FROM ({_NUMBERED.format(side="user")})
         """
     )
-    connection.execute(
-        """
-        CREATE TABLE items AS
-        SELECT (row_number() OVER (ORDER BY rank) - 1)::INTEGER AS item_idx, rank, item_id
-        FROM (SELECT DISTINCT item AS rank FROM events) JOIN item_ids USING (rank)
-        """
-    )
+    connection.execute(f"CREATE TABLE items AS SELECT item_idx, rank, item_id FROM ({_NUMBERED.format(side='item')})")
 
 
 def _refuse_short(connection: duckdb.DuckDBPyConnection) -> None:
     short = first_row(
         connection,
-        f"SELECT user_id, events, count(*) OVER () FROM users WHERE events < {LEAVE_ONE_OUT_EVENTS} "
+        f"SELECT user_id, events, count(*) OVER () FROM users WHERE events BETWEEN 1 AND {LEAVE_ONE_OUT_EVENTS - 1} "
         f"ORDER BY user_idx LIMIT 1",
     )
     if short:

@@ -21,7 +21,7 @@ from recsae.data.layout import Written, write_events
 from recsae.data.listing import refuse_strangers, stage_listing, write_items, write_users
 from recsae.errors import BadInput
 from recsae.schemas import PARTS
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -32,16 +32,18 @@ def input_content(config: Config) -> dict[str, str]:
 
 
 def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write interactions, cases, items and users; returns their counts.
+    """Write interactions, cases, items and users; returns their counts. Ids inside go on from last night's.
 
     Raises BadInput naming the file, column and row that cannot be used.
     """
     found = dataset(config)
     with temporary_database(config.resources.ingest_memory_gb) as connection:
-        return _ingest(connection, config, found, out)
+        return _ingest(connection, config, found, inputs.get(LAST + "ingest"), out)
 
 
-def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, out: Attempt) -> Metrics:
+def _ingest(
+    connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, last: Committed | None, out: Attempt
+) -> Metrics:
     clock = _Clock()
     cleaned = stage_listing(connection, "item_rows", found.items)
     cleaned.update(stage_listing(connection, "user_rows", found.users))
@@ -53,9 +55,10 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
     )
     read = read_events(connection, found.interactions, found.columns, config.data.list_separator)
     clock.log("read", f"{read} events from {len(found.interactions)} files")
-    kept = filter_events(connection, config)
-    clock.log("filtered", f"{kept.events} events, {kept.users} users, {kept.items} items left, {kept.rounds} rounds")
-    parts = _users_by_part(connection, kept.users)
+    kept = filter_events(connection, config, last)
+    users, items = kept.users - kept.silent_users, kept.items - kept.silent_items
+    clock.log("filtered", f"{kept.events} events, {users} users, {items} items left, {kept.rounds} rounds")
+    parts = _users_by_part(connection, users)
     refuse_strangers(connection, found.items)
     if config.split.kind == "time":
         split_by_time(connection, config, kept.events)
@@ -76,8 +79,9 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
         "events": kept.events,
         "events_by_split": written.events,
         "cases": written.cases,
+        "without_events": {"users": kept.silent_users, "items": kept.silent_items},
         "users_by_part": parts,
-        "density": kept.events / (kept.users * kept.items),
+        "density": kept.events / (users * items),
         "read": read,
         "filtered": {
             "events_below_min_weight": kept.below_min_weight,
@@ -95,7 +99,7 @@ def _ingest(connection: duckdb.DuckDBPyConnection, config: Config, found: Datase
 
 def _users_by_part(connection: duckdb.DuckDBPyConnection, users: int) -> dict[str, int]:
     """Raises BadInput where a part has none: nothing could be learnt, chosen or scored."""
-    counted = connection.execute("SELECT part, count(*) FROM users GROUP BY part").fetchall()
+    counted = connection.execute("SELECT part, count(*) FROM users WHERE events > 0 GROUP BY part").fetchall()
     parts: dict[str, int] = dict.fromkeys(PARTS, 0) | dict(counted)
     for part, count in parts.items():
         if not count:

@@ -43,6 +43,26 @@ def save(
         sink.write(as_json({"n_users": n_users, "n_items": n_items, **config.model_dump(mode="json")}))
 
 
+SIZES = ("kind", "width", "max_length", "blocks", "heads", "hidden", "layers", "interests")
+"""Keys that decide a model's form; one that goes on from another has them all from it."""
+
+
+def differs(folder: Folder, config: RecommenderConfig) -> tuple[str, str] | None:
+    """The first key in which the model in the folder is of another form, and what it is there."""
+    facts, wanted = folder.read_json("config.json") or {}, config.model_dump(mode="json")
+    return next(((key, str(facts.get(key))) for key in SIZES if facts.get(key) != wanted[key]), None)
+
+
+def go_on_from(model: Trainable, folder: Folder) -> None:
+    """Fill the model from one of the same form that knew fewer users or items: those it knew are the first ones."""
+    with folder.open_input("weights.safetensors") as source:
+        found = safetensors.torch.load(source.read())
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            before = found[name].to(value.device)
+            (value[: len(before)] if value.dim() else value).copy_(before)
+
+
 def load(trained: Committed, site: str = "user", device: str = "cpu") -> Recommender:
     """The frozen model of a committed recommender stage, read at `site`, in evaluation mode."""
     return load_folder(trained.data.child("model"), site, device)

@@ -6,6 +6,7 @@ It knows the config and the store.
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import operator
 from collections.abc import Mapping
@@ -20,24 +21,33 @@ from recsae.config import Config
 from recsae.config_recommender import RecommenderConfig
 from recsae.data.chunks import n_chunks
 from recsae.errors import BadInput
+from recsae.nights.lineage import FRESH, WARM
 from recsae.recommenders import foreign_files, saved
 from recsae.recommenders.evaluation import Measured, Survey, count_chunk, in_full, measured
 from recsae.recommenders.training import MODEL, train_loop
 from recsae.store.folder import Folder
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
 
 def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Fit under Ray Train; write `model/` and the figures of the best epoch with their intervals over users."""
+    """Fit under Ray Train; write `model/` and the figures of the best epoch with their intervals over users.
+
+    With `nights.recommender = "warm-start"` it goes on from last night's weights, where kind and sizes are the same.
+    """
     if config.recommender.kind == "given":
         return {"kind": "given"}  # nothing to run, and nothing to measure
     if config.recommender.foreign:
         return _take_over(config, inputs["ingest"], out)
     sizes = inputs["ingest"].metrics["users"], inputs["ingest"].metrics["items"]
+    start = _start(config, inputs)
+    model = config.recommender
+    if start and config.nights:
+        model = model.model_copy(update={"epochs": config.nights.epochs})
     task = {
-        "config": config.recommender,
+        "config": model,
+        "start": start,
         "ranking": config.ranking,
         "seed": config.seed,
         "ingested": inputs["ingest"],
@@ -48,6 +58,7 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
     log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _in_words(test))
     return {
         "kind": config.recommender.kind,
+        "start": WARM if start else FRESH,
         "epochs": state["epoch"],
         "best_epoch": state["best_epoch"],
         "seconds_per_epoch": sum(epoch["seconds"] for epoch in state["history"]) / max(state["epoch"], 1),
@@ -58,6 +69,19 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
         "test": test.figures,
         "test_intervals": test.intervals,
     }
+
+
+def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
+    """The model of last night that training goes on from."""
+    last = inputs.get(LAST + "recommender")
+    if last is None or config.nights is None or config.nights.recommender == "retrain":
+        return None
+    folder = last.data.child("model")
+    differs = saved.differs(folder, config.recommender)
+    if differs:
+        log.warning("recommender: trained anew, since last night's %s was %s", *differs)
+        return None
+    return folder
 
 
 def _in_words(test: Measured) -> str:
@@ -85,6 +109,7 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     log.info("recommender: foreign, %s", _in_words(test))
     return {
         "kind": "foreign",
+        "weights": hashlib.sha256(parts.state).hexdigest(),
         "epochs": 0,
         "best_epoch": 0,
         "validation": validation.figures,

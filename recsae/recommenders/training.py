@@ -17,8 +17,8 @@ import torch
 from recsae import train_run
 from recsae.config_recommender import RankingConfig, RecommenderConfig
 from recsae.data.chunks import n_chunks, read_chunk
+from recsae.recommenders import saved
 from recsae.recommenders.evaluation import briefly, evaluate, in_full
-from recsae.recommenders.saved import build
 from recsae.recommenders.step import Stepper
 from recsae.recommenders.windows import Batch, event_batches, training_pairs, window_batches
 from recsae.store.runs import Committed
@@ -33,7 +33,8 @@ WARM_UP = 100
 def train_loop(task: dict[str, Any]) -> None:
     """Train until the epochs are over or patience ends, then measure the best epoch on test.
 
-    `task`: `config` (RecommenderConfig), `ranking` (RankingConfig), `seed`, `ingested` (Committed), `device`.
+    `task`: `config` (RecommenderConfig), `start` (the folder of a model to go on from, or None), `ranking`
+    (RankingConfig), `seed`, `ingested` (Committed), `device`.
     """
     config: RecommenderConfig = task["config"]
     ranking: RankingConfig = task["ranking"]
@@ -43,7 +44,9 @@ def train_loop(task: dict[str, Any]) -> None:
     if device == "cpu":
         torch.set_num_threads(1)  # the number of threads changes the last digits of a sum
     popularity = ingested.read_table("items.parquet", ["popularity"])["popularity"].to_numpy()
-    model = build(config, ingested.metrics["users"], len(popularity), seed).to(device)
+    model = saved.build(config, ingested.metrics["users"], len(popularity), seed).to(device)
+    if task["start"]:
+        saved.go_on_from(model, task["start"])
     if model.needs_graph:
         model.set_graph(*(torch.from_numpy(column).to(device) for column in training_events(ingested)))
     stepper = Stepper(model, config, popularity, seed, rank, world, device)
@@ -55,6 +58,10 @@ def train_loop(task: dict[str, Any]) -> None:
         state, tensors = found
         model.load_state_dict(tensors["weights"])
         train_run.load_optimisers(stepper.optimisers, tensors["optimiser"])
+    elif task["start"]:  # more training must better what it starts from
+        begun = evaluate(model, briefly(ingested, "validation", seed, ranking), rank, world, device)
+        state["best"] = begun.figures["ndcg@10"]
+        checkpoints.keep_best(MODEL, model.state_dict())
 
     while state["epoch"] < config.epochs and state["epoch"] - state["best_epoch"] < config.patience:
         start, spoken, targets, loss = time.monotonic(), time.monotonic(), 0, 0.0

@@ -38,7 +38,7 @@ class Fit:
             name: (torch.zeros_like(weight), torch.zeros_like(weight)) for name, weight in self.sae.named_parameters()
         }
         self.silent_H = torch.zeros(config.num_latents, dtype=torch.long, device=device)
-        self.steps, self.diverged = 0, False
+        self.steps, self.diverged, self._trained = 0, False, False
         self._objective = Objective(config, width, device)
 
     def step(self, batch: np.ndarray, rank: int = 0, world: int = 1) -> float:
@@ -49,7 +49,7 @@ class Fit:
         self.steps += 1
         if self.diverged:
             return math.nan
-        if self.steps == 1:
+        if self.steps == 1 and not self._trained:
             self._fit_encoder(batch)
         dead_H = (self.silent_H >= self.config.dead_after).nonzero().ravel()
 
@@ -66,6 +66,21 @@ class Fit:
         self.silent_H += len(batch)
         self.silent_H[found.count_H > 0] = 0
         return fvu
+
+    def go_on_from(self, before: Sae) -> None:
+        """Take over the weights of an SAE of the same form, which reconstructs raw activations as it did.
+
+        It was normalised by m and s, this one by m' and s': `b_enc' = (b_enc + W_enc (m' - m) / s) s / s'`,
+        `b_dec' = (m - m') / s' + b_dec s / s'`, and the threshold scales as the latents do.
+        """
+        ratio = before.scale / self.sae.scale
+        moved_D = self.sae.mean_D - before.mean_D
+        self.sae.W_enc.copy_(before.W_enc)
+        self.sae.W_dec.copy_(before.W_dec)
+        self.sae.b_enc.copy_((before.b_enc + before.W_enc @ (moved_D / before.scale)) * ratio)
+        self.sae.b_dec.copy_(before.b_dec * ratio - moved_D / self.sae.scale)
+        self.sae.threshold.copy_(before.threshold * ratio)
+        self._trained = True
 
     def _fit_encoder(self, batch: np.ndarray) -> None:
         """Shrink the encoder, which starts as the decoder, so that what the first latents decode to is not too long."""

@@ -15,6 +15,7 @@ from recsae import train_run
 from recsae.config import Config
 from recsae.config_sae import Candidate, candidates
 from recsae.errors import BadInput
+from recsae.nights.lineage import FRESH, WARM, same_probe, same_space
 from recsae.sae import fidelity, model, sweep
 from recsae.sae.attributes import side_by_side
 from recsae.sae.controls import Trained
@@ -25,7 +26,7 @@ from recsae.sae.model import Sae
 from recsae.sae.sums import Moments
 from recsae.sae.training import Feeder, train_loop
 from recsae.store.folder import Folder
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +38,13 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
     """Fit under Ray Train from the shards; write `model/` and, of a sweep, every SAE to `sweep/`.
 
     Figures are on score users, what chooses on select users, dead latents on explain users. Where the activations were
-    given, how the recommendations fare is not measured.
+    given, how the recommendations fare is not measured. With `nights.sae = "warm-start"` a single SAE goes on from last
+    night's, where it has the same form and the recommender's vectors still mean what they did.
     """
     activations = inputs["activations"]
     stream = fidelity.moments(activations, "explain", config.resources.device)
-    every, states, folders = fit_candidates(config, activations, stream, out)
+    start = _start(config, inputs)
+    every, states, folders = fit_candidates(config, activations, stream, out, start)
     trained = {str(number): Trained(folder) for number, folder in enumerate(folders)}
     survey = Survey(
         inputs["ingest"],
@@ -72,7 +75,8 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
     return {
         **sweep.described(every[chosen]),
         "width": len(stream.mean_D),
-        "steps": config.sae.steps,
+        "start": WARM if start else FRESH,
+        "steps": every[chosen].config.steps,
         "best_step": states[chosen]["best_step"],
         "history": states[chosen]["history"],
         "alive": explain.alive,
@@ -84,17 +88,37 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
     }
 
 
+def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
+    """Last night's SAE, if tonight's goes on from it."""
+    last, sae = inputs.get(LAST + "sae"), config.sae
+    if last is None or config.nights is None or config.nights.sae == "retrain":
+        return None
+    folder = last.data.child("model")
+    form = last.metrics["num_latents"], last.metrics["kind"]
+    if len(candidates(sae, config.seed)) > 1 or form != (sae.num_latents, sae.kind):
+        log.warning("sae: trained anew, since last night's is of another form or several are compared")
+    elif not (same_probe(inputs, config.probe.model_dump(mode="json")) and same_space(inputs)):
+        log.warning("sae: trained anew, since the recommender's vectors are not what they were last night")
+    else:
+        return folder
+    return None
+
+
 def fit_candidates(
-    config: Config, activations: Committed, stream: Moments, out: Attempt
+    config: Config, activations: Committed, stream: Moments, out: Attempt, start: Folder | None = None
 ) -> tuple[Sequence[Candidate], list[train_run.State], list[Folder]]:
     """Train what the config asks for by one read of the shards; their last states, and folders of their best weights.
 
     Raises BadInput where all of them diverged.
     """
-    every, width = candidates(config.sae, config.seed), len(stream.mean_D)
+    settings = config.sae
+    if start and config.nights:
+        settings = settings.model_copy(update={"steps": config.nights.steps})
+    every, width = candidates(settings, config.seed), len(stream.mean_D)
     feeder = Feeder.remote(activations, "explain", config.seed)  # type: ignore[attr-defined]
     task = {
         "candidates": every,
+        "start": start,
         "seed": config.seed,
         "width": width,
         "mean": stream.mean_D.astype("float32").tolist(),

@@ -20,6 +20,7 @@ import torch.distributed as dist
 
 from recsae import train_run
 from recsae.config_sae import Candidate
+from recsae.sae import model
 from recsae.sae.feeding import Block, batches, of_part, read_block
 from recsae.sae.fitting import Fit
 from recsae.sae.model import Sae
@@ -53,7 +54,8 @@ class Feeder:
 def train_loop(task: dict[str, Any]) -> None:
     """With several candidates there are at least as many of them as workers.
 
-    `task`: `candidates`, `seed`, `width`, `mean`, `scale`, `rows`, `activations` (Committed), `feeder`, `device`."""
+    `task`: `candidates`, `start` (the folder of an SAE to go on from, or None), `seed`, `width`, `mean`, `scale`,
+    `rows`, `activations` (Committed), `feeder`, `device`."""
     candidates: Sequence[Candidate] = task["candidates"]
     activations, device = task["activations"], task["device"]
     worker = ray.train.get_context()
@@ -77,6 +79,8 @@ def train_loop(task: dict[str, Any]) -> None:
             states[name], tensors = found
             fit.load(tensors)
         else:
+            if task["start"]:
+                fit.go_on_from(model.load(task["start"], device))
             checkpoints.keep_best(name, fit.sae.state_dict())
 
     steps, size = candidates[0].config.steps, candidates[0].config.batch_size

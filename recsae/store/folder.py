@@ -6,6 +6,7 @@ appear whole or not at all. It knows files and nothing of stages.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import re
@@ -114,14 +115,18 @@ class Folder:
 
     def list(self, prefix: str = "") -> list[str]:
         """Names of the files below, relative to this folder, sorted. For writers only: readers follow a manifest."""
+        return sorted(self.sizes(prefix))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """The bytes of each of these files."""
         selector = pafs.FileSelector(self.locate(prefix) if prefix else self.path, allow_not_found=True, recursive=True)
         start = len(self.path) + 1
         try:
             found = self.filesystem.get_file_info(selector)
         except FileNotFoundError:  # made while pyarrow looked
-            return []
-        names = [info.path[start:] for info in found if info.type == pafs.FileType.File]
-        return sorted(name for name in names if not _STAGED.search(name))
+            return {}
+        files = {info.path[start:]: info.size for info in found if info.type == pafs.FileType.File}
+        return {name: size for name, size in files.items() if not _STAGED.search(name)}
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file whole, replacing what was there in one step."""
@@ -134,6 +139,11 @@ class Folder:
         except AlreadyExistsError:
             return False
         return True
+
+    def remove(self, name: str) -> None:
+        """Delete one file, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self.filesystem.delete_file(self.locate(name))
 
     def delete(self) -> None:
         self.filesystem.delete_dir(self.path)

@@ -7,10 +7,13 @@ The lease saves work; correctness does not depend on it. It knows rows by their 
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,34 +23,59 @@ from recsae.store.folder import Folder, as_json
 
 
 class Lease:
-    """The right to work on one stage: the newest of numbered files, renewed by a heartbeat.
+    """The right to work on something: the newest of numbered files, which a heartbeat rewrites.
 
-    A lease that its holder has not renewed for the holder's `seconds` of `clock` may be taken over by creating the next
-    number, which only one contender can do.
+    Silence is what a contender has seen itself: a lease may be taken over by one that has looked at the same beat for
+    the holder's `seconds`, by its own `elapsed` clock. Two machines' clocks are never compared, so a clock that jumps
+    neither costs a living holder the lease nor keeps a dead one's. Taking over creates the next number, which only one
+    contender can do.
     """
 
-    def __init__(self, folder: Folder, seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        seconds: float,
+        clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.folder = folder
         self.seconds = seconds
         self.clock = clock
+        self.elapsed = elapsed
         self.holder = uuid.uuid4().hex
         self._number: int | None = None
+        self._beats = 0
+        self._since = 0.0
+        self.seen: dict[str, Any] | None = None
+        """What another holder's newest beat said."""
+        self.heard = 0
+        """Beats of another holder that came while this one looked on."""
+        self._seen_at = 0.0
         self._stop = threading.Event()
         self._lock = threading.Lock()  # or a beat under way could undo the release
 
     def try_acquire(self) -> bool:
-        """Take the lease if it is free or stale."""
+        """Take the lease if it is free, or if its holder has been silent for long enough while this one looked on."""
         number = self._newest()
-        if number is not None:
-            current = self.folder.read_json(_lease_name(number))
-            if current and not current["released"] and self.clock() - current["beat"] <= current["seconds"]:
-                return False
+        if number is not None and self._alive(number):
+            return False
         mine = 0 if number is None else number + 1
+        self._since = self.clock()
         if not self.folder.put_if_absent(_lease_name(mine), self._content()):
             return False
         self._number = mine
         threading.Thread(target=self._heartbeat, daemon=True).start()
         return True
+
+    def _alive(self, number: int) -> bool:
+        current = self.folder.read_json(_lease_name(number))
+        if not current or current["released"]:
+            return False
+        if self.seen != current:
+            self.heard += self.seen is not None
+            self.seen, self._seen_at = current, self.elapsed()
+        silent: bool = self.elapsed() - self._seen_at > current["seconds"]
+        return not silent
 
     def held(self) -> bool:
         return self._number is not None and self._number == self._newest()
@@ -74,7 +102,19 @@ class Lease:
         return max((int(name.removesuffix(".json").rpartition("-")[2]) for name in names), default=None)
 
     def _content(self, *, released: bool = False) -> bytes:
-        return as_json({"holder": self.holder, "beat": self.clock(), "seconds": self.seconds, "released": released})
+        """`since` and `beat` are for people; the number of beats makes each one another."""
+        self._beats += 1
+        told = {
+            "holder": self.holder,
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "since": self._since,
+            "beat": self.clock(),
+            "beats": self._beats,
+            "seconds": self.seconds,
+            "released": released,
+        }
+        return as_json(told)
 
 
 def _lease_name(number: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,12 @@ import pyarrow.parquet as pq
 from recsae.errors import BadInput
 from recsae.schemas import conform
 from recsae.store.folder import Folder, as_json
+from recsae.store.nights import MANIFEST, Nights, Record, timestamp
 from recsae.store.progress import Lease, Progress
 
 Metrics = dict[str, Any]
-MANIFEST = "_manifest.json"
+LAST = "last night's "
+"""Before the name of a stage: what it made on the night that is served."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,18 @@ class Committed:
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         return self.data.read_table(name, columns)
 
+    def refuse_damaged(self) -> None:
+        """Raises BadInput where a file is gone or has another size than the manifest says."""
+        held = self.data.sizes()
+        for file in self.manifest["files"]:
+            size = held.get(file["name"])
+            if size != file["bytes"]:
+                found = "is gone" if size is None else f"has {size} bytes and not {file['bytes']}"
+                raise BadInput(
+                    f"{self.data.locate(file['name'])} {found}, as stage {self.manifest['stage']} had written it; "
+                    f"delete {self.folder.uri} and run again"
+                )
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -75,12 +89,18 @@ class Attempt:
 class RunStore:
     """All that one run has committed, over all its nights."""
 
-    def __init__(self, root: str, run: str) -> None:
+    def __init__(self, root: str, run: str, clock: Callable[[], float] = time.time) -> None:
         # Whole, because a relative path means another folder in a worker of a cluster.
         given = Folder(root)
         self.folder = Folder(root if "://" in root else given.path).child(run)
         if not given.path.strip("/"):
             raise BadInput(f"store.root = {root} names no folder; give a path or a URI with a bucket and a folder")
+        self.clock = clock
+        self.nights = Nights(self.folder, clock)
+
+    def current(self) -> Record | None:
+        """The night being served."""
+        return self.nights.current()
 
     def check_writable(self) -> None:
         """Raises BadInput where the root cannot be written."""
@@ -103,7 +123,11 @@ class RunStore:
         return Committed(folder, manifest) if manifest else None
 
     def lease(self, stage: str, fingerprint: str, seconds: float) -> Lease:
-        return Lease(self.folder.child(stage, fingerprint, "_progress"), seconds)
+        return Lease(self.folder.child(stage, fingerprint, "_progress"), seconds, self.clock)
+
+    def night_lease(self, seconds: float) -> Lease:
+        """The right to make a night of this run."""
+        return Lease(self.folder.child("_night"), seconds, self.clock)
 
     def attempt(self, stage: str, fingerprint: str, lease: Lease) -> Attempt:
         folder = self.folder.child(stage, fingerprint)
@@ -111,18 +135,14 @@ class RunStore:
 
     def commit(self, stage: str, attempt: Attempt, facts: Mapping[str, Any]) -> Committed:
         """Make the attempt the stage's result, or discard it where another was first."""
-        filesystem = attempt.data.filesystem
-        files = [
-            {"name": name, "bytes": filesystem.get_file_info(attempt.data.locate(name)).size}
-            for name in attempt.data.list()
-        ]
+        files = [{"name": name, "bytes": size} for name, size in sorted(attempt.data.sizes().items())]
         manifest = {
             **facts,
             "stage": stage,
             "fingerprint": attempt.fingerprint,
             "attempt": attempt.data.path.rpartition("/")[2],
             "files": files,
-            "committed_at": _timestamp(),
+            "committed_at": timestamp(self.clock),
         }
         folder = self.folder.child(stage, attempt.fingerprint)
         folder.put_if_absent(MANIFEST, as_json(manifest))
@@ -141,28 +161,3 @@ class RunStore:
             return
         with contextlib.suppress(FileNotFoundError):
             attempt.data.delete()
-
-    def current(self) -> Mapping[str, Any] | None:
-        """The night being served."""
-        current: Mapping[str, Any] | None = self.folder.read_json("current.json")
-        return current
-
-    def publish(self, fingerprints: Mapping[str, str], dictionary: str, report: str) -> Mapping[str, Any]:
-        """Serve this night: list it, then switch `current.json` in one put. The same night again changes nothing."""
-        current = self.current()
-        if current and current["fingerprints"] == dict(fingerprints):
-            return current
-        night = _timestamp()
-        self.folder.put(f"nights/{night}.json", as_json({"fingerprints": dict(fingerprints)}))
-        current = {
-            "night": night,
-            "dictionary": dictionary,
-            "report": report,
-            "fingerprints": dict(fingerprints),
-        }
-        self.folder.put("current.json", as_json(current))
-        return current
-
-
-def _timestamp() -> str:
-    return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{time.time_ns() % 1_000_000_000:09d}Z"

@@ -17,7 +17,16 @@ from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES
 from recsae.schemas_steering import STEERING
 from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.fakes import FakePool
-from tests.concepts.worlds import coherent, firing, genres, items_by_concept, labels_of, latents_by_concept, run_stage
+from tests.concepts.worlds import (
+    coherent,
+    firing,
+    genres,
+    items_by_concept,
+    labels_of,
+    latents_by_concept,
+    matches,
+    run_stage,
+)
 from tests.conftest import N_CONCEPTS, Commit
 
 Scores = dict[int, dict[tuple[str, str], dict[str, Any]]]
@@ -64,7 +73,13 @@ def steered(commit: Commit, rows: Sequence[dict[str, Any]] = ()) -> Committed:
 def dictionary(
     commit: Commit, config: Config, inputs: dict[str, Committed], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[dict[str, Any]], Committed]:
-    found = {"steering": steered(commit), "statistics": coherent(commit), **inputs, **firing(commit, inputs["ingest"])}
+    found = {
+        "matching": matches(commit),
+        "steering": steered(commit),
+        "statistics": coherent(commit),
+        **inputs,
+        **firing(commit, inputs["ingest"]),
+    }
     found["scores"] = run_stage(commit, scoring, scoring.score_concepts, config, found, FakePool(), monkeypatch)
     done = commit("concepts", lambda out: write_dictionary(config, found, out))
     return done.read_table("concepts.parquet").to_pylist(), done
@@ -93,7 +108,8 @@ def test_the_line_from_evidence_to_dictionary_names_what_is_planted(
         assert row["description"]
         assert len(row["top_items"]) == len(row["top_item_ids"]) == 2
         assert dict(row["fingerprints"])["ingest"] == ingested.fingerprint
-        assert row["stable_id"] is row["drift"] is None and [row[name] for name in CAUSAL] == [None] * len(CAUSAL)
+        assert row["stable_id"] == f"c-{row['latent']}" and row["drift"] is None
+        assert [row[name] for name in CAUSAL] == [None] * len(CAUSAL)
     assert done.metrics["interpretable"] == N_CONCEPTS and done.metrics["shuffled_interpretable"] == 0
     assert done.metrics["groups"] == done.metrics["at_0.8"] == done.metrics["at_0.9"] == N_CONCEPTS
     assert done.metrics["polysemantic"] == done.metrics["shuffled_at_0.8"] == done.metrics["shuffled_at_0.9"] == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +17,8 @@ from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model
 from recsae.schemas import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
-from recsae.schemas_concepts import COHERENCE, EVIDENCE, LABELS, LATENT_STATS
+from recsae.schemas_concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS
+from recsae.schemas_nights import LABELLED, MATCHES
 from recsae.store import shards
 from recsae.store.runs import Attempt, Committed, Metrics
 from tests.concepts.fakes import FakePool
@@ -47,10 +48,12 @@ def latents_by_concept(
     elsewhere: bool = False,
     parts: tuple[str, ...] = PARTS,
     cases: int = 16,
+    moved: int = 0,
 ) -> Committed:
     """Latent l fires at items of concept l, each case of its own user; silent cases are of the other concepts.
 
-    `elsewhere`: in select and score parts it fires at the next concept instead.
+    `elsewhere`: in select and score parts it fires at the next concept instead. `moved`: its strongest items are those
+    of so many concepts further on.
     """
     concepts = items_by_concept(ingested)
     draw = np.random.default_rng(0)
@@ -83,9 +86,30 @@ def latents_by_concept(
             for latent in range(n_latents)
         ]  # fmt: skip
         out.write_table("latent_stats.parquet", pa.Table.from_pylist(stats, LATENT_STATS), LATENT_STATS)
+        items = [
+            dict.fromkeys(LATENT_ITEMS.names, 0) | {"latent": latent, "item_idx": int(item), "rank_strength": rank}
+            for latent in range(n_latents)
+            for rank, item in enumerate(concepts[(latent + moved) % len(concepts)])
+        ]
+        out.write_table("latent_items.parquet", pa.Table.from_pylist(items, LATENT_ITEMS), LATENT_ITEMS)
         return {}
 
     return commit("evidence", write)
+
+
+def matches(commit: Commit, n_latents: int = N_CONCEPTS, stable_ids: Sequence[str] | None = None) -> Committed:
+    """Latent l is called `c-l`, or as `stable_ids` says."""
+    rows = [
+        dict.fromkeys(MATCHES.names)
+        | {"latent": latent, "stable_id": stable_ids[latent] if stable_ids else f"c-{latent}", "similarity": 0.9}
+        for latent in range(n_latents)
+    ]
+
+    def write(out: Attempt) -> Metrics:
+        out.write_table("matches.parquet", pa.Table.from_pylist(rows, MATCHES), MATCHES)
+        return {}
+
+    return commit("matching", write)
 
 
 def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[str]]) -> Committed:
@@ -105,6 +129,11 @@ def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[st
 
     def write(out: Attempt) -> Metrics:
         out.write_table("labels.parquet", pa.Table.from_pylist(rows, LABELS), LABELS)
+        labelled = [
+            {"latent": latent, "stable_id": f"c-{latent}", "items": [], "jaccard": 1.0, "carried": False}
+            for latent in candidates
+        ]
+        out.write_table("labelled.parquet", pa.Table.from_pylist(labelled, LABELLED), LABELLED)
         return {"model": "m", "prompt_version": "1"}
 
     return commit("labels", write)
@@ -182,4 +211,5 @@ def run_stage(
     monkeypatch.setattr(module, "EnginePool", lambda *_: pool)
     monkeypatch.setattr(module, "locate_model", lambda _: "")
     without_ray(monkeypatch)
-    return commit(stage.__name__, lambda out: stage(config, inputs, out))
+    found = {"matching": matches(commit, 64), **inputs}
+    return commit(stage.__name__, lambda out: stage(config, found, out))

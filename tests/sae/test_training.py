@@ -133,6 +133,7 @@ def task_of(stored: Committed, sweep: dict[str, Any]) -> dict[str, Any]:
     feeder.block = SimpleNamespace(remote=feeder.block)
     return {
         "candidates": candidates(config, 0),
+        "start": None,
         "seed": 0,
         "width": WIDTH,
         "mean": [127.0, 0.0, 0.0, 0.0],

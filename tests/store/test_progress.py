@@ -40,12 +40,18 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def contend(folder: Folder, clock: Clock) -> Iterator[Contend]:
+def wall() -> Clock:
+    """The clock on the wall, which no lease may believe."""
+    return Clock()
+
+
+@pytest.fixture
+def contend(folder: Folder, clock: Clock, wall: Clock) -> Iterator[Contend]:
     """`contend()` makes another lease on the same stage; all are let go at the end."""
     made: list[Lease] = []
 
     def make(seconds: float = SECONDS) -> Lease:
-        made.append(Lease(folder, seconds, clock))
+        made.append(Lease(folder, seconds, clock=wall, elapsed=clock))
         return made[-1]
 
     yield make
@@ -68,6 +74,9 @@ def test_the_first_holds_and_the_second_waits(contend: Contend) -> None:
 def test_of_many_contenders_one_gets_a_free_lease_and_one_a_stale_one(contend: Contend, clock: Clock) -> None:
     def winners() -> int:
         leases = [contend() for _ in range(6)]
+        if clock.now > 1000:
+            assert not any(lease.try_acquire() for lease in leases)
+            clock.now += SECONDS + 1
         start = threading.Barrier(6)
         won: list[bool] = []
 
@@ -84,26 +93,56 @@ def test_of_many_contenders_one_gets_a_free_lease_and_one_a_stale_one(contend: C
         return won.count(True)
 
     assert winners() == 1
-    clock.now += 2 * SECONDS
+    clock.now += 1
     assert winners() == 1
 
 
 def test_a_lease_is_stale_only_after_its_seconds_and_renewing_keeps_it(contend: Contend, clock: Clock) -> None:
     first, second = contend(), contend()
     assert first.try_acquire()
-    clock.now += SECONDS
     assert not second.try_acquire()
+    clock.now += SECONDS
+    assert not second.try_acquire() and second.heard == 0
     first.renew()
+    clock.now += SECONDS
+    assert not second.try_acquire() and second.heard == 1
     clock.now += SECONDS
     assert not second.try_acquire()
     clock.now += 1
     assert second.try_acquire()
 
 
+def test_silence_counts_only_while_the_contender_looks_on(contend: Contend, clock: Clock) -> None:
+    assert contend().try_acquire()
+    clock.now += 10 * SECONDS
+    late = contend()
+    assert not late.try_acquire(), "the holder may have beaten an instant before"
+    clock.now += SECONDS + 1
+    assert late.try_acquire()
+
+
+@pytest.mark.parametrize("jump", [-86_400.0, 86_400.0])
+def test_a_wall_clock_that_jumps_neither_costs_a_lease_nor_keeps_it(
+    contend: Contend, clock: Clock, wall: Clock, jump: float
+) -> None:
+    first, second = contend(), contend()
+    assert first.try_acquire() and not second.try_acquire()
+    wall.now += jump
+    first.renew()
+    assert not second.try_acquire()
+    wall.now -= 2 * jump
+    clock.now += SECONDS
+    assert not second.try_acquire(), "a day on the wall is no day of silence"
+    clock.now += 1
+    assert second.try_acquire(), "a beat of tomorrow is silent today"
+
+
 def test_patience_is_the_holders_and_not_the_contenders(contend: Contend, clock: Clock) -> None:
     assert contend(SECONDS).try_acquire()
+    hasty = contend(1.0)
+    assert not hasty.try_acquire()
     clock.now += SECONDS / 2
-    assert not contend(1.0).try_acquire()
+    assert not hasty.try_acquire()
 
 
 def test_after_a_takeover_the_old_holder_neither_holds_nor_writes(
@@ -113,6 +152,7 @@ def test_after_a_takeover_the_old_holder_neither_holds_nor_writes(
     old_progress, new_progress = Progress(folder, old), Progress(folder, new)
     assert old.try_acquire()
     old_progress.append("names", table("a"))
+    assert not new.try_acquire()
     clock.now += SECONDS + 1
     assert new.try_acquire()
 
@@ -166,8 +206,10 @@ def test_a_lease_file_half_written_by_a_killed_holder_stops_nobody(
 ) -> None:
     assert contend().try_acquire()
     Path(folder.path, "lease/lease-000000.json#1").write_text('{"hol')
+    next_one = contend()
+    assert not next_one.try_acquire()
     clock.now += SECONDS + 1
-    assert contend().try_acquire()
+    assert next_one.try_acquire()
 
 
 def test_rows_come_back_in_the_order_in_which_they_were_appended(folder: Folder, contend: Contend) -> None:
@@ -189,6 +231,7 @@ def test_a_later_attempt_goes_on_where_the_earlier_was_killed(folder: Folder, co
     assert killed.try_acquire()
     Progress(folder, killed).append("names", table("a"))
     Path(folder.path, "names/00000001-abcdef01.parquet#1").write_bytes(b"PAR1 and no more")
+    assert not next_one.try_acquire()
     clock.now += SECONDS + 1
     assert next_one.try_acquire()
     progress = Progress(folder, next_one)

@@ -154,53 +154,16 @@ def test_progress_lies_beside_the_attempts_and_is_no_file_of_them(store: RunStor
     lease.release()
 
 
-def nights(store: RunStore) -> list[str]:
-    return [name for name in store.folder.list("nights") if name.endswith(".json")]
-
-
-def test_publishing_switches_current_and_lists_the_night(store: RunStore) -> None:
-    assert store.current() is None
-    monday = store.publish({"concepts": "f1"}, "d1", "r1")
-    assert store.current() == monday
-    assert (monday["dictionary"], monday["report"], monday["fingerprints"]) == ("d1", "r1", {"concepts": "f1"})
-    tuesday = store.publish({"concepts": "f2"}, "d2", "r2")
-    assert store.current() == tuesday
-    assert nights(store) == [f"nights/{night['night']}.json" for night in (monday, tuesday)]
-    listed = [store.folder.read_json(name) for name in nights(store)]
-    assert listed == [{"fingerprints": {"concepts": "f1"}}, {"fingerprints": {"concepts": "f2"}}]
-
-
-def test_publishing_the_same_fingerprints_again_changes_nothing(store: RunStore) -> None:
-    first = store.publish({"concepts": "f1"}, "d1", "r1")
-    before = Path(store.folder.path, "current.json").stat().st_mtime_ns
-    assert store.publish({"concepts": "f1"}, "d1", "r1") == first
-    assert Path(store.folder.path, "current.json").stat().st_mtime_ns == before
-    assert len(nights(store)) == 1
-
-
-def test_an_earlier_night_can_be_served_again(store: RunStore) -> None:
-    for fingerprint in ("f1", "f2", "f1"):
-        store.publish({"concepts": fingerprint}, "d", "r")
-    current = store.current()
-    assert current is not None and current["fingerprints"] == {"concepts": "f1"}
-    assert len(nights(store)) == 3
-
-
-def test_what_is_served_stays_when_a_night_fails_before_the_switch(
-    store: RunStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monday = store.publish({"concepts": "f1"}, "d1", "r1")
-    put = Folder.put
-
-    def fail_at_the_switch(self: Folder, name: str, content: bytes) -> None:
-        if name == "current.json":
-            raise OSError("the store is away")
-        put(self, name, content)
-
-    monkeypatch.setattr(Folder, "put", fail_at_the_switch)
-    with pytest.raises(OSError, match="away"):
-        store.publish({"concepts": "f2"}, "d2", "r2")
-    assert store.current() == monday
+def test_a_file_that_is_cut_or_gone_is_named_with_the_mend(store: RunStore) -> None:
+    done = commit(store, attempt_of(store, "a"))
+    done.refuse_damaged()
+    path = Path(done.data.locate("deep/value.json"))
+    path.write_text('"')
+    with pytest.raises(BadInput, match=r"value\.json has 1 bytes and not 3, as stage ingest .* delete .*f1 and run"):
+        done.refuse_damaged()
+    path.unlink()
+    with pytest.raises(BadInput, match=r"value\.json is gone"):
+        done.refuse_damaged()
 
 
 @pytest.mark.parametrize("spelling", [str, Path.as_uri])

@@ -1,0 +1,9 @@
+"""Stage `matching` alone; its inputs must be committed.
+
+ray job submit --working-dir . -- python -m jobs.matching --config jobs/configs/demo.toml --set store.root=/data/runs
+"""
+
+from jobs.command import run
+
+if __name__ == "__main__":
+    run(["matching"])

@@ -1,0 +1,31 @@
+"""Whether tonight's vectors mean what last night's did. It knows manifests and nothing of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recsae.store.runs import LAST, Committed
+
+WARM = "warm"
+FRESH = "fresh"
+"""How a recommender or an SAE began, as its metrics say it under `start`."""
+
+
+def same_probe(inputs: Mapping[str, Committed], probe: Mapping[str, object]) -> bool:
+    """Whether last night's SAE was read at the site and in the view of tonight's, `probe` being the section."""
+    last: bool = inputs[LAST + "sae"].manifest["config"]["probe"] == probe
+    return last
+
+
+def same_space(inputs: Mapping[str, Committed]) -> bool:
+    """Whether directions of last night's SAE are directions of tonight's vectors.
+
+    So it is where the recommender is last night's, went on from its weights, or is a foreign one with the same weights.
+    """
+    recommender, before = inputs["recommender"], inputs[LAST + "recommender"]
+    if recommender.fingerprint == before.fingerprint:
+        return True
+    if recommender.metrics["kind"] == "foreign":
+        return bool(recommender.metrics["weights"] == before.metrics.get("weights"))
+    went_on = recommender.manifest.get("last", {}).get("recommender") == before.fingerprint
+    return went_on and recommender.metrics.get("start") == WARM

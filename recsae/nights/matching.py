@@ -1,0 +1,160 @@
+"""The stage `matching`: which of tonight's latents is which of last night's, and the id that lasts over the nights.
+
+    similarity = r                     r: Pearson correlation of activations over explain cases of both nights
+    similarity = (r + cos) / 2         where the vectors' space is last night's; cos: of decoder directions
+
+One to one, so that the sum of similarities of at least `nights.match` is largest (Hungarian algorithm). A latent that
+matches none gets a new id. Cases are those with the smallest hash, the same whatever the shards. Shape suffixes: B
+cases, H latents of tonight, L of last night.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from scipy import sparse
+from scipy.optimize import linear_sum_assignment
+
+from recsae import tasks
+from recsae.config import Config
+from recsae.hashing import GOLDEN, finalise
+from recsae.nights.lineage import same_probe, same_space
+from recsae.sae import model
+from recsae.sae.attributes import as_matrix
+from recsae.sae.model import Sae
+from recsae.schemas import PARTS
+from recsae.schemas_nights import MATCHES
+from recsae.store import shards
+from recsae.store.folder import Folder
+from recsae.store.runs import LAST, Attempt, Committed, Metrics
+
+log = logging.getLogger(__name__)
+
+CASES = 100_000
+"""Explain cases, about, over which activations are compared."""
+_SHORT = 8
+"""Letters of a fingerprint in an id."""
+
+
+class Codes(NamedTuple):
+    """Cases and what fires in them."""
+
+    case_B: np.ndarray
+    code_BH: sparse.csr_array
+
+
+class Matched(NamedTuple):
+    """Of each of tonight's latents that has one, last night's, and by what."""
+
+    latent_N: np.ndarray
+    last_N: np.ndarray
+    similarity_N: np.ndarray
+    cosine_N: np.ndarray | None
+    correlation_N: np.ndarray
+
+
+class _Held(NamedTuple):
+    activations: Committed
+    sae: Folder
+    share: float
+    seed: int
+
+
+def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
+    """Write `matches.parquet`: every latent of tonight's SAE and its id."""
+    sae = model.load(inputs["sae"].data.child("model"))
+    ids = [f"{inputs['sae'].fingerprint[:_SHORT]}-{latent}" for latent in range(sae.num_latents)]
+    rows: list[dict[str, object]] = [
+        dict.fromkeys(MATCHES.names) | {"latent": latent, "stable_id": one} for latent, one in enumerate(ids)
+    ]
+    metrics: Metrics = {"latents": sae.num_latents, "matched": 0}
+    if LAST + "sae" in inputs and same_probe(inputs, config.probe.model_dump(mode="json")):
+        before = model.load(inputs[LAST + "sae"].data.child("model"))
+        shared = same_space(inputs)
+        tonight = _codes(inputs["activations"], inputs["sae"], config.seed)
+        last = _codes(inputs[LAST + "activations"], inputs[LAST + "sae"], config.seed)
+        correlation_HL, cases = correlate(tonight, last)
+        found = match(correlation_HL, cosines(sae, before) if shared else None, _least(config))
+        last_ids = inputs[LAST + "matching"].read_table("matches.parquet", ["stable_id"])["stable_id"].to_pylist()
+        for place, latent in enumerate(found.latent_N.tolist()):
+            rows[latent] |= {
+                "stable_id": last_ids[found.last_N[place]],
+                "last_latent": int(found.last_N[place]),
+                "similarity": float(found.similarity_N[place]),
+                "cosine": None if found.cosine_N is None else float(found.cosine_N[place]),
+                "correlation": float(found.correlation_N[place]),
+            }
+        median = float(np.median(found.similarity_N)) if len(found.latent_N) else None
+        metrics |= {"matched": len(found.latent_N), "cases": cases, "same_space": shared, "similarity": median}
+        log.info(
+            "matching: %d of %d latents are last night's, by %d cases%s",
+            *(len(found.latent_N), sae.num_latents, cases),
+            " and decoder directions" if shared else "",
+        )
+    out.write_table("matches.parquet", pa.Table.from_pylist(rows, MATCHES), MATCHES)
+    return metrics
+
+
+def _least(config: Config) -> float:
+    assert config.nights is not None  # or nothing of last night was handed over
+    return config.nights.match
+
+
+def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:
+    """The active latents of the sample of explain cases, by case."""
+    explain = max(activations.metrics["cases_by_part"]["explain"], 1)
+    held = _Held(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
+    names = activations.files(shards.PREFIX)
+    found = list(tasks.over(_of_shard, held, names, "matching, shard"))
+    case_B = np.concatenate([one.case_B for one in found])
+    order = np.argsort(case_B, kind="stable")
+    return Codes(case_B[order], sparse.vstack([one.code_BH for one in found], format="csr")[order])
+
+
+def _of_shard(held: _Held, name: str) -> Codes:
+    table = shards.read(held.activations.data, name)
+    case_B = table["case_id"].to_numpy()
+    with np.errstate(over="ignore"):
+        drawn = finalise(case_B.astype(np.uint64) * GOLDEN ^ finalise(np.array([held.seed], dtype=np.uint64)))
+    chosen = (table["part"].to_numpy() == PARTS.index("explain")) & (drawn / 2.0**64 < held.share)
+    sae = model.load(held.sae)
+    code = sae.encode(torch.tensor(shards.vectors(table)[chosen]))
+    return Codes(case_B[chosen], as_matrix(code.index_BK.numpy(), code.value_BK.numpy(), sae.num_latents))
+
+
+def correlate(tonight: Codes, last: Codes) -> tuple[np.ndarray, int]:
+    """Pearson correlations `(H, L)` over the cases of both, 0 of a latent that is silent in them; and how many."""
+    cases, here_B, there_B = np.intersect1d(tonight.case_B, last.case_B, assume_unique=True, return_indices=True)
+    a_BH, b_BL = tonight.code_BH[here_B], last.code_BH[there_B]
+    n = max(len(cases), 1)
+    mean_H, mean_L = a_BH.sum(0) / n, b_BL.sum(0) / n
+    covariance_HL = (a_BH.T @ b_BL).toarray() / n - np.outer(mean_H, mean_L)
+    spread_H = np.sqrt(np.maximum(a_BH.multiply(a_BH).sum(0) / n - mean_H**2, 0))
+    spread_L = np.sqrt(np.maximum(b_BL.multiply(b_BL).sum(0) / n - mean_L**2, 0))
+    both_HL = np.outer(spread_H, spread_L)
+    return np.divide(covariance_HL, both_HL, out=np.zeros_like(covariance_HL), where=both_HL > 0), len(cases)
+
+
+def cosines(tonight: Sae, last: Sae) -> np.ndarray:
+    """Of decoder directions, `(H, L)`; rows have unit length."""
+    return np.asarray(tonight.W_dec @ last.W_dec.T)
+
+
+def match(correlation_HL: np.ndarray, cosine_HL: np.ndarray | None, least: float) -> Matched:
+    """One to one, the pairs at least so similar whose similarities sum to most."""
+    similarity_HL = correlation_HL if cosine_HL is None else (correlation_HL + cosine_HL) / 2
+    latent_N, last_N = linear_sum_assignment(np.where(similarity_HL >= least, similarity_HL, 0), maximize=True)
+    alike = similarity_HL[latent_N, last_N] >= least
+    latent_N, last_N = latent_N[alike], last_N[alike]
+    return Matched(
+        latent_N,
+        last_N,
+        similarity_HL[latent_N, last_N],
+        None if cosine_HL is None else cosine_HL[latent_N, last_N],
+        correlation_HL[latent_N, last_N],
+    )

@@ -1,0 +1,52 @@
+"""The tables that join one night to the next: columns as in schemas.py. It knows tables and nothing of who writes
+or reads them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from recsae.schemas import required, table_schema
+
+MATCHES = table_schema(
+    "matches",
+    1,
+    required("latent", pa.int32()),
+    required("stable_id", pa.string()),  # the same over the nights
+    pa.field("last_latent", pa.int32()),  # its number last night; null of a new one
+    pa.field("similarity", pa.float64()),  # by which the two are one
+    pa.field("cosine", pa.float64()),  # of decoder directions; null where the vectors' space is not last night's
+    pa.field("correlation", pa.float64()),  # of activations over explain cases of both nights
+)
+
+LABELLED = table_schema(
+    "labelled",
+    1,
+    required("latent", pa.int32()),
+    required("stable_id", pa.string()),
+    required("items", pa.list_(pa.string())),  # item_id: its strongest explain items when it was labelled
+    pa.field("jaccard", pa.float64()),  # of these with the strongest of tonight; null of a new latent
+    required("carried", pa.bool_()),  # whether last night's labels were taken over
+)
+
+CHANGES = ("kept", "renamed", "moved", "new", "gone")
+"""What became of a concept: as it was; under another name; the same name for other items; there since tonight; not
+there any more."""
+
+DRIFT = table_schema(
+    "drift",
+    1,
+    required("stable_id", pa.string()),
+    required("change", pa.string()),  # of CHANGES
+    pa.field("latent", pa.int32()),  # null of a gone one
+    pa.field("last_latent", pa.int32()),  # null of a new one
+    pa.field("similarity", pa.float64()),
+    pa.field("jaccard", pa.float64()),  # as in LABELLED
+    pa.field("name", pa.string()),
+    pa.field("last_name", pa.string()),
+    pa.field("confidence", pa.float64()),
+    pa.field("last_confidence", pa.float64()),
+    pa.field("interpretable", pa.bool_()),
+    pa.field("last_interpretable", pa.bool_()),
+    pa.field("frequency", pa.float64()),
+    pa.field("last_frequency", pa.float64()),
+)

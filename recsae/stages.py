@@ -1,0 +1,151 @@
+"""The table of stages: what each is called, what it does, what it reads, and what of the config changes its result.
+
+Read this first, then schemas.py. A stage is a function `(config, inputs, out) -> metrics`: it reads what its inputs
+committed, writes into its attempt, and returns figures. It does not know where the store is, nor when it runs: that is
+pipeline.py's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from recsae.concepts.dictionary import write_dictionary
+from recsae.concepts.gathering import gather_evidence
+from recsae.concepts.labelling import label_latents
+from recsae.concepts.scoring import score_concepts
+from recsae.concepts.statistics import measure_statistics
+from recsae.config import Config
+from recsae.data.ingest import ingest, input_content
+from recsae.llm.model import model_content
+from recsae.nights.matching import match_latents
+from recsae.probing.activations import write_activations
+from recsae.probing.given import given_content
+from recsae.recommenders.foreign_files import foreign_content
+from recsae.recommenders.stage import train_recommender
+from recsae.report.page import write_report
+from recsae.sae.stage import train_sae
+from recsae.steering.stage import measure_steering
+from recsae.store.runs import Attempt, Committed, Metrics
+
+StageFunction = Callable[[Config, Mapping[str, Committed], Attempt], Metrics]
+
+
+def _nothing(config: Config) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what it is called, what it does, what it reads, and what of the config changes its result."""
+
+    name: str
+    run: StageFunction
+    inputs: tuple[str, ...]
+    config: tuple[str, ...]
+    version: int = 1
+    content: Callable[[Config], Mapping[str, str]] = _nothing
+    """Checksums of what it reads from outside the store."""
+    last: tuple[str, ...] = ()
+    """Stages of the night that is served which it reads as well, where the config has `[nights]`."""
+    nights: tuple[str, ...] = ()
+    """Keys of `[nights]` that change its result where there was such a night."""
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("ingest", ingest, (), ("seed", "data", "split", "cases"), content=input_content, last=("ingest",)),
+        Stage(
+            "recommender",
+            train_recommender,
+            ("ingest",),
+            ("seed", "recommender", "ranking"),
+            content=foreign_content,
+            last=("recommender",),
+            nights=("recommender", "epochs"),
+        ),
+        Stage("activations", write_activations, ("ingest", "recommender"), ("probe",), content=given_content),
+        Stage(
+            "sae",
+            train_sae,
+            ("ingest", "recommender", "activations"),
+            ("seed", "sae", "ranking", "probe"),
+            version=2,
+            last=("recommender", "sae"),
+            nights=("sae", "steps"),
+        ),
+        Stage(
+            "matching",
+            match_latents,
+            ("recommender", "activations", "sae"),
+            ("seed", "probe"),
+            last=("recommender", "activations", "sae", "matching"),
+            nights=("match",),
+        ),
+        Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe"), version=2),
+        Stage("statistics", measure_statistics, ("ingest", "activations", "sae"), ("seed", "statistics", "probe")),
+        Stage(
+            "labels",
+            label_latents,
+            ("ingest", "matching", "evidence"),
+            ("seed", "labels", "llm", "probe"),
+            version=3,
+            content=model_content,
+            last=("ingest", "matching", "labels", "scores"),
+            nights=("unchanged",),
+        ),
+        Stage(
+            "scores",
+            score_concepts,
+            ("ingest", "activations", "sae", "evidence", "labels"),
+            ("seed", "scores", "llm", "probe"),
+            version=2,
+            content=model_content,
+            last=("ingest", "scores"),
+        ),
+        Stage(
+            "steering",
+            measure_steering,
+            ("ingest", "recommender", "activations", "sae", "labels", "scores"),
+            ("seed", "steering", "ranking", "probe"),
+        ),
+        Stage(
+            "concepts",
+            write_dictionary,
+            (
+                "ingest",
+                "recommender",
+                "sae",
+                "matching",
+                "evidence",
+                "statistics",
+                "labels",
+                "scores",
+                "steering",
+            ),
+            ("probe", "llm", "steering"),
+            version=4,
+            last=("concepts",),
+            nights=("unchanged",),
+        ),
+        Stage(
+            "report",
+            write_report,
+            (
+                "ingest",
+                "recommender",
+                "activations",
+                "sae",
+                "evidence",
+                "statistics",
+                "labels",
+                "scores",
+                "steering",
+                "concepts",
+            ),
+            ("name",),
+            version=4,
+        ),
+    )
+}
