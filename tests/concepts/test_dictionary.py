@@ -217,6 +217,7 @@ def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, p
 
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
     inputs |= {"scores": commit("scores", write), "statistics": coherent(commit), "steering": steered(commit)}
+    inputs["matching"] = matches(commit)
     done = commit("concepts", lambda out: write_dictionary(planted_config, inputs, out))
     found = done.read_table("concepts.parquet").to_pylist()[0]
     by_name = {(row["judge"], row["control"]): row for row in rows if row["part"] == "score"}

@@ -280,3 +280,24 @@ def test_the_first_step_is_of_the_schedules_size() -> None:
     fit = fit_of(config_of(learning_rate=0.5))
     fit.step(PLANTED.x_ND[:512])
     torch.testing.assert_close(fit.sae.b_dec.abs(), torch.full((D,), 0.5 / WARMUP), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_sae_that_goes_on_reconstructs_as_before_under_another_centring_and_scale(kind: str) -> None:
+    before = trained(config_of(kind, steps=60, learning_rate=FAST)).sae
+    moved = Fit(config_of(kind), 9, D, PLANTED.mean_D + 0.3, PLANTED.scale * 1.7, "cpu")
+    moved.go_on_from(before)
+    x_BD = HELD_OUT[:200]
+    torch.testing.assert_close(moved.sae.reconstruct(x_BD), before.reconstruct(x_BD), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(moved.sae.W_dec, before.W_dec)
+    assert float(moved.sae.scale) == pytest.approx(1.7 * float(before.scale))
+
+
+def test_an_sae_that_goes_on_is_not_shrunk_and_not_moved_far_by_its_first_step() -> None:
+    config = config_of(steps=60, learning_rate=FAST)
+    before = trained(config).sae
+    moved = fit_of(config, seed=5)
+    moved.go_on_from(before)
+    moved.step(next(batches(config)))
+    assert (moved.sae.W_dec * before.W_dec).sum(1).min() > 0.99
+    assert float((moved.sae.W_enc - before.W_enc).abs().max()) < 0.01
