@@ -18,6 +18,7 @@ from markupsafe import Markup
 from recsae.config import Config
 from recsae.report.attribute_facts import about_attributes
 from recsae.report.belief_facts import about_belief, count_rows
+from recsae.report.drift_facts import about_drift
 from recsae.report.facts import gather
 from recsae.report.formats import count, decimal, short
 from recsae.report.histogram import histogram
@@ -111,6 +112,7 @@ def render(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) 
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
         against=about_attributes(inputs, names),
         turning=about_turning(config, inputs),
+        drift=about_drift(inputs),
         histogram=histogram(
             concepts.column("confidence").to_pylist(), concepts.column("confidence_shuffled").to_pylist(), facts.bar
         ),

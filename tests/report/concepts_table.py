@@ -29,6 +29,7 @@ def concept_row(latent: int, **values: Any) -> dict[str, Any]:
     row: dict[str, Any] = {field.name: None for field in CONCEPTS}
     row |= {
         "latent": latent,
+        "stable_id": f"c-{latent}",
         "name": f"concept {latent}",
         "terms": ["drama"],
         "source": "terms",
