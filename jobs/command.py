@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from jobs import logs
 from jobs.plain import plain
+from recsae import watching
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
@@ -97,15 +99,16 @@ class Parser(argparse.ArgumentParser):
 def ending(interrupted: str) -> Iterator[None]:
     """Bad input ends in one sentence and status 2, an interrupt in one and 130, a stopped job in 143."""
     stop_with_143()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    try:
-        yield
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
-        sys.exit(130)
+    with contextlib.ExitStack() as told:
+        try:
+            told.enter_context(logs.lines())
+            yield
+        except BadInput as error:
+            print(f"recsae: {plain(str(error))}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
+            sys.exit(130)
 
 
 def stop_with_143() -> None:
@@ -116,8 +119,9 @@ def stop_with_143() -> None:
 def run(stages: Sequence[str], *, publish: bool = False) -> None:
     """Parse the command line, run the stages in order and exit: 0, or 2 with one sentence on bad input."""
     arguments = Parser(", ".join(stages) or "publish").parse_args()
-    with ending("the same command goes on where it was"):
+    with ending("the same command goes on where it was"), contextlib.ExitStack() as work:
         config = load(arguments.config, arguments.set)
+        work.enter_context(watching.at_work(config.name))
         refuse_lost("store.root", config.store.root)
         from recsae.pipeline import Pipeline
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from recsae import watching
 from recsae.concepts.dictionary import write_dictionary
 from recsae.concepts.gathering import gather_evidence
 from recsae.concepts.labelling import label_latents
@@ -164,7 +165,8 @@ class Pipeline:
             return done
         inputs = self.inputs(name)
         self.store.check_writable()
-        return self._work(STAGES[name], inputs)
+        with watching.at_work(self.config.name, name):
+            return self._work(STAGES[name], inputs)
 
     def has_work(self, name: str) -> bool:
         """Whether `run` would execute the stage. Raises BadInput where an input has not been committed yet."""
@@ -204,6 +206,7 @@ class Pipeline:
             done = self.committed(stage.name)  # by another that finished and let go since we last looked
             if done:
                 return done
+            watching.began(attempt)
             log.info("%s: started (%s)", stage.name, fingerprint)
             start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
@@ -224,6 +227,7 @@ class Pipeline:
             raise
         finally:
             lease.release()
+        watching.committed(done)
         size = sum(file["bytes"] for file in done.manifest["files"]) / 2**20
         log.info("%s: done in %.1f s, %d files, %.1f MiB", stage.name, seconds, len(done.files()), size)
         return done
