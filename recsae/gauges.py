@@ -75,7 +75,8 @@ def committed(run: str, done: Committed) -> None:
 
 @_where_ray_is_up
 def answered(run: str, stage: str, questions: int, rate: float) -> None:
-    _counter("questions").inc(questions, tags={"run": run, "stage": stage})
+    if questions:
+        _counter("questions").inc(questions, tags={"run": run, "stage": stage})
     _gauge("questions_per_second").set(rate, tags={"run": run, "stage": stage})
 
 

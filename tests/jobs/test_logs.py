@@ -7,7 +7,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,11 @@ def as_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret to keep, and what is asked of an error that nobody caught as it was."""
     monkeypatch.delenv(FORMAT, raising=False)
     monkeypatch.setenv("RECSAE_ENDPOINT_KEY", SECRET)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    return
 
 
 def objects(text: str) -> list[dict[str, Any]]:
