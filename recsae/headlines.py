@@ -56,7 +56,7 @@ TELLING: Mapping[str, Mapping[str, Path]] = {
         "interpretable": ("interpretable",),
         "polysemantic": ("polysemantic",),
     },
-    "report": {"rows": ("rows",)},
+    "report": {},
 }
 """By stage: what a figure is called, and where it stands in the stage's metrics."""
 ROWS: Mapping[str, str] = {"ingest": "events", "activations": "cases", "concepts": "latents", "report": "rows"}
@@ -67,7 +67,7 @@ OTHERWISE = 4
 
 def headline(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
     """The telling figures of a stage, by name."""
-    paths = TELLING.get(stage) or {name: (name,) for name in metrics}
+    paths = TELLING.get(stage, {name: (name,) for name in metrics})
     found = {name: number(_at(metrics, path)) for name, path in paths.items()}
     known = {name: value for name, value in found.items() if value is not None}
     return known if stage in TELLING else dict(list(known.items())[:OTHERWISE])
