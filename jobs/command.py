@@ -123,9 +123,12 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         config = load(arguments.config, arguments.set)
         work.enter_context(watching.at_work(config.name))
         refuse_lost("store.root", config.store.root)
+        from recsae import tracking
         from recsae.pipeline import Pipeline
 
         pipeline = Pipeline(config)
+        if publish:
+            tracking.check(config)
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
         for stage in stages:
@@ -135,4 +138,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         if publish:
             from jobs.table import print_dictionary
 
-            print_dictionary(pipeline.publish())
+            current = pipeline.publish()
+            made = {stage: pipeline.committed(stage) for stage in current["fingerprints"]}
+            tracking.log_night(config, current["night"], {stage: one for stage, one in made.items() if one})
+            print_dictionary(current)

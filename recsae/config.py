@@ -20,6 +20,7 @@ from recsae.config_concepts import (
     StatisticsConfig,
     SteeringConfig,
 )
+from recsae.config_mlflow import MlflowConfig
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
 from recsae.config_sae import SaeConfig
 
@@ -157,6 +158,8 @@ class Config(Section):
     scores: ScoresConfig = ScoresConfig()
     steering: SteeringConfig = SteeringConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    mlflow: MlflowConfig | None = None
+    """Where a finished night is written down; left out: nowhere."""
 
     @model_validator(mode="after")
     def _cases_fit_the_model(self) -> Self:
