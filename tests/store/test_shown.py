@@ -27,6 +27,15 @@ from recsae.store.shown import masked, shown
         ("https://host/x?X-Amz-Signature=hunter22", "https://host/x"),
         ("https://host/x?endpoint_override=k:hunter22@h", "https://host/x"),
         ("https://host/x#hunter22", "https://host/x"),
+        ("s3://k:hunt'er22@bucket/my runs?secret_key=hunter22", "s3://bucket/my runs?secret_key=***"),
+        (
+            "s3://bucket/x?endpoint_override=http%3A%2F%2Fhost%3A9",
+            "s3://bucket/x?endpoint_override=http%3A%2F%2Fhost%3A9",
+        ),
+        (
+            "store.root = s3://k:hunter22@b/x: gone (http://h?k=hunter22); mend it",
+            "store.root = s3://b/x: gone (http://h); mend it",
+        ),
     ],
 )
 def test_a_uri_is_shown_without_credentials(uri: str, said: str) -> None:
@@ -50,6 +59,11 @@ def test_no_text_carries_a_secret(text: str) -> None:
     told = masked(text, {"RECSAE_ENDPOINT_KEY": "hunter22"})
     assert "hunter22" not in told
     assert told[:3] == text[:3] and len(told) > 8
+
+
+def test_long_text_takes_no_time_that_grows_with_its_square() -> None:
+    for text in ("a" * 200_000, "a-" * 60_000, "://" * 20_000, "x://y:" * 5_000):
+        assert masked(text, {})
 
 
 def test_an_access_key_of_aws_is_known_by_its_form() -> None:
