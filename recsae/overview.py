@@ -21,7 +21,7 @@ from recsae.store import looking
 from recsae.store.folder import Folder, split_query
 from recsae.store.looking import Found, Record
 from recsae.store.runs import RunStore
-from recsae.store.shown import shown
+from recsae.store.shown import all_shown, shown
 
 NIGHTS = 5
 """Newest nights that are listed."""
@@ -174,19 +174,12 @@ def _unfit(config: Config, stage: Stage, one: Found, above: Mapping[str, str | N
     if not isinstance(inputs, Mapping) or any(inputs.get(need) != print_ for need, print_ in above.items()):
         return "only made of other inputs"
     made = manifest.get("config")
-    wanted = config.model_dump(mode="json", include=set(stage.config))
-    if not isinstance(made, Mapping) or any(_bare(made.get(key)) != _bare(value) for key, value in wanted.items()):
+    wanted = config.model_dump(mode="json", include=set(stage.config))  # with credentials, which no manifest holds
+    if not isinstance(made, Mapping) or any(
+        all_shown(made.get(key)) != all_shown(value) for key, value in wanted.items()
+    ):
         return "only made under another config"
     return ""
-
-
-def _bare(value: Any) -> Any:
-    """A part of a config without credentials: manifests do not hold them."""
-    if isinstance(value, Mapping):
-        return {key: _bare(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [_bare(held) for held in value]
-    return shown(value) if isinstance(value, str) else value
 
 
 def _following(

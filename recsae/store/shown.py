@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 HIDDEN = "***"
 SHORTEST = 6
@@ -35,6 +36,15 @@ def shown(text: str) -> str:
         return text
     text = _UNQUOTED.sub("", _USER.sub("", text))
     return _keyless(_REST.sub(lambda found: _place(found[0]), text))
+
+
+def all_shown(tree: Any) -> Any:
+    """The same of every text in lists and mappings, as a config's that is kept."""
+    if isinstance(tree, Mapping):
+        return {key: all_shown(held) for key, held in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [all_shown(held) for held in tree]
+    return shown(tree) if isinstance(tree, str) else tree
 
 
 def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
