@@ -32,6 +32,7 @@ ARTIFACTS = {"concepts": "concepts.parquet", "report": "report.html"}
 """By stage: the file that goes along."""
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a server that is down holds a finished night up for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
 }

@@ -104,7 +104,8 @@ def test_prompts_and_what_is_kept_of_their_answers_hold_none(
     assert holds_none(str(labels.read_table("labels.parquet").to_pylist()))
 
 
-def test_what_an_endpoint_says_of_itself_holds_none() -> None:
+def test_what_an_endpoint_says_of_itself_holds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recsae.llm.endpoint.RETRIES", 0)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://user:{SECRET}@127.0.0.1:{closed.getsockname()[1]}/v1?api_key={SECRET}"
