@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from jobs import logs
 from jobs.plain import plain
+from recsae import watching
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput, NotServed
@@ -98,18 +100,19 @@ def ending(interrupted: str) -> Iterator[None]:
     """Bad input ends in one sentence and status 2, a night that is not served in one and 3, an interrupt in one and
     130, a stopped job in 143."""
     stop_with_143()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
-    try:
-        yield
-    except BadInput as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except NotServed as error:
-        print(f"recsae: {plain(str(error))}", file=sys.stderr)
-        sys.exit(3)
-    except KeyboardInterrupt:
-        print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
-        sys.exit(130)
+    with contextlib.ExitStack() as told:
+        try:
+            told.enter_context(logs.lines())
+            yield
+        except BadInput as error:
+            print(f"recsae: {plain(str(error))}", file=sys.stderr)
+            sys.exit(2)
+        except NotServed as error:
+            print(f"recsae: {plain(str(error))}", file=sys.stderr)
+            sys.exit(3)
+        except KeyboardInterrupt:
+            print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
+            sys.exit(130)
 
 
 def stop_with_143() -> None:
@@ -123,24 +126,32 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
     Where a run has nights, only one driver at a time publishes it.
     """
     arguments = Parser(", ".join(stages) or "publish").parse_args()
-    with ending("the same command goes on where it was"):
+    with ending("the same command goes on where it was"), contextlib.ExitStack() as work:
         config = load(arguments.config, arguments.set)
+        work.enter_context(watching.at_work(config.name))
         refuse_lost("store.root", config.store.root)
+        from recsae import tracking
         from recsae.nights.alone import alone
         from recsae.pipeline import Pipeline
         from recsae.store.runs import RunStore
 
         store = RunStore(config.store.root, config.name)
         lease = store.night_lease(config.resources.lease_seconds) if publish and config.nights else None
-        with alone(lease, config.name) if lease else contextlib.nullcontext():
-            pipeline = Pipeline(config, lease)
-            for stage in stages:
-                pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
-            for stage in stages:
-                if pipeline.has_work(stage):
-                    connect(config)
-                pipeline.run(stage)
-            if publish:
-                from jobs.table import print_dictionary
+        if publish:
+            tracking.check(config)
+        if lease:
+            work.enter_context(alone(lease, config.name))
+        pipeline = Pipeline(config, lease)
+        for stage in stages:
+            pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
+        for stage in stages:
+            if pipeline.has_work(stage):
+                connect(config)
+            pipeline.run(stage)
+        if publish:
+            from jobs.table import print_dictionary
 
-                print_dictionary(pipeline.publish())
+            current = pipeline.publish()
+            made = {stage: pipeline.committed(stage) for stage in current["fingerprints"]}
+            tracking.log_night(config, current["night"], {stage: one for stage, one in made.items() if one})
+            print_dictionary(current)

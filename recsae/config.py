@@ -20,6 +20,7 @@ from recsae.config_concepts import (
     StatisticsConfig,
     SteeringConfig,
 )
+from recsae.config_mlflow import MlflowConfig
 from recsae.config_nights import NightsConfig
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
 from recsae.config_sae import SaeConfig
@@ -164,6 +165,8 @@ class Config(Section):
     nights: NightsConfig | None = None
     """How tonight builds on last night; left out: every run stands for itself."""
     resources: ResourcesConfig = ResourcesConfig()
+    mlflow: MlflowConfig | None = None
+    """Where a finished night is written down; left out: nowhere."""
 
     @model_validator(mode="after")
     def _cases_fit_the_model(self) -> Self:

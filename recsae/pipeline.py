@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from recsae import watching
 from recsae.config import Config
 from recsae.errors import BadInput, NotServed
 from recsae.nights.alone import refuse_lost
@@ -100,7 +101,8 @@ class Pipeline:
         for found in inputs.values():
             found.refuse_damaged()
         self.store.check_writable()
-        return self._work(STAGES[name], inputs)
+        with watching.at_work(self.config.name, name):
+            return self._work(STAGES[name], inputs)
 
     def has_work(self, name: str) -> bool:
         """Whether `run` would execute the stage. Raises BadInput where an input has not been committed yet."""
@@ -150,6 +152,7 @@ class Pipeline:
     def _attempt(self, stage: Stage, inputs: Mapping[str, Committed], lease: Lease) -> Committed:
         attempt = self.store.attempt(stage.name, self.fingerprint(stage.name), lease)
         try:
+            watching.began(attempt)
             log.info("%s: started (%s)", stage.name, attempt.fingerprint)
             start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
@@ -171,6 +174,7 @@ class Pipeline:
         except BaseException:
             self.store.discard(stage.name, attempt)
             raise
+        watching.committed(done)
         size = sum(file["bytes"] for file in done.manifest["files"]) / 2**20
         log.info("%s: done in %.1f s, %d files, %.1f MiB", stage.name, seconds, len(done.files()), size)
         return done

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
-from recsae.pipeline import STAGES
+from recsae.stages import STAGES
 
 CONFIGS = sorted((Path(__file__).parents[1] / "jobs/configs").glob("*.toml"))
 

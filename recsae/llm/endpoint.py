@@ -20,6 +20,7 @@ from recsae.data.text import clean
 from recsae.errors import BadInput
 from recsae.llm.engine import LOG_SECONDS, Answer, Meter, Request
 from recsae.llm.readings import text_status
+from recsae.store.shown import masked, shown
 
 KEY = "RECSAE_ENDPOINT_KEY"
 """The environment variable that holds the key."""
@@ -163,11 +164,11 @@ class EndpointPool:
         return f"{'failed' if code == 429 or (code or 0) >= 500 else 'refused'}: {said}"
 
     def _said(self, text: str) -> str:
-        """A server's words in one short line; some repeat the key."""
-        return clean(text.replace(self._key, "…") if self._key else text, MESSAGE_LIMIT)
+        """A server's words in one short line; some repeat the key, or the address with its password."""
+        return clean(masked(text.replace(self._key, "…") if self._key else text), MESSAGE_LIMIT)
 
     def _unusable(self, why: str) -> BadInput:
-        return BadInput(f"labels.endpoint.url = {self._endpoint.url}: {self._said(why)}; mend it, and run again")
+        return BadInput(f"labels.endpoint.url = {shown(self._endpoint.url)}: {self._said(why)}; mend it, and run again")
 
 
 async def _first_of(tasks: Any) -> Any:

@@ -15,6 +15,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from recsae import watching
 from recsae.config import ResourcesConfig
 from recsae.config_concepts import LlmConfig
 from recsae.llm.worker import CPU_SEQUENCES, Answer, Engine, Request, Spent
@@ -177,6 +178,7 @@ class Meter:
         self._done += len(answers)
         self._tokens += sum(answer.tokens for answer in answers)
         self._failed += sum(answer.status != "ok" for answer in answers)
+        watching.answered(len(answers), self._done / max(time.monotonic() - self._began, 1e-9))
 
     def show(self) -> None:
         now = time.monotonic()
@@ -195,6 +197,7 @@ class Meter:
         return f"{so_far}, {rate:.1f} a second, {(of - done) / rate:.0f} s left"
 
     def finish(self) -> None:
+        watching.answered(0, 0.0)
         log.info(
             "language model %s: %d requests, %d failed, %d tokens, %.1f s",
             self._model,

@@ -21,6 +21,7 @@ from recsae.recommenders.foreign_module import first_line, module_of
 from recsae.recommenders.foreign_trial import examine
 from recsae.store.folder import Folder, as_json
 from recsae.store.runs import Committed
+from recsae.store.shown import shown
 
 _KEY = "recommender.foreign"
 
@@ -60,8 +61,10 @@ def save(folder: Folder, parts: Parts, config: RecommenderConfig, n_users: int, 
         sink.write(parts.state)
     with folder.open_output("tokens.safetensors") as sink:
         sink.write(safetensors.torch.save({"tokens": parts.tokens_N}))
+    facts = config.model_dump(mode="json")
+    facts["foreign"] |= {key: shown(facts["foreign"][key]) for key in ("weights", "program", "vocabulary")}
     with folder.open_output("config.json") as sink:
-        sink.write(as_json({"n_users": n_users, "n_items": n_items, **config.model_dump(mode="json")}))
+        sink.write(as_json({"n_users": n_users, "n_items": n_items, **facts}))
 
 
 def saved_parts(folder: Folder, config: RecommenderConfig) -> Parts:

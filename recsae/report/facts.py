@@ -18,7 +18,9 @@ from recsae.report.formats import DASH, Fact, count, decimal, duration, interval
 from recsae.report.sae_facts import SaeFacts, about_sae
 from recsae.report.sweep_facts import settings
 from recsae.schemas import PARTS, SPLITS
+from recsae.store.folder import split_query
 from recsae.store.runs import Committed
+from recsae.store.shown import shown
 
 CUTOFFS = (5, 10, 20, 50)
 JUDGES = {
@@ -108,6 +110,11 @@ def _headline(metrics: Mapping[str, Any], counts: Counts) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+def _file_name(path: str) -> str:
+    """Without the query of a URI, which may hold a secret."""
+    return PurePosixPath(split_query(shown(path))[0]).name
+
+
 def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
     ingest, recommender, labels, scores = (metrics[name] for name in ("ingest", "recommender", "labels", "scores"))
     files = [config.data.path] if config.data.path else list(config.data.interactions)
@@ -119,7 +126,7 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
     asked = f"{count(look_up(scores, 'prompts'))} asked of the judge, {count(look_up(scores, 'failed'))} failed"
     judge = text(look_up(scores, "judge"))
     return (
-        Fact("Data", ", ".join(PurePosixPath(file).name for file in files) or DASH, f"read as {config.data.format}"),
+        Fact("Data", ", ".join(map(_file_name, files)) or DASH, f"read as {config.data.format}"),
         Fact("Events", count(look_up(ingest, "events")), splits),
         Fact("Users", count(look_up(ingest, "users")), parts),
         Fact("Items", count(look_up(ingest, "items"))),

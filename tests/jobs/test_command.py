@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from jobs.command import run
-from recsae.pipeline import STAGES
+from recsae.config import Config
+from recsae.stages import STAGES
+from recsae.store.runs import Committed
+from tests.made_run import commit_all, config_at
 
 REPOSITORY = Path(__file__).parents[2]
-NO_STAGE = {"__init__", "command", "explanation", "plain", "table"}
-EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend"}
+NO_STAGE = {"__init__", "command", "explanation", "logs", "plain", "table"}
+EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend", "status"}
 JOBS = {path.stem: path for path in (REPOSITORY / "jobs").glob("*.py") if path.stem not in NO_STAGE}
 
 
@@ -103,6 +106,33 @@ def test_publishing_what_was_not_made_names_the_first_job_to_run(
     arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}"]
     message = refusal(arguments, [], monkeypatch, capsys)
     assert "python -m jobs.ingest" in message and no_ray == []
+
+
+def test_a_served_night_is_written_down_in_mlflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_ray: list[str]
+) -> None:
+    made = commit_all(config_at(tmp_path))
+    written: list[tuple[str, str, list[str]]] = []
+
+    class Made:
+        def __init__(self, config: Config) -> None:
+            pass
+
+        def publish(self) -> dict[str, object]:
+            return {"night": "n1", "fingerprints": {name: one.fingerprint for name, one in made.items()}}
+
+        def committed(self, name: str) -> Committed:
+            return made[name]
+
+    monkeypatch.setattr("recsae.pipeline.Pipeline", Made)
+    monkeypatch.setattr("jobs.table.print_dictionary", lambda current: None)
+    monkeypatch.setattr("recsae.tracking.check", lambda config: written.append(("checked", config.name, [])))
+    monkeypatch.setattr(
+        "recsae.tracking.log_night", lambda config, night, stages: written.append((night, config.name, list(stages)))
+    )
+    monkeypatch.setattr(sys, "argv", ["job", "--config", str(REPOSITORY / "jobs/configs/demo.toml")])
+    run([], publish=True)
+    assert written == [("checked", "demo", []), ("n1", "demo", list(STAGES))]
 
 
 def test_a_submitted_job_refuses_a_relative_store(tmp_path: Path) -> None:

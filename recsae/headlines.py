@@ -1,0 +1,107 @@
+"""The few figures that tell how a stage went, and the number of rows it wrote, from what it committed.
+
+For whoever watches a run: the state on the terminal, Prometheus. It knows the names of the stages' metrics; a figure
+that is absent or not a finite number is left out, and of a stage that is not known here the first figures tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from recsae.store.runs import Committed
+
+Path = tuple[str, ...]
+
+TELLING: Mapping[str, Mapping[str, Path]] = {
+    "ingest": {"users": ("users",), "items": ("items",), "events": ("events",), "cases": ("cases",)},
+    "recommender": {"ndcg_10": ("test", "ndcg@10"), "hr_10": ("test", "hr@10"), "epochs": ("epochs",)},
+    "activations": {
+        "cases": ("cases",),
+        "cases_per_second": ("cases_per_second",),
+        "search_recall": ("search_recall",),
+    },
+    "sae": {
+        "fvu": ("fvu",),
+        "l0": ("l0",),
+        "dead_share": ("dead_share",),
+        "ndcg_10_kept": ("fidelity", "rows", "sae", "ndcg@10_kept"),
+    },
+    "evidence": {"alive": ("alive",), "cases": ("cases",), "cases_per_second": ("cases_per_second",)},
+    "statistics": {
+        "coherence": ("coherence", "sae", "within_centred"),
+        "cases_per_second": ("cases_per_second",),
+    },
+    "labels": {
+        "latents": ("latents",),
+        "candidates": ("candidates",),
+        "requests": ("requests",),
+        "tokens": ("tokens",),
+        "failed_rows": ("failed",),
+    },
+    "scores": {
+        "scored": ("scored",),
+        "judge_auc": ("judge_auc",),
+        "requests": ("prompts",),
+        "tokens": ("tokens",),
+        "failed_rows": ("failed",),
+    },
+    "steering": {"latents": ("latents",), "concepts": ("concepts",), "above_null": ("above_null",)},
+    "concepts": {
+        "latents": ("latents",),
+        "scored": ("scored",),
+        "interpretable": ("interpretable",),
+        "polysemantic": ("polysemantic",),
+    },
+    "report": {},
+}
+"""By stage: what a figure is called, and where it stands in the stage's metrics."""
+ROWS: Mapping[str, str] = {"ingest": "events", "activations": "cases", "concepts": "latents", "report": "rows"}
+"""Metrics that are a number of rows. Of other stages the table of the stage's name is asked."""
+OTHERWISE = 4
+"""Figures of a stage that is not known here."""
+
+
+def headline(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The telling figures of a stage, by name."""
+    paths = TELLING.get(stage, {name: (name,) for name in metrics})
+    found = {name: number(_at(metrics, path)) for name, path in paths.items()}
+    known = {name: value for name, value in found.items() if value is not None}
+    return known if stage in TELLING else dict(list(known.items())[:OTHERWISE])
+
+
+def rows(done: Committed) -> int | None:
+    """Rows that a stage wrote, or None where it has no table of its own. A damaged file raises what pyarrow raises."""
+    stage = str(done.manifest["stage"])
+    told = number(done.metrics.get(ROWS[stage])) if stage in ROWS else None
+    if told is not None:
+        return int(told)
+    name = f"{stage}.parquet"
+    if name not in done.files():
+        return None
+    with done.data.open_input(name) as source:
+        return int(pq.ParquetFile(source).metadata.num_rows)
+
+
+def size(done: Committed) -> int:
+    """Bytes that a stage wrote."""
+    return sum(int(file["bytes"]) for file in done.manifest["files"])
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def _at(metrics: Mapping[str, Any], path: Path) -> Any:
+    found: Any = metrics
+    for key in path:
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(key)
+    return found

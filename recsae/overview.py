@@ -1,0 +1,247 @@
+"""The state of a run: what of it is committed, being made, missing or damaged, what to run next, and what is served.
+
+It asks the store alone, so it needs no Ray, no language model and none of the input files; whether those have changed
+since, only the next night can tell. It knows the table of stages and nothing of how a state is shown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from recsae.config import Config
+from recsae.errors import BadInput
+from recsae.headlines import headline, number, rows, size
+from recsae.stages import STAGES, Stage
+from recsae.store import looking
+from recsae.store.folder import Folder, split_query
+from recsae.store.looking import Found, Record
+from recsae.store.runs import RunStore
+from recsae.store.shown import all_shown, shown
+
+NIGHTS = 5
+"""Newest nights that are listed."""
+PATIENCE = 2.0
+"""Times of a lease's own seconds after which its holder is called silent: a beat is not written in no time."""
+SERVED = ("night", "dictionary", "report")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who works, or worked, on something."""
+
+    name: str
+    """Machine and process where they are known."""
+    since: float | None
+    """Seconds since 1970, by the holder's clock."""
+    beat: float | None
+    """Its last sign of life."""
+
+
+@dataclass(frozen=True)
+class StageState:
+    name: str
+    state: str
+    """`committed`, `running`, `unfinished` (begun and left), `damaged` or `missing`."""
+    note: str = ""
+    fingerprint: str | None = None
+    committed_at: str | None = None
+    seconds: float | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    holder: Holder | None = None
+
+
+@dataclass(frozen=True)
+class RunState:
+    run: str
+    root: str
+    exists: bool
+    stages: tuple[StageState, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Stages without a usable result."""
+    following: str = "nightly"
+    """The job to run next; empty: none."""
+    why: str = "nothing has been made yet"
+    served: Mapping[str, str] | None = None
+    """The night, the dictionary and the report."""
+    problem: str = ""
+    """What is wrong with what is served."""
+    nights: tuple[Mapping[str, Any], ...] = ()
+    making: Holder | None = None
+    """Who makes a night at this moment."""
+
+
+def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
+    """The state of the config's run. Raises BadInput where the store cannot be asked."""
+    run = RunStore(config.store.root, config.name).folder
+    root, now = shown(config.store.root), clock()
+    try:
+        there = looking.exists(run)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(f"store.root: {root} cannot be read ({reason}); give a folder or URI that can") from None
+    if not there:
+        return RunState(config.name, root, exists=False)
+    stages: dict[str, StageState] = {}
+    for stage in STAGES.values():
+        above = {need: stages[need].fingerprint for need in stage.inputs}
+        stages[stage.name] = _state(config, stage, above, looking.stage(run, stage.name), now)
+    current, problem = looking.record(run, "current.json")
+    served = {key: shown(str(current.get(key, ""))) for key in SERVED} if current else None
+    nights = list(looking.nights(run, NIGHTS))
+    following, why = _following(stages, run, current, nights)
+    return RunState(
+        run=config.name,
+        root=root,
+        exists=True,
+        stages=tuple(stages.values()),
+        missing=tuple(one.name for one in stages.values() if one.state != "committed"),
+        following=following,
+        why=why,
+        served=served,
+        problem=problem or (_gone(run, served) if served else ""),
+        nights=tuple(_night(name, record, served) for name, record in nights),
+        making=_holder(lease) if _alive(lease := looking.lease(run.child("_night")), now) else None,
+    )
+
+
+def _state(
+    config: Config, stage: Stage, above: Mapping[str, str | None], found: Iterable[Found], now: float
+) -> StageState:
+    """The one fingerprint that speaks for the stage: what is being made, else the newest result that fits."""
+    found = list(found)
+    unfit = {one.fingerprint: _unfit(config, stage, one, above) for one in found if one.done}
+    results = sorted((one for one in found if one.done), key=_committed_at)
+    fitting = [one for one in results if not unfit[one.fingerprint]]
+    begun = sorted((one for one in found if not one.done and not one.problem), key=_beat)
+    running = [one for one in begun if _alive(one.lease, now)]
+    if running:
+        one = running[-1]
+        return StageState(stage.name, "running", "", one.fingerprint, holder=_holder(one.lease))
+    if fitting:
+        return _committed(stage.name, fitting[-1])
+    for one in found:
+        if one.problem:
+            return StageState(stage.name, "damaged", one.problem, one.fingerprint)
+    if begun:
+        one = begun[-1]
+        note = "ended without a result" if one.lease.get("released") else "its owner fell silent"
+        return StageState(stage.name, "unfinished", note, one.fingerprint, holder=_holder(one.lease))
+    return StageState(stage.name, "missing", unfit[results[-1].fingerprint] if results else "")
+
+
+def _committed_at(one: Found) -> str:
+    return str(one.done.manifest["committed_at"]) if one.done else ""
+
+
+def _beat(one: Found) -> float:
+    return number(one.lease.get("beat")) or 0.0
+
+
+def _committed(name: str, one: Found) -> StageState:
+    assert one.done is not None
+    manifest, problem = one.done.manifest, looking.damage(one.done)
+    try:
+        count = None if problem else rows(one.done)
+    except (OSError, ValueError, pa.ArrowException):
+        count, problem = None, f"{name}.parquet cannot be read"
+    return StageState(
+        name,
+        "damaged" if problem else "committed",
+        problem,
+        one.fingerprint,
+        str(manifest["committed_at"]),
+        number(manifest.get("seconds")),
+        count,
+        size(one.done),
+        headline(name, one.done.metrics),
+    )
+
+
+def _unfit(config: Config, stage: Stage, one: Found, above: Mapping[str, str | None]) -> str:
+    """Why a result is not this config's; empty: it may be."""
+    assert one.done is not None
+    manifest = one.done.manifest
+    if manifest.get("version") != stage.version:
+        return "only made by another version of the stage"
+    inputs = manifest.get("inputs")
+    if not isinstance(inputs, Mapping) or any(inputs.get(need) != print_ for need, print_ in above.items()):
+        return "only made of other inputs"
+    made = manifest.get("config")
+    wanted = config.model_dump(mode="json", include=set(stage.config))  # with credentials, which no manifest holds
+    if not isinstance(made, Mapping) or any(
+        all_shown(made.get(key)) != all_shown(value) for key, value in wanted.items()
+    ):
+        return "only made under another config"
+    return ""
+
+
+def _following(
+    stages: Mapping[str, StageState], run: Folder, current: Record | None, nights: Iterable[tuple[str, Record]]
+) -> tuple[str, str]:
+    """The next job, and why."""
+    for one in stages.values():
+        if one.state == "damaged":
+            folder = shown(run.child(one.name, str(one.fingerprint)).uri)
+            return one.name, f"{one.name} is damaged: {one.note}; delete {folder} first"
+    for one in stages.values():
+        if one.state == "running":
+            return "", f"{one.name} is being made"
+        if one.state != "committed":
+            return one.name, f"{one.name} is {one.state}; jobs.nightly makes all that is missing"
+    made = {name: one.fingerprint for name, one in stages.items()}
+    if current and current.get("fingerprints") == made:
+        return "", "all is made and served"
+    for name, record in nights:
+        if record.get("fingerprints") == made and (failed := _failed(record)):
+            return "", f"all is made, and night {name} was not served: it missed {', '.join(failed)}"
+    return "publish", "all is made, and is not what is served"
+
+
+def _gone(run: Folder, served: Mapping[str, str]) -> str:
+    """Which served file is not there."""
+    here = split_query(shown(run.uri))[0] + "/"
+    for key in ("dictionary", "report"):
+        name = split_query(served[key])[0].removeprefix(here)
+        try:
+            if not run.filesystem.get_file_info(run.locate(name)).is_file:
+                return f"the {key} that current.json names is gone"
+        except OSError:
+            return f"the {key} that current.json names cannot be looked at"
+    return ""
+
+
+def _night(name: str, record: Record, served: Mapping[str, str] | None) -> Mapping[str, Any]:
+    return {
+        "night": name,
+        "current": served is not None and served["night"] == name,
+        "readable": bool(record),
+        "missed": _failed(record),
+    }
+
+
+def _failed(record: Record) -> list[str]:
+    """Keys of the gate that a night did not reach."""
+    checks = record.get("checks")
+    known = [check for check in checks if isinstance(check, Mapping)] if isinstance(checks, list | tuple) else []
+    return [str(check.get("key")) for check in known if not check.get("passed", True)]
+
+
+def _alive(lease: Record, now: float) -> bool:
+    beat, seconds = number(lease.get("beat")), number(lease.get("seconds"))
+    if lease.get("released", True) or beat is None or seconds is None:
+        return False
+    return now - beat <= PATIENCE * seconds
+
+
+def _holder(lease: Record) -> Holder:
+    """Leases of an older recsae name no machine."""
+    host, pid, holder = (lease.get(key) for key in ("host", "pid", "holder"))
+    name = f"{host} (process {pid})" if host and pid else str(holder or "nobody known")
+    return Holder(name, number(lease.get("since")), number(lease.get("beat")))

@@ -1,0 +1,129 @@
+"""What Prometheus is told, on a made-up Ray: the real one is scraped in tests/integration/test_watching.py."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from recsae import gauges, watching
+from recsae.llm.engine import Answer, Meter
+from recsae.store.runs import Attempt, RunStore
+
+Seen = dict[tuple[str, str, str], float]
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
+    """Figures by name, run and stage, as a Ray that is up would have them."""
+    figures: Seen = {}
+
+    class Figure:
+        def __init__(self, name: str, description: str, tags: tuple[str, ...]) -> None:
+            assert name.startswith("recsae_") and name.isidentifier() and description and tags == ("run", "stage")
+            self.name = name
+
+        def set(self, value: float, tags: dict[str, str]) -> None:
+            figures[self.name, tags["run"], tags["stage"]] = value
+
+        def inc(self, value: float, tags: dict[str, str]) -> None:
+            assert value > 0, "Ray refuses it"
+            key = self.name, tags["run"], tags["stage"]
+            figures[key] = figures.get(key, 0) + value
+
+    metrics = SimpleNamespace(Gauge=Figure, Counter=Figure)
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    monkeypatch.setitem(sys.modules, "ray.util.metrics", metrics)
+    _forget()
+    yield figures
+    _forget()
+
+
+def _forget() -> None:
+    gauges._gauge.cache_clear()
+    gauges._counter.cache_clear()
+
+
+def attempt_at(root: Path) -> tuple[RunStore, Attempt]:
+    store = RunStore(str(root), "shop")
+    attempt = store.attempt("sae", "f1", store.lease("sae", "f1", 20))
+    attempt.data.put("weights", b"12345")
+    return store, attempt
+
+
+FACTS: dict[str, Any] = {"metrics": {"fvu": 0.05, "dead_share": 0.0, "l0": None}, "seconds": 2.5}
+
+
+def test_a_committed_stage_tells_its_figures(seen: Seen, tmp_path: Path) -> None:
+    store, attempt = attempt_at(tmp_path)
+    with watching.at_work("shop", "sae"):
+        watching.began(attempt)
+        watching.committed(store.commit("sae", attempt, FACTS))
+    assert seen == {
+        ("recsae_stage_attempts", "shop", "sae"): 1,
+        ("recsae_stage_seconds", "shop", "sae"): 2.5,
+        ("recsae_stage_bytes", "shop", "sae"): 5,
+        ("recsae_fvu", "shop", "sae"): 0.05,
+        ("recsae_dead_share", "shop", "sae"): 0.0,
+    }
+
+
+def test_an_attempt_that_fails_is_counted_also_where_another_follows(seen: Seen, tmp_path: Path) -> None:
+    _, attempt = attempt_at(tmp_path)
+
+    def two_attempts() -> None:
+        with watching.at_work("shop"), watching.at_work("shop", "sae"):
+            watching.began(attempt)
+            watching.began(attempt)
+            raise OSError
+
+    with pytest.raises(OSError):
+        two_attempts()
+    assert seen == {
+        ("recsae_stage_attempts", "shop", "sae"): 2,
+        ("recsae_stage_failures", "shop", "sae"): 2,
+    }
+
+
+def test_what_fails_before_an_attempt_begins_is_no_failed_attempt(seen: Seen) -> None:
+    with pytest.raises(OSError), watching.at_work("shop", "sae"):
+        raise OSError
+    assert seen == {}
+
+
+def test_questions_are_counted_as_they_are_answered(seen: Seen) -> None:
+    answers = [Answer("x", None, "ok", 5)] * 3
+    meter = Meter(6, "model")
+    with watching.at_work("shop", "labels"):
+        meter.start()
+        meter.add(answers)
+        assert seen["recsae_questions_per_second", "shop", "labels"] > 0
+        meter.add(answers)
+        meter.finish()
+    assert seen["recsae_questions", "shop", "labels"] == 6
+    assert seen["recsae_questions_per_second", "shop", "labels"] == 0
+
+
+def test_a_figure_that_cannot_be_told_ends_nothing(
+    seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, attempt = attempt_at(tmp_path)
+    with watching.at_work("shop", "sae"):
+        watching.committed(store.commit("sae", attempt, {"metrics": None, "seconds": 1.0}))
+    assert "Prometheus is not told" in caplog.text
+
+
+@pytest.mark.parametrize("ray", [None, SimpleNamespace(is_initialized=lambda: False)])
+def test_without_ray_nothing_happens(
+    ray: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(gauges, "_counter", lambda name: pytest.fail("Ray is not up"))
+    _, attempt = attempt_at(tmp_path)
+    with watching.at_work("shop", "sae"):
+        watching.began(attempt)
+    assert caplog.text == ""
