@@ -19,6 +19,7 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
+from recsae.store.remote import trouble
 
 
 def connect(config: Config) -> None:
@@ -95,13 +96,20 @@ class Parser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def ending(interrupted: str) -> Iterator[None]:
-    """Bad input ends in one sentence and status 2, an interrupt in one and 130, a stopped job in 143."""
+    """Bad input and an object store that is away end in one sentence and status 2, an interrupt in one and 130, a
+    stopped job in 143."""
     stop_with_143()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     try:
         yield
     except BadInput as error:
         print(f"recsae: {plain(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except Exception as error:
+        sentence = trouble(error)
+        if sentence is None:
+            raise
+        print(f"recsae: {plain(sentence)}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
@@ -131,4 +139,4 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         if publish:
             from jobs.table import print_dictionary
 
-            print_dictionary(pipeline.publish())
+            print_dictionary(pipeline.publish(), config.store.root)

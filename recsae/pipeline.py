@@ -30,7 +30,9 @@ from recsae.report.page import write_report
 from recsae.sae.stage import train_sae
 from recsae.steering.stage import measure_steering
 from recsae.store.folder import as_json
+from recsae.store.remote import is_away
 from recsae.store.runs import Attempt, Committed, Metrics, RunStore
+from recsae.store.shown import shown
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +124,15 @@ STAGES: dict[str, Stage] = {
 }
 
 
+def _shown(value: Any) -> Any:
+    """The same without credentials in its URIs: a manifest keeps none, and new ones make nothing anew."""
+    if isinstance(value, dict):
+        return {key: _shown(held) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_shown(held) for held in value]
+    return shown(value) if isinstance(value, str) and "://" in value else value
+
+
 class Pipeline:
     """The stages of one config over one store."""
 
@@ -148,7 +159,8 @@ class Pipeline:
         return self._fingerprints[name]
 
     def _slice(self, stage: Stage) -> dict[str, Any]:
-        return self.config.model_dump(mode="json", include=set(stage.config))
+        slice_: dict[str, Any] = _shown(self.config.model_dump(mode="json", include=set(stage.config)))
+        return slice_
 
     def committed(self, name: str) -> Committed | None:
         return self.store.committed(name, self.fingerprint(name))
@@ -219,8 +231,9 @@ class Pipeline:
                     "seconds": round(seconds, 3),
                 },
             )
-        except BaseException:
-            self.store.discard(stage.name, attempt)
+        except BaseException as error:
+            if not is_away(error):  # or whatever it is asked next would wait as long again
+                self.store.discard(stage.name, attempt)
             raise
         finally:
             lease.release()
@@ -240,6 +253,6 @@ class Pipeline:
         assert concepts is not None and report is not None
         return self.store.publish(
             {name: self.fingerprint(name) for name in STAGES},
-            concepts.data.child(concepts.files("concepts")[0]).uri,
-            report.data.child(report.files("report")[0]).uri,
+            shown(concepts.data.child(concepts.files("concepts")[0]).uri),
+            shown(report.data.child(report.files("report")[0]).uri),
         )
