@@ -73,7 +73,7 @@ class _Unclosed:
         self._upload = upload
 
     def write(self, data: bytes) -> int:
-        return int(self._upload.write(data))
+        return int(self._upload.write(memoryview(data).cast("B")))
 
     def flush(self) -> None: ...
 

@@ -7,14 +7,17 @@ errors say, and nothing of folders.
 from __future__ import annotations
 
 import functools
+import io
 import math
 import os
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 from obstore.store import GCSStore, S3Store, from_url
 
@@ -25,6 +28,7 @@ PATIENCE_S = 60.0
 _AWS_FIRST_WAIT_S = 0.05
 """Of the SDK behind pyarrow; each further one is twice as long."""
 _SETTINGS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
+_AHEAD = 256 * 1024  # bytes
 _CONNECT_S = 5.0
 _FROM_A_STORE = re.compile(
     r"[^\n]*(?:AWS Error |Bucket '[^'\n]*' not found|google::cloud::Status|Generic (?:S3|GCS) error|"
@@ -66,6 +70,48 @@ class _Place(NamedTuple):
         return "us-east-1" if self.endpoint else str(pafs.resolve_s3_region(self.bucket))
 
 
+class _Reader(io.RawIOBase):
+    """A file of pyarrow's, read again where the store refused a piece shorter than what it said about that.
+
+    pyarrow gives the SDK room for the piece alone; an error's text that does not fit in there counts as a failure that
+    nothing is done about. Small pieces are read ahead, which spares requests too.
+    """
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, into: Any) -> int:
+        start, until, wait = self.tell(), time.monotonic() + PATIENCE_S, _AWS_FIRST_WAIT_S
+        while True:
+            try:
+                piece = self._file.read(len(into))
+            except OSError as error:
+                if "INTERNAL_FAILURE" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(wait)
+                wait = min(2 * wait, 5.0)
+                self.seek(start)
+            else:
+                into[: len(piece)] = piece
+                return len(piece)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 class _S3(pafs.S3FileSystem):  # type: ignore[misc]
     """pyarrow's own, which loses its patience where it is pickled, as Ray Train does: here the worker opens it anew."""
 
@@ -83,6 +129,9 @@ class _S3(pafs.S3FileSystem):  # type: ignore[misc]
             retry_strategy=pafs.AwsDefaultS3RetryStrategy(max_attempts=_attempts()),
             **options,
         )
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(io.BufferedReader(_Reader(super().open_input_file(path)), _AHEAD), mode="r")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _S3, (self._uri,)
@@ -202,5 +251,6 @@ def _attempts() -> int:
 
 
 def _retries() -> dict[str, Any]:
-    waits = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 2}
+    # obstore draws each wait between the first and `base` times the last: with 2 they would hardly grow
+    waits = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 3}
     return {"max_retries": 100, "retry_timeout": timedelta(seconds=PATIENCE_S), "backoff": waits}
