@@ -81,15 +81,15 @@ def test_the_dictionary_is_that_of_a_local_disk(
 
 
 def test_what_is_committed_is_not_done_again(remote_run: tuple[Config, Path], server: Server) -> None:
-    before = server.keys("two words/runs")
+    before = server.held("two words/runs")
     again = Pipeline(remote_run[0])
     assert not any(again.has_work(stage) for stage in STAGES)
-    assert server.keys("two words/runs") == before
+    assert server.held("two words/runs") == before
 
 
 def test_nothing_in_the_bucket_or_the_log_holds_a_credential(remote_run: tuple[Config, Path], server: Server) -> None:
     for secret in (KEY, SECRET, quote(SECRET, safe="")):
-        assert not [key for key in server.keys() if secret.encode() in server.content(key)]
+        assert not [key for key in server.held() if secret.encode() in server.content(key)]
     assert not server.uploads()
 
 
@@ -104,11 +104,11 @@ def test_jobs_write_their_files_there(
     monkeypatch.setattr(sys, "argv", ["job", "--config", toml, "--to", to, "--k", "3"])
     recommend.main()
     folder, name = file_at(to)
-    assert set(folder.read_table(name)["user_id"].to_pylist()) and server.keys("out/best items.parquet")
+    assert set(folder.read_table(name)["user_id"].to_pylist()) and server.held("out/best items.parquet")
     target = there(proxy, "out/sae")
     monkeypatch.setattr(sys, "argv", ["job", "--config", toml, "--to", target, "--format", "saelens"])
     export.main()
-    assert server.keys("out/sae/") == ["out/sae/cfg.json", "out/sae/sae_weights.safetensors"]
+    assert server.held("out/sae/") == ["out/sae/cfg.json", "out/sae/sae_weights.safetensors"]
     told = capsys.readouterr().out
     assert "out/best%20items.parquet" in told and KEY not in told
     with pytest.raises(SystemExit) as ended:

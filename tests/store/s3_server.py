@@ -54,7 +54,7 @@ class Server:
         )
         self.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def held(self, prefix: str = "") -> list[str]:
         """Sorted, as the server has them."""
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return sorted(found["Key"] for page in pages for found in page.get("Contents", []))
