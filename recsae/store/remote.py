@@ -174,7 +174,9 @@ def open_store(uri: str) -> Any:
     if scheme == "gs":
         return GCSStore(place.bucket, skip_signature=place.user is not None, **options)
     if place.user:
-        options["access_key_id"], options["secret_access_key"] = place.user
+        key, secret = place.user
+        # Given as settings they would go with the session token of another key in the environment.
+        options["credential_provider"] = lambda: {"access_key_id": key, "secret_access_key": secret, "expires_at": None}
     return S3Store(place.bucket, region=place.region, **options)
 
 

@@ -78,6 +78,8 @@ class Proxy:
         self.fault: Callable[[str, str], Fault | None] = lambda method, path: None
         self.requests: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
+        self.signed: set[tuple[str, str | None]] = set()
+        """Access keys and session tokens that requests came with."""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -92,6 +94,8 @@ class Proxy:
             def _pass(self) -> None:
                 body = self._body()
                 proxy.requests[self.command] += 1
+                key = self.headers.get("Authorization", "").partition("Credential=")[2].partition("/")[0]
+                proxy.signed.add((key, self.headers.get("x-amz-security-token")))
                 fault = proxy.fault(self.command, self.path)
                 proxy.failed[self.command] += fault is not None
                 if fault == "503":

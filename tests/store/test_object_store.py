@@ -309,6 +309,19 @@ def test_credentials_in_a_uri_work_and_stay_there(
     assert all(KEY.encode() not in server.content(key) for key in server.held(name))
 
 
+def test_a_key_in_a_uri_comes_without_the_token_of_another(
+    proxy: Proxy, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    for of, signed in ((secret_uri, (KEY, None)), (uri, ("another", "token"))):
+        folder = Folder(of(proxy.endpoint, name))
+        proxy.signed.clear()
+        folder.put("a.json", b"1")
+        assert folder.read_json("a.json") == 1 and folder.list() == ["a.json"]
+        assert proxy.signed == {signed}
+
+
 def test_inputs_are_read_and_known_by_their_tag(
     server: Server, name: str, commit: Commit, planted_config: Config
 ) -> None:
