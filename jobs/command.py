@@ -19,7 +19,7 @@ from jobs.plain import plain
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput
-from recsae.store.remote import trouble
+from recsae.store.away import trouble
 
 
 def connect(config: Config) -> None:

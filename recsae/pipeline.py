@@ -29,8 +29,8 @@ from recsae.recommenders.stage import train_recommender
 from recsae.report.page import write_report
 from recsae.sae.stage import train_sae
 from recsae.steering.stage import measure_steering
+from recsae.store.away import is_away
 from recsae.store.folder import as_json
-from recsae.store.remote import is_away
 from recsae.store.runs import Attempt, Committed, Metrics, RunStore
 from recsae.store.shown import shown
 

@@ -10,9 +10,7 @@ import functools
 import io
 import math
 import os
-import re
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -30,15 +28,6 @@ _AWS_FIRST_WAIT_S = 0.05
 _SETTINGS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
 _AHEAD = 256 * 1024  # bytes
 _CONNECT_S = 5.0
-_FROM_A_STORE = re.compile(
-    r"[^\n]*(?:AWS Error |Bucket '[^'\n]*' not found|google::cloud::Status|Generic (?:S3|GCS) error|"
-    r"Error performing (?:GET|PUT|HEAD|POST|DELETE) )[^\n]*"
-)
-_IS_AWAY = re.compile(
-    r"SERVICE_UNAVAILABLE|SLOW_DOWN|NETWORK_CONNECTION|REQUEST_TIMEOUT|INTERNAL_FAILURE|THROTTLING|HTTP status 50\d|"
-    r"status code: 50\d|error sending request|HTTP error|UNAVAILABLE"
-)
-_LONGEST = 300
 
 
 class _Place(NamedTuple):
@@ -180,25 +169,6 @@ def open_store(uri: str) -> Any:
     return S3Store(place.bucket, region=place.region, **options)
 
 
-def trouble(error: BaseException) -> str | None:
-    """What an object store has to do with an error, as a sentence with its mend; None where that is nothing."""
-    reason = _said(error)
-    if reason is None:
-        return None
-    if _IS_AWAY.search(reason):
-        return (
-            f"the object store does not answer, {PATIENCE_S:g} s long ({reason}); what is committed and served stays; "
-            "give the same command again when the store is back"
-        )
-    return f"the object store refuses ({reason}); mend the URI, its region or endpoint, or the credentials"
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether the error says that an object store did not answer, however often it was asked."""
-    reason = _said(error)
-    return reason is not None and bool(_IS_AWAY.search(reason))
-
-
 def signed(uri: str, root: str) -> str:
     """`uri` with the credentials of `root`, of the same bucket and settings; as it is where it is another's."""
     if uri.partition("://")[0] not in _SETTINGS or root.partition("://")[0] not in _SETTINGS:
@@ -207,26 +177,6 @@ def signed(uri: str, root: str) -> str:
     if its.root != shown(mine.root):
         return uri
     return uri.replace(f"://{its.authority}", f"://{mine.authority}", 1)
-
-
-def _said(error: BaseException) -> str | None:
-    """The last line of a chain of errors in which an object store speaks; Ray hands on a worker's as text."""
-    for one in _chain(error):
-        lines = _FROM_A_STORE.findall(str(one))
-        if lines:
-            return str(lines[-1]).strip()[:_LONGEST]
-    return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    waiting: list[Any] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            yield one
-            waiting += [one.__cause__, one.__context__, getattr(one, "cause", None)]
 
 
 def _parsed(uri: str) -> _Place:

@@ -18,7 +18,7 @@ from recsae.pipeline import STAGES, Pipeline
 from recsae.store.folder import file_at
 from tests.integration.conftest import planted_toml
 from tests.planted import write_planted
-from tests.store.s3_server import BUCKET, KEY, SECRET, Proxy, Server, uri
+from tests.store.s3_server import BUCKET, KEY, SECRET, Proxy, Server, secret_uri
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def proxy(server: Server) -> Iterator[Proxy]:
 
 def there(proxy: Proxy, name: str) -> str:
     """Ray's workers started long before with another environment, so the URI brings its credentials."""
-    return uri(proxy.endpoint, name).replace("s3://", f"s3://{KEY}:{quote(SECRET, safe='')}@")
+    return secret_uri(proxy.endpoint, name)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from urllib.parse import quote
 
 import boto3
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -171,3 +172,8 @@ class Proxy:
 def uri(endpoint: str, folder: str, bucket: str = BUCKET) -> str:
     """The folder on that endpoint; credentials come from the environment."""
     return f"s3://{bucket}/{folder}?scheme=http&endpoint_override={endpoint}&region={REGION}"
+
+
+def secret_uri(endpoint: str, folder: str) -> str:
+    """The same with credentials in it."""
+    return uri(endpoint, folder).replace("s3://", f"s3://{KEY}:{quote(SECRET, safe='')}@")
