@@ -21,6 +21,7 @@ from recsae import watching
 from recsae.config import Config
 from recsae.config_file import load
 from recsae.errors import BadInput, NotServed
+from recsae.store.away import trouble
 
 
 def connect(config: Config) -> None:
@@ -97,22 +98,29 @@ class Parser(argparse.ArgumentParser):
 
 @contextlib.contextmanager
 def ending(interrupted: str) -> Iterator[None]:
-    """Bad input ends in one sentence and status 2, a night that is not served in one and 3, an interrupt in one and
-    130, a stopped job in 143."""
+    """Bad input and an object store that is away end in one sentence and status 2, a night that is not served in one
+    and 3, an interrupt in one and 130, a stopped job in 143."""
     stop_with_143()
     with contextlib.ExitStack() as told:
         try:
             told.enter_context(logs.lines())
             yield
         except BadInput as error:
-            print(f"recsae: {plain(str(error))}", file=sys.stderr)
-            sys.exit(2)
+            _end(str(error), 2)
         except NotServed as error:
-            print(f"recsae: {plain(str(error))}", file=sys.stderr)
-            sys.exit(3)
+            _end(str(error), 3)
+        except Exception as error:
+            sentence = trouble(error)
+            if sentence is None:
+                raise
+            _end(sentence, 2)
         except KeyboardInterrupt:
-            print(f"recsae: interrupted; {interrupted}", file=sys.stderr)
-            sys.exit(130)
+            _end(f"interrupted; {interrupted}", 130)
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    print(f"recsae: {plain(sentence)}", file=sys.stderr)
+    sys.exit(status)
 
 
 def stop_with_143() -> None:
@@ -154,4 +162,4 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
             current = pipeline.publish()
             made = {stage: pipeline.committed(stage) for stage in current["fingerprints"]}
             tracking.log_night(config, current["night"], {stage: one for stage, one in made.items() if one})
-            print_dictionary(current)
+            print_dictionary(current, config.store.root)

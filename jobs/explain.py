@@ -22,6 +22,7 @@ from recsae.explaining.many import Asked, Names, write_explanations
 from recsae.steering.present import batches, user_ids
 from recsae.store.outside import named
 from recsae.store.runs import Committed
+from recsae.store.shown import shown
 from recsae.tuning import audience
 
 NEEDED = ("ingest", "recommender", "sae", "concepts")
@@ -110,7 +111,7 @@ def _write(config: Config, asked: Asked, users: str, to: str) -> None:
     connect(config)
     written = write_explanations(asked, wanted, folder, name)
     count = asked.ingested.metrics["users"] if wanted is None else len(wanted)
-    print(f"wrote {plain(to)}: {written:,} recommendations of {count:,} users")
+    print(f"wrote {plain(shown(to))}: {written:,} recommendations of {count:,} users")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from recsae.config_file import load
 from recsae.errors import BadInput
 from recsae.sae import export, model
 from recsae.store.folder import Folder
+from recsae.store.shown import shown
 
 
 def main() -> None:
@@ -37,7 +38,7 @@ def _say(sae: model.Sae, form: export.Format, target: Folder) -> None:
     """Write, and tell where, what and in which units."""
     found = export.write(sae, form, target)
     shape = f"{sae.num_latents:,} latents of {sae.width} dimensions"
-    print(f"wrote {plain(target.uri)}: {' and '.join(found.files)} ({found.architecture}, {shape})")
+    print(f"wrote {plain(shown(target.uri))}: {' and '.join(found.files)} ({found.architecture}, {shape})")
     print(f"it takes raw activations; its latents are {found.latents_scale:.6g} times those of the dictionary")
 
 

@@ -17,6 +17,7 @@ from recsae.schemas_steering import RECOMMENDATIONS
 from recsae.steering.recommending import Asked, recommend
 from recsae.store.outside import named, whole_parquet
 from recsae.store.runs import Committed
+from recsae.store.shown import shown
 from recsae.tuning import audience, policy
 
 
@@ -44,7 +45,7 @@ def main() -> None:
                 users, steered = users + found.users, steered + found.steered
         told = f", {steered:,} of them steered" if arguments.policy else ""
         print(
-            f"wrote {plain(arguments.to)}: up to {asked.k} items for each of {users:,} users{told}, "
+            f"wrote {plain(shown(arguments.to))}: up to {asked.k} items for each of {users:,} users{told}, "
             f"{time.monotonic() - start:.1f} s"
         )
 

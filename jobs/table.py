@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from jobs.plain import plain
-from recsae.store.folder import Folder, split_query
+from recsae.store.folder import file_at
+from recsae.store.remote import signed
 
 ROWS = 20
 ITEMS = 3
@@ -37,12 +38,15 @@ _COLUMNS = (
 )
 
 
-def print_dictionary(current: Mapping[str, Any]) -> None:
-    """Print the dictionary that `current` (the content of `current.json`) names, the surest concepts first."""
+def print_dictionary(current: Mapping[str, Any], root: str = "") -> None:
+    """Print the dictionary that `current` (the content of `current.json`) names, the surest concepts first.
+
+    `root` is the store's, whose credentials `current.json` leaves out.
+    """
     console = Console(highlight=False, emoji=False, markup=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
-    concepts = _read(str(current["dictionary"]))
+    concepts = _read(signed(str(current["dictionary"]), root))
     console.print(_table(concepts))
     scored = concepts.num_rows - concepts.column("confidence").null_count
     interpretable = sum(concepts.column("interpretable").to_pylist())
@@ -61,9 +65,8 @@ def print_dictionary(current: Mapping[str, Any]) -> None:
 
 def _read(uri: str) -> pa.Table:
     """The dictionary's columns from a path or URI."""
-    path, query = split_query(uri)
-    folder, _, name = path.rpartition("/")
-    return Folder(folder + query).read_table(name, list(_COLUMNS))
+    folder, name = file_at(uri)
+    return folder.read_table(name, list(_COLUMNS))
 
 
 def _table(concepts: pa.Table) -> Table:

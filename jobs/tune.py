@@ -18,6 +18,7 @@ from recsae.config_file import load
 from recsae.errors import BadInput
 from recsae.store.outside import named
 from recsae.store.runs import Committed
+from recsae.store.shown import shown
 from recsae.tuning import audience, policy
 from recsae.tuning.customising import Wish, customise, wished
 from recsae.tuning.debiasing import debias
@@ -67,7 +68,7 @@ def main() -> None:
         policy.write(found, folder, name)
         for line in told(found):
             print(plain(line))
-        print(f"policy  {plain(arguments.to)}")
+        print(f"policy  {plain(shown(arguments.to))}")
 
 
 def refuse_unfit(arguments: argparse.Namespace) -> None:

@@ -1,9 +1,14 @@
 """What a job says to people in one sentence and ends with. It knows nothing of what went wrong elsewhere."""
 
+from recsae.store.shown import shown
+
 
 class BadInput(Exception):
     """Something the user gave cannot be used. The message is one sentence that names the file, column, row or key,
-    and says how to mend it; a job prints it and exits with status 2."""
+    and says how to mend it; a job prints it and exits with status 2. URIs in it lose their credentials."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(shown(sentence))
 
 
 class NotServed(Exception):

@@ -19,10 +19,12 @@ from recsae.nights.alone import refuse_lost
 from recsae.nights.gate import failing, judge
 from recsae.retrying import retrying
 from recsae.stages import STAGES, Stage
+from recsae.store.away import is_away
 from recsae.store.folder import as_json
 from recsae.store.nights import Night, Record
 from recsae.store.progress import Lease
 from recsae.store.runs import LAST, Committed, RunStore
+from recsae.store.shown import all_shown, shown
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +72,11 @@ class Pipeline:
 
     def _content(self, stage: Stage) -> Mapping[str, str]:
         if stage.content not in self._contents:
-            self._contents[stage.content] = stage.content(self.config)
+            self._contents[stage.content] = {shown(name): told for name, told in stage.content(self.config).items()}
         return self._contents[stage.content]
 
     def _slice(self, stage: Stage, last: Mapping[str, str]) -> dict[str, Any]:
-        found: dict[str, Any] = self.config.model_dump(mode="json", include=set(stage.config))
+        found: dict[str, Any] = all_shown(self.config.model_dump(mode="json", include=set(stage.config)))
         if last and stage.nights and self.config.nights:
             found["nights"] = self.config.nights.model_dump(mode="json", include=set(stage.nights))
         return found
@@ -171,8 +173,9 @@ class Pipeline:
                     "seconds": round(seconds, 3),
                 },
             )
-        except BaseException:
-            self.store.discard(stage.name, attempt)
+        except BaseException as error:
+            if not is_away(error):  # or whatever it is asked next would wait as long again
+                self.store.discard(stage.name, attempt)
             raise
         watching.committed(done)
         size = sum(file["bytes"] for file in done.manifest["files"]) / 2**20
@@ -198,8 +201,8 @@ class Pipeline:
         night = self.store.nights.close(
             Night(
                 {name: found.fingerprint for name, found in made.items()},
-                concepts.data.child(concepts.files("concepts")[0]).uri,
-                report.data.child(report.files("report")[0]).uri,
+                shown(concepts.data.child(concepts.files("concepts")[0]).uri),
+                shown(report.data.child(report.files("report")[0]).uri),
                 tuple(check._asdict() for check in checks),
             )
         )

@@ -46,7 +46,7 @@ def fit(
         logging.getLogger().setLevel(logging.WARNING)  # Train notes every report, on a logger of its own naming
         loop(task)
 
-    progress.folder.filesystem.create_dir(progress.folder.path, recursive=True)
+    progress.folder.create()
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     trainer = TorchTrainer(
         quiet_loop,

@@ -192,7 +192,6 @@ def ran(config: Config, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     return pipeline
 
 
-@pytest.mark.xfail(strict=True, reason="the pipeline masks its slices of the config on the branch stores")
 def test_what_lies_in_the_store_holds_none(ran: Pipeline) -> None:
     files = [path for path in Path(ran.store.folder.path).rglob("*") if path.is_file()]
     assert any(path.name == "_manifest.json" for path in files)

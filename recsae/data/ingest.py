@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 
 def input_content(config: Config) -> dict[str, str]:
-    """sha256 of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
-    return {source.path: source.sha256() for source in dataset(config).sources}
+    """Checksum of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
+    return {source.shown: source.checksum() for source in dataset(config).sources}
 
 
 def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:

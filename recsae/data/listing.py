@@ -65,7 +65,7 @@ def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Lis
     _refuse_missing(listing, seen)
     _refuse_duplicates(connection, name, listing)
     if cleaned["not_utf8"]:
-        files = ", ".join(source.path for source in listing.sources)
+        files = ", ".join(source.shown for source in listing.sources)
         log.warning("%d cells of %s are not UTF-8 text and lose letters; save it as UTF-8", cleaned["not_utf8"], files)
     return cleaned
 

@@ -24,6 +24,8 @@ import pyarrow.parquet as pq
 from recsae.data.text import is_utf8
 from recsae.errors import BadInput
 from recsae.store.folder import split_query
+from recsae.store.remote import open_filesystem
+from recsae.store.shown import shown
 
 Row = dict[str, Any]
 _KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"}
@@ -57,7 +59,7 @@ class Source:
         if "://" not in self.path:
             return pafs.LocalFileSystem(), str(Path(self.path).expanduser().absolute())
         try:
-            filesystem, path = pafs.FileSystem.from_uri(self.path)
+            filesystem, path = open_filesystem(self.path)
         except (OSError, ValueError) as error:
             self.refuse(f"not a URI that can be read ({error}); mend it")
         return filesystem, path
@@ -78,9 +80,19 @@ class Source:
         found: bool = filesystem.get_file_info(path).type == pafs.FileType.File
         return found
 
-    def sha256(self) -> str:
-        """Of the bytes as they lie there."""
+    @property
+    def shown(self) -> str:
+        """The path without credentials, for what is printed or stored."""
+        return shown(self.path)
+
+    def checksum(self) -> str:
+        """Of the bytes as they lie there: sha256, or the object store's own tag, so that they are not read twice."""
         filesystem, path = self.location
+        if not self.local:
+            with filesystem.open_input_stream(path, compression=None) as stream:
+                facts = {name.lower(): value.decode() for name, value in stream.metadata().items()}
+            if "etag" in facts:
+                return f"etag {facts['etag']}"
         digest = hashlib.sha256()
         with filesystem.open_input_stream(path, compression=None) as stream:
             while block := stream.read(8 * _MIB):

@@ -17,6 +17,7 @@ from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.llm.model import model_content
 from recsae.store.runs import LAST, Committed
+from recsae.store.shown import all_shown
 
 ITEMS = 20
 """Strongest explain items by which a latent is told."""
@@ -76,7 +77,7 @@ def asked_alike(before: Committed, config: Config) -> bool:
     """Whether last night's labels or scores come from the model, the view and the seed of tonight, and, where they are
     labels, from the same prompts and settings."""
     asked = before.manifest["config"]
-    wanted = config.model_dump(mode="json", include=set(asked))
+    wanted = all_shown(config.model_dump(mode="json", include=set(asked)))
     alike = ("llm", "probe", "seed", "labels")
     return (
         all(asked[name] == wanted[name] for name in alike if name in asked)

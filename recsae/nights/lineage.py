@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from recsae.config_recommender import ProbeConfig
 from recsae.store.runs import LAST, Committed
+from recsae.store.shown import all_shown
 
 WARM = "warm"
 FRESH = "fresh"
 """How a recommender or an SAE began, as its metrics say it under `start`."""
 
 
-def same_probe(inputs: Mapping[str, Committed], probe: Mapping[str, object]) -> bool:
-    """Whether last night's SAE was read at the site and in the view of tonight's, `probe` being the section."""
-    last: bool = inputs[LAST + "sae"].manifest["config"]["probe"] == probe
+def same_probe(inputs: Mapping[str, Committed], probe: ProbeConfig) -> bool:
+    """Whether last night's SAE was read at the site and in the view of tonight's."""
+    last: bool = inputs[LAST + "sae"].manifest["config"]["probe"] == all_shown(probe.model_dump(mode="json"))
     return last
 
 

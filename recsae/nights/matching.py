@@ -73,7 +73,7 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         dict.fromkeys(MATCHES.names) | {"latent": latent, "stable_id": one} for latent, one in enumerate(ids)
     ]
     metrics: Metrics = {"latents": sae.num_latents, "matched": 0}
-    if LAST + "sae" in inputs and same_probe(inputs, config.probe.model_dump(mode="json")):
+    if LAST + "sae" in inputs and same_probe(inputs, config.probe):
         before = model.load(inputs[LAST + "sae"].data.child("model"))
         shared = same_space(inputs)
         tonight = _codes(inputs["activations"], inputs["sae"], config.seed)

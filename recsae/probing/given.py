@@ -34,7 +34,7 @@ def given_content(config: Config) -> dict[str, str]:
     for source in sources:
         if not source.exists():
             raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
-    return {source.path: source.sha256() for source in sources}
+    return {source.shown: source.checksum() for source in sources}
 
 
 def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:

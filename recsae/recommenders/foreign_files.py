@@ -36,14 +36,14 @@ class Parts(NamedTuple):
 
 
 def foreign_content(config: Config) -> dict[str, str]:
-    """sha256 of the model's files by key; nothing for a model of another kind.
+    """Checksums of the model's files by key; nothing for a model of another kind.
 
     The factory's code is not covered: when that changes, change `arguments` or the weights, or the old result stands.
     Raises BadInput where a file is missing.
     """
     foreign = config.recommender.foreign
     return (
-        {} if foreign is None else {source.key: source.sha256() for source in (_state(foreign), _vocabulary(foreign))}
+        {} if foreign is None else {source.key: source.checksum() for source in (_state(foreign), _vocabulary(foreign))}
     )
 
 

@@ -97,7 +97,7 @@ def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
     form = last.metrics["num_latents"], last.metrics["kind"]
     if len(candidates(sae, config.seed)) > 1 or form != (sae.num_latents, sae.kind):
         log.warning("sae: trained anew, since last night's is of another form or several are compared")
-    elif not (same_probe(inputs, config.probe.model_dump(mode="json")) and same_space(inputs)):
+    elif not (same_probe(inputs, config.probe) and same_space(inputs)):
         log.warning("sae: trained anew, since the recommender's vectors are not what they were last night")
     else:
         return folder

@@ -10,19 +10,22 @@ import contextlib
 import functools
 import json
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 import obstore
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
-from obstore.exceptions import AlreadyExistsError
+from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import from_url
 
 from recsae.errors import BadInput
+from recsae.store import remote
+from recsae.store.shown import shown
 
 _STAGED = re.compile(r"#\d+$")
 """How obstore ends the name of a local file that it has not put yet, or never will."""
@@ -33,8 +36,7 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
     try:
         if "://" not in uri:
             return pafs.LocalFileSystem(), str(Path(uri).expanduser().resolve())
-        filesystem, path = pafs.FileSystem.from_uri(uri)
-        return filesystem, path
+        return remote.open_filesystem(uri)
     except (OSError, ValueError, RuntimeError) as error:
         raise BadInput(f"store.root = {uri}: not a path or URI that can be read ({error}); mend it") from None
 
@@ -43,22 +45,11 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
 def _object_store(uri: str) -> Any:
     """The same folder through obstore, which has the conditional create that pyarrow.fs lacks."""
     filesystem, path = _resolve(uri)
-    if isinstance(filesystem, pafs.LocalFileSystem):
-        return from_url(Path(path).as_uri(), mkdir=True)
-    parts = urlsplit(uri)
-    options = {key: values[-1] for key, values in parse_qs(parts.query).items()}
-    settings: dict[str, Any] = {}
-    if "region" in options:
-        settings["region"] = options["region"]
-    if "endpoint_override" in options:
-        scheme = options.get("scheme", "https")
-        settings["endpoint"] = f"{scheme}://{options['endpoint_override']}"
-        settings["client_options"] = {"allow_http": scheme == "http"}
-    if parts.username:
-        settings["access_key_id"] = unquote(parts.username)
-        settings["secret_access_key"] = unquote(parts.password or "")
-    plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return from_url(plain, **settings)
+    return from_url(Path(path).as_uri(), mkdir=True) if _is_local(filesystem) else remote.open_store(uri)
+
+
+def _is_local(filesystem: pafs.FileSystem) -> bool:
+    return isinstance(filesystem, pafs.LocalFileSystem)
 
 
 def split_query(uri: str) -> tuple[str, str]:
@@ -67,11 +58,21 @@ def split_query(uri: str) -> tuple[str, str]:
     return head, question + query
 
 
-@dataclass(frozen=True)
+def file_at(target: str) -> tuple[Folder, str]:
+    """The folder of a file that a path or URI names, and its name in there."""
+    head, query = split_query(target)
+    path, slash, name = head.rpartition("/")
+    return Folder((path if slash else ".") + query), unquote(name) if "://" in target else name
+
+
+@dataclass(frozen=True, repr=False)
 class Folder:
-    """A folder by its path or URI; small enough to travel to any worker."""
+    """A folder by its path or URI; small enough to travel to any worker. No name leads out of it."""
 
     uri: str
+
+    def __repr__(self) -> str:
+        return f"Folder({shown(self.uri)!r})"
 
     @property
     def filesystem(self) -> pafs.FileSystem:
@@ -81,21 +82,36 @@ class Folder:
     def path(self) -> str:
         return _resolve(self.uri)[1]
 
+    @property
+    def local(self) -> bool:
+        return _is_local(self.filesystem)
+
     def child(self, *names: str) -> Folder:
         head, query = split_query(self.uri)
-        return Folder("/".join([head.rstrip("/"), *names]) + query)
+        return Folder("/".join([head.rstrip("/"), *map(self._inside, names)]) + query)
 
     def locate(self, name: str) -> str:
         """The path of a file within, for pyarrow calls that take a filesystem beside a path."""
-        return f"{self.path}/{name}"
+        return f"{self.path}/{self._inside(name)}"
+
+    def _inside(self, name: str) -> str:
+        """Names come from manifests too, and those from whoever can write the store."""
+        if name.startswith("/") or ".." in name.split("/") or "\0" in name:
+            raise BadInput(f"{self.uri}: {name!r} is no name of a file in there; look who writes this store")
+        return name
 
     def open_input(self, name: str) -> pa.NativeFile:
         return self.filesystem.open_input_file(self.locate(name))
 
     def open_output(self, name: str) -> pa.NativeFile:
         target = self.locate(name)
-        self.filesystem.create_dir(target.rpartition("/")[0], recursive=True)
+        self.create(target.rpartition("/")[0])
         return self.filesystem.open_output_stream(target)
+
+    def create(self, path: str = "") -> None:
+        """Make the folder, or one at a path below, where the filesystem has such things: a bucket is never made."""
+        if self.local:
+            self.filesystem.create_dir(path or self.path, recursive=True)
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         with self.open_input(name) as source:
@@ -130,15 +146,32 @@ class Folder:
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file whole, replacing what was there in one step."""
-        obstore.put(_object_store(self.uri), name, content)
+        obstore.put(_object_store(self.uri), self._inside(name), content)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """Write a small file whole unless there is one already; whether this call wrote it."""
-        try:
-            obstore.put(_object_store(self.uri), name, content, mode="create")
-        except AlreadyExistsError:
-            return False
-        return True
+        """Write a small file whole unless there is one already; whether its content is this call's.
+
+        An answer of an object store may be lost, and what is then tried again meets itself: so `content` says whose it
+        is. (obstore does not try again a put that must be the first, where the connection broke.)
+        """
+        store, until = _object_store(self.uri), time.monotonic() + remote.PATIENCE_S
+        while True:
+            try:
+                obstore.put(store, self._inside(name), content, mode="create")
+                return True
+            except AlreadyExistsError:
+                if self.local:
+                    return False
+                with contextlib.suppress(FileNotFoundError):  # refused for another's sake, who then did not put it
+                    return bytes(obstore.get(store, name).bytes()) == content
+            except GenericError:
+                if self.local or time.monotonic() > until:
+                    raise
+            time.sleep(1)
+
+    def upload(self, name: str) -> Any:
+        """A writer that keeps nothing where its block fails; for object stores, which have no renaming."""
+        return obstore.open_writer(_object_store(self.uri), self._inside(name))
 
     def remove(self, name: str) -> None:
         """Delete one file, if it is there."""

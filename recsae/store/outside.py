@@ -8,27 +8,26 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from recsae.errors import BadInput
-from recsae.store.folder import Folder, split_query
+from recsae.store.folder import Folder, file_at
 
 
 def named(option: str, target: str) -> tuple[Folder, str]:
     """The folder and the name of a file. Raises BadInput, naming the option, where it cannot be written there."""
-    path, query = split_query(target)
-    head, slash, name = path.rpartition("/")
     if not target.isprintable() or not target:
         raise BadInput(f"{option} {target}: names no file; give a path or URI that can be printed")
-    folder = Folder((head if slash else ".") + query)
+    folder, name = file_at(target)
     try:
         filesystem = folder.filesystem
         if not name or filesystem.get_file_info(folder.locate(name)).type == pafs.FileType.Directory:
             raise IsADirectoryError("it is a folder")
-        filesystem.create_dir(folder.path, recursive=True)
+        folder.create()
         probe = folder.locate(_partial(name))
         filesystem.open_output_stream(probe).close()
         filesystem.delete_file(probe)
@@ -43,6 +42,10 @@ def named(option: str, target: str) -> tuple[Folder, str]:
 @contextlib.contextmanager
 def whole(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
     """A file that takes its name at the end, and leaves nothing where the block fails."""
+    if not folder.local:  # where nothing can be renamed, but an upload takes its name when it is complete
+        with folder.upload(name) as upload:
+            yield pa.PythonFile(_Unclosed(upload), mode="w")
+        return
     partial, filesystem = folder.locate(_partial(name)), folder.filesystem
     try:
         with filesystem.open_output_stream(partial) as sink:
@@ -59,6 +62,22 @@ def whole_parquet(folder: Folder, name: str, schema: pa.Schema) -> Iterator[pq.P
     """The same, as a writer of tables."""
     with whole(folder, name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as out:
         yield out
+
+
+class _Unclosed:
+    """An upload that pyarrow may write and not close: that would complete it, whatever has failed."""
+
+    closed = False
+
+    def __init__(self, upload: Any) -> None:
+        self._upload = upload
+
+    def write(self, data: bytes) -> int:
+        return int(self._upload.write(memoryview(data).cast("B")))
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def _partial(name: str) -> str:

@@ -105,7 +105,7 @@ class RunStore:
     def check_writable(self) -> None:
         """Raises BadInput where the root cannot be written."""
         try:
-            self.folder.filesystem.create_dir(self.folder.path, recursive=True)
+            self.folder.create()
             self.folder.put(".writable", b"")
         except Exception as error:
             reason = str(error).splitlines()[0]

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from recsae.errors import BadInput
 from recsae.steering.present import user_ids
-from recsae.store.folder import Folder, split_query
+from recsae.store.folder import file_at
 from recsae.store.runs import Committed
 from recsae.tuning.policy import Users
 
@@ -84,10 +84,9 @@ def by_ids(where: str, ingested: Committed, ids: Iterable[str]) -> np.ndarray:
 
 def read_ids(option: str, source: str) -> list[str]:
     """User ids of a text file, one a line; empty lines do not count. Raises BadInput where there is none."""
-    head, query = split_query(source)
-    path, slash, name = head.rpartition("/")
     try:
-        with Folder((path if slash else ".") + query).open_input(name) as file:
+        folder, name = file_at(source)
+        with folder.open_input(name) as file:
             lines = file.read().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise BadInput(f"{option} {source}: not UTF-8 text; give a text file with one user id a line") from None

@@ -17,7 +17,7 @@ from recsae.config_base import Section
 from recsae.errors import BadInput
 from recsae.steering.operations import WITHOUT_VALUE, Kind, Operation
 from recsae.steering.operations import check as check_operations
-from recsae.store.folder import Folder, as_json, split_query
+from recsae.store.folder import Folder, as_json, file_at
 from recsae.store.outside import whole
 from recsae.store.runs import Committed
 
@@ -69,10 +69,9 @@ class Policy(Section):
 
 def read(option: str, source: str) -> Policy:
     """A policy from a path or URI. Raises BadInput that names the option, the file and the key."""
-    head, query = split_query(source)
-    path, slash, name = head.rpartition("/")
     try:
-        with Folder((path if slash else ".") + query).open_input(name) as file:
+        folder, name = file_at(source)
+        with folder.open_input(name) as file:
             content = file.read()
     except (BadInput, OSError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]

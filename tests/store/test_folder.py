@@ -151,7 +151,7 @@ def test_both_libraries_get_the_same_bucket_and_keys() -> None:
     folder = Folder("s3://me:se%2Fcr%2Bet@bucket/root?endpoint_override=localhost:9000&scheme=http&region=eu-north-1")
     store = _object_store(folder.uri)
     assert folder.path == f"{store.config['bucket']}/{store.prefix}" == "bucket/root"
-    assert store.config["access_key_id"] == "me" and store.config["secret_access_key"] == "se/cr+et"
+    assert "se/cr+et" not in str(store.config) and "access_key_id" not in store.config
     assert store.config["endpoint"] == "http://localhost:9000" and store.config["region"] == "eu-north-1"
 
 

@@ -1,0 +1,208 @@
+"""Object stores: one reading of a URI for both libraries, and how long they wait for a store that is away.
+
+pyarrow has the streams and obstore the puts that nobody else may have made first. It knows buckets, settings and what
+errors say, and nothing of folders.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import os
+import time
+from datetime import timedelta
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl, unquote
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+from obstore.store import GCSStore, S3Store, from_url
+
+from recsae.store.shown import shown
+
+PATIENCE_S = 60.0
+"""How long a request is tried again before the store counts as away."""
+_AWS_FIRST_WAIT_S = 0.05
+"""Of the SDK behind pyarrow; each further one is twice as long."""
+_SETTINGS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
+_AHEAD = 256 * 1024  # bytes
+_CONNECT_S = 5.0
+
+
+class _Place(NamedTuple):
+    root: str
+    """The URI of the bucket."""
+    scheme: str
+    authority: str
+    """The bucket, after a user where there is one."""
+    bucket: str
+    key: str
+    user: tuple[str, str] | None
+    """Access key and its secret, where the URI says them."""
+    settings: dict[str, str]
+
+    @property
+    def endpoint(self) -> tuple[str, str] | None:
+        """Protocol and host of a store that is not Amazon's or Google's own."""
+        url = self.settings.get("endpoint_override") or ""
+        if not url and self.scheme == "s3":
+            url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        protocol, there, host = url.rpartition("://")
+        return ((protocol if there else self.settings.get("scheme", "https")), host.rstrip("/")) if host else None
+
+    @property
+    def region(self) -> str:
+        given = self.settings.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if given:
+            return given
+        return "us-east-1" if self.endpoint else str(pafs.resolve_s3_region(self.bucket))
+
+
+class _Reader(io.RawIOBase):
+    """A file of pyarrow's, read again where the store refused a piece shorter than what it said about that.
+
+    pyarrow gives the SDK room for the piece alone; an error's text that does not fit in there counts as a failure that
+    nothing is done about. Small pieces are read ahead, which spares requests too.
+    """
+
+    def __init__(self, file: pa.NativeFile) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, into: Any) -> int:
+        start, until, wait = self.tell(), time.monotonic() + PATIENCE_S, _AWS_FIRST_WAIT_S
+        while True:
+            try:
+                piece = self._file.read(len(into))
+            except OSError as error:
+                if "INTERNAL_FAILURE" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(wait)
+                wait = min(2 * wait, 5.0)
+                self.seek(start)
+            else:
+                into[: len(piece)] = piece
+                return len(piece)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _S3(pafs.S3FileSystem):  # type: ignore[misc]
+    """pyarrow's own, which loses its patience where it is pickled, as Ray Train does: here the worker opens it anew."""
+
+    def __init__(self, uri: str) -> None:
+        place = _parsed(uri)
+        options: dict[str, Any] = {}
+        if place.user:
+            options["access_key"], options["secret_key"] = place.user
+        if place.endpoint:
+            options["scheme"], options["endpoint_override"] = place.endpoint
+        self._uri = uri
+        super().__init__(
+            region=place.region,
+            connect_timeout=_CONNECT_S,
+            retry_strategy=pafs.AwsDefaultS3RetryStrategy(max_attempts=_attempts()),
+            **options,
+        )
+
+    def open_input_file(self, path: str) -> pa.NativeFile:
+        return pa.PythonFile(io.BufferedReader(_Reader(super().open_input_file(path)), _AHEAD), mode="r")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _S3, (self._uri,)
+
+
+def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
+    """pyarrow's filesystem of a URI, and the path in it. Raises ValueError where the URI makes no sense."""
+    scheme = uri.partition("://")[0]
+    if scheme not in _SETTINGS:
+        filesystem, path = pafs.FileSystem.from_uri(uri)
+        return filesystem, path
+    place = _parsed(uri)
+    return _bucket_filesystem(place.root), f"{place.bucket}/{place.key}".rstrip("/")
+
+
+@functools.lru_cache(maxsize=16)
+def _bucket_filesystem(uri: str) -> pafs.FileSystem:
+    """One for all folders of a bucket, as each has its own connections."""
+    place = _parsed(uri)
+    if place.scheme == "s3":
+        return _S3(uri)
+    options: dict[str, Any] = {}
+    if place.endpoint:
+        options["scheme"], options["endpoint_override"] = place.endpoint
+    anonymous = place.user is not None  # gs://anonymous@bucket, as pyarrow spells it
+    return pafs.GcsFileSystem(anonymous=anonymous, retry_time_limit=timedelta(seconds=PATIENCE_S), **options)
+
+
+def open_store(uri: str) -> Any:
+    """The same folder through obstore."""
+    scheme = uri.partition("://")[0]
+    if scheme not in _SETTINGS:
+        return from_url(uri)
+    place = _parsed(uri)
+    options: dict[str, Any] = {"prefix": place.key, "retry_config": _retries()}
+    if place.endpoint:
+        protocol, host = place.endpoint
+        options["endpoint" if scheme == "s3" else "base_url"] = f"{protocol}://{host}"
+        options["client_options"] = {"allow_http": protocol == "http"}
+    if scheme == "gs":
+        return GCSStore(place.bucket, skip_signature=place.user is not None, **options)
+    if place.user:
+        key, secret = place.user
+        # Given as settings they would go with the session token of another key in the environment.
+        options["credential_provider"] = lambda: {"access_key_id": key, "secret_access_key": secret, "expires_at": None}
+    return S3Store(place.bucket, region=place.region, **options)
+
+
+def signed(uri: str, root: str) -> str:
+    """`uri` with the credentials of `root`, of the same bucket and settings; as it is where it is another's."""
+    if uri.partition("://")[0] not in _SETTINGS or root.partition("://")[0] not in _SETTINGS:
+        return uri
+    mine, its = _parsed(root), _parsed(uri)
+    if its.root != shown(mine.root):
+        return uri
+    return uri.replace(f"://{its.authority}", f"://{mine.authority}", 1)
+
+
+def _parsed(uri: str) -> _Place:
+    scheme, _, rest = uri.partition("://")
+    rest, _, query = rest.partition("?")
+    authority, _, key = rest.partition("/")
+    user, at, bucket = authority.rpartition("@")
+    settings = dict(parse_qsl(query, keep_blank_values=True))
+    known = _SETTINGS[scheme]
+    for name in settings:
+        if name not in known:
+            raise ValueError(f"no setting is called {name}; there are {', '.join(known)}")
+    key = unquote(key).strip("/")
+    if not bucket or ":" in bucket or not uri.isprintable() or {"", ".", ".."} & set(key.split("/") if key else ()):
+        raise ValueError(f"write it as {scheme}://bucket/folder; in a user or password write / as %2F")
+    name, _, secret = user.partition(":")
+    root = f"{scheme}://{authority}" + (f"?{query}" if query else "")
+    return _Place(root, scheme, authority, bucket, key, (unquote(name), unquote(secret)) if at else None, settings)
+
+
+def _attempts() -> int:
+    """The sum of waits that double each time comes to `PATIENCE_S`."""
+    return max(2, round(math.log2(PATIENCE_S / _AWS_FIRST_WAIT_S + 1)) + 1)
+
+
+def _retries() -> dict[str, Any]:
+    # obstore draws each wait between the first and `base` times the last: with 2 they would hardly grow
+    waits = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 3}
+    return {"max_retries": 100, "retry_timeout": timedelta(seconds=PATIENCE_S), "backoff": waits}
