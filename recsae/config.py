@@ -22,6 +22,7 @@ from recsae.config_concepts import (
 )
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
 from recsae.config_sae import SaeConfig
+from recsae.config_submit import SubmitConfig
 
 
 class StoreConfig(Section):
@@ -157,6 +158,7 @@ class Config(Section):
     scores: ScoresConfig = ScoresConfig()
     steering: SteeringConfig = SteeringConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    submit: SubmitConfig = SubmitConfig()
 
     @model_validator(mode="after")
     def _cases_fit_the_model(self) -> Self:

@@ -14,7 +14,7 @@ from jobs.command import run
 from recsae.pipeline import STAGES
 
 REPOSITORY = Path(__file__).parents[2]
-NO_STAGE = {"__init__", "command", "explanation", "plain", "table"}
+NO_STAGE = {"__init__", "command", "explanation", "plain", "submit", "table"}
 EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend"}
 JOBS = {path.stem: path for path in (REPOSITORY / "jobs").glob("*.py") if path.stem not in NO_STAGE}
 
