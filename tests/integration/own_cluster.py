@@ -67,11 +67,11 @@ def own_cluster(folder: Path, environment: dict[str, str], *, cores: int) -> Ite
 
 
 def _wait_for(address: str, head: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # a machine that is busy with other tests
     while time.monotonic() < deadline:
         assert head.poll() is None, "the head did not start"
         with contextlib.suppress(requests.RequestException):
             if requests.get(address, timeout=2).ok:
                 return
         time.sleep(0.2)
-    raise AssertionError("no dashboard within a minute")
+    raise AssertionError("no dashboard within three minutes")

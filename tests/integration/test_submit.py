@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from recsae.submitting.reaching import reach
 from tests.integration.own_cluster import REPOSITORY, own_cluster
 from tests.planted import write_planted
 
@@ -73,9 +74,12 @@ def start(config: Path, reached: dict[str, str]) -> subprocess.Popen[str]:
 
 def jobs(reached: dict[str, str]) -> dict[str, dict[str, Any]]:
     token = Path(reached["RAY_AUTH_TOKEN_PATH"]).read_text()
-    answer = requests.get(
-        f"{reached['RAY_API_SERVER_ADDRESS']}/api/jobs/", headers={"Authorization": f"Bearer {token}"}, timeout=30
-    )
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def ask() -> requests.Response:
+        return requests.get(f"{reached['RAY_API_SERVER_ADDRESS']}/api/jobs/", headers=headers, timeout=60)
+
+    answer = reach(ask, time.sleep, print)
     assert answer.ok
     return {job["submission_id"]: job for job in answer.json() if job["submission_id"]}
 
@@ -84,14 +88,14 @@ def test_a_killed_submitter_goes_on_and_every_stage_runs_once(cluster: dict[str,
     address = cluster["RAY_API_SERVER_ADDRESS"]
     assert requests.get(f"{address}/api/jobs/", timeout=30).status_code == 401, "the jobs are open to anybody"
     first = start(config, cluster)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while f"recsae-tiny-{NIGHT}-ingest" not in jobs(cluster):
         assert first.poll() is None and time.monotonic() < deadline, first.communicate(timeout=5)
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     again = start(config, cluster)
-    output, _ = again.communicate(timeout=80)
+    output, _ = again.communicate(timeout=300)
     assert again.returncode == 0, output
     done = jobs(cluster)
     assert sorted(done) == [f"recsae-tiny-{NIGHT}-{stage}" for stage in STAGES], "a stage was submitted twice"
