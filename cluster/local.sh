@@ -45,6 +45,7 @@ node() { # agent port, then what `ray start` is told
 read -r gcs dashboard agent_head agent_data agent_labelling < <(free_ports 5)
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$folder/token" RAY_USAGE_STATS_ENABLED=0
 export RAY_API_SERVER_ADDRESS="http://127.0.0.1:$dashboard"
+export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 # or Ray takes the machine's address for 127.0.0.1 and listens there
 unset RAY_ADDRESS RAY_AUTH_TOKEN
 
 node "$agent_head" --head --num-cpus=0 --port="$gcs" --temp-dir="$folder/ray" \

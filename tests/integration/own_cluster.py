@@ -14,9 +14,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import requests
 
 REPOSITORY = Path(__file__).parents[2]
+LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+
+
+def listening(process: int) -> set[str]:
+    """The addresses on which the processes below one listen."""
+    found = set()
+    for below in psutil.Process(process).children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
+            found |= {one.laddr.ip for one in below.net_connections(kind="tcp") if one.status == psutil.CONN_LISTEN}
+    return found
 
 
 def free_port() -> int:
@@ -45,6 +56,7 @@ def own_cluster(folder: Path, environment: dict[str, str], *, cores: int) -> Ite
     reached = {
         **{key: value for key, value in environment.items() if not key.startswith("RAY_")},
         "RAY_AUTH_MODE": "token",
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # or Ray takes the machine's address for 127.0.0.1
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
     }

@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from recsae.submitting.reaching import reach
-from tests.integration.own_cluster import REPOSITORY, own_cluster
+from tests.integration.own_cluster import LOOPBACK, REPOSITORY, listening, own_cluster
 from tests.planted import write_planted
 
 NIGHT = "2026-11-25"
@@ -87,6 +87,7 @@ def jobs(reached: dict[str, str]) -> dict[str, dict[str, Any]]:
 def test_a_killed_submitter_goes_on_and_every_stage_runs_once(cluster: dict[str, str], config: Path) -> None:
     address = cluster["RAY_API_SERVER_ADDRESS"]
     assert requests.get(f"{address}/api/jobs/", timeout=30).status_code == 401, "the jobs are open to anybody"
+    assert listening(os.getpid()) <= LOOPBACK
     first = start(config, cluster)
     deadline = time.monotonic() + 180
     while f"recsae-tiny-{NIGHT}-ingest" not in jobs(cluster):
