@@ -23,6 +23,10 @@ from recsae.config_file import load
 from recsae.errors import BadInput, NotServed
 from recsae.store.away import trouble
 
+if not os.environ.get("RAY_ADDRESS"):
+    # Ray that is started here listens on loopback alone, also for its object store and its agents; read at its import.
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
 
 def connect(config: Config) -> None:
     """Join the cluster that the job was submitted to, or start Ray in this process's own session.

@@ -24,6 +24,7 @@ from recsae.config_mlflow import MlflowConfig
 from recsae.config_nights import NightsConfig
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
 from recsae.config_sae import SaeConfig
+from recsae.config_submit import SubmitConfig
 
 
 class StoreConfig(Section):
@@ -167,6 +168,7 @@ class Config(Section):
     resources: ResourcesConfig = ResourcesConfig()
     mlflow: MlflowConfig | None = None
     """Where a finished night is written down; left out: nowhere."""
+    submit: SubmitConfig = SubmitConfig()
 
     @model_validator(mode="after")
     def _cases_fit_the_model(self) -> Self:

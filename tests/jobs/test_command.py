@@ -17,7 +17,7 @@ from recsae.store.runs import Committed
 from tests.made_run import commit_all, config_at
 
 REPOSITORY = Path(__file__).parents[2]
-NO_STAGE = {"__init__", "command", "explanation", "logs", "plain", "table"}
+NO_STAGE = {"__init__", "command", "explanation", "logs", "plain", "submit", "table"}
 EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend", "status"}
 JOBS = {path.stem: path for path in (REPOSITORY / "jobs").glob("*.py") if path.stem not in NO_STAGE}
 
@@ -152,3 +152,22 @@ def test_what_does_not_parse_ends_in_one_sentence_and_status_2() -> None:
     done = submit("jobs.recommend", "--config", "jobs/configs/demo.toml", "--k", "ten", "--to", "x.parquet")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "recsae: argument --k: invalid int value: 'ten'; --help tells what there is\n"
+
+
+@pytest.mark.parametrize(("address", "reached"), [(None, "False"), ("10.0.0.1:6379", "True")])
+def test_only_ray_of_its_own_is_kept_to_loopback(address: str | None, reached: str) -> None:
+    """A driver on a cluster must find the address of its machine."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import jobs.command; from ray._private.ray_constants import *; print(ENABLE_RAY_CLUSTER)",
+        ],
+        cwd=REPOSITORY,
+        env={**environment, **({"RAY_ADDRESS": address} if address else {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == reached

@@ -1,0 +1,108 @@
+"""The stages in order, each as a Ray job of its own with its own resources (`[submit]`); called again, it goes on.
+
+python -m jobs.submit --config jobs/configs/demo.toml --set store.root=/data/runs
+
+With `--nightly` all stages are one job. RAY_API_SERVER_ADDRESS says where the job server is, RAY_AUTH_TOKEN or
+RAY_AUTH_TOKEN_PATH bring the cluster's token.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from jobs.command import Parser, ending
+from jobs.plain import plain
+from recsae.config import Config
+from recsae.config_file import load
+from recsae.errors import BadInput
+from recsae.submitting.errors import NightStopped
+from recsae.submitting.jobs import JobServer, StageJob, stage_job
+
+
+def night_label(given: str | None, now: Callable[[], datetime.datetime]) -> str:
+    """The night that is meant: a date, today's in UTC unless told. Raises BadInput where it is none."""
+    if given is None:
+        return now().astimezone(datetime.UTC).date().isoformat()
+    try:
+        if datetime.date.fromisoformat(given).isoformat() == given:
+            return given
+    except ValueError:
+        pass
+    raise BadInput(f"--night {given}: a night is a date; write it as in 2026-11-25")
+
+
+def plan(config: Config, path: str, overrides: list[str], night: str, stages: list[str]) -> list[StageJob]:
+    """The jobs of these stages. Raises BadInput for a store that jobs would lose and a stage that is none."""
+    from recsae.pipeline import STAGES
+
+    known = [*STAGES, "publish", "nightly"]
+    for stage in config.submit.stages:
+        if stage not in known:
+            raise BadInput(f"{path}: submit.stages.{stage}: there is no such stage; choose among {', '.join(known)}")
+    root = config.store.root
+    if "://" not in root and not Path(root).expanduser().is_absolute():
+        raise BadInput(
+            f"store.root = {root} is relative, and jobs run in Ray's copy of the working directory; give an absolute "
+            "path or a URI"
+        )
+    return [stage_job(config, stage, night, _within(path), overrides) for stage in stages]
+
+
+def _within(path: str) -> str:
+    """A config below the working directory travels with it; another must lie at the same path on the nodes."""
+    here, whole = Path.cwd().resolve(), Path(path).resolve()
+    return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
+
+
+def job_server() -> JobServer:
+    """The cluster's job server. A token is asked for unless RAY_AUTH_MODE says otherwise, and never shown."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # before Ray is imported, which reads it once
+    from ray.job_submission import JobSubmissionClient
+
+    server: JobServer = JobSubmissionClient()
+    return server
+
+
+def main() -> None:
+    parser = Parser("the stages as jobs of their own")
+    parser.add_argument("--night", help="which night, as in 2026-11-25; today in UTC unless given")
+    parser.add_argument("--nightly", action="store_true", help="all stages as one job")
+    arguments = parser.parse_args()
+    with ending("the jobs go on, and the same command waits for them again"):
+        config = load(arguments.config, arguments.set)
+        night = night_label(arguments.night, lambda: datetime.datetime.now(datetime.UTC))
+        from recsae.pipeline import STAGES
+
+        stages = ["nightly"] if arguments.nightly else [*STAGES, "publish"]
+        jobs = plan(config, arguments.config, arguments.set, night, stages)
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        from ray.exceptions import AuthenticationError
+
+        from recsae.submitting.night import Night
+        from recsae.submitting.reaching import reach
+
+        tell = logging.getLogger("recsae.submit").info
+        try:
+            Night(reach(job_server, time.sleep, tell), jobs, time.sleep, _show, tell).run()
+        except AuthenticationError:
+            raise BadInput(
+                "the job server refuses the token; RAY_AUTH_TOKEN or the file in RAY_AUTH_TOKEN_PATH must hold the "
+                "cluster's, and RAY_AUTH_MODE its mode"
+            ) from None
+        except NightStopped as stopped:
+            print(f"recsae: {plain(str(stopped))}", file=sys.stderr)
+            sys.exit(1)
+
+
+def _show(text: str) -> None:
+    print(text, end="", flush=True)
+
+
+if __name__ == "__main__":
+    main()
