@@ -39,7 +39,7 @@ def night_label(given: str | None, now: Callable[[], datetime.datetime]) -> str:
 
 def plan(config: Config, path: str, overrides: list[str], night: str, stages: list[str]) -> list[StageJob]:
     """The jobs of these stages. Raises BadInput for a store that jobs would lose and a stage that is none."""
-    from recsae.pipeline import STAGES
+    from recsae.stages import STAGES
 
     known = [*STAGES, "publish", "nightly"]
     for stage in config.submit.stages:
@@ -77,7 +77,7 @@ def main() -> None:
     with ending("the jobs go on, and the same command waits for them again"):
         config = load(arguments.config, arguments.set)
         night = night_label(arguments.night, lambda: datetime.datetime.now(datetime.UTC))
-        from recsae.pipeline import STAGES
+        from recsae.stages import STAGES
 
         stages = ["nightly"] if arguments.nightly else [*STAGES, "publish"]
         jobs = plan(config, arguments.config, arguments.set, night, stages)

@@ -11,7 +11,7 @@ import pytest
 from jobs import submit
 from recsae.config_file import load
 from recsae.errors import BadInput
-from recsae.pipeline import STAGES
+from recsae.stages import STAGES
 from tests.submitting.job_server import FakeServer, failed
 
 REPOSITORY = Path(__file__).parents[2]
