@@ -15,7 +15,7 @@ DEMO_MODEL := $(if $(LLM),,model)
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install model demo test lint bench clean
+.PHONY: help install model demo test faults lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,8 +56,12 @@ demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary 
 	@touch $@
 
 test: install model .venv/rectools ## unit tests, then integration tests through Ray and vLLM
-	$(BIN)/python -m pytest tests --ignore=tests/integration
+	$(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/faults
 	$(BIN)/python -m pytest tests/integration
+	$(BIN)/python -m pytest tests/faults -m short
+
+faults: install model ## kill -9 of everything at every stage, full disks, spoilt files: all of tests/faults (an hour)
+	$(BIN)/python -m pytest tests/faults -v
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .
