@@ -1,7 +1,7 @@
 """Object stores: one reading of a URI for both libraries, and how long they wait for a store that is away.
 
-pyarrow has the streams and obstore the puts that nobody else may have made first. It knows buckets, settings and what
-errors say, and nothing of folders.
+pyarrow has the streams and obstore the puts that nobody else may have made first. It knows buckets and settings, and
+nothing of folders.
 """
 
 from __future__ import annotations

@@ -49,10 +49,17 @@ def reach(ask: Callable[[], Answer], pause: Callable[[float], None], tell: Calla
                 raise
             if waited >= PATIENCE:
                 raise NightStopped(
-                    f"the job server was out of reach for {waited:.0f} s ({type(error).__name__}); jobs that it had "
+                    f"the job server was out of reach for {waited:.0f} s ({_reason(error)}); jobs that it had "
                     "taken go on, and the same command finds them once it is back"
                 ) from None
-            tell(f"the job server is out of reach ({type(error).__name__}); trying again in {wait:.0f} s")
+            tell(f"the job server is out of reach ({_reason(error)}); trying again in {wait:.0f} s")
         pause(wait)
         waited += wait
         wait = min(2 * wait, LONGEST)
+
+
+def _reason(error: Exception) -> str:
+    """What a server says for itself; of a connection its kind alone, since the rest may quote what was sent."""
+    if type(error) is RuntimeError:
+        return str(error).strip().splitlines()[-1].rstrip(".")[-200:]
+    return type(error).__name__

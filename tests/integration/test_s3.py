@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,7 @@ def test_jobs_write_their_files_there(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)  # it would write where nobody reads later
     toml, to = str(remote_run[1]), there(proxy, "out/best%20items.parquet")
     monkeypatch.setattr(sys, "argv", ["job", "--config", toml, "--to", to, "--k", "3"])
     recommend.main()

@@ -61,3 +61,15 @@ def test_it_gives_up_in_one_sentence_after_its_patience() -> None:
     assert PATIENCE <= sum(pauses) <= PATIENCE + LONGEST
     assert max(pauses) == LONGEST and pauses == sorted(pauses)
     assert "0123456789" not in str(stopped.value)
+
+
+def test_it_repeats_what_the_server_says_for_itself() -> None:
+    errors = [RuntimeError("Request failed with status code 500: No available agent, try later."), None]
+    said: list[str] = []
+
+    def ask() -> None:
+        if error := errors.pop(0):
+            raise error
+
+    reach(ask, lambda _: None, said.append)
+    assert "No available agent, try later)" in said[0]
