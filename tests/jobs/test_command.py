@@ -115,7 +115,7 @@ def test_a_served_night_is_written_down_in_mlflow(
     written: list[tuple[str, str, list[str]]] = []
 
     class Made:
-        def __init__(self, config: Config) -> None:
+        def __init__(self, config: Config, night: object) -> None:
             pass
 
         def publish(self) -> dict[str, object]:
@@ -125,7 +125,7 @@ def test_a_served_night_is_written_down_in_mlflow(
             return made[name]
 
     monkeypatch.setattr("recsae.pipeline.Pipeline", Made)
-    monkeypatch.setattr("jobs.table.print_dictionary", lambda current: None)
+    monkeypatch.setattr("jobs.table.print_dictionary", lambda current, root: None)
     monkeypatch.setattr("recsae.tracking.check", lambda config: written.append(("checked", config.name, [])))
     monkeypatch.setattr(
         "recsae.tracking.log_night", lambda config, night, stages: written.append((night, config.name, list(stages)))

@@ -34,6 +34,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret to keep, and what is asked of an error that nobody caught as it was."""
     monkeypatch.delenv(FORMAT, raising=False)
     monkeypatch.setenv("RECSAE_ENDPOINT_KEY", SECRET)
+    monkeypatch.setattr(watching, "_work", watching.Work())  # what another test's threads left
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
 

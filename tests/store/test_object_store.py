@@ -18,6 +18,7 @@ from recsae.errors import BadInput
 from recsae.store import shards
 from recsae.store.away import trouble
 from recsae.store.folder import Folder, as_json, file_at
+from recsae.store.nights import Night
 from recsae.store.outside import named, whole_parquet
 from recsae.store.progress import Lease
 from recsae.store.runs import Committed, RunStore
@@ -105,7 +106,7 @@ def test_one_contender_gets_the_lease(folder: Folder) -> None:
 
 def test_a_reader_of_current_sees_one_night_or_the_other(server: Server, name: str) -> None:
     store, done = store_of(server.endpoint, name), threading.Event()
-    store.publish({"concepts": "0"}, "dictionary-0", "report-0")
+    store.nights.close(Night({"concepts": "0"}, "dictionary-0", "report-0"))
 
     def publish() -> None:
         for number in range(1, 20):

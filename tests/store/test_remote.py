@@ -21,6 +21,7 @@ from recsae.pipeline import Pipeline
 from recsae.store import folder as folders
 from recsae.store import remote
 from recsae.store.folder import Folder, file_at
+from recsae.store.nights import Night
 from recsae.store.outside import named
 from recsae.store.runs import RunStore
 from tests.conftest import Commit
@@ -90,14 +91,14 @@ def test_a_store_that_stays_away_ends_in_one_sentence(
     proxy: Proxy, server: Server, name: str, fault: Fault, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = store_of(proxy.endpoint, name)
-    current = store.publish({"concepts": "f"}, "dictionary", "report")
+    current = store.nights.close(Night({"concepts": "f"}, "dictionary", "report"))
     steps: list[Callable[[], object]] = [
         lambda: committed(store, b"1"),
         store.current,
         lambda: store.folder.list(),
         lambda: store.folder.write_table("t.parquet", TABLE),
         lambda: store.folder.put_if_absent("x", b""),
-        lambda: store.publish({"concepts": "g"}, "another", "another"),
+        lambda: store.nights.close(Night({"concepts": "g"}, "another", "another")),
     ]
     for step in steps:
         with proxy.failing(fault), pytest.raises(SystemExit) as ended, ending("nothing"):
