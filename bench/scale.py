@@ -5,14 +5,16 @@
 
 Every stage of recsae.pipeline runs as `python -m jobs.<stage>` in a process of its own, one after the other, with
 nothing in its place. Memory is the most that the job's process and all below it held together (proportional set size,
-so that shared pages count once; sampled about once a second). Data, runs, logs and `scale.json` go to FOLDER; a stage
-that was measured there and is still committed is not measured again. Prints a table of both sizes, and the ratios of
-time and memory from the tenth to the whole; what stages drew a sample of stands below it.
+so that shared pages count once; sampled about once a second); core-seconds are what they worked, which other work on
+the machine changes little. Data, runs, logs and `scale.json` go to FOLDER; a stage that was measured there and is still
+committed is not measured again. Prints a table of both sizes, and the ratios of the whole to the tenth; what stages
+drew a sample of stands below it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -30,6 +32,7 @@ from recsae.pipeline import STAGES, Pipeline
 from recsae.store.runs import Committed
 
 SIZES = {"tenth": 10, "whole": 1}
+RATIOS = ("rows", "seconds", "core_seconds", "peak_bytes", "bytes_written")
 SAMPLED = (
     ("ranking.users", "recommender and sae rank the held-out events of so many users"),
     ("sae.steps", "sae trains on so many batches"),
@@ -62,45 +65,66 @@ def _nudged(metrics: Mapping[str, Any]) -> int:
 
 
 def run(command: list[str], told: Path) -> dict[str, float]:
-    """Seconds, and the most bytes that the process and those below it held. Ends this script where the job fails."""
+    """Seconds, core-seconds, and the most bytes held together. Ends this script where the job fails."""
     told.parent.mkdir(exist_ok=True)
-    start, peak = time.monotonic(), 0
+    start, watched = time.monotonic(), Watched()
     with (
         told.open("w") as log,
         subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=subprocess.STDOUT) as job,
     ):
         try:
             while job.poll() is None:
-                peak = max(peak, held(job.pid))
+                watched.look(job.pid)
                 time.sleep(1)
         except BaseException:
             job.terminate()
             raise
     if job.returncode:
         sys.exit(f"python -m {' '.join(command)} ended with {job.returncode}; it says why in {told}")
-    return {"seconds": time.monotonic() - start, "peak_bytes": peak}
+    return {
+        "seconds": time.monotonic() - start,
+        "core_seconds": sum(watched.worked.values()),
+        "peak_bytes": watched.peak,
+    }
 
 
-def held(pid: int) -> int:
+class Watched:
+    """A process and all below it, sample by sample."""
+
+    def __init__(self) -> None:
+        self.worked: dict[tuple[int, float], float] = {}
+        """Core-seconds of each process when it was last seen."""
+        self.peak = 0
+
+    def look(self, pid: int) -> None:
+        held = 0
+        for process in _tree(pid):
+            with contextlib.suppress(psutil.Error):  # it ended
+                times = process.cpu_times()
+                self.worked[process.pid, process.create_time()] = times.user + times.system
+                held += process.memory_full_info().pss
+        self.peak = max(self.peak, held)
+
+
+def _tree(pid: int) -> list[psutil.Process]:
     try:
-        every = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.Error:
-        return 0
-    return sum(map(_pss, every))
-
-
-def _pss(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.Error:  # it ended
-        return 0
+        return []
 
 
 def plant(folder: Path, arguments: argparse.Namespace, size: str) -> dict[str, Any]:
     users, events = arguments.users // SIZES[size], arguments.events // SIZES[size]
     counts = ["--users", str(users), "--items", str(arguments.items), "--events", str(events)]
     measured = run(["jobs.plant", "--to", str(folder), *counts], arguments.folder / "logs" / f"{size}-plant.log")
-    return {"size": size, "stage": "plant", "of": "events", "rows": events, **measured, "bytes_written": bytes_of(folder)}
+    return {
+        "size": size,
+        "stage": "plant",
+        "of": "events",
+        "rows": events,
+        **measured,
+        "bytes_written": bytes_of(folder),
+    }
 
 
 def stage(name: str, size: str, config: Config, options: list[str], logs: Path) -> dict[str, Any]:
@@ -134,6 +158,7 @@ def measure(size: str, arguments: argparse.Namespace, kept: list[dict[str, Any]]
     found = {(row["size"], row["stage"]): row for row in kept}
     if (size, "plant") not in found or not data.exists():
         found[size, "plant"] = plant(data, arguments, size)
+    print(line(found[size, "plant"]), flush=True)
     overrides = [
         f"name=industry-{size}",
         f"store.root={arguments.folder / 'runs'}",
@@ -157,7 +182,8 @@ def measure(size: str, arguments: argparse.Namespace, kept: list[dict[str, Any]]
 
 def line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row['size']:6} {row['stage']:12} {row['seconds']:9.1f} {row['rows']:12,} {row['of']:16} "
+        f"{row['size']:6} {row['stage']:12} {row['seconds']:9.1f} {row['core_seconds']:9.1f} "
+        f"{row['rows']:12,} {row['of']:16} "
         f"{row['rows'] / row['seconds']:11,.0f} {row['peak_bytes'] / 2**30:9.2f} {row['bytes_written'] / 2**20:10,.1f}"
     )
 
@@ -168,8 +194,8 @@ def ratios(rows: list[dict[str, Any]]) -> list[str]:
     for name in ("plant", *STAGES):
         small, large = found.get(("tenth", name)), found.get(("whole", name))
         if small and large:
-            of = [large[key] / max(small[key], 1e-9) for key in ("rows", "seconds", "peak_bytes", "bytes_written")]
-            lines.append(f"{name:12} {of[0]:9.2f} {of[1]:9.2f} {of[2]:9.2f} {of[3]:9.2f}")
+            of = [large[key] / max(small[key], 1e-9) for key in RATIOS]
+            lines.append(f"{name:12}" + "".join(f"{ratio:9.2f}" for ratio in of))
     return lines
 
 
@@ -187,10 +213,12 @@ def main() -> None:
     arguments.folder.mkdir(parents=True, exist_ok=True)
     to = arguments.folder / "scale.json"
     rows: list[dict[str, Any]] = json.loads(to.read_text()) if to.exists() else []
-    print(f"{'size':6} {'stage':12} {'seconds':>9} {'rows':>12} {'of':16} {'rows/s':>11} {'peak GiB':>9} {'MiB out':>10}")
+    print(
+        f"{'size':6} {'stage':12} {'seconds':>9} {'rows':>12} {'of':16} {'rows/s':>11} {'peak GiB':>9} {'MiB out':>10}"
+    )
     for size in arguments.sizes:
         rows = measure(size, arguments, rows)
-    print(f"\nwhole over tenth\n{'stage':12} {'rows':>9} {'seconds':>9} {'memory':>9} {'bytes':>9}")
+    print(f"\nwhole over tenth\n{'stage':12}{'rows':>9}{'seconds':>9}{'core s':>9}{'memory':>9}{'bytes':>9}")
     print("\n".join(ratios(rows)))
     config = load(str(arguments.config), arguments.set)
     print("\nslices")

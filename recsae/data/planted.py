@@ -8,6 +8,7 @@ It knows numbers and names, and nothing of files or of who reads them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,13 +19,14 @@ import pyarrow.compute as pc
 from recsae.errors import BadInput
 from recsae.hashing import GOLDEN, finalise
 
-GENRES = tuple(
+GENRES = re.findall(
+    r"\w+",
     "Horror Western Musical Animation Romance War Documentary Comedy Crime Fantasy Mystery Sports Gardening Cooking "
-    "Travel Fishing Painting Sailing Astronomy Chess Knitting Cycling Photography Camping Yoga Pottery Opera Jazz Ballet "
-    "History Geology Railways Aviation Sculpture Poetry Robotics Baking Archery Surfing Climbing Origami Beekeeping "
-    "Carpentry Fashion Jewellery Architecture Philosophy Hiking Skiing Fencing".split()
+    "Travel Fishing Painting Sailing Astronomy Chess Knitting Cycling Photography Camping Yoga Pottery Opera Jazz "
+    "Ballet History Geology Railways Aviation Sculpture Poetry Robotics Baking Archery Surfing Climbing Origami "
+    "Fencing Beekeeping Carpentry Fashion Jewellery Architecture Philosophy Hiking Skiing",
 )
-STYLES = ("", *"Arctic Desert Island Medieval Modern Rural Tropical Urban Victorian Nordic Miniature Classic".split())
+STYLES = ["", *re.findall(r"\w+", "Arctic Desert Island Medieval Modern Rural Tropical Urban Victorian Nordic Classic")]
 MOST_CONCEPTS = len(GENRES) * len(STYLES)
 BRANDS = 200
 EXPONENT = 0.8
