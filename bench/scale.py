@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -174,6 +175,8 @@ def measure(size: str, arguments: argparse.Namespace, kept: list[dict[str, Any]]
         if known is None or done is None or known["fingerprint"] != done.fingerprint:
             if done is not None:
                 sys.exit(f"{name} is committed already and was not measured; delete {done.folder.path}")
+            # What an attempt that broke off left would be taken up, and not be measured.
+            shutil.rmtree(arguments.folder / "runs" / config.name / name / pipeline.fingerprint(name), True)
             found[size, name] = stage(name, size, config, options, arguments.folder / "logs")
             to.write_text(json.dumps(list(found.values()), indent=1))
         print(line(found[size, name]), flush=True)
