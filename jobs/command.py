@@ -86,10 +86,12 @@ def refuse_overwriting(to: str, read: Mapping[str, str | None]) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """The options that all jobs have; what does not parse is told in one sentence, with status 2."""
+    """The options that all jobs of a run have; what does not parse is told in one sentence, with status 2."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, *, config: bool = True) -> None:
         super().__init__(description=f"recsae: {what}")
+        if not config:
+            return
         self.add_argument("--config", required=True, help="a TOML file; one file is one run")
         self.add_argument(
             "--set", action="append", default=[], metavar="A.B=C", help="override a config key; may be repeated"

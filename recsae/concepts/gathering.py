@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import ray
 import torch
 
@@ -124,6 +125,8 @@ def pass_shard(told: Pass, name: str, bars: Bars) -> Found:
     sae = _loaded(told.sae)
     sketcher, sums = Sketcher(sae.num_latents, told.config, told.seed, bars), PairSums()
     for table in _tables(told.activations.data, name):
+        if told.view == "recommended":  # of a case whose item is not known nothing can be shown
+            table = table.filter(pc.is_valid(table["top_idx"]))
         for block in blocks(table, sae):
             sketcher.add_block(block)
             explained_B = block.cases.part == EXPLAIN

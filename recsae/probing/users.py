@@ -21,6 +21,7 @@ from recsae.probing.search import RECALL_SAMPLE, Index
 from recsae.probing.writing import ShardWriter, by_part
 from recsae.recommenders import saved
 from recsae.recommenders.contract import Recommender
+from recsae.recommenders.evaluation import drawn
 from recsae.recommenders.ranking import pad
 from recsae.recommenders.top import first_unseen
 from recsae.schemas import SPLITS
@@ -53,21 +54,29 @@ class UserProber:
             cases = one_a_user(chunk, cases)
         self.checked = self.agreed = 0
         writer = ShardWriter(self.out, f"chunk-{number:05d}", self.model.width, self.config)
-        for table in self._probe(chunk, cases, self._to_check(number, cases.num_rows)):
+        sought = self._sought(cases["case_id"].to_numpy())
+        for table in self._probe(chunk, cases, sought, self._to_check(number, sought)):
             writer.add(table)
         return {**writer.close(), "width": self.model.width, "checked": self.checked, "agreed": self.agreed}
 
-    def _to_check(self, number: int, cases: int) -> np.ndarray:
+    def _sought(self, case_id: np.ndarray) -> np.ndarray:
+        """Of which cases the item ranked first is sought, `(cases,)`."""
+        if self.config.searched == 1:
+            return np.ones(len(case_id), dtype=bool)
+        return drawn(case_id, self.config.searched, self.seed)
+
+    def _to_check(self, number: int, sought: np.ndarray) -> np.ndarray:
         """Which cases are searched exactly as well, `(cases,)`: the chunk's share of the sample."""
-        check = np.zeros(cases, dtype=bool)
+        check = np.zeros(len(sought), dtype=bool)
         if self.index is not None:
-            share = min(cases, -(-RECALL_SAMPLE // n_chunks(self.ingested)))
-            check[np.random.default_rng((self.seed, number)).choice(cases, share, replace=False)] = True
+            among = np.flatnonzero(sought)
+            share = min(len(among), -(-RECALL_SAMPLE // n_chunks(self.ingested)))
+            check[np.random.default_rng((self.seed, number)).choice(among, share, replace=False)] = True
         return check
 
     @torch.inference_mode()
-    def _probe(self, chunk: Chunk, cases: pa.Table, check: np.ndarray) -> Iterator[pa.Table]:
-        """The cases of a few users at a time, with their vector and the item ranked first."""
+    def _probe(self, chunk: Chunk, cases: pa.Table, sought: np.ndarray, check: np.ndarray) -> Iterator[pa.Table]:
+        """The cases of a few users at a time, with their vector and, where it is sought, the item ranked first."""
         columns = {name: cases[name].to_numpy() for name in ("case_id", "user_idx", "position", "item_idx")}
         part = by_part(cases["part"])
         of_user = np.searchsorted(chunk.users, columns["user_idx"])
@@ -78,27 +87,32 @@ class UserProber:
         runs = columns["user_idx"] if together else columns["case_id"]
         firsts = np.flatnonzero(np.diff(runs, prepend=-1))  # cases are sorted by user
         for first in range(0, len(firsts), users_at_once(self.model)):
-            asked = firsts[first : first + users_at_once(self.model)]
-            after = first + len(asked)
-            rows = slice(asked[0], firsts[after] if after < len(firsts) else len(runs))
-            recent = [chunk.items[begin[run] : end[run]][-self.model.max_length :] for run in asked]
-            histories = pad(recent, self.device, columns["user_idx"][asked])
+            begun = firsts[first : first + users_at_once(self.model)]
+            after = first + len(begun)
+            rows = slice(begun[0], firsts[after] if after < len(firsts) else len(runs))
+            recent = [chunk.items[begin[run] : end[run]][-self.model.max_length :] for run in begun]
+            histories = pad(recent, self.device, columns["user_idx"][begun])
             h_BLD = self.model.probe(histories)
             position = columns["position"][rows]
             skipped = np.maximum(end[rows] - begin[rows] - self.model.max_length, 0)
-            run_row = np.searchsorted(asked, np.arange(rows.start, rows.stop), side="right") - 1
+            run_row = np.searchsorted(begun, np.arange(rows.start, rows.stop), side="right") - 1
             at = tuple(torch.from_numpy(index).to(self.device) for index in (run_row, position - 1 - skipped))
-            seen = [chunk.items[start:stop] for start, stop in zip(begin[rows], begin[rows] + position, strict=True)]
+            asked = rows.start + np.flatnonzero(sought[rows])
+            seen = [chunk.items[begin[case] : begin[case] + columns["position"][case]] for case in asked]
+            top = np.full(rows.stop - rows.start, -1, dtype=np.int32)
+            if len(asked):
+                u_XU = self.model.proceed(h_BLD, histories)[at][torch.from_numpy(asked - rows.start).to(self.device)]
+                top[asked - rows.start] = self._first(u_XU, seen, check[asked])
             table = pa.table(
                 {
                     **{name: values[rows] for name, values in columns.items()},
-                    "top_idx": self._first(self.model.proceed(h_BLD, histories)[at], seen, check[rows]),
+                    "top_idx": pa.array(top, mask=~sought[rows]),
                     "part": part[rows],
                     "activation": shards.column(h_BLD[at].cpu().numpy()),
                 }
             )
             # Nothing is recommended to somebody who has had everything, so there is nothing to interpret.
-            yield table.filter(pc.greater_equal(table["top_idx"], 0))
+            yield table.filter(pc.fill_null(pc.greater_equal(table["top_idx"], 0), True))
 
     def _first(self, u_XU: torch.Tensor, seen: list[np.ndarray], check_X: np.ndarray) -> np.ndarray:
         """The item ranked first, -1 where all have been seen; of an index, the checked cases are counted."""

@@ -162,3 +162,20 @@ def test_cases_whose_item_is_not_known_are_in_no_item_view(commit: Commit, inges
     known = [case for case in STREAM.cases[::2] if case.part == 0]
     assert pairs.cases_I.sum() == len(known)
     assert pairs.activations_N.sum() == sum(len(case.active) for case in known)
+
+
+def test_cases_whose_item_is_unknown_are_no_evidence_where_concepts_speak_of_it(
+    commit: Commit, ingested: Committed, sae: Committed
+) -> None:
+    unknown = np.random.default_rng(2).random(STREAM.table.num_rows) < 0.4
+    place = STREAM.table.schema.get_field_index("top_idx")
+    top = pa.array(STREAM.table["top_idx"].to_numpy(), pa.int32(), mask=unknown)
+    holed, known = STREAM.table.set_column(place, "top_idx", top), STREAM.table.filter(pa.array(~unknown))
+    found, due, by_input, whole = (
+        gathered(commit, {"ingest": ingested, "sae": sae, "activations": shards_of(commit, table, 0, 3, 50)}, view)
+        for view, table in (("recommended", holed), ("recommended", known), ("input", holed), ("input", STREAM.table))
+    )
+    for name in TABLES:
+        assert found[name].equals(due[name]), name
+        if name != "evidence":
+            assert by_input[name].equals(whole[name]), f"{name}: who looks at the input knows all cases"

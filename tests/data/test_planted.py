@@ -1,27 +1,121 @@
-"""The planted catalogue bears what it promises."""
+"""A planted catalogue of any size bears what it promises, however it is made."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pytest
 
-from tests.planted import NOISE, PLANTED, write_planted
+from recsae.data.planted import (
+    EXPONENT,
+    INTERACTIONS,
+    ITEMS,
+    MOST_CONCEPTS,
+    STRAY,
+    Planted,
+    concept_name,
+    event_tables,
+    followed,
+    item_tables,
+)
+from recsae.errors import BadInput
+
+PLANTED = Planted(users=2000, items=1500, events=20_000, concepts=10, seed=3)
 
 
-def test_users_follow_concepts_in_runs(tmp_path: Path) -> None:
-    write_planted(tmp_path / "a", n_users=200)
-    write_planted(tmp_path / "b", n_users=200)
-    events = pq.read_table(tmp_path / "a/interactions.parquet").to_pandas()
-    pd.testing.assert_frame_equal(events, pq.read_table(tmp_path / "b/interactions.parquet").to_pandas())
-    items = pq.read_table(tmp_path / "a/items.parquet").to_pandas()
-    concept = items.set_index("item_id").genres.str[0]
-    assert concept.value_counts().to_dict() == dict.fromkeys(PLANTED[:8], 30)
-    events["concept"] = concept[events.item_id].to_numpy()
-    assert not events.duplicated(["user_id", "item_id"]).any()
-    top_two = events.groupby("user_id").concept.apply(lambda held: held.value_counts(normalize=True)[:2].sum())
-    assert top_two.mean() > 1 - 2 * NOISE
-    repeats = events.groupby("user_id").concept.apply(lambda held: (held == held.shift()).iloc[1:].mean())
-    assert repeats.mean() > 0.7
-    assert events.groupby("user_id").size().between(20, 40).mean() > 0.95
+@pytest.fixture(scope="module")
+def events() -> pd.DataFrame:
+    found = pa.concat_tables(event_tables(PLANTED)).to_pandas()
+    found["user"], found["item"] = (found[name].str[5:].astype(int) for name in ("user_id", "item_id"))
+    return found
+
+
+def test_there_are_as_many_as_asked_for(events: pd.DataFrame) -> None:
+    items = pa.concat_tables(item_tables(PLANTED))
+    assert items.schema == ITEMS and items.num_rows == items["item_id"].to_pandas().nunique() == PLANTED.items
+    assert len(events) == PLANTED.events
+    assert sorted(events.user.unique()) == list(range(PLANTED.users))
+    lengths = events.groupby("user").size()
+    assert (lengths.min(), lengths.max()) == (5, 15), "a half more or less than the mean"
+    assert events.groupby("user").timestamp.is_monotonic_increasing.all()
+
+
+@pytest.mark.parametrize(("users", "events"), [(1, 6), (7, 50), (8, 48), (333, 4001)])
+def test_users_share_all_events_and_none_has_too_few(users: int, events: int) -> None:
+    found = pa.concat_tables(event_tables(PLANTED._replace(users=users, events=events)))
+    lengths = found["user_id"].to_pandas().value_counts()
+    assert found.num_rows == events and len(lengths) == users and lengths.min() >= 3
+
+
+def test_rows_made_at_a_time_change_nothing(events: pd.DataFrame) -> None:
+    for rows in (1, 777, 10**9):
+        pd.testing.assert_frame_equal(
+            pa.concat_tables(event_tables(PLANTED, rows)).to_pandas(), events[INTERACTIONS.names]
+        )
+        assert pa.concat_tables(item_tables(PLANTED, rows)).equals(pa.concat_tables(item_tables(PLANTED)))
+
+
+def test_memory_is_of_the_rows_asked_for() -> None:
+    assert max(table.num_rows for table in event_tables(PLANTED, 500)) <= 500 + 15
+    assert max(table.num_rows for table in item_tables(PLANTED, 500)) == 500
+
+
+def test_another_seed_plants_another_one(events: pd.DataFrame) -> None:
+    other = pa.concat_tables(event_tables(PLANTED._replace(seed=4))).to_pandas()
+    assert (other.item_id.to_numpy() == events.item_id.to_numpy()).mean() < 0.2
+
+
+def test_users_follow_their_concepts_in_runs_and_a_tenth_strays(events: pd.DataFrame) -> None:
+    concept = events.item % PLANTED.concepts
+    follows = followed(PLANTED, events.user.to_numpy())
+    strays = (concept.to_numpy()[:, None] != follows).all(1)
+    assert strays.mean() == pytest.approx(1 / STRAY, abs=0.03)
+    one = follows[:, 0] == follows[:, 1]
+    assert one.mean() == pytest.approx(0.5, abs=0.05)
+    within = (events.user.diff() == 0).to_numpy()
+    stays = (concept.diff() == 0).to_numpy()
+    assert 0.55 < stays[within & ~one].mean() < stays[within & one].mean()
+    assert np.bincount(follows[:, 0], minlength=PLANTED.concepts).min() > 0
+
+
+def test_items_bear_the_concept_that_their_followers_have(events: pd.DataFrame) -> None:
+    items = pa.concat_tables(item_tables(PLANTED)).to_pandas()
+    assert items.genres.str.len().eq(1).all()
+    assert items.genres.str[0].tolist() == [concept_name(item % PLANTED.concepts) for item in range(PLANTED.items)]
+    assert items.genres.str[0].groupby(items.brand).nunique().median() > 1, "a brand is no concept"
+    said = items.title.str.casefold()
+    assert not any(said.str.contains(concept_name(number).casefold()).any() for number in range(PLANTED.concepts))
+
+
+def test_popularity_follows_the_law_and_no_item_is_left_out(events: pd.DataFrame) -> None:
+    seen = np.bincount(events.item, minlength=PLANTED.items)
+    assert seen.min() >= 1
+    by_rank = seen.reshape(-1, PLANTED.concepts).sum(1).astype(float)
+    slope = np.polyfit(np.log(np.arange(1, 31)), np.log(by_rank[:30]), 1)[0]
+    assert slope == pytest.approx(-EXPONENT, abs=0.1)
+
+
+def test_all_concepts_have_a_name_of_their_own() -> None:
+    assert len({concept_name(number) for number in range(MOST_CONCEPTS)}) == MOST_CONCEPTS
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("users", 0),
+        ("items", 9),
+        ("items", 2**31),
+        ("events", 11_999),
+        ("events", 2**48),
+        ("concepts", 0),
+        ("concepts", MOST_CONCEPTS + 1),
+        ("seed", -1),
+        ("seed", 2**32),
+    ],
+)
+def test_what_cannot_be_planted_is_refused_in_one_sentence(option: str, value: int) -> None:
+    PLANTED.check()
+    with pytest.raises(BadInput, match=f"^--{option} {value}: .*give ") as caught:
+        PLANTED._replace(**{option: value}).check()
+    assert "\n" not in str(caught.value)

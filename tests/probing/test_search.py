@@ -90,6 +90,17 @@ def test_the_prober_tells_its_recall_on_a_sample(
     assert sum(row["agreed"] for row in told) < 0.3 * sum(row["checked"] for row in told)
 
 
+def test_recall_is_told_of_cases_that_are_searched(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recsae.probing.users.RECALL_SAMPLE", 10**6)
+    committed = trained(commit, of_kind(planted_config, "sasrec"), ingested)
+    near, told = probed(commit, ingested, committed, probe_config(search="approximate", searched=0.2))
+    known = whole(near)["top_idx"]
+    checked, agreed = (sum(row[name] for row in told) for name in ("checked", "agreed"))
+    assert 0 < checked == agreed == len(known) - known.null_count < len(known) / 2
+
+
 def test_models_without_item_vectors_and_a_missing_library_are_refused(
     planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

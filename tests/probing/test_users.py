@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
@@ -152,6 +153,20 @@ def test_somebody_who_has_had_everything_gives_no_case(
     table = whole(probed(commit, ingested, trained(commit, planted_config.recommender, ingested), probe_config())[0])
     assert 0 < table.num_rows < ingested.metrics["cases"]
     assert max(table["position"].to_pylist()) == 7
+
+
+def test_the_item_ranked_first_may_be_sought_for_a_share_of_the_cases(
+    commit: Commit, ingested: Committed, planted_config: Config
+) -> None:
+    committed = trained(commit, planted_config.recommender, ingested)
+    every, some = (whole(probed(commit, ingested, committed, probe_config(searched=share))[0]) for share in (1.0, 0.3))
+    assert some.drop_columns("top_idx").equals(every.drop_columns("top_idx")), "all cases have their vectors"
+    known = some["top_idx"].is_valid().to_numpy()
+    assert known.mean() == pytest.approx(0.3, abs=0.1)
+    assert some["top_idx"].filter(pa.array(known)).equals(every["top_idx"].filter(pa.array(known)))
+    # Drawn by case: of most users some are known and some are not.
+    of_user = pd.Series(known).groupby(some["user_idx"].to_pandas()).mean()
+    assert of_user.between(0.01, 0.99).mean() > 0.8
 
 
 def test_a_batch_is_bounded_by_its_vectors() -> None:
