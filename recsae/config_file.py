@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -86,7 +86,9 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Config
     for part in location:
         annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        sections = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
+        found = next((one for one in sections if issubclass(one, BaseModel)), None)
+        if found is None:
             return []
-        model = annotation
+        model = found
     return list(model.model_fields)

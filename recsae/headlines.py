@@ -30,6 +30,7 @@ TELLING: Mapping[str, Mapping[str, Path]] = {
         "dead_share": ("dead_share",),
         "ndcg_10_kept": ("fidelity", "rows", "sae", "ndcg@10_kept"),
     },
+    "matching": {"latents": ("latents",), "matched": ("matched",), "similarity": ("similarity",)},
     "evidence": {"alive": ("alive",), "cases": ("cases",), "cases_per_second": ("cases_per_second",)},
     "statistics": {
         "coherence": ("coherence", "sae", "within_centred"),
@@ -37,6 +38,7 @@ TELLING: Mapping[str, Mapping[str, Path]] = {
     },
     "labels": {
         "latents": ("latents",),
+        "carried": ("carried",),
         "candidates": ("candidates",),
         "requests": ("requests",),
         "tokens": ("tokens",),

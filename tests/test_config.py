@@ -50,6 +50,8 @@ def test_values_come_from_the_file_and_the_rest_from_the_defaults(file: Path) ->
         ("[sae]\nnum_latent = 1", "sae.num_latent", "num_latents"),
         ('[data.columns]\nuser = "u"', "data.columns.user", "user_id"),
         ('[data]\nattribute = "u"', "data.attribute", "attributes"),
+        ("[nights]\nepoch = 3", "nights.epoch", "epochs"),
+        ("[nights.gate]\nfvus = 0.3", "nights.gate.fvus", "fvu"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(
