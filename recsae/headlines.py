@@ -61,7 +61,13 @@ TELLING: Mapping[str, Mapping[str, Path]] = {
     "report": {},
 }
 """By stage: what a figure is called, and where it stands in the stage's metrics."""
-ROWS: Mapping[str, str] = {"ingest": "events", "activations": "cases", "concepts": "latents", "report": "rows"}
+ROWS: Mapping[str, str] = {
+    "ingest": "events",
+    "activations": "cases",
+    "matching": "latents",
+    "concepts": "latents",
+    "report": "rows",
+}
 """Metrics that are a number of rows. Of other stages the table of the stage's name is asked."""
 OTHERWISE = 4
 """Figures of a stage that is not known here."""
