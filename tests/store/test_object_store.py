@@ -110,7 +110,7 @@ def test_a_reader_of_current_sees_one_night_or_the_other(server: Server, name: s
 
     def publish() -> None:
         for number in range(1, 20):
-            store.publish({"concepts": f"{number}"}, f"dictionary-{number}", f"report-{number}")
+            store.nights.close(Night({"concepts": f"{number}"}, f"dictionary-{number}", f"report-{number}"))
         done.set()
 
     with ThreadPoolExecutor(1) as pool:
