@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -83,10 +83,12 @@ def _nearest(location: tuple[int | str, ...]) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Config
+    model: Any = Config
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if get_origin(model) is dict:  # sections by a name of the user's: any name will do
+            model = get_args(model)[1]
+            continue
+        model = model.model_fields[str(part)].annotation
+        if get_origin(model) is not dict and not (isinstance(model, type) and issubclass(model, BaseModel)):
             return []
-        model = annotation
-    return list(model.model_fields)
+    return list(model.model_fields) if get_origin(model) is not dict and hasattr(model, "model_fields") else []
