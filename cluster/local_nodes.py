@@ -30,8 +30,7 @@ def main(folder: Path, cores: int, groups: list[str]) -> None:
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
     # Also where a job's driver looks up its cluster; in Ray's own folder it may find another one.
-    patience = {"RAY_raylet_start_wait_time_s": "120"}  # on a machine that is busy
-    os.environ.update(reached, **patience, RAY_TMPDIR=str(folder), RAY_USAGE_STATS_ENABLED="0")
+    os.environ.update(reached, RAY_TMPDIR=str(folder), RAY_USAGE_STATS_ENABLED="0")
     from ray.cluster_utils import Cluster  # reads these variables once
 
     dashboard = {"include_dashboard": True, "dashboard_host": "127.0.0.1"}
