@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -83,12 +83,16 @@ def _nearest(location: tuple[int | str, ...]) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Config
+    model: Any = Config
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        sections = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
-        found = next((one for one in sections if issubclass(one, BaseModel)), None)
+        held = model.model_fields[str(part)].annotation if hasattr(model, "model_fields") else get_args(model)[1]
+        # Of an optional section the section; of sections by a name of the user's any name will do.
+        found = next((one for one in (held, *get_args(held)) if _has_keys(one)), None)
         if found is None:
             return []
         model = found
-    return list(model.model_fields)
+    return list(getattr(model, "model_fields", ()))
+
+
+def _has_keys(held: Any) -> bool:
+    return get_origin(held) is dict or (isinstance(held, type) and issubclass(held, BaseModel))

@@ -210,3 +210,13 @@ def test_a_byte_order_mark_is_no_error(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_text('\ufeffname = "shop"\n', encoding="utf-8")
     assert load(file).name == "shop"
+
+
+def test_an_unknown_key_of_a_stage_s_job_is_told_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('name = "x"\n[submit.stages.labels]\ngpu = 1\n')
+    with pytest.raises(BadInput, match=r"unknown key submit\.stages\.labels\.gpu; the nearest known one is gpus"):
+        load(path)
+    path.write_text('name = "x"\n[submit.entrypoint]\ncpus = -1\n')
+    with pytest.raises(BadInput, match=r"submit\.entrypoint\.cpus = -1 is refused"):
+        load(path)
