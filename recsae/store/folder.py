@@ -122,8 +122,15 @@ class Folder:
             pq.write_table(table, sink, compression="zstd")
 
     def read_json(self, name: str) -> Any:
-        """The parsed file, or None where there is none."""
+        """The parsed file, or None where there is none.
+
+        From an object store in one request: pyarrow asks for the size first, and of a file that is replaced in between
+        it would read as much as the old one had.
+        """
+        name = self._inside(name)
         try:
+            if not self.local:
+                return json.loads(bytes(obstore.get(_object_store(self.uri), name).bytes()))
             with self.open_input(name) as source:
                 return json.loads(source.read())
         except (FileNotFoundError, NotADirectoryError):

@@ -23,7 +23,7 @@ from recsae.store.outside import named, whole_parquet
 from recsae.store.progress import Lease
 from recsae.store.runs import Committed, RunStore
 from tests.store.conftest import store_of
-from tests.store.s3_server import BUCKET, Server, uri
+from tests.store.s3_server import BUCKET, Proxy, Server, uri
 from tests.store.test_folder import NAMES
 
 TABLE = pa.table({"a": [1, 2, 3]})
@@ -122,6 +122,19 @@ def test_a_reader_of_current_sees_one_night_or_the_other(server: Server, name: s
             assert (seen["dictionary"], seen["report"]) == (f"dictionary-{number}", f"report-{number}")
         writing.result()
     assert len(store.folder.list("nights")) == 20
+
+
+def test_current_is_read_whole_though_it_is_replaced_meanwhile(proxy: Proxy, server: Server, name: str) -> None:
+    store = store_of(proxy.endpoint, name)
+    store.publish({"concepts": "1"}, "dictionary", "report")
+    tonight = {"fingerprints": {"concepts": "2"}, "dictionary": "a longer name of a dictionary", "report": "report"}
+
+    def replace(method: str, path: str) -> None:
+        if method == "GET":  # the last moment at which a request for the content may find another than was announced
+            server.client.put_object(Bucket=BUCKET, Key=f"{name}/run/current.json", Body=as_json(tonight))
+
+    proxy.fault = replace
+    assert store.current() == tonight
 
 
 def test_a_shard_and_a_table_are_read_by_piece(folder: Folder) -> None:
