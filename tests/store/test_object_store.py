@@ -194,3 +194,15 @@ def test_a_manifest_that_points_elsewhere_is_not_followed(folder: Folder) -> Non
         found = Committed(folder.child("stage", "f"), {"attempt": attempt, "files": [{"name": file}]})
         with pytest.raises(BadInput, match="no name of a file in there"):
             found.read_table(found.files()[0])
+
+
+def test_retention_deletes_old_nights_and_what_only_they_need(server: Server, name: str) -> None:
+    store = store_of(server.endpoint, name)
+    for number in range(3):
+        folder = store.folder.child("concepts", f"f{number}")
+        folder.put("attempt-1/table.parquet", b"rows")
+        folder.put("_manifest.json", b"{}")
+        store.nights.close(Night({"concepts": f"f{number}", "ingest": "never made"}, "d", "r"))
+    assert store.nights.retire(1) == 2
+    assert store.folder.list("concepts") == ["concepts/f2/_manifest.json", "concepts/f2/attempt-1/table.parquet"]
+    assert [night["number"] for night in store.nights.all()] == [3] and store.nights.retire(1) == 0
