@@ -97,7 +97,7 @@ def main() -> None:
             ) from None
         except NightStopped as stopped:
             print(f"recsae: {plain(str(stopped))}", file=sys.stderr)
-            sys.exit(1)
+            sys.exit(stopped.status)
 
 
 def _show(text: str) -> None:

@@ -53,7 +53,8 @@ class Night:
                 self.tell(f"{job.stage}: done ({found})")
                 return
             if done and not _is_lost(done):
-                raise NightStopped(f"{job.stage}: job {found} {_end(done)}; the same command goes on at this stage")
+                sentence = f"{job.stage}: job {found} {_end(done)}; the same command goes on at this stage"
+                raise NightStopped(sentence, done.driver_exit_code)
             lost += 1
             if lost > LOST_TRIES:
                 raise NightStopped(

@@ -12,7 +12,7 @@ from jobs import submit
 from recsae.config_file import load
 from recsae.errors import BadInput
 from recsae.stages import STAGES
-from tests.submitting.job_server import FakeServer, failed
+from tests.submitting.job_server import FakeServer, Job, failed
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = "jobs/configs/demo.toml"
@@ -92,11 +92,16 @@ def test_nightly_is_one_job(server: FakeServer, monkeypatch: pytest.MonkeyPatch)
     assert [asked["submission_id"] for asked in server.requests] == ["recsae-demo-2026-11-25-nightly"]
 
 
-def test_a_failed_stage_ends_in_one_sentence_and_status_1(
-    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("told", "status"), [(2, 2), (3, 3), (1, 1), (-9, 1), (143, 1)])
+def test_a_failed_stage_ends_in_one_sentence_and_a_status_that_says_whether_to_try_again(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], told: int, status: int
 ) -> None:
-    server.ends = {"sae": [failed]}
-    assert run(monkeypatch) == 1
+    def ended(job: Job) -> None:
+        failed(job)
+        job.driver_exit_code = told
+
+    server.ends = {"sae": [ended]}
+    assert run(monkeypatch) == status
     message = capsys.readouterr().err
     assert message.startswith("recsae: sae: job recsae-demo-2026-11-25-sae failed") and message.count("\n") == 1
 
