@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,17 @@ def ingested(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -
     """What ingest commits of it."""
     commit = committing(tmp_path_factory.mktemp("ingested"))
     return commit("ingest", lambda out: ingest(planted_config, {}, out))
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A folder without any permission, and this process without root's right to ignore that."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)

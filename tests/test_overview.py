@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,20 +190,6 @@ def test_who_makes_a_night_is_told(config: Config) -> None:
     store_of(config).folder.put("_night/lease/lease-000000.json", as_json(lease))
     making = seen(config).making
     assert making is not None and making.name == "node-7 (process 3)"
-
-
-@pytest.fixture
-def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder without any permission, and this process without root's right to ignore that."""
-    folder = tmp_path / "closed"
-    folder.mkdir(mode=0)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    yield folder
-    if root:
-        os.seteuid(0)
-    folder.chmod(0o700)
 
 
 def test_a_store_that_cannot_be_asked_is_bad_input(closed: Path) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from recsae.stages import STAGES
@@ -26,6 +29,8 @@ WORKERS = {
 """Who works for a stage, by the name of its process; where tasks of many names do, whichever is seen first."""
 ASKED = ("labels", "scores")
 """Stages whose answers a language model gives, and which are equal as dictionaries and not to the byte."""
+Kill = Callable[[Any, psutil.Process], None]
+"""Does away with a worker, or with the node that it is on."""
 TRIES = 3
 """A stage may end before it could be disturbed; then it is begun again."""
 SHORT = {("driver", "sae"), ("worker", "activations"), ("node", "evidence")}
@@ -74,35 +79,28 @@ def test_the_driver(stage: str, nights: Store, tmp_path: Path) -> None:
     assert_undisturbed(nights, copy, stage)
 
 
-@pytest.mark.parametrize("stage", cases("worker", list(WORKERS)))
-def test_a_worker(stage: str, nights: Store, cluster: ThreeNodes, tmp_path: Path) -> None:
+def disturbed(stage: str, nights: Store, cluster: ThreeNodes, folder: Path, kill: Kill) -> Store:
+    """A second night whose stage lost a worker, as `kill` does it, and came to its end."""
     for number in range(TRIES):
-        copy = nights.copy(tmp_path / str(number), before=stage)
+        copy = nights.copy(folder / str(number), before=stage)
         driver = copy.start(stage)
         found = caught(lambda: cluster.working(WORKERS[stage]), lambda driver=driver: ended(driver))  # type: ignore[misc]
         if found:
-            found[1].kill()
+            kill(*found)
         said, _ = driver.communicate(timeout=600)
         assert driver.returncode == 0, said
         if found:
-            break
-    else:
-        pytest.fail("no worker was seen")
+            return copy
+    pytest.fail("no worker was seen")
+
+
+@pytest.mark.parametrize("stage", cases("worker", list(WORKERS)))
+def test_a_worker(stage: str, nights: Store, cluster: ThreeNodes, tmp_path: Path) -> None:
+    copy = disturbed(stage, nights, cluster, tmp_path, lambda _, worker: worker.kill())
     assert_undisturbed(nights, copy, stage)
 
 
 @pytest.mark.parametrize("stage", cases("node", list(WORKERS)))
 def test_a_whole_node(stage: str, nights: Store, cluster: ThreeNodes, tmp_path: Path) -> None:
-    for number in range(TRIES):
-        copy = nights.copy(tmp_path / str(number), before=stage)
-        driver = copy.start(stage)
-        found = caught(lambda: cluster.working(WORKERS[stage]), lambda driver=driver: ended(driver))  # type: ignore[misc]
-        if found:
-            cluster.kill_node(found[0])
-        said, _ = driver.communicate(timeout=600)
-        assert driver.returncode == 0, said
-        if found:
-            break
-    else:
-        pytest.fail("no worker was seen")
+    copy = disturbed(stage, nights, cluster, tmp_path, lambda node, _: cluster.kill_node(node))
     assert_undisturbed(nights, copy, stage)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -176,20 +175,6 @@ def test_a_root_below_a_file_reads_as_empty_and_cannot_be_written(
     with pytest.raises(BadInput, match=r"store\.root: .* cannot be written") as caught:
         store.check_writable()
     assert "\n" not in str(caught.value)
-
-
-@pytest.fixture
-def closed(tmp_path: Path) -> Iterator[Path]:
-    """A folder without any permission, and this process without root's right to ignore that."""
-    folder = tmp_path / "closed"
-    folder.mkdir(mode=0)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    yield folder
-    if root:
-        os.seteuid(0)
-    folder.chmod(0o700)
 
 
 def test_a_root_without_permission_is_bad_input(closed: Path) -> None:
