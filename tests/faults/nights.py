@@ -27,6 +27,8 @@ steps = 200
 drift = 0.9
 interpretable_share = 0.0
 """
+PATIENCE = 1800
+"""Seconds after which a driver hangs: a whole night takes minutes, and ten times as long on a crowded machine."""
 SAME_NAMES, SAME_SCORES = 0.98, 0.02
 """What design.md means by the same dictionary."""
 
@@ -55,7 +57,7 @@ class Store:
     def run(self, job: str, *overrides: str) -> tuple[int, str]:
         """Exit status and what was said."""
         driver = self.start(job, *overrides)
-        said, _ = driver.communicate(timeout=600)
+        said, _ = driver.communicate(timeout=PATIENCE)
         return driver.returncode, said
 
     def copy(self, root: Path, *, before: str) -> Store:

@@ -13,7 +13,7 @@ import pytest
 
 from recsae.stages import STAGES
 from tests.faults.cluster import ThreeNodes, caught
-from tests.faults.nights import Store, assert_same_dictionary, assert_same_files
+from tests.faults.nights import PATIENCE, Store, assert_same_dictionary, assert_same_files
 
 WORKERS = {
     "recommender": "RayTrainWorker",
@@ -87,7 +87,7 @@ def disturbed(stage: str, nights: Store, cluster: ThreeNodes, folder: Path, kill
         found = caught(lambda: cluster.working(WORKERS[stage]), lambda driver=driver: ended(driver))  # type: ignore[misc]
         if found:
             kill(*found)
-        said, _ = driver.communicate(timeout=600)
+        said, _ = driver.communicate(timeout=PATIENCE)
         assert driver.returncode == 0, said
         if found:
             return copy

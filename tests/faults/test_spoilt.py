@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nights import Store, assert_same_dictionary
+from tests.faults.nights import PATIENCE, Store, assert_same_dictionary
 
 MIB = 2**20
 
@@ -73,7 +73,7 @@ def test_a_full_disk(stage: str, nights: Store, small_disk: Path) -> None:
 def test_two_nights_at_once(nights: Store, tmp_path: Path) -> None:
     copy = nights.copy(tmp_path / "store", before="concepts")
     drivers = [copy.start("nightly") for _ in range(2)]
-    said = [driver.communicate(timeout=600)[0] for driver in drivers]
+    said = [driver.communicate(timeout=PATIENCE)[0] for driver in drivers]
     assert sorted(driver.returncode for driver in drivers) == [0, 2], said
     refused = said[[driver.returncode for driver in drivers].index(2)]
     assert "another night of run planted is at work" in sentence(refused)
