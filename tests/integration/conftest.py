@@ -58,9 +58,14 @@ steps = 400
 batch_size = 1024
 dead_after = 50_000
 checkpoints = 2
+[evidence]
+top = 32
+level = 4
+random = 32
+popularity = 32
 [scores]
-select_cases = 8
-score_cases = 24
+select_cases = 16
+score_cases = 48
 [resources]
 lease_seconds = 3
 """
