@@ -53,7 +53,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.short
 @pytest.mark.parametrize("stage", ["activations", "evidence"])
 def test_a_full_disk(stage: str, nights: Store, small_disk: Path) -> None:
     copy = nights.copy(small_disk / "store", before=stage)
@@ -69,7 +68,6 @@ def test_a_full_disk(stage: str, nights: Store, small_disk: Path) -> None:
     assert copy.committed(stage).files() == nights.committed(stage).files()
 
 
-@pytest.mark.short
 def test_two_nights_at_once(nights: Store, tmp_path: Path) -> None:
     copy = nights.copy(tmp_path / "store", before="concepts")
     drivers = [copy.start("nightly") for _ in range(2)]
