@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from recsae.headlines import headline, number, rows, size
+from recsae.headlines import headline, rows, size
+from recsae.report.formats import number
 from recsae.store.runs import Committed
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ that is absent or not a finite number is left out, and of a stage that is not kn
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from recsae.report.formats import look_up, number
 from recsae.store.runs import Committed
 
 Path = tuple[str, ...]
@@ -76,7 +76,7 @@ OTHERWISE = 4
 def headline(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
     """The telling figures of a stage, by name."""
     paths = TELLING.get(stage, {name: (name,) for name in metrics})
-    found = {name: number(_at(metrics, path)) for name, path in paths.items()}
+    found = {name: number(look_up(metrics, *path)) for name, path in paths.items()}
     known = {name: value for name, value in found.items() if value is not None}
     return known if stage in TELLING else dict(list(known.items())[:OTHERWISE])
 
@@ -97,19 +97,3 @@ def rows(done: Committed) -> int | None:
 def size(done: Committed) -> int:
     """Bytes that a stage wrote."""
     return sum(int(file["bytes"]) for file in done.manifest["files"])
-
-
-def number(value: Any) -> float | None:
-    """A finite number, or None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def _at(metrics: Mapping[str, Any], path: Path) -> Any:
-    found: Any = metrics
-    for key in path:
-        if not isinstance(found, Mapping):
-            return None
-        found = found.get(key)
-    return found

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from recsae.config import Config
 from recsae.errors import BadInput
-from recsae.headlines import headline, number, rows, size
+from recsae.headlines import headline, rows, size
+from recsae.report.formats import number
 from recsae.stages import STAGES, Stage
 from recsae.store import looking
 from recsae.store.folder import Folder, split_query

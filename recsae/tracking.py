@@ -22,7 +22,8 @@ from typing import Any
 from recsae.config import Config
 from recsae.config_mlflow import MlflowConfig
 from recsae.errors import BadInput
-from recsae.headlines import number, rows, size
+from recsae.headlines import rows, size
+from recsae.report.formats import number
 from recsae.store.runs import Committed
 from recsae.store.shown import masked, shown
 
