@@ -126,7 +126,7 @@ def test_a_reader_of_current_sees_one_night_or_the_other(server: Server, name: s
 
 def test_current_is_read_whole_though_it_is_replaced_meanwhile(proxy: Proxy, server: Server, name: str) -> None:
     store = store_of(proxy.endpoint, name)
-    store.publish({"concepts": "1"}, "dictionary", "report")
+    store.nights.close(Night({"concepts": "1"}, "dictionary", "report"))
     tonight = {"fingerprints": {"concepts": "2"}, "dictionary": "a longer name of a dictionary", "report": "report"}
 
     def replace(method: str, path: str) -> None:
