@@ -24,7 +24,7 @@ from recsae.errors import BadInput
 from recsae.nights.lineage import FRESH, WARM
 from recsae.recommenders import foreign_files, saved
 from recsae.recommenders.evaluation import Measured, Survey, count_chunk, in_full, measured
-from recsae.recommenders.training import MODEL, train_loop
+from recsae.recommenders.training import MODEL, rate, train_loop
 from recsae.store.folder import Folder
 from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
@@ -34,7 +34,9 @@ log = logging.getLogger(__name__)
 def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
     """Fit under Ray Train; write `model/` and the figures of the best epoch with their intervals over users.
 
-    With `nights.recommender = "warm-start"` it goes on from last night's weights, where kind and sizes are the same.
+    With `nights.recommender = "warm-start"` it goes on from last night's weights, where kind and sizes are the same, at
+    the learning rate at which a whole training ends: a higher one would first undo what it starts from, and with it
+    what every latent stands for.
     """
     if config.recommender.kind == "given":
         return {"kind": "given"}  # nothing to run, and nothing to measure
@@ -44,7 +46,8 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
     start = _start(config, inputs)
     model = config.recommender
     if start and config.nights:
-        model = model.model_copy(update={"epochs": config.nights.epochs})
+        ended = rate(model, model.epochs, 0)
+        model = model.model_copy(update={"epochs": config.nights.epochs, "learning_rate": ended, "decay": 0.0})
     task = {
         "config": model,
         "start": start,
