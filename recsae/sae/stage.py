@@ -30,6 +30,9 @@ from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
+AGAIN = 0.1
+"""Share of the learning rate of an SAE that goes on: with all of it, the first steps lead latents away from what they
+stood for, and the reconstruction is no better for it."""
 ATTRIBUTES_TOLD = 100
 """Rows of single attributes in the metrics; the means are over all."""
 
@@ -113,7 +116,8 @@ def fit_candidates(
     """
     settings = config.sae
     if start and config.nights:
-        settings = settings.model_copy(update={"steps": config.nights.steps})
+        rate = AGAIN * settings.rate
+        settings = settings.model_copy(update={"steps": config.nights.steps, "learning_rate": rate})
     every, width = candidates(settings, config.seed), len(stream.mean_D)
     feeder = Feeder.remote(activations, "explain", config.seed)  # type: ignore[attr-defined]
     task = {
