@@ -50,3 +50,17 @@ DRIFT = table_schema(
     pa.field("frequency", pa.float64()),
     pa.field("last_frequency", pa.float64()),
 )
+
+HISTORY = table_schema(
+    "history",
+    1,
+    required("stable_id", pa.string()),
+    required("night", pa.int32()),  # from 1: nights that were served, and this one
+    required("latent", pa.int32()),
+    pa.field("change", pa.string()),  # of CHANGES; null on the first night
+    pa.field("name", pa.string()),
+    pa.field("confidence", pa.float64()),
+    pa.field("confidence_lower", pa.float64()),
+    pa.field("confidence_upper", pa.float64()),
+    required("interpretable", pa.bool_()),
+)

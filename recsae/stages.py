@@ -125,7 +125,7 @@ STAGES: dict[str, Stage] = {
                 "steering",
             ),
             ("probe", "llm", "steering"),
-            version=4,
+            version=5,
             last=("concepts",),
             nights=("unchanged",),
         ),
@@ -144,8 +144,8 @@ STAGES: dict[str, Stage] = {
                 "steering",
                 "concepts",
             ),
-            ("name",),
-            version=4,
+            ("name", "seed"),
+            version=5,
         ),
     )
 }

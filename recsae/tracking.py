@@ -29,8 +29,8 @@ from recsae.store.shown import masked, shown
 
 log = logging.getLogger(__name__)
 
-ARTIFACTS = {"concepts": "concepts.parquet", "report": "report.html"}
-"""By stage: the file that goes along."""
+ARTIFACTS = {"concepts": "concepts.parquet", "report": ""}
+"""By stage: files that begin so go along."""
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -90,8 +90,9 @@ def _log(config: Config, section: MlflowConfig, night: str, made: Mapping[str, C
         for some in _batches(figures, METRICS_A_TIME):
             client.log_batch(run, metrics=some)
         with tempfile.TemporaryDirectory() as folder:
-            for stage, name in ARTIFACTS.items():
-                client.log_artifact(run, _copied(made[stage], name, Path(folder)))
+            for stage, prefix in ARTIFACTS.items():
+                for name in made[stage].files(prefix):
+                    client.log_artifact(run, _copied(made[stage], name, Path(folder)))
     except BaseException:
         with contextlib.suppress(Exception):
             client.set_terminated(run, "FAILED")

@@ -34,9 +34,11 @@ def commit(config: Config, name: str, night: str = "1", above: Mapping[str, str]
     """One stage of a night; `above`: its inputs, where they are not those of the same night."""
     store, stage, fingerprint = store_of(config), STAGES[name], f"{name}-{night}"
     attempt = store.attempt(name, fingerprint, store.lease(name, fingerprint, 20))
-    attempt.data.write_table(f"{name}.parquet", TABLE)
     if name == "report":
         attempt.data.put("report.html", b"<html></html>")
+        attempt.data.put("concepts-000.html", b"<html></html>")
+    else:
+        attempt.data.write_table(f"{name}.parquet", TABLE)
     facts = {
         "version": stage.version,
         "config": config.model_dump(mode="json", include=set(stage.config)),

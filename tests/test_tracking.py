@@ -53,7 +53,8 @@ def test_a_night_is_written_down_with_all_that_came_of_it(config: Config, tmp_pa
     assert run.data.metrics["seconds.sae"] == 1.5 and run.data.metrics["rows.sae"] == 4
     assert run.data.tags["recsae.night"] == NIGHT and run.data.tags["recsae.run"] == "shop"
     assert {run.data.tags[f"recsae.fingerprint.{name}"] for name in STAGES} == {f"{name}-1" for name in STAGES}
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"concepts.parquet", "report.html"}
+    artefacts = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert artefacts == {"concepts.parquet", "report.html", "concepts-000.html"}
     report = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
     assert Path(report).read_bytes() == b"<html></html>"
 

@@ -21,7 +21,7 @@ from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.nights import drift
 from recsae.schemas_concepts import CONCEPTS
-from recsae.schemas_nights import CHANGES, DRIFT
+from recsae.schemas_nights import CHANGES, DRIFT, HISTORY
 from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ LEVELS = (0.8, 0.9)
 
 
 def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `concepts.parquet` and `drift.parquet`, which is empty where there was no night before."""
+    """Write `concepts.parquet`, `drift.parquet`, which is empty where there was no night before, and `history.parquet`,
+    which is empty where nights do not follow one another."""
     catalogue = Catalogue.read(inputs["ingest"])
     stats = inputs["evidence"].read_table("latent_stats.parquet").to_pylist()
     labels = read_labels(inputs["labels"])
@@ -89,6 +90,9 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
         row["drift"] = change["change"]
     out.write_table("concepts.parquet", pa.Table.from_pylist(rows, CONCEPTS), CONCEPTS)
     out.write_table("drift.parquet", pa.Table.from_pylist(changes, DRIFT), DRIFT)
+    before = inputs.get(LAST + "concepts")
+    said = before.read_table("history.parquet") if before and before.files("history") else None
+    out.write_table("history.parquet", drift.history(rows if config.nights else [], said), HISTORY)
     found = _metrics(rows, scores, bar) | ({"drift": drift.figures(changes)} if changes else {})
     log.info(
         "concepts: %d of %d latents interpretable; %d of %d shuffled controls would pass the same bar",

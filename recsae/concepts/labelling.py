@@ -23,7 +23,7 @@ import pyarrow as pa
 from recsae.concepts import prompts, terms
 from recsae.concepts.candidates import ORDINARY_LISTS, Usage, ordinary_items, pairs, propose, shown_items
 from recsae.concepts.cases import LatentCases, read_cases
-from recsae.concepts.drawing import draw_latents
+from recsae.concepts.drawing import draw
 from recsae.concepts.label_rows import Row, free_row, mark_finalists, pair_row, term_row
 from recsae.concepts.questions import Question, Told, ask_fitting
 from recsae.concepts.terms import Vocabulary
@@ -47,7 +47,7 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     catalogue = Catalogue.read(inputs["ingest"])
     vocabulary = terms.build(catalogue)
     living = read_cases(inputs["evidence"], config.probe.view)
-    drawn = draw_latents(living, config.labels.latents, config.seed)
+    drawn = draw(living, config.labels.latents, config.seed)
     carried = carry(config, inputs, drawn, catalogue, vocabulary)
     asked = [latent for latent in drawn if latent not in carried.latents]
     if LAST + "labels" in inputs:

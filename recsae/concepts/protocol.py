@@ -17,7 +17,7 @@ import numpy as np
 
 from recsae.concepts import prompts, trials
 from recsae.concepts.cases import LatentCases
-from recsae.concepts.drawing import draw_latents
+from recsae.concepts.drawing import draw
 from recsae.concepts.finalists import Finalist
 from recsae.concepts.measures import Counts
 from recsae.data.catalogue import Catalogue
@@ -73,7 +73,7 @@ def draw_quizzes(chosen: Sequence[Finalist], latents: Mapping[int, LatentCases],
         active, silent = cases.active("score", CASES).item, cases.of_role("score", "random").item[:CASES]
         if len(active) == len(silent) == CASES:
             quizzes[finalist.latent] = Quiz(finalist, [*active.tolist(), *silent.tolist()])
-    return [quizzes[latent] for latent in draw_latents(quizzes, count, seed)]
+    return [quizzes[latent] for latent in draw(quizzes, count, seed)]
 
 
 def requests(quizzes: Sequence[Quiz], catalogue: Catalogue) -> list[Request]:

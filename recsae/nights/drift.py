@@ -10,9 +10,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from recsae.schemas_nights import CHANGES
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae.schemas_nights import CHANGES, HISTORY
 
 Row = Mapping[str, Any]
+REMEMBERED = 60
+"""Nights of the history."""
 _TOLD = ("name", "confidence", "interpretable", "frequency")
 
 
@@ -69,3 +74,17 @@ def figures(rows: Sequence[Row]) -> dict[str, Any]:
         "interpretable_before": len(believed),
         "interpretable_gone": gone / len(believed) if believed else None,
     }
+
+
+def history(tonight: Iterable[Row], last: pa.Table | None) -> pa.Table:
+    """In the schema HISTORY: what the dictionary said of its concepts on the nights before, and what it says tonight.
+
+    `tonight` are rows of the dictionary with their change as `drift`, `last` is this table of last night.
+    """
+    night = 1 if last is None or not last.num_rows else pc.max(last["night"]).as_py() + 1
+    same = [name for name in HISTORY.names if name not in ("night", "change")]
+    rows = [{"night": night, "change": row["drift"], **{name: row[name] for name in same}} for row in tonight]
+    found = pa.Table.from_pylist(rows, HISTORY)
+    if last is None:
+        return found
+    return pa.concat_tables([last.filter(pc.field("night") > night - REMEMBERED), found])

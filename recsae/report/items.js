@@ -25,7 +25,7 @@ function itemCard([number, ...latents]) {
   for (let place = 0; place < latents.length; place += 3) {
     const [latent, activations, strength] = latents.slice(place, place + 3);
     const line = list.appendChild(element("li"));
-    line.append(link(`#latent-${latent}`, latentName(latent)), " ", element("span", "amount", `${figure(strength)} in ${counted(activations)} case${activations === 1 ? "" : "s"}`));
+    line.append(link(conceptAddress(latent), latentName(latent)), " ", element("span", "amount", `${figure(strength)} in ${counted(activations)} case${activations === 1 ? "" : "s"}`));
   }
   return card;
 }

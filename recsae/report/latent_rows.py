@@ -1,8 +1,8 @@
-"""What an opened row of the dictionary shows of its latent: its items by three measures, its concept by activation
-level, the attributes that it answers to, and what happens when it is turned.
+"""What the page of a concept shows of its latent: its items by three measures, its concept by activation level, the
+attributes that it answers to, and what happens when it is turned.
 
-Thousands of latents travel in one file, so they are arrays by position, of about a kilobyte a latent; latent.js
-reads them. It computes no score, and knows tables and nothing of HTML.
+A hundred latents travel in one file, so they are arrays by position, of about a kilobyte a latent; latent.js reads
+them. It computes no score, and knows tables and nothing of HTML.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ ITEMS = 10
 ATTRIBUTES = 5
 """Attributes shown of each view."""
 LEVELS = 11
-MOST = 4000
-"""Latents with all of this. In a wider dictionary it is the surest ones', so that the page still opens."""
 RANKS = ("rank_activations", "rank_strength", "rank_lift")
 
 
 def latent_details(
     inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles, reference: float
 ) -> dict[str, Any]:
-    """All that is known of the first MOST of `latents`, the surest first, as JSON:
+    """What is known of these `latents`, as JSON:
 
     - `items`: by latent, columns `[title number, activations, strength, lift]`, and the places in them of the first
       ITEMS by activations, by strength and by lift;
     - `levels`: by latent, `[catalogue share, popularity-weighted share, cases by level, hits by level]`;
+    - `deciles`: by latent, where the levels 1 to 10 begin and the last one ends, eleven activations;
     - `attributes`: by latent, `[view, attribute, r, P(fires | attribute), P(attribute | fires), AUC]` each, where view
       and attribute are places in `views` and `names`, pairs of attribute and value;
+    - `curves`: by latent, the steps that it was turned by, strengths ascending, `[strength, share, its interval, random
+      directions' mean, 5th and 95th percentile of the share, share by the concept's probe, change of NDCG@10]`;
     - `turned`: by latent, `[share before, up, out, probe]`: turned up by the strength `reference`, and taken out, each
       `[share, its interval, change of NDCG@10, its interval, random directions' percentile of the share, the 95th of
       up and the 5th of out, and their NDCG@10, place in `sides` of the other concept that moves most, its change]`;
@@ -45,14 +46,15 @@ def latent_details(
 
     A part without a single latent is not there.
     """
-    kept = latents[:MOST]
-    parts = {
-        **_items(inputs, kept, titles),
-        **_levels(inputs, kept),
-        **_attributes(inputs, kept),
-        **_turned(inputs, kept, reference),
+    steps = read_steps(inputs, is_one_of("latent", latents))
+    return {
+        **_items(inputs, latents, titles),
+        **_levels(inputs, latents),
+        **_deciles(inputs, latents),
+        **_attributes(inputs, latents),
+        **_curves(steps),
+        **_turned(steps, reference),
     }
-    return {**parts, "left_out": len(latents) - len(kept)} if parts else {}
 
 
 def _items(inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles) -> dict[str, Any]:
@@ -91,6 +93,19 @@ def _levels(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str
     return {"levels": found}
 
 
+def _deciles(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
+    columns = ("latent", "quantiles", "maximum")
+    table = read_if_there(inputs, "evidence", "latent_stats.parquet", columns, is_one_of("latent", latents))
+    if table is None:
+        return {}
+    return {
+        "deciles": {
+            latent: [0, *(short(quantile) for quantile in quantiles), short(maximum)]
+            for latent, quantiles, maximum in _rows(table)
+        }
+    }
+
+
 def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "view", "rank", "attribute", "value", "correlation", "p_fires", "p_attribute", "auc")
     where = (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES) & is_one_of("latent", latents)
@@ -108,8 +123,25 @@ def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict
     return {"attributes": found, "views": list(views), "names": [list(pair) for pair in names]}
 
 
-def _turned(inputs: Mapping[str, Committed], latents: Sequence[int], reference: float) -> dict[str, Any]:
-    where = is_one_of("latent", latents) & ((pc.field("strength") == reference) | (pc.field("operation") == "ablate"))
+def _curves(steps_of: Mapping[int, Sequence[Step]]) -> dict[str, Any]:
+    found = {}
+    for latent, steps in steps_of.items():
+        turned = [step for step in steps if step.strength is not None]
+        if turned:
+            found[latent] = [
+                [
+                    step.strength,
+                    *(short(share) for share in (step.share, step.lower, step.upper)),
+                    *(short(share) for share in (step.null_mean, step.null_lower, step.null_upper)),
+                    short(step.probe),
+                    short(step.ndcg),
+                ]
+                for step in turned
+            ]
+    return {"curves": found} if found else {}
+
+
+def _turned(steps_of: Mapping[int, Sequence[Step]], reference: float) -> dict[str, Any]:
     sides: dict[str, int] = {}
 
     def told(step: Step, null: float) -> list[Any]:
@@ -118,9 +150,11 @@ def _turned(inputs: Mapping[str, Committed], latents: Sequence[int], reference: 
         return [*(short(figure) for figure in shown), side, short(step.side_change)]
 
     found: dict[int, list[Any]] = {}
-    for latent, steps in read_steps(inputs, where).items():
-        one = found.setdefault(latent, [short(steps[0].clean), None, None, None])
+    for latent, steps in steps_of.items():
         for step in steps:
+            if step.strength not in (None, reference):
+                continue
+            one = found.setdefault(latent, [short(steps[0].clean), None, None, None])
             if step.strength is None:
                 one[2] = told(step, step.null_lower)
                 continue

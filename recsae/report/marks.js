@@ -44,6 +44,21 @@ function link(address, ...content) {
 }
 
 const title = (number) => data.titles.titles[number];
-const viewed = new Map((data.items.latents ?? []).map((row) => [row[0], row]));
-// An item as it stands in a list: a link where the page has a view of it.
-const item = (number) => (viewed.has(number) ? link(`#item-${number}`, isolated(title(number))) : isolated(title(number)));
+const viewed = new Map((data.items?.latents ?? []).map((row) => [row[0], row]));
+// The number under which the report shows an item; a page beside the report is told it with the titles.
+const viewOf = (number) => (data.titles.views ? data.titles.views[number] : viewed.has(number) ? number : null);
+// An item as it stands in a list: a link where the report has a view of it.
+const item = (number) => {
+  const view = viewOf(number);
+  return view === null ? isolated(title(number)) : link(`${data.titles.views ? "report.html" : ""}#item-${view}`, isolated(title(number)));
+};
+const conceptAddress = (latent) => `concepts-${String(Math.floor(latent / data.perPage)).padStart(3, "0")}.html#latent-${latent}`;
+
+// A link to the numbers behind a picture, as a file of comma-separated values.
+function numbersOf(name, columns, rows) {
+  const lines = [columns, ...rows].map((row) => row.map((value) => value ?? "").join(","));
+  const made = link(`data:text/csv;charset=utf-8,${encodeURIComponent(`${lines.join("\n")}\n`)}`, "The numbers (CSV)");
+  made.download = `${name}.csv`;
+  made.className = "numbers";
+  return made;
+}

@@ -1,112 +1,79 @@
-"""The stage `report`: one HTML file that shows what ran, how well, and the whole dictionary.
+"""The stage `report`: pages that show what ran, how well, and the whole dictionary.
 
-It opens from a file and asks nothing of any server. It reads the dictionary and the stages' figures; it computes no
-score of its own, only counts rows.
+`report.html` has the run and the table of concepts; beside it lie the pages of concepts, a hundred latents each, and
+one of a sample of users. They open from a disk or a bucket and ask nothing of any server. The stage reads the
+dictionary and what the stages before committed; it computes no score of its own, only counts rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow as pa
-import pyarrow.compute as pc
-from markupsafe import Markup
 
 from recsae.config import Config
 from recsae.report.attribute_facts import about_attributes
 from recsae.report.belief_facts import about_belief, count_rows
+from recsae.report.concept_pages import PER_PAGE, concept_pages, groups_of
 from recsae.report.drift_facts import about_drift
 from recsae.report.facts import gather
-from recsae.report.formats import count, decimal, short
 from recsae.report.histogram import histogram
-from recsae.report.inline import content_security_policy, json_block
 from recsae.report.item_rows import item_details
-from recsae.report.latent_rows import latent_details
 from recsae.report.reading import Titles
+from recsae.report.rendering import render
+from recsae.report.table_rows import COLUMNS, dictionary_rows
 from recsae.report.turning_facts import about_turning
+from recsae.report.user_rows import user_rows
 from recsae.store.runs import Attempt, Committed, Metrics
 
-COLUMNS = (
-    "latent",
-    "name",
-    "description",
-    "terms",
-    "source",
-    "interpretable",
-    "confidence",
-    "confidence_lower",
-    "confidence_upper",
-    "confidence_expected",
-    "confidence_shuffled",
-    "precision",
-    "recall",
-    "f1",
-    "auc",
-    "tp",
-    "fp",
-    "tn",
-    "fn",
-    "near_miss_rate",
-    "near_direction_rate",
-    "attribute_confidence",
-    "attribute_confidence_shuffled",
-    "attribute_auc",
-    "held_out_confidence",
-    "held_out_precision",
-    "held_out_recall",
-    "recsae_confidence",
-    "recsae_recall",
-    "recsae_true_negative_rate",
-    "group",
-    "polysemantic",
-    "meanings",
-    "coherence",
-    "frequency",
-    "activations",
-    "maximum",
-    "top_items",
-    "status",
-)
-"""What of CONCEPTS travels into the page, where page.js reads it by name; `top_items` as numbers of titles."""
-SCRIPTS = ("marks.js", "turned.js", "latent.js", "items.js", "page.js")
-"""In this order they are one module: what an earlier one names, a later one uses."""
-
-_HERE = Path(__file__).parent
+REPORT = ("marks.js", "facts.js", "items.js", "page.js")
+CONCEPT = ("marks.js", "facts.js", "charts.js", "turned.js", "latent.js", "concept.js")
+USERS = ("marks.js", "users.js")
 
 
 def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `report.html`; the figures are its rows and its size in bytes."""
+    """Write `report.html` and the pages beside it; the figures are rows, pages, and all their bytes."""
     concepts = inputs["concepts"].read_table("concepts.parquet")
-    page = render(config, inputs, concepts).encode()
-    with out.data.open_output("report.html") as sink:
-        sink.write(page)
-    return {"rows": concepts.num_rows, "bytes": len(page)}
+    titles = Titles()
+    rows, items = dictionary_rows(concepts, titles), item_details(inputs, titles)
+    # An item is the same number in the dictionary and in its own view, to which the other pages link.
+    viewed = {titles.as_json()["ids"][number]: number for number, *_ in items.get("latents", [])}
+    written = []
+
+    def write(name: str, text: str) -> None:
+        with out.data.open_output(name) as sink:
+            sink.write(text.encode())
+        written.append(len(text.encode()))
+
+    users = users_page(config, inputs, concepts, viewed)
+    shown = {"items": items, "has_users": users is not None}
+    data: dict[str, Any] = {"columns": COLUMNS, "rows": rows, "items": items, "titles": titles.as_json()}
+    write("report.html", report_page(config, inputs, concepts, data, shown))
+    if users is not None:
+        write("users.html", users)
+    for page in concept_pages(config, inputs, concepts, viewed):
+        data = {**page.data, "perPage": PER_PAGE}
+        write(page.name, render("concept.html.j2", CONCEPT, data, name=config.name, users=users is not None))
+    return {"rows": concepts.num_rows, "pages": len(written), "bytes": sum(written)}
 
 
-def render(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) -> str:
-    """The page's HTML for a dictionary in the schema CONCEPTS."""
+def report_page(
+    config: Config,
+    inputs: Mapping[str, Committed],
+    concepts: pa.Table,
+    data: Mapping[str, Any],
+    shown: Mapping[str, Any],
+) -> str:
+    """The HTML of `report.html` for a dictionary in the schema CONCEPTS."""
     counts = count_rows(concepts)
     facts = gather(config, inputs, counts)
-    latents = concepts.column("latent").to_pylist()
-    names = dict(zip(latents, concepts.column("name").to_pylist(), strict=True))
-    titles = Titles()
-    rows = dictionary_rows(concepts, titles)
-    details = latent_details(inputs, surest(concepts), titles, config.steering.reference)
-    items = item_details(inputs, titles)
-    # The hashes are of exactly what stands between the tags, so nothing may trim or indent these two.
-    script, style = "\n".join(_read(name) for name in SCRIPTS), _read("page.css")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(decimal=decimal, count_of=count)
-    return environment.get_template("page.html.j2").render(
+    names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
+    return render(
+        "page.html.j2",
+        REPORT,
+        {**data, "groups": groups_of(concepts), "perPage": PER_PAGE},
+        **shown,
         config=config,
         facts=facts,
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
@@ -117,34 +84,19 @@ def render(config: Config, inputs: Mapping[str, Committed], concepts: pa.Table) 
             concepts.column("confidence").to_pylist(), concepts.column("confidence_shuffled").to_pylist(), facts.bar
         ),
         counts=counts,
-        details=details,
-        items=items,
-        policy=content_security_policy(script, style),
-        script=Markup(script),
-        style=Markup(style),
-        data=json_block(
-            {"columns": COLUMNS, "rows": rows, "details": details, "items": items, "titles": titles.as_json()}
-        ),
     )
 
 
-def dictionary_rows(concepts: pa.Table, titles: Titles) -> list[list[Any]]:
-    """Rows in the order of COLUMNS, with numbers cut short."""
-    columns = {name: concepts.column(name).to_pylist() for name in COLUMNS}
-    ids = concepts.column("top_item_ids").to_pylist()
-    columns["top_items"] = [
-        [titles.number(item_id, title) for item_id, title in zip(*pair, strict=True)]
-        for pair in zip(ids, columns["top_items"], strict=True)
-    ]
-    return [[short(value) for value in row] for row in zip(*columns.values(), strict=True)]
-
-
-def surest(concepts: pa.Table) -> list[int]:
-    """Latents in the order in which the dictionary opens: by the lower bound of their confidence."""
-    order = [("confidence_lower", "descending"), ("latent", "ascending")]
-    found: list[int] = concepts.take(pc.sort_indices(concepts, order)).column("latent").to_pylist()
-    return found
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
+def users_page(
+    config: Config, inputs: Mapping[str, Committed], concepts: pa.Table, viewed: Mapping[str, int]
+) -> str | None:
+    """The HTML of `users.html`; None where there is no model to ask."""
+    titles = Titles()
+    users = user_rows(config, inputs, titles)
+    if not users:
+        return None
+    names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
+    shown = titles.as_json()
+    views = [viewed.get(item_id) for item_id in shown["ids"]]
+    data = {"users": users, "names": names, "titles": {**shown, "views": views}, "perPage": PER_PAGE}
+    return render("users.html.j2", USERS, data, name=config.name)

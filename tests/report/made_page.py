@@ -150,13 +150,28 @@ def make_report(
     config: Config | None = None,
     tables: Tables = NO_TABLES,
 ) -> str:
-    """The page that the stage writes for `concepts`, the figures of the stages before, and their `tables`."""
+    """`report.html` for `concepts`, the figures of the stages before, and their `tables`."""
+    return make_pages(root, concepts, metrics, config, tables)["report.html"]
+
+
+def make_pages(
+    root: Path,
+    concepts: pa.Table,
+    metrics: Mapping[str, dict[str, Any]] = METRICS,
+    config: Config | None = None,
+    tables: Tables = NO_TABLES,
+) -> dict[str, str]:
+    """All pages that the stage writes, by name."""
     folder = Folder(str(root))
     inputs = committed(folder, metrics, tables)
     inputs["concepts"].data.write_table("concepts.parquet", concepts)
     lease = folder.child("report", "_progress")
     out = Attempt(folder.child("report", "a"), "f", Progress(lease, Lease(lease, 20)))
     figures = write_report(config or Config(name="demo"), inputs, out)
-    page = (root / "report" / "a" / "report.html").read_bytes()
-    assert figures == {"rows": concepts.num_rows, "bytes": len(page)}
-    return page.decode()
+    pages = {path.name: path.read_bytes() for path in (root / "report" / "a").iterdir()}
+    assert figures == {
+        "rows": concepts.num_rows,
+        "pages": len(pages),
+        "bytes": sum(len(page) for page in pages.values()),
+    }
+    return {name: page.decode() for name, page in pages.items()}

@@ -1,4 +1,4 @@
-"""What an opened row shows: by latent, in the order of each measure, cut to what is shown, and small."""
+"""What the page of a concept shows: by latent, in the order of each measure, cut to what is shown, and small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsae.report import latent_rows
 from recsae.report.latent_rows import ATTRIBUTES, ITEMS, latent_details
 from recsae.report.reading import Titles
 from recsae.schemas import ITEMS as ITEM_TABLE
-from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LEVELS
+from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LATENT_STATS, LEVELS
 from recsae.schemas_steering import STEERING
 from recsae.store.folder import Folder
 from tests.report.concepts_table import HOSTILE, WORDS
@@ -82,7 +82,7 @@ def test_what_was_not_tried_of_a_latent_is_null(tmp_path: Path) -> None:
     at_the_item = {"operation": "scale", "probe_share_change": None, "probe_ndcg_change": None, "side_concept": None}
     rows = [step_row(1, 0.25, **at_the_item, side_change=None), step_row(2, None), step_row(0, 0.5)]
     found, _ = details(tmp_path, {("steering", "steering.parquet"): table(rows, STEERING)})
-    assert set(found["turned"]) == {"1", "2"} and set(found) == {"turned", "sides", "reference", "left_out"}
+    assert set(found["turned"]) == {"1", "2"} and set(found) == {"turned", "sides", "reference", "curves"}
     _, up, out, probe = found["turned"]["1"]
     assert up[8:] == [None, None] and out is None and probe is None
     assert found["turned"]["2"][1] is None and found["turned"]["2"][2][8] == 0 and found["sides"] == [HOSTILE[2]]
@@ -98,15 +98,27 @@ def test_a_part_that_was_not_measured_is_not_there(tmp_path: Path) -> None:
     }
     assert details(tmp_path / "empty", empty)[0] == {}
     one: dict[tuple[str, str], pa.Table] = {("statistics", "attribute_stats.parquet"): attribute_stats()}
-    assert set(details(tmp_path / "one", one)[0]) == {"attributes", "views", "names", "left_out"}
+    assert set(details(tmp_path / "one", one)[0]) == {"attributes", "views", "names"}
     assert "items" not in details(tmp_path / "other", tables(), [77])[0]
 
 
-def test_beyond_a_bound_the_surest_latents_have_details(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(latent_rows, "MOST", 2)
-    found, _ = details(tmp_path, tables(), [2, 0, 1])
+def test_other_latents_stay_where_they_are(tmp_path: Path) -> None:
+    found, _ = details(tmp_path, tables(), [2, 0])
     assert set(found["items"]) == set(found["attributes"]) == {"0", "2"}
-    assert "levels" not in found and found["left_out"] == 1
+    assert "levels" not in found
+
+
+def test_a_curve_has_all_strengths_in_order_and_not_the_ablation(tmp_path: Path) -> None:
+    found, _ = details(tmp_path, tables())
+    assert [step[0] for step in found["curves"]["1"]] == [-0.25, 0.25, 0.5]
+    assert found["curves"]["1"][1] == [0.25, 0.4, 0.39, 0.415, 0.201, 0.18, 0.22, 0.45, -0.1]
+
+
+def test_levels_begin_and_end_at_the_deciles(tmp_path: Path) -> None:
+    stat = {"latent": 1, "frequency": 0.1, "activations": 9, "maximum": 2.5, "evidence_hash": "x", "top_items": []}
+    rows = [stat | {"quantiles": [0.25 * decile for decile in range(1, 10)]}]
+    found, _ = details(tmp_path, {("evidence", "latent_stats.parquet"): table(rows, LATENT_STATS)})
+    assert found == {"deciles": {"1": [0, *(0.25 * decile for decile in range(1, 10)), 2.5]}}
 
 
 def test_two_thousand_latents_with_items_of_their_own_stay_small(tmp_path: Path) -> None:

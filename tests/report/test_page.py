@@ -15,8 +15,8 @@ import pytest
 from recsae.config import Config
 from recsae.report.histogram import BINS, histogram
 from recsae.report.inline import json_block
-from recsae.report.page import COLUMNS, surest
-from tests.report.concepts_table import HOSTILE, concept_row, concepts_table, hostile_table, made_up_table
+from recsae.report.table_rows import COLUMNS
+from tests.report.concepts_table import HOSTILE, concepts_table, hostile_table, made_up_table
 from tests.report.made_page import METRICS, Page, make_report
 from tests.report.made_tables import ALL, tables
 
@@ -156,28 +156,16 @@ def test_a_whole_run_in_one_page(tmp_path: Path) -> None:
     links = {str(at["href"]) for tag, at in page.tags if tag == "a"}
     assert {link[1:] for link in links if not link.startswith("#latent-")} <= set(identified)
     assert {"#belief", "#calibration", "#attributes", "#turning", "#items"} <= links
-    assert "Levels, in an opened row" in page.text
+    assert "Levels, on the page of a concept" in page.text
     # An item is the same number in the dictionary, in a latent's lists and in its own view.
     data = page.json
     names = data["titles"]["titles"]
-    listed = {names[number] for number in data["details"]["items"]["1"][0]}
-    assert listed == set(HOSTILE) and {names[row[0]] for row in data["items"]["latents"]} < listed
-    assert data["details"]["left_out"] == 0
+    assert {names[row[0]] for row in data["items"]["latents"]} == set(HOSTILE[:-1])
 
 
 def test_items_say_how_many_of_them_can_be_looked_up(tmp_path: Path) -> None:
     text = make_report(tmp_path, hostile_table(), ALL, tables=tables())
     assert "For 7 of 8 items: the latents that show most in an item" in text
-
-
-def test_the_surest_come_first() -> None:
-    rows = [
-        concept_row(0, confidence=0.9, confidence_lower=0.5),
-        concept_row(1),
-        concept_row(2, confidence=0.8, confidence_lower=0.7),
-        concept_row(3),
-    ]
-    assert surest(concepts_table(rows)) == [2, 0, 1, 3]
 
 
 def test_config_values_are_escaped(tmp_path: Path) -> None:

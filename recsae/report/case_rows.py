@@ -1,0 +1,109 @@
+"""Example cases of latents, each with its history: some in which the latent fires, some near misses, and some silent.
+
+They are cases of score users, of whom no name was written and none chosen. What the user did next is never shown. It
+knows tables and nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae.data.chunks import chunk_of, read_chunk
+from recsae.report.formats import short
+from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
+from recsae.schemas import NEAR_DIRECTION, NEAR_MISS
+from recsae.store.runs import Committed
+
+SHOWN = {"top": 2, "level": 2, NEAR_MISS: 2, NEAR_DIRECTION: 1, "random": 2}
+"""Cases of each role, the first ones by its rank."""
+HISTORY = 8
+"""Items of the history, the latest."""
+_COLUMNS = ("latent", "part", "role", "rank", "user_idx", "position", "item_idx", "top_idx", "activation", "level")
+_CASES = pa.schema(
+    [
+        *(("latent", pa.int32()), ("role", pa.string()), ("user_idx", pa.int32()), ("position", pa.int32())),
+        *(("item_idx", pa.int32()), ("top_idx", pa.int32()), ("activation", pa.float32()), ("level", pa.int8())),
+    ]
+)
+
+
+class Examples:
+    """The example cases of a run's latents, and the histories that they were asked after.
+
+    Histories are read in one pass over the users, however many pages show them; what is held grows with latents.
+    """
+
+    def __init__(self, inputs: Mapping[str, Committed], site: str) -> None:
+        self._inputs = inputs
+        self._cases = _chosen(inputs)
+        self._histories = dict(_items(self._cases) if site == "item" else _histories(inputs["ingest"], self._cases))
+
+    def rows(self, latents: Sequence[int], titles: Titles) -> dict[str, Any]:
+        """`{"roles": names, "cases": {latent: [[role, activation, level, ranked first, [history, oldest first]], …]}}`.
+
+        `role` is a place in `roles`, items are title numbers, and null where the model's first item was not looked for.
+        Empty where none of the latents has cases.
+        """
+        cases = self._cases.filter(is_one_of("latent", latents))
+        if not cases.num_rows:
+            return {}
+        seen = [self._histories.get(key, []) for key in _keys(cases)]
+        shown = {item for items in seen for item in items}
+        shown |= {item for item in cases["top_idx"].to_pylist() if item is not None}
+        numbers = number_items(self._inputs, sorted(shown), titles)
+        roles = list(SHOWN)
+        found: dict[int, list[list[Any]]] = {}
+        for case, history in zip(cases.to_pylist(), seen, strict=True):
+            told = [numbers[item] for item in history if item in numbers]
+            row = [
+                roles.index(case["role"]),
+                short(case["activation"]),
+                case["level"],
+                numbers.get(case["top_idx"]),
+                told,
+            ]
+            found.setdefault(case["latent"], []).append(row)
+        return {"roles": roles, "cases": found}
+
+
+def _keys(cases: pa.Table) -> Iterator[tuple[int, int]]:
+    return zip(cases["user_idx"].to_pylist(), cases["position"].to_pylist(), strict=True)
+
+
+def _chosen(inputs: Mapping[str, Committed]) -> pa.Table:
+    """The first cases of each role, by latent and in the order of SHOWN."""
+    roles = pa.array(list(SHOWN))
+    where = (pc.field("part") == "score") & pc.field("role").isin(roles) & (pc.field("rank") < max(SHOWN.values()))
+    table = read_if_there(inputs, "evidence", "evidence.parquet", _COLUMNS, where)
+    if table is None:
+        return _CASES.empty_table()
+    role = pc.index_in(table["role"], roles)
+    allowed = pc.less(table["rank"], pc.take(pa.array(list(SHOWN.values())), role))
+    table = table.append_column("order", role).filter(allowed)
+    table = table.sort_by([("latent", "ascending"), ("order", "ascending"), ("rank", "ascending")])
+    return table.select(_CASES.names).cast(_CASES)
+
+
+def _items(cases: pa.Table) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """On the item side a case is an item, and that is all."""
+    for key, item in zip(_keys(cases), cases["item_idx"].to_pylist(), strict=True):
+        yield key, [item]
+
+
+def _histories(ingested: Committed, cases: pa.Table) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """By user and position the latest items before it."""
+    if not cases.num_rows:
+        return
+    user, position = (cases[name].to_numpy() for name in ("user_idx", "position"))
+    chunks = chunk_of(ingested, user)
+    for number in np.unique(chunks).tolist():
+        chunk = read_chunk(ingested, number)
+        here = chunks == number
+        starts = chunk.offsets[np.searchsorted(chunk.users, user[here])]
+        for start, one, before in zip(starts.tolist(), user[here].tolist(), position[here].tolist(), strict=True):
+            yield (one, before), chunk.items[start + max(0, before - HISTORY) : start + before].tolist()

@@ -1,0 +1,86 @@
+"""The pages of concepts, a hundred latents a file: all that is known of a latent, drawn when its address is opened.
+
+A file for each latent would be ten thousand requests to a bucket, and one file for all would not open. The pages stand
+beside `report.html` and ask nothing of any server. This module knows what travels into a page, and not how it looks.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from recsae.config import Config
+from recsae.report.case_rows import Examples
+from recsae.report.kin_rows import Neighbours, nights_of
+from recsae.report.latent_rows import latent_details
+from recsae.report.reading import Titles
+from recsae.report.table_rows import COLUMNS, dictionary_rows
+from recsae.store.runs import Committed
+
+PER_PAGE = 100
+"""Latents of a page, by their number."""
+
+
+class ConceptPage(NamedTuple):
+    name: str
+    """Of the file."""
+    data: dict[str, Any]
+    """What concept.js reads: the rows of these latents as in the dictionary, and all that latent.js shows of them."""
+
+
+def page_name(page: int) -> str:
+    return f"concepts-{page:03d}.html"
+
+
+def concept_pages(
+    config: Config, inputs: Mapping[str, Committed], concepts: pa.Table, viewed: Mapping[str, int]
+) -> Iterator[ConceptPage]:
+    """A page at a time, for a dictionary in the schema CONCEPTS.
+
+    `viewed` has the number under which the report shows an item, by item_id, for the items that it does show.
+    """
+    latents: list[int] = concepts["latent"].to_pylist()
+    name_of = dict(zip(latents, concepts["name"].to_pylist(), strict=True))
+    stable_ids = dict(zip(latents, concepts["stable_id"].to_pylist(), strict=True))
+    place_of = {latent: place for place, latent in enumerate(latents)}
+    groups = groups_of(concepts)
+    examples, kin = Examples(inputs, config.probe.site), Neighbours(inputs["sae"], latents)
+    for page, some in groupby(sorted(latents), key=lambda latent: latent // PER_PAGE):
+        own = list(some)
+        rows, titles = concepts.take([place_of[latent] for latent in own]), Titles()
+        data = {
+            "columns": COLUMNS,
+            "rows": dictionary_rows(rows, titles),
+            "details": latent_details(inputs, own, titles, config.steering.reference),
+            **examples.rows(own, titles),
+            **kin.rows(own),
+            **nights_of(inputs, {latent: stable_ids[latent] for latent in own}),
+            "groups": {leader: groups[leader] for leader in set(rows["group"].to_pylist()) & groups.keys()},
+        }
+        near = {latent for found in data.get("neighbours", {}).values() for latent in found[::2]}
+        around = [*own, *near, *(latent for found in data["groups"].values() for latent in found)]
+        data["names"] = {latent: name_of[latent] for latent in sorted(set(around))}
+        shown = titles.as_json()
+        data["titles"] = {**shown, "views": [viewed.get(item_id) for item_id in shown["ids"]]}
+        data["around"] = neighbours_of_page(own, latents)
+        yield ConceptPage(page_name(page), data)
+
+
+def neighbours_of_page(own: Sequence[int], latents: Sequence[int]) -> list[int | None]:
+    """The latents before the first and after the last of a page, where there are any: `previous` and `next` there."""
+    before = [latent for latent in latents if latent < own[0]]
+    after = [latent for latent in latents if latent > own[-1]]
+    return [max(before, default=None), min(after, default=None)]
+
+
+def groups_of(concepts: pa.Table) -> dict[int, list[int]]:
+    """Latents that share their concept with others, by the first of them."""
+    found: defaultdict[int, list[int]] = defaultdict(list)
+    for latent, leader in zip(concepts["latent"].to_pylist(), concepts["group"].to_pylist(), strict=True):
+        if leader is not None:
+            found[leader].append(latent)
+    return {leader: members for leader, members in found.items() if len(members) > 1}

@@ -1,0 +1,67 @@
+"""Rows of the dictionary as they travel into pages: which columns, in which order, and how long their numbers are.
+
+It knows the table CONCEPTS and nothing of HTML.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from recsae.report.formats import short
+from recsae.report.reading import Titles
+
+COLUMNS = (
+    "latent",
+    "name",
+    "description",
+    "terms",
+    "source",
+    "interpretable",
+    "confidence",
+    "confidence_lower",
+    "confidence_upper",
+    "confidence_expected",
+    "confidence_shuffled",
+    "precision",
+    "recall",
+    "f1",
+    "auc",
+    "tp",
+    "fp",
+    "tn",
+    "fn",
+    "near_miss_rate",
+    "near_direction_rate",
+    "attribute_confidence",
+    "attribute_confidence_shuffled",
+    "attribute_auc",
+    "held_out_confidence",
+    "held_out_precision",
+    "held_out_recall",
+    "recsae_confidence",
+    "recsae_recall",
+    "recsae_true_negative_rate",
+    "group",
+    "polysemantic",
+    "meanings",
+    "coherence",
+    "frequency",
+    "activations",
+    "maximum",
+    "top_items",
+    "status",
+)
+"""What of CONCEPTS travels into a page, where its script reads it by name; `top_items` as numbers of titles."""
+
+
+def dictionary_rows(concepts: pa.Table, titles: Titles) -> list[list[Any]]:
+    """Rows in the order of COLUMNS, with numbers cut short."""
+    columns = {name: concepts.column(name).to_pylist() for name in COLUMNS}
+    ids = concepts.column("top_item_ids").to_pylist()
+    columns["top_items"] = [
+        [titles.number(item_id, title) for item_id, title in zip(*pair, strict=True)]
+        for pair in zip(ids, columns["top_items"], strict=True)
+    ]
+    return [[short(value) for value in row] for row in zip(*columns.values(), strict=True)]

@@ -1,0 +1,118 @@
+"""What the page of users shows: of a seeded sample of score users what they did, which latents are active for them, and
+what they are recommended, each score as a sum over latents.
+
+It knows the explainer and tables, and nothing of HTML. Suffixes: see explaining/explainer.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from recsae.concepts.drawing import draw
+from recsae.config import Config
+from recsae.data.chunks import chunk_of, read_chunk
+from recsae.errors import BadInput
+from recsae.explaining.explainer import Explained
+from recsae.explaining.many import Asked, Names, strongest
+from recsae.report.formats import short
+from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
+from recsae.steering.present import Present, batches
+from recsae.store.runs import Committed
+
+USERS = 40
+HISTORY = 20
+"""Events of the history, the latest."""
+LATENTS = 6
+"""That set an item furthest apart from the average one."""
+
+
+def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -> list[dict[str, Any]]:
+    """By user `{"id", "events", "history": [title numbers, oldest first], "active": [[latent, activation], …],
+    "items": [[title number, score, average item's score, [latent, contribution, beyond, …], others beyond, bias and
+    error and rest beyond], …]}`.
+
+    Empty where there is no model to ask, or no score user. `active` is left out where items are what is probed: then
+    every item has latents of its own.
+    """
+    if config.recommender.kind == "given":
+        return []
+    table = read_if_there(inputs, "ingest", "users.parquet", ["user_idx"], pc.field("part") == "score")
+    if table is None or not inputs["sae"].files("model/"):
+        return []
+    wanted = np.array(draw(table["user_idx"].to_numpy(), USERS, config.seed), dtype=np.int64)
+    columns = ["user_idx", "user_id", "events"]
+    known = read_if_there(inputs, "ingest", "users.parquet", columns, is_one_of("user_idx", wanted.tolist()))
+    facts = {row["user_idx"]: row for row in known.to_pylist()} if known else {}
+    sae = inputs["sae"].data.child("model")
+    names = Names.read(inputs["concepts"], sae)
+    asked = Asked(
+        inputs["ingest"], inputs["recommender"], sae, config.probe.site, names, LATENTS, config.resources.device
+    )
+    explainer = asked.explainer()
+    found: list[dict[str, Any]] = []
+    chunks = chunk_of(asked.ingested, wanted)
+    for number in np.unique(chunks).tolist():
+        chunk = read_chunk(asked.ingested, number)
+        for present in batches(chunk, wanted[chunks == number], explainer.model, asked.device):
+            try:
+                explained = explainer(present)
+            except BadInput:  # the layers after the site let no gradient through
+                return []
+            found += _told(explained, present, facts, config.probe.site == "item")
+    numbers = number_items(inputs, sorted({item for user in found for item in user["seen"] + user["ranked"]}), titles)
+    return [_numbered(user, numbers) for user in found]
+
+
+def _told(
+    found: Explained, present: Present, facts: Mapping[int, Mapping[str, Any]], of_items: bool
+) -> Iterator[dict[str, Any]]:
+    """Users of a batch, their items still as item_idx."""
+    place_BTN, beyond = strongest(found, LATENTS), found.beyond
+    for row, user in enumerate(found.user_B.tolist()):
+        items = []
+        for column in np.flatnonzero(found.item_BT[row] >= 0).tolist():
+            at, place_N = (row, column), place_BTN[row, column]
+            place_N = place_N[place_N >= 0]
+            listed = [
+                figure
+                for place in place_N.tolist()
+                for figure in (
+                    int(found.latent_BTK[row, column, place]),
+                    short(float(found.item.contribution_BTK[row, column, place]), 3),
+                    short(float(beyond.contribution_BTK[row, column, place]), 3),
+                )
+            ]
+            of_latents = float(beyond.contribution_BTK[at].sum())
+            others = of_latents - float(beyond.contribution_BTK[at][place_N].sum())
+            left = float(beyond.score_BT[at]) - of_latents
+            score, average = (float(of.score_BT[at]) for of in (found.item, found.average))
+            items.append([short(score), short(average), listed, short(others, 3), short(left, 3)])
+        active = {} if of_items else _active(found, row)
+        ranked = found.item_BT[row][found.item_BT[row] >= 0].tolist()
+        yield {
+            "id": facts[user]["user_id"],
+            "events": facts[user]["events"],
+            "seen": present.seen[row][-HISTORY:].tolist(),
+            "ranked": ranked,
+            "items": items,
+            **active,
+        }
+
+
+def _active(found: Explained, row: int) -> dict[str, Any]:
+    """The latents of the user's vector, the strongest first."""
+    if found.latent_BTK.shape[1] == 0:
+        return {}
+    latent_K, value_K = found.latent_BTK[row, 0], found.activation_BTK[row, 0]
+    order = np.argsort(-value_K, kind="stable")
+    return {"active": [[int(latent_K[k]), short(float(value_K[k]), 3)] for k in order.tolist() if latent_K[k] >= 0]}
+
+
+def _numbered(user: Mapping[str, Any], numbers: Mapping[int, int]) -> dict[str, Any]:
+    told = {key: value for key, value in user.items() if key not in ("seen", "ranked")}
+    items = [[numbers[item], *row] for item, row in zip(user["ranked"], user["items"], strict=True)]
+    return {**told, "history": [numbers[item] for item in user["seen"]], "items": items}

@@ -1,0 +1,142 @@
+"""The report in a real browser, from the disk: search, sort, follow, both colour schemes, and what a tool says of WCAG.
+
+Whatever a page asks of any server, and whatever its console says, fails the test. Titles and names are hostile.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report.concepts_table import HOSTILE, hostile_table, made_up_table
+from tests.report.made_page import make_pages
+from tests.report.made_tables import ALL, tables
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium is installed; Debian's package `chromium` has one"
+)
+MANY = 10_000
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of the colour scheme and width that the test asks for; fails it for a request or a word of the console."""
+    scheme, width = getattr(request, "param", ("light", 1400))
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page, said = context.new_page(), []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
+    yield page
+    context.close()
+    assert said == []
+
+
+def folder_of(root: Path) -> Path:
+    return root / "report" / "a"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("hostile")
+    make_pages(root, hostile_table(), ALL, tables=tables())
+    return folder_of(root).as_uri()
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("many")
+    make_pages(root, made_up_table(MANY, 0.61))
+    return folder_of(root).as_uri()
+
+
+def numbers(page: Any, column: str) -> list[float]:
+    texts = page.locator(f"#rows td.{column}").all_inner_texts()
+    return [float(text.split()[-1]) for text in texts if text.split()[-1] != "—"]
+
+
+def test_ten_thousand_latents_are_searched_sorted_and_turned_over(opened: Any, many: str) -> None:
+    opened.goto(f"{many}/report.html")
+    assert opened.locator("#rows tr").count() == 50
+    assert opened.locator("output.range").first.inner_text() == "1–50 of 10,000"
+    opened.get_by_label("Search").first.fill("space opera")
+    names = opened.locator("#rows th.name bdi").all_inner_texts()
+    assert len(names) == 50 and opened.locator("output.range").first.inner_text() != "1–50 of 10,000"
+    opened.locator("th[data-key=f1] button").click()
+    falling = numbers(opened, "f1")
+    opened.locator("th[data-key=f1] button").click()
+    rising = numbers(opened, "f1")
+    assert falling == sorted(falling, reverse=True) and rising == sorted(rising) and falling != rising
+    opened.get_by_label("Interpretable only").check()
+    assert set(opened.locator("#rows td.status").all_inner_texts()) == {"interpretable"}
+    first = opened.locator("#rows th.name").first.inner_text()
+    opened.get_by_role("button", name="Next").first.click()
+    assert opened.locator("#rows th.name").first.inner_text() != first
+
+
+def test_a_row_opens_and_leads_to_the_page_of_its_concept_and_on(opened: Any, many: str) -> None:
+    opened.goto(f"{many}/report.html#latent-4321")
+    assert opened.locator("#latent-4321 button").get_attribute("aria-expanded") == "true"
+    opened.get_by_role("link", name="All of latent 4321").click()
+    assert opened.url == f"{many}/concepts-043.html#latent-4321"
+    assert "latent 4321" in opened.locator("p.lead").inner_text()
+    opened.get_by_role("link", name="Next latent").press("Enter")
+    assert "latent 4322" in opened.locator("p.lead").inner_text()
+    opened.goto(f"{many}/concepts-043.html#latent-4399")
+    opened.get_by_role("link", name="Next latent").click()
+    assert opened.url == f"{many}/concepts-044.html#latent-4400"
+
+
+def test_items_lead_to_latents_and_latents_to_items(opened: Any, hostile: str) -> None:
+    opened.goto(f"{hostile}/report.html")
+    opened.get_by_label("Search").last.fill("img src")
+    assert opened.locator("#item-list h3").all_inner_texts() == [f"{HOSTILE[1]} id 1"]
+    opened.locator("#item-list li a").first.click()
+    assert opened.url.startswith(f"{hostile}/concepts-000.html#latent-")
+    opened.locator(".measure a").first.click()
+    assert opened.url.startswith(f"{hostile}/report.html#item-")
+    assert opened.locator("#item-list h3").count() == 1
+
+
+def test_hostile_texts_are_shown_as_they_are(opened: Any, hostile: str) -> None:
+    for latent, text in enumerate(HOSTILE, 1):
+        opened.goto(f"{hostile}/concepts-000.html#latent-{latent}")
+        assert opened.locator("#heading bdi").evaluate("made => made.textContent") == text
+    assert opened.locator("img, iframe, object, script:not([type])").count() == 0
+    opened.goto(f"{hostile}/concepts-000.html#latent-1")
+    assert opened.locator("svg").count() >= 2 and opened.locator("a.numbers").count() >= 2
+
+
+@pytest.mark.parametrize("opened", [("light", 1400), ("dark", 1400), ("light", 400), ("dark", 400)], indirect=True)
+@pytest.mark.parametrize("name", ["report.html", "concepts-000.html#latent-1", "concepts-000.html"])
+def test_pages_are_accessible_in_both_schemes_and_on_a_phone(opened: Any, hostile: str, name: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    opened.goto(f"{hostile}/{name}")
+    asked = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
+    broken = Axe().run(opened, options=asked).response["violations"]
+    assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in broken] == []
+    width = opened.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+    assert width[0] <= width[1], "the page is wider than the window"
