@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 import obstore
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, GenericError
@@ -113,9 +114,10 @@ class Folder:
         if self.local:
             self.filesystem.create_dir(path or self.path, recursive=True)
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def read_table(self, name: str, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """The columns of the rows that `where` admits, read without holding the others; all where none are named."""
         with self.open_input(name) as source:
-            return pq.read_table(source, columns=columns)
+            return pq.read_table(source, columns=columns, filters=where)
 
     def write_table(self, name: str, table: pa.Table) -> None:
         with self.open_output(name) as sink:
