@@ -12,14 +12,14 @@ from rich.text import Text
 from jobs import terminal
 from jobs.plain import plain
 from jobs.table import concept
-from jobs.terminal import DASH, interval, number, share, signed
+from jobs.terminal import DASH, interval, number, share
 from recsae.lookup.latents import Latent
 
 Row = Mapping[str, Any]
 JUDGES = {
     "llm": "language model",
     "attributes": "attributes",
-    "held_out": "attributes, all held-out cases",
+    "held_out": "attributes, all cases",
     "recsae": "RecSAE's protocol",
 }
 MEASURES = {"activations": "most often", "strength": "most strongly", "lift": "most distinctively"}
@@ -39,7 +39,7 @@ def print_latent(found: Latent) -> None:
         ("items", _items(found.items)),
         ("the concept by activation level", _levels(found.levels)),
         ("attributes that it answers to", _attributes(found.attributes)),
-        ("when it is turned", _steering(found.steering)),
+        ("when it is turned, in points", _steering(found.steering)),
         ("over the nights", _nights(found.nights)),
     ):
         if table is not None:
@@ -94,7 +94,9 @@ def _scores(rows: Sequence[Row]) -> Table | None:
         if row:
             figures = [number(row[name]) for name in ("precision", "recall", "f1", "auc")]
             cases = sum(row[name] for name in ("tp", "fp", "tn", "fn"))
-            table.add_row(told, _confidence(row), _confidence(control) if control else DASH, *figures, f"{cases:,}")
+            table.add_row(
+                told, _confidence(row), number(control["confidence"] if control else None), *figures, f"{cases:,}"
+            )
     return table if table.row_count else None
 
 
@@ -152,23 +154,31 @@ def _attributes(rows: Sequence[Row]) -> Table | None:
 
 
 def _steering(rows: Sequence[Row]) -> Table | None:
+    """Changes of the concept's share of the top 10 in points of 100, and of NDCG@10 in hundredths."""
     if not rows:
         return None
-    headings = ("share", "change [95 %]", "random up to", "probe", "NDCG@10", "change [95 %]", "side effect")
-    table = terminal.table("operation", figures=headings)
+    headings = ("share", "change [95 %]", "random", "probe", "NDCG@10 × 100", "change [95 %]", "others")
+    table = terminal.table("", figures=headings)
     for row in rows:
         out = row["operation"] == "ablate"
         table.add_row(
             "taken out" if out else f"{row['operation']} {row['strength']:g}",
-            number(row["share"], 3),
-            f"{signed(row['share_change'])} [{signed(row['share_lower'])}, {signed(row['share_upper'])}]",
-            signed(row["null_lower"] if row["share_change"] < 0 else row["null_upper"]),
-            signed(row["probe_share_change"]),
-            number(row["ndcg"], 3),
-            f"{signed(row['ndcg_change'])} [{signed(row['ndcg_lower'])}, {signed(row['ndcg_upper'])}]",
-            number(row["side_effect"], 3),
+            share(row["share"]),
+            _points(*(row[f"share_{name}"] for name in ("change", "lower", "upper"))),
+            _points(row["null_lower"] if row["share_change"] < 0 else row["null_upper"]),
+            _points(row["probe_share_change"]),
+            number(100 * row["ndcg"], 1),
+            _points(*(row[f"ndcg_{name}"] for name in ("change", "lower", "upper"))),
+            number(100 * row["side_effect"], 1),
         )
     return table
+
+
+def _points(value: float | None, *bounds: float) -> str:
+    if value is None:
+        return DASH
+    told = [f"{100 * one:+.1f}" for one in (value, *bounds)]
+    return f"{told[0]} [{', '.join(told[1:])}]" if bounds else told[0]
 
 
 def _nights(rows: Sequence[Row]) -> Table | None:
@@ -193,19 +203,14 @@ def _print_cases(console: Console, cases: Sequence[Row], view: str) -> None:
     if not cases:
         return
     console.print("\ncases of score users", style="bold")
-    what = "recommended" if view == "recommended" else "item at the position"
-    table = terminal.table("kind", "role", "user", what, "history before it", "judge", figures=("activation", "level"))
-    for column, ratio in ((3, 2), (4, 3)):
-        table.columns[column].ratio = ratio
+    what = "item recommended, and the user's history" if view == "recommended" else "item there, and what was before it"
+    table = terminal.table("", what, "judge", figures=("activation", "level"))
+    table.columns[1].ratio = 1
     for case in cases:
-        table.add_row(
-            case["kind"],
-            case["role"].replace("_", " "),
-            Text(plain(case["user_id"] or DASH)),
-            Text(plain(case["item"]["title"] if case["item"] else DASH)),
-            Text(" · ".join(plain(title) for title in case["history"]) or DASH, style="dim"),
-            SAID[case["judge"]],
-            number(case["activation"]),
-            str(case["level"]),
-        )
+        title = Text(plain(case["item"]["title"] if case["item"] else DASH))
+        if case["user_id"]:
+            before = " · ".join(plain(title) for title in case["history"])
+            title.append(f"\n{plain(case['user_id'])}: {before}", style="dim")
+        kind = Text(case["kind"]).append(f"\n{case['role'].replace('_', ' ')}", style="dim")
+        table.add_row(kind, title, SAID[case["judge"]], number(case["activation"]), str(case["level"]))
     console.print(table)

@@ -36,14 +36,14 @@ def print_user(found: User) -> None:
     shown = found.evidence[-CASES:]
     what = f"the latest {CASES} of " if len(shown) < len(found.evidence) else ""
     console.print(f"\nhis cases as evidence of latents: {what}{len(found.evidence):,}", style="bold")
-    headings = ("after", "item there", "ranked first", "", "concept")
-    table = terminal.table(*headings, figures=("latent", "activation", "level", "role"))
+    headings = ("events", "item there", "ranked first", "", "concept")
+    table = terminal.table(*headings, figures=("latent", "activation", "level"))
     before = None
     for one in shown:
         same, before = one["position"] == before, one["position"]
         first = one["first"]["title"] if one["first"] else DASH
         table.add_row(
-            "" if same else f"{one['position']:,} events",
+            "" if same else f"{one['position']:,}",
             Text("" if same else plain(one["item"]["title"])),
             Text("" if same else plain(first)),
             "✓" if one["interpretable"] else " ",
@@ -51,7 +51,6 @@ def print_user(found: User) -> None:
             str(one["latent"]),
             number(one["activation"]),
             str(one["level"]),
-            one["role"],
         )
     console.print(table)
     console.print(

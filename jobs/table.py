@@ -72,10 +72,11 @@ def _read(uri: str) -> pa.Table:
 
 
 def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
-    """Rows of the dictionary in their order; `numbered`: with the latents' numbers."""
+    """Rows of the dictionary in their order; `numbered`: with the latents' numbers, and so narrower."""
     table = terminal.table()
     if numbered:
-        table.add_column("latent", justify="right", no_wrap=True)
+        table.padding = (0, 1, 0, 0)
+        table.add_column("#", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("concept", ratio=3)
     table.add_column("confidence", no_wrap=True)

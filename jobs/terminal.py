@@ -23,21 +23,20 @@ def console() -> Console:
 
 
 def table(*texts: str, figures: tuple[str, ...] = ()) -> Table:
-    """An empty table: columns of text, then columns of figures, which stand to the right."""
+    """An empty table: columns of text, then columns of figures, which stand to the right.
+
+    In a narrow terminal intervals take a second line, rather than being cut.
+    """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in texts:
         made.add_column(heading)
     for heading in figures:
-        made.add_column(heading, justify="right", no_wrap=True)
+        made.add_column(heading, justify="right", overflow="fold")
     return made
 
 
 def number(value: float | None, digits: int = 2) -> str:
     return DASH if value is None else f"{value:.{digits}f}"
-
-
-def signed(value: float | None, digits: int = 3) -> str:
-    return DASH if value is None else f"{value:+.{digits}f}"
 
 
 def share(value: float | None, digits: int = 1) -> str:

@@ -14,6 +14,7 @@ from recsae.lookup import cases
 from recsae.lookup.dictionary import concept
 from recsae.lookup.served import Row, Served, among
 from recsae.schemas import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES
+from recsae.store import looking
 from recsae.store.runs import RunStore
 
 ITEMS = 5
@@ -22,6 +23,8 @@ EXAMPLES = 3
 """Cases of each kind."""
 LATEST = 5
 """Events of a case's history."""
+NIGHTS = 30
+"""The newest ones that are looked at."""
 KINDS = {"activating": ACTIVE_ROLES[:1], "near miss": (NEAR_MISS, NEAR_DIRECTION), "silent": SILENT_ROLES}
 BOUNDS = ("confidence_lower", "confidence_upper")
 MEASURES = ("activations", "strength", "lift")
@@ -121,8 +124,9 @@ def _cases(served: Served, row: Row) -> list[Row]:
 def _nights(store: RunStore, stable_id: str) -> list[Row]:
     """A night whose dictionary is gone, damaged, or of a format that names no concept over the nights, is left out."""
     columns = ["latent", "name", "interpretable", "confidence", *BOUNDS, "frequency", "drift"]
+    records = [record for _, record in looking.nights(store.folder, NIGHTS) if "number" in record]
     found = []
-    for record in store.nights.all():
+    for record in sorted(records, key=lambda record: record["number"]):
         done = store.committed("concepts", record["fingerprints"]["concepts"])
         if done is None:
             continue

@@ -120,9 +120,9 @@ def _row(key: Key, place: int, votes: Votes) -> dict[str, Any]:
 
 
 def overall(votes: Votes, seed: int) -> dict[str, Any]:
-    """Figures over all concepts, as JSON: `people` and, among `others`, the majority and the language model, each with
-    what it answered and its figures; between people `pairs` by Cohen's kappa and `fleiss`. An interval resamples
-    concepts; what cannot be measured is null."""
+    """Figures over all concepts, as JSON: `people`, each with what he answered; `others`, the majority and the language
+    model; between people `pairs` by Cohen's kappa, and `fleiss`. An interval resamples concepts; what cannot be
+    measured is null."""
     people = [
         {
             "rater": rater,

@@ -40,8 +40,8 @@ WRONG = {("Noir", 1), ("War", 4)}
 Rows = list[dict[str, Any]]
 
 
-def config_at(root: Path) -> Config:
-    return Config.model_validate({"name": "shop", "store": {"root": str(root)}})
+def config_at(root: Path, **probe: str) -> Config:
+    return Config.model_validate({"name": "shop", "store": {"root": str(root)}, "probe": probe})
 
 
 def genre(latent: int) -> str:
@@ -137,7 +137,7 @@ def item_latents() -> Rows:
     ]
 
 
-def concepts(names: Mapping[int, str] | None = None) -> Rows:
+def concepts(names: Mapping[int, str] | None = None, view: str = "recommended") -> Rows:
     rows = []
     for latent in LATENTS:
         name = (names or {}).get(latent, genre(latent))
@@ -147,7 +147,8 @@ def concepts(names: Mapping[int, str] | None = None) -> Rows:
                 latent, name=name, terms=[name], group=0 if shared else latent, group_size=2 if shared else 1,
                 interpretable=latent % 2 == 0, confidence=0.9 - latent / 50, confidence_lower=0.8 - latent / 50,
                 confidence_upper=0.95, confidence_shuffled=0.5, f1=0.5 + latent / 50, frequency=0.01 * (latent + 1),
-                polysemantic=False, top_items=[f"Film {latent + 8:02d}"], top_item_ids=[f"i{latent + 8:02d}"],
+                polysemantic=False, view=view,
+                top_items=[f"Film {latent + 8:02d}"], top_item_ids=[f"i{latent + 8:02d}"],
             )
         )  # fmt: skip
     return rows
@@ -215,7 +216,9 @@ def steering() -> Rows:
     return [step_row(2, None, -0.03), step_row(2, 0.25, 0.2), step_row(2, 0.25, 0.7, part="select")]
 
 
-def tables(names: Mapping[int, str] | None = None) -> dict[str, dict[str, tuple[Rows, pa.Schema]]]:
+def tables(
+    names: Mapping[int, str] | None = None, view: str = "recommended"
+) -> dict[str, dict[str, tuple[Rows, pa.Schema]]]:
     """By stage and file."""
     chunks = {f"interactions/{split}/chunk-00000.parquet": (events(split), INTERACTIONS) for split in SPLITS}
     return {
@@ -239,7 +242,7 @@ def tables(names: Mapping[int, str] | None = None) -> dict[str, dict[str, tuple[
             "verdicts.parquet": (verdicts(), VERDICTS),
         },
         "steering": {"steering.parquet": (steering(), STEERING)},
-        "concepts": {"concepts.parquet": (concepts(names), CONCEPTS)},
+        "concepts": {"concepts.parquet": (concepts(names, view), CONCEPTS)},
     }
 
 
@@ -254,7 +257,7 @@ METRICS = {
 def serve(config: Config, night: str = "1", names: Mapping[int, str] | None = None, passed: bool = True) -> Record:
     """Commit a night and serve it, if it passed; `names` are those of its latents that are called otherwise."""
     store, fingerprints = RunStore(config.store.root, config.name), {}
-    for stage, files in tables(names).items():
+    for stage, files in tables(names, config.probe.view).items():
         attempt: Attempt = store.attempt(stage, f"{stage}-{night}", store.lease(stage, f"{stage}-{night}", 20))
         for name, (rows, schema) in files.items():
             attempt.write_table(name, pa.Table.from_pylist(rows, schema), schema)

@@ -67,6 +67,30 @@ def test_its_nights_are_followed_by_the_stable_id(tmp_path: Path) -> None:
     ]
 
 
+def test_a_night_whose_record_is_spoilt_is_left_out(tmp_path: Path) -> None:
+    config = made_night.config_at(tmp_path)
+    for night in "123":
+        made_night.serve(config, night)
+    first, *_ = sorted(tmp_path.glob("shop/nights/*.json"))
+    first.write_text("{")
+    assert len(latent(served(config), "3").nights) == 2
+
+
+@pytest.mark.parametrize(
+    ("probe", "user", "events"),
+    [({"site": "block-0"}, True, LATEST), ({"site": "item"}, False, 0)],
+)
+def test_of_an_input_view_the_item_is_the_one_there_and_an_item_has_no_user(
+    tmp_path: Path, probe: dict[str, str], user: bool, events: int
+) -> None:
+    config = made_night.config_at(tmp_path, **probe)
+    made_night.serve(config)
+    cases = latent(served(config), "1").cases
+    shown = {(row["case_id"], f"i{row['item_idx']:02d}") for row in made_night.evidence() if row["latent"] == 1}
+    assert {(case["case_id"], case["item"]["item_id"]) for case in cases} <= shown
+    assert {(case["user_id"] is not None, len(case["history"])) for case in cases} == {(user, events)}
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
