@@ -23,8 +23,8 @@ from recsae.config_file import load
 from recsae.errors import BadInput
 from recsae.lookup import dictionary, items, latents, users
 from recsae.lookup.served import served
+from recsae.store.folder import finite
 from recsae.store.shown import shown
-from recsae.tuning.policy import finite
 
 if TYPE_CHECKING:
     from recsae.lookup.served import Served

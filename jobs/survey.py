@@ -2,7 +2,8 @@
 
 python -m jobs.survey export --config jobs/configs/demo.toml --to form.html [--concepts 12] [--decoys 6] [--cases 8]
 python -m jobs.survey score --key form.key.json answers-ann.json answers-bob.json --to survey.parquet
-"""
+ray job submit --working-dir . -- python -m jobs.survey export --config jobs/configs/ml1m.toml --set store.root=/data/runs --to /data/form.html
+"""  # noqa: E501  The line that submits the job is one line.
 
 from __future__ import annotations
 
@@ -23,7 +24,6 @@ from recsae.store.shown import shown
 from recsae.surveying import counting
 from recsae.surveying.form import render
 from recsae.surveying.key import read_answers, read_key
-from recsae.surveying.sample import Asked, draw_sample
 
 
 def main() -> None:
@@ -50,7 +50,10 @@ def _export(arguments: Namespace) -> None:
     for option, path in {"store.root": config.store.root, "--to": arguments.to}.items():
         refuse_lost(option, path)
     refuse_overwriting(arguments.to, {"--config": arguments.config})
-    asked = _asked(arguments, config.seed)
+    decoys, seed = _checked(arguments, config.seed)
+    from recsae.surveying.sample import Asked, draw_sample  # with torch, which counting answers needs not
+
+    asked = Asked(arguments.concepts, decoys, arguments.cases, seed)
     key = draw_sample(served(config), config.name, asked)
     folder, name = named("--to", arguments.to)
     secret = name.removesuffix(".html") + ".key.json"
@@ -68,7 +71,8 @@ def _export(arguments: Namespace) -> None:
     print(f"wrote {plain(_beside(arguments.to, secret))}: which is which; keep it from them")
 
 
-def _asked(arguments: Namespace, seed: int) -> Asked:
+def _checked(arguments: Namespace, seed: int) -> tuple[int, int]:
+    """The number of decoys and the seed. Raises BadInput where something is asked for that cannot be."""
     decoys = arguments.concepts // 2 if arguments.decoys is None else arguments.decoys
     for option, value, least in (("--concepts", arguments.concepts, 1), ("--decoys", decoys, 0)):
         if value < least:
@@ -78,7 +82,7 @@ def _asked(arguments: Namespace, seed: int) -> Asked:
     drawn = seed if arguments.seed is None else arguments.seed
     if drawn < 0:
         raise BadInput(f"--seed {drawn}: give 0 or more")
-    return Asked(arguments.concepts, decoys, arguments.cases, drawn)
+    return decoys, drawn
 
 
 def _beside(to: str, name: str) -> str:

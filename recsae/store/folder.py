@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -194,3 +195,12 @@ class Folder:
 def as_json(value: Any) -> bytes:
     """Canonical JSON: the same value gives the same bytes."""
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode()
+
+
+def finite(figures: Any) -> Any:
+    """Figures as JSON can have them: what is no number is null."""
+    if isinstance(figures, dict):
+        return {str(key): finite(value) for key, value in figures.items()}
+    if isinstance(figures, list | tuple):
+        return [finite(value) for value in figures]
+    return None if isinstance(figures, float) and not math.isfinite(figures) else figures

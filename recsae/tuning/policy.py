@@ -8,7 +8,6 @@ found.
 from __future__ import annotations
 
 import json
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -102,15 +101,6 @@ def check(
         check_operations(policy.steps(), num_latents)
     except BadInput as error:
         raise BadInput(f"{option} {source}: {error}") from None
-
-
-def finite(figures: Any) -> Any:
-    """Figures as JSON can have them: what is no number is null."""
-    if isinstance(figures, dict):
-        return {str(key): finite(value) for key, value in figures.items()}
-    if isinstance(figures, list | tuple):
-        return [finite(value) for value in figures]
-    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
 
 
 def _fits_together(policy: Policy) -> None:
