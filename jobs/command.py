@@ -88,8 +88,8 @@ def refuse_overwriting(to: str, read: Mapping[str, str | None]) -> None:
 class Parser(argparse.ArgumentParser):
     """The options that all jobs of a run have; what does not parse is told in one sentence, with status 2."""
 
-    def __init__(self, what: str, *, config: bool = True) -> None:
-        super().__init__(description=f"recsae: {what}")
+    def __init__(self, what: str, *, config: bool = True, prog: str | None = None) -> None:
+        super().__init__(prog=prog, description=f"recsae: {what}")
         if not config:
             return
         self.add_argument("--config", required=True, help="a TOML file; one file is one run")

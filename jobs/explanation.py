@@ -9,12 +9,11 @@ from collections.abc import Iterable
 
 import numpy as np
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs import terminal
 from jobs.plain import plain
-from jobs.table import LOG_WIDTH
 from recsae.data.catalogue import Catalogue
 from recsae.explaining.explainer import Explained
 from recsae.explaining.many import Asked, strongest
@@ -26,9 +25,7 @@ NAME_WIDTH = 36
 
 def print_explanation(found: Explained, asked: Asked, user_id: str, seen: np.ndarray, catalogue: Catalogue) -> None:
     """Print the items of the first user of `found`, who has `seen` these items, oldest first."""
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
+    console = terminal.console()
     shown = seen[-LATEST:]
     what = f"the latest {len(shown)} of {len(seen):,} events" if len(shown) < len(seen) else f"{len(seen):,} events"
     console.print(f"user {plain(user_id)}: {what}, the last one last", style="bold")

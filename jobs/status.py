@@ -16,13 +16,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from jobs import terminal
 from jobs.command import Parser, ending, refuse_lost
 from jobs.plain import plain
-from jobs.table import LOG_WIDTH
 from recsae.config_file import load
 from recsae.store.shown import masked
 
@@ -56,9 +55,7 @@ def _command(job: str, arguments: Namespace) -> str:
 
 
 def _print(state: RunState, arguments: Namespace) -> None:
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
+    console = terminal.console()
 
     def told(what: str, text: str) -> None:
         console.print(f"{what:<10}  {plain(text)}", soft_wrap=True)

@@ -9,19 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from rich import box
-from rich.console import Console
+import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
+from jobs import terminal
 from jobs.plain import plain
 from recsae.store.folder import file_at
 from recsae.store.remote import signed
 
 ROWS = 20
 ITEMS = 3
-LOG_WIDTH = 140
-"""Columns where the output is a log rather than a terminal."""
+SUREST = (("interpretable", "descending"), ("confidence_lower", "descending"))
 
 _COLUMNS = (
     "name",
@@ -43,24 +42,27 @@ def print_dictionary(current: Mapping[str, Any], root: str = "") -> None:
 
     `root` is the store's, whose credentials `current.json` leaves out.
     """
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = LOG_WIDTH
+    console = terminal.console()
     concepts = _read(signed(str(current["dictionary"]), root))
-    console.print(_table(concepts))
+    console.print(concept_table(concepts.take(pc.sort_indices(concepts, SUREST)[:ROWS])))
+    # A path that is wrapped cannot be copied.
+    console.print(counted(concepts), soft_wrap=True)
+    console.print(f"dictionary  {plain(str(current['dictionary']))}", soft_wrap=True)
+    console.print(f"report      {plain(str(current['report']))}", soft_wrap=True)
+
+
+def counted(concepts: pa.Table) -> str:
+    """How many rows there are, how many of each kind, and what the marks in the table mean."""
     scored = concepts.num_rows - concepts.column("confidence").null_count
     interpretable = sum(concepts.column("interpretable").to_pylist())
     shared = sum(size > 1 for size in concepts.column("group_size").to_pylist())
     polysemantic = sum(concepts.column("polysemantic").fill_null(False).to_pylist())
-    counted = f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)"
+    told = f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)"
     if shared:
-        counted += f", {shared:,} share their concept (×)"
+        told += f", {shared:,} share their concept (×)"
     if polysemantic:
-        counted += f", {polysemantic:,} polysemantic (≠)"
-    # A path that is wrapped cannot be copied.
-    console.print(counted, soft_wrap=True)
-    console.print(f"dictionary  {plain(str(current['dictionary']))}", soft_wrap=True)
-    console.print(f"report      {plain(str(current['report']))}", soft_wrap=True)
+        told += f", {polysemantic:,} polysemantic (≠)"
+    return told
 
 
 def _read(uri: str) -> pa.Table:
@@ -69,31 +71,34 @@ def _read(uri: str) -> pa.Table:
     return folder.read_table(name, list(_COLUMNS))
 
 
-def _table(concepts: pa.Table) -> Table:
-    order = [("interpretable", "descending"), ("confidence_lower", "descending")]
-    first = concepts.take(pa.compute.sort_indices(concepts, order)[:ROWS])
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
+    """Rows of the dictionary in their order; `numbered`: with the latents' numbers, and so narrower."""
+    table = terminal.table()
+    if numbered:
+        table.padding = (0, 1, 0, 0)
+        table.add_column("#", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("concept", ratio=3)
     table.add_column("confidence", no_wrap=True)
     for heading in ("shuffled", "F1", "frequency"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("top items", ratio=5)
-    for row in first.to_pylist():
-        interval = f"[{_number(row['confidence_lower'])}, {_number(row['confidence_upper'])}]"
+    for row in concepts.to_pylist():
+        bounds = row["confidence_lower"], row["confidence_upper"]
         table.add_row(
+            *((str(row["latent"]),) if numbered else ()),
             Text("✓" if row["interpretable"] else " "),
-            _concept(row),
-            Text(f"{_number(row['confidence'])} {interval}" if row["confidence"] is not None else "—"),
-            Text(_number(row["confidence_shuffled"])),
-            Text(_number(row["f1"])),
+            concept(row),
+            Text(terminal.interval(row["confidence"], *bounds)),
+            Text(terminal.number(row["confidence_shuffled"])),
+            Text(terminal.number(row["f1"])),
             Text(f"{100 * row['frequency']:.2f} %"),
             Text(" · ".join(plain(title) for title in row["top_items"][:ITEMS])),
         )
     return table
 
 
-def _concept(row: Mapping[str, Any]) -> Text:
+def concept(row: Mapping[str, Any]) -> Text:
     """Its name, how many latents have it, and whether the latent has two meanings."""
     found = Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else "")
     if row["group_size"] > 1:
@@ -101,7 +106,3 @@ def _concept(row: Mapping[str, Any]) -> Text:
     if row["polysemantic"]:
         found.append(" ≠", style="not bold dim")
     return found
-
-
-def _number(value: float | None) -> str:
-    return "—" if value is None else f"{value:.2f}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from urllib.parse import unquote
 
 import obstore
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 from obstore.exceptions import AlreadyExistsError, GenericError
@@ -113,9 +115,10 @@ class Folder:
         if self.local:
             self.filesystem.create_dir(path or self.path, recursive=True)
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def read_table(self, name: str, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        """The columns of the rows that `where` admits, read without holding the others; all where none are named."""
         with self.open_input(name) as source:
-            return pq.read_table(source, columns=columns)
+            return pq.read_table(source, columns=columns, filters=where)
 
     def write_table(self, name: str, table: pa.Table) -> None:
         with self.open_output(name) as sink:
@@ -192,3 +195,12 @@ class Folder:
 def as_json(value: Any) -> bytes:
     """Canonical JSON: the same value gives the same bytes."""
     return json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False).encode()
+
+
+def finite(figures: Any) -> Any:
+    """Figures as JSON can have them: what is no number is null."""
+    if isinstance(figures, dict):
+        return {str(key): finite(value) for key, value in figures.items()}
+    if isinstance(figures, list | tuple):
+        return [finite(value) for value in figures]
+    return None if isinstance(figures, float) and not math.isfinite(figures) else figures

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsae.errors import BadInput
@@ -51,8 +52,8 @@ class Committed:
         """Names within `data`, sorted."""
         return [file["name"] for file in self.manifest["files"] if file["name"].startswith(prefix)]
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        return self.data.read_table(name, columns)
+    def read_table(self, name: str, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
+        return self.data.read_table(name, columns, where)
 
     def refuse_damaged(self) -> None:
         """Raises BadInput where a file is gone or has another size than the manifest says."""

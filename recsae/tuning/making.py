@@ -13,12 +13,13 @@ import numpy as np
 from recsae.config import Config
 from recsae.errors import BadInput
 from recsae.steering.operations import Operation
+from recsae.store.folder import finite
 from recsae.store.runs import Committed
 from recsae.tuning import measuring
 from recsae.tuning.balance import Aim, Ground
 from recsae.tuning.measuring import Asked, World
 from recsae.tuning.naming import Dictionary
-from recsae.tuning.policy import MadeFor, Policy, Users, Written, finite
+from recsae.tuning.policy import MadeFor, Policy, Users, Written
 
 NULLS = 20
 """Draws of random latents, and deals of users."""

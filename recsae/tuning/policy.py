@@ -8,16 +8,16 @@ found.
 from __future__ import annotations
 
 import json
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from recsae.config_base import Section
 from recsae.errors import BadInput
 from recsae.steering.operations import WITHOUT_VALUE, Kind, Operation
 from recsae.steering.operations import check as check_operations
-from recsae.store.folder import Folder, as_json, file_at
+from recsae.store.edited import read_edited
+from recsae.store.folder import Folder, as_json
 from recsae.store.outside import whole
 from recsae.store.runs import Committed
 
@@ -69,17 +69,7 @@ class Policy(Section):
 
 def read(option: str, source: str) -> Policy:
     """A policy from a path or URI. Raises BadInput that names the option, the file and the key."""
-    try:
-        folder, name = file_at(source)
-        with folder.open_input(name) as file:
-            content = file.read()
-    except (BadInput, OSError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-        raise BadInput(f"{option} {source}: cannot be read ({reason}); give a policy's file") from None
-    try:
-        policy = Policy.model_validate_json(content)
-    except ValidationError as error:
-        raise BadInput(f"{option} {source}: {_sentence(error)}") from None
+    policy = read_edited(option, source, Policy, "policy", "`python -m jobs.tune`")
     try:
         _fits_together(policy)
     except BadInput as error:
@@ -113,15 +103,6 @@ def check(
         raise BadInput(f"{option} {source}: {error}") from None
 
 
-def finite(figures: Any) -> Any:
-    """Figures as JSON can have them: what is no number is null."""
-    if isinstance(figures, dict):
-        return {str(key): finite(value) for key, value in figures.items()}
-    if isinstance(figures, list | tuple):
-        return [finite(value) for value in figures]
-    return None if isinstance(figures, float) and not math.isfinite(figures) else figures
-
-
 def _fits_together(policy: Policy) -> None:
     """What no single key shows."""
     for number, one in enumerate(policy.operations):
@@ -136,17 +117,3 @@ def _fits_together(policy: Policy) -> None:
         segment = users.attribute is not None and users.value is not None
         if segment == (users.ids is not None) or (users.attribute is None) != (users.value is None):
             raise BadInput("users takes attribute and value, or ids; give either")
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key, kind = ".".join(str(part) for part in first["loc"]), first["type"]
-    if kind == "json_invalid":
-        return f"not valid JSON ({first['msg'].removeprefix('Invalid JSON: ')}); mend it"
-    if kind == "missing":
-        return f"{key} is missing; add it"
-    if kind == "extra_forbidden":
-        return f"unknown key {key}; leave it out"
-    if not key:
-        return "no policy; give the file that `python -m jobs.tune` wrote"
-    return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"

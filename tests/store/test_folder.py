@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from recsae.errors import BadInput
-from recsae.store.folder import Folder, _object_store, as_json
+from recsae.store.folder import Folder, _object_store, as_json, finite
 
 NAMES = ["plain", "two words", "ümläut", "100%", "a%20b", "what?", "hash#1", "br[0]"]
 SPELLINGS: dict[str, Callable[[Path], str]] = {"path": str, "uri": Path.as_uri}
@@ -123,6 +124,7 @@ def test_tables_and_streams_round_trip_also_by_column(folder: Folder) -> None:
     folder.write_table("deep/t.parquet", table)
     assert folder.read_table("deep/t.parquet").equals(table)
     assert folder.read_table("deep/t.parquet", ["b"]).column_names == ["b"]
+    assert folder.read_table("deep/t.parquet", ["b"], pc.field("a") > 1).to_pylist() == [{"b": "y"}]
     with folder.open_output("new/file.bin") as sink:
         sink.write(b"bytes")
     with folder.open_input("new/file.bin") as source:
@@ -164,3 +166,7 @@ def test_a_uri_that_cannot_be_read_is_bad_input(uri: str) -> None:
 def test_json_is_canonical_and_keeps_text() -> None:
     assert as_json({"b": 1, "a": "ü"}) == as_json({"a": "ü", "b": 1})
     assert "ü" in as_json("ü").decode()
+
+
+def test_figures_that_are_no_numbers_are_null() -> None:
+    assert finite({"a": [float("nan"), 1.0], 2: (float("inf"),)}) == {"a": [None, 1.0], "2": [None]}

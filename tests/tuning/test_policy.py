@@ -12,7 +12,7 @@ from recsae.errors import BadInput
 from recsae.steering.operations import Operation
 from recsae.store.folder import Folder
 from recsae.store.runs import Committed
-from recsae.tuning.policy import MadeFor, Policy, Users, Written, check, finite, read, write
+from recsae.tuning.policy import MadeFor, Policy, Users, Written, check, read, write
 
 MADE_FOR = MadeFor(recommender="r1", sae="s1", site="user")
 POLICY = Policy(
@@ -104,10 +104,6 @@ def test_a_policy_made_for_another_is_refused(recommender: str, sae: str, site: 
 def test_a_latent_that_there_is_not_is_refused() -> None:
     with pytest.raises(BadInput, match="--policy p: latent 4 is none of the SAE's; give one from 0 to 3"):
         check("--policy", "p", POLICY, committed("r1"), committed("s1"), "user", 4)
-
-
-def test_figures_that_are_no_numbers_are_null() -> None:
-    assert finite({"a": [float("nan"), 1.0], 2: (float("inf"),)}) == {"a": [None, 1.0], "2": [None]}
 
 
 @pytest.mark.parametrize("kind", ["add", "scale", "set"])

@@ -1,0 +1,50 @@
+"""An item as the terminal shows it. It knows how a terminal is written to, and not where the figures come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from rich.text import Text
+
+from jobs import terminal
+from jobs.plain import plain
+from jobs.terminal import DASH, number
+from recsae.lookup.items import Item
+
+MOST = 20
+"""Latents that are shown."""
+
+
+def attributes(pairs: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Names with all their values: `genres`, `Crime, Drama`."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        found.setdefault(pair["name"], []).append(pair["value"])
+    return [(name, ", ".join(values)) for name, values in found.items()]
+
+
+def print_item(found: Item) -> None:
+    console, row = terminal.console(), found.item
+    console.print(
+        Text(f"{plain(row['title'])}", style="bold").append(f"  {plain(row['item_id'])}", style="not bold dim")
+    )
+    for name, values in attributes(row["attributes"]):
+        console.print(f"{plain(name):<12} {plain(values)}", soft_wrap=True)
+    console.print(f"{'popularity':<12} {row['popularity']:,} training events")
+    if not found.latents:
+        console.print("no latent fires at it in cases of explain users")
+        return
+    shown = found.latents[:MOST]
+    console.print(f"\nlatents that fire at it, by total strength: {len(shown)} of {len(found.latents)} known")
+    table = terminal.table("", "concept", figures=("latent", "activations", "strength", "lift"))
+    for one in shown:
+        table.add_row(
+            "✓" if one["interpretable"] else " ",
+            Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else ""),
+            str(one["latent"]),
+            f"{one['activations']:,}",
+            f"{one['strength']:,.1f}",
+            DASH if one["lift"] is None else f"×{number(one['lift'], 1)}",
+        )
+    console.print(table)
+    console.print("lift: its share of the cases in which the latent fires, by its share of all", style="dim")

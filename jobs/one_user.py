@@ -1,0 +1,60 @@
+"""A user as the terminal shows him. It knows how a terminal is written to, and not where the figures come from."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from jobs import terminal
+from jobs.one_item import attributes
+from jobs.plain import plain
+from jobs.terminal import DASH, number
+from recsae.lookup.users import User
+
+LATEST = 20
+"""Events that are shown."""
+CASES = 40
+"""Rows of evidence that are shown."""
+
+
+def print_user(found: User) -> None:
+    console, row = terminal.console(), found.user
+    console.print(f"user {plain(row['user_id'])}", style="bold")
+    for name, values in attributes(row["attributes"]):
+        console.print(f"{plain(name):<12} {plain(values)}", soft_wrap=True)
+    console.print(f"{'part':<12} {row['part']}")
+    latest = found.events[-LATEST:]
+    what = f"the latest {LATEST} of " if len(latest) < len(found.events) else ""
+    console.print(f"\n{what}{len(found.events):,} events, the last one last", style="bold")
+    for event in latest:
+        line = Text(f"  {event['position']:>5}  {plain(event['title'])}")
+        console.print(line.append("" if event["split"] == "train" else f"  {event['split']}", style="dim"))
+    if not found.evidence:
+        console.print(
+            "\nno case of his is evidence of a latent; `python -m jobs.explain --user` computes what fires now"
+        )
+        return
+    shown = found.evidence[-CASES:]
+    what = f"the latest {CASES} of " if len(shown) < len(found.evidence) else ""
+    console.print(f"\nhis cases as evidence of latents: {what}{len(found.evidence):,}", style="bold")
+    headings = ("events", "item there", "ranked first", "", "concept")
+    table = terminal.table(*headings, figures=("latent", "activation", "level"))
+    before = None
+    for one in shown:
+        same, before = one["position"] == before, one["position"]
+        first = one["first"]["title"] if one["first"] else DASH
+        table.add_row(
+            "" if same else f"{one['position']:,}",
+            Text("" if same else plain(one["item"]["title"])),
+            Text("" if same else plain(first)),
+            "✓" if one["interpretable"] else " ",
+            Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else ""),
+            str(one["latent"]),
+            number(one["activation"]),
+            str(one["level"]),
+        )
+    console.print(table)
+    console.print(
+        "Evidence keeps some cases of each latent, not all of a user; `python -m jobs.explain --user` computes what "
+        "fires now.",
+        style="dim",
+    )

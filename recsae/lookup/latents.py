@@ -1,0 +1,138 @@
+"""All that the store knows of one latent: scores, items, levels, attributes, cases, what turning it does, its nights.
+
+It computes no score, and knows tables and nothing of terminals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae.lookup import cases
+from recsae.lookup.dictionary import concept
+from recsae.lookup.served import Row, Served, among
+from recsae.schemas import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES
+from recsae.store import looking
+from recsae.store.runs import RunStore
+
+ITEMS = 5
+ATTRIBUTES = 5
+EXAMPLES = 3
+"""Cases of each kind."""
+LATEST = 5
+"""Events of a case's history."""
+NIGHTS = 30
+"""The newest ones that are looked at."""
+KINDS = {"activating": ACTIVE_ROLES[:1], "near miss": (NEAR_MISS, NEAR_DIRECTION), "silent": SILENT_ROLES}
+BOUNDS = ("confidence_lower", "confidence_upper")
+MEASURES = ("activations", "strength", "lift")
+
+
+@dataclass(frozen=True)
+class Latent:
+    concept: Row
+    """Its row of CONCEPTS."""
+    proposed: list[str]
+    """The other candidates, the labeller's best first."""
+    scores: list[Row]
+    """Of SCORES, on score users."""
+    items: dict[str, list[Row]]
+    """By measure the first ITEMS of LATENT_ITEMS, with `item_id` and `title`."""
+    levels: list[Row]
+    attributes: list[Row]
+    """Of ATTRIBUTE_STATS, those of the SAE; the first of each view."""
+    cases: list[Row]
+    """Some of score users by their kind of KINDS, with the item that the view shows, the verdict and the history."""
+    steering: list[Row]
+    """Of STEERING, on score users."""
+    nights: list[Row]
+    """What it was on each night that is kept, the oldest first; empty of a run that stands for itself."""
+
+
+def latent(served: Served, asked: str) -> Latent:
+    """Raises BadInput where `asked` is no latent of the dictionary."""
+    row = concept(served, asked)
+    number = row["latent"]
+    own, scored = among("latent", [number]), pc.field("part") == "score"
+    attributes = own & (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES)
+    labels = served.rows("labels", "labels.parquet", ("candidate", "concept"), own)
+    found = served.rows("statistics", "attribute_stats.parquet", None, attributes)
+    turned = served.rows("steering", "steering.parquet", None, own & scored)
+    return Latent(
+        row,
+        [one["concept"] for one in sorted(labels, key=lambda one: one["candidate"]) if one["concept"] != row["name"]],
+        served.rows("scores", "scores.parquet", None, own & scored),
+        _items(served, number),
+        sorted(served.rows("scores", "levels.parquet", None, own), key=lambda one: one["level"]),
+        sorted(found, key=lambda one: (one["view"] != row["view"], one["rank"])),
+        _cases(served, row),
+        sorted(turned, key=lambda one: (one["operation"] != "ablate", one["strength"] or 0.0)),
+        _nights(served.store, row["stable_id"]),
+    )
+
+
+def _items(served: Served, number: int) -> dict[str, list[Row]]:
+    ranked = [pc.field(f"rank_{measure}") < ITEMS for measure in MEASURES]
+    where = among("latent", [number]) & (ranked[0] | ranked[1] | ranked[2])
+    rows = served.rows("evidence", "latent_items.parquet", None, where)
+    known = cases.items(served, [row["item_idx"] for row in rows])
+    rows = [{**row, **known[row["item_idx"]]._asdict()} for row in rows if row["item_idx"] in known]
+    found = {}
+    for measure in MEASURES:
+        rank = f"rank_{measure}"
+        first = [row for row in rows if row[rank] is not None and row[rank] < ITEMS]
+        found[measure] = sorted(first, key=lambda row: row[rank])
+    return found
+
+
+def _cases(served: Served, row: Row) -> list[Row]:
+    """By kind, those of a role by their rank and roles in turn."""
+    where = among("latent", [row["latent"]]) & (pc.field("part") == "score") & (pc.field("rank") < EXAMPLES)
+    evidence = served.rows("evidence", "evidence.parquet", None, where)
+    chosen: list[Row] = []
+    for kind, roles in KINDS.items():
+        of_kind = [case for case in evidence if case["role"] in roles]
+        of_kind.sort(key=lambda case: (case["rank"], roles.index(case["role"])))
+        chosen += [{"kind": kind, **case} for case in of_kind[:EXAMPLES]]
+    column = cases.shown_column(row["view"])
+    said = cases.verdicts(served, [row["name"] or ""], [case[column] for case in chosen if case[column] is not None])
+    centre = cases.centres(served, [row["latent"]]).get(row["latent"])
+    item_side = served.site == "item"  # where an item is its own user
+    users = {case["user_idx"] for case in chosen} if not item_side else set()
+    ids, history = cases.user_ids(served, users), cases.events(served, users)
+    latest = {
+        case["case_id"]: [one["item_idx"] for one in history[case["user_idx"]] if one["position"] < case["position"]]
+        for case in chosen
+        if case["user_idx"] in history
+    }
+    wanted = [case[column] for case in chosen] + [item for one in latest.values() for item in one[-LATEST:]]
+    known = cases.items(served, wanted)
+    return [
+        {
+            **{name: case[name] for name in ("kind", "role", "case_id", "position", "activation", "level")},
+            "user_id": ids.get(case["user_idx"]),
+            "item": known[case[column]]._asdict() if case[column] in known else None,
+            "judge": cases.says_yes(said, row["name"] or "", case[column], centre),
+            "history": [known[item].title for item in latest.get(case["case_id"], [])[-LATEST:] if item in known],
+        }
+        for case in chosen
+    ]
+
+
+def _nights(store: RunStore, stable_id: str) -> list[Row]:
+    """A night whose dictionary is gone, damaged, or of a format that names no concept over the nights, is left out."""
+    columns = ["latent", "name", "interpretable", "confidence", *BOUNDS, "frequency", "drift"]
+    records = [record for _, record in looking.nights(store.folder, NIGHTS) if "number" in record]
+    found = []
+    for record in sorted(records, key=lambda record: record["number"]):
+        done = store.committed("concepts", record["fingerprints"]["concepts"])
+        if done is None:
+            continue
+        try:
+            rows = done.read_table("concepts.parquet", columns, pc.field("stable_id") == stable_id).to_pylist()
+        except (OSError, pa.ArrowException):
+            continue
+        found += [{"night": record["night"], "served": bool(record.get("served")), **row} for row in rows]
+    return found if len(found) > 1 else []

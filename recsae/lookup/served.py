@@ -1,0 +1,91 @@
+"""The night that is served, as whoever looks something up reads it: rows of its tables, and none that nobody asked for.
+
+It needs neither the input files nor Ray. It knows the store's nights and what a stage committed, and nothing of what is
+shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from recsae.config import Config
+from recsae.errors import BadInput
+from recsae.store import looking
+from recsae.store.nights import Record
+from recsae.store.runs import Committed, RunStore
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A night: its record and what its stages committed."""
+
+    store: RunStore
+    record: Record
+    made: Mapping[str, Committed]
+
+    @property
+    def site(self) -> str:
+        """Where the vectors were read."""
+        return str(self.made["concepts"].manifest["config"]["probe"]["site"])
+
+    def table(
+        self, stage: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    ) -> pa.Table | None:
+        """The rows that `where` admits, the others are never held; None where the run has no such stage or file.
+
+        Raises BadInput where the file is damaged.
+        """
+        found = self.made.get(stage)
+        if found is None or name not in found.files(name):
+            return None
+        try:
+            return found.read_table(name, None if columns is None else list(columns), where)
+        except (OSError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise BadInput(
+                f"{found.data.locate(name)} cannot be read ({reason}); `python -m jobs.status` tells what to make again"
+            ) from None
+
+    def rows(
+        self, stage: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+    ) -> list[Row]:
+        """The same, as rows; none where there is no such table."""
+        found = self.table(stage, name, columns, where)
+        return [] if found is None else found.to_pylist()
+
+    def first(self, stage: str, name: str, columns: Sequence[str], where: pc.Expression, count: int) -> list[Row]:
+        """Of a table that grows with users: the first rows that `where` admits; reading ends when they are found."""
+        found = self.made[stage].data
+        table = ds.dataset(found.locate(name), filesystem=found.filesystem, format="parquet")
+        rows: list[Row] = table.head(count, columns=list(columns), filter=where).to_pylist()
+        return rows
+
+
+def served(config: Config) -> Served:
+    """The night that the config's run serves. Raises BadInput where there is none, or what it names is gone."""
+    store = RunStore(config.store.root, config.name)
+    record, problem = looking.record(store.folder, "current.json")
+    if record is None:
+        raise BadInput(
+            f"{store.folder.uri}: {problem or 'no night is served yet'}; run `python -m jobs.nightly` with this config"
+        )
+    made = {stage: store.committed(stage, fingerprint) for stage, fingerprint in record["fingerprints"].items()}
+    for stage, found in made.items():
+        if found is None:
+            raise BadInput(
+                f"{store.folder.uri}: {stage} of the night that is served is gone; run `python -m jobs.nightly`"
+            )
+    return Served(store, record, {stage: found for stage, found in made.items() if found})
+
+
+def among(column: str, values: Iterable[Any], kind: pa.DataType | None = None) -> pc.Expression:
+    """Rows whose `column` is one of the values; int32 where no kind is given, as ids inside are."""
+    return pc.field(column).isin(pa.array(sorted(set(values)), kind or pa.int32()))

@@ -1,0 +1,87 @@
+"""What the store knows of one user: who he is, what he did, and his cases in the evidence.
+
+Why he is recommended what he is, jobs.explain computes from the models; this reads tables alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae.errors import BadInput
+from recsae.lookup import cases
+from recsae.lookup.dictionary import names
+from recsae.lookup.served import Row, Served, among
+
+NEAR = 5
+"""Ids that are named to whoever asked for one that is not there."""
+
+
+@dataclass(frozen=True)
+class User:
+    user: Row
+    """His row of USERS."""
+    events: list[Row]
+    """All of them, in order: `position`, `item_id`, `title`, `timestamp`, `split`."""
+    evidence: list[Row]
+    """Of his cases that a latent fires in: `position`, the `item` there, the item that the model ranked `first`, and
+    `latent`, `name`, `interpretable`, `activation`, `level`, `part`, `role`; by position, the strongest first."""
+
+
+def user(served: Served, asked: str) -> User:
+    """By id. Raises BadInput, with ids like it, where there is no such user."""
+    rows = served.rows("ingest", "users.parquet", None, pc.field("user_id") == pa.scalar(asked))
+    if not rows:
+        near = _near(served, asked)
+        raise BadInput(
+            f"--user {asked}: the data has no such user, or a filter left him out; "
+            + (f"near it: {', '.join(near)}" if near else "give another id")
+        )
+    number = rows[0]["user_idx"]
+    events = cases.events(served, [number])[number]
+    evidence = [] if served.site == "item" else _evidence(served, number)
+    wanted = [one["item_idx"] for one in (*events, *evidence)] + [one["top_idx"] for one in evidence]
+    known = cases.items(served, wanted)
+    concepts = names(served, {one["latent"] for one in evidence})
+    return User(
+        rows[0],
+        [
+            {"position": one["position"], **known[one["item_idx"]]._asdict(), **_of(one, "timestamp", "split")}
+            for one in events
+        ],
+        [
+            {
+                "position": one["position"],
+                "item": known[one["item_idx"]]._asdict(),
+                "first": known[one["top_idx"]]._asdict() if one["top_idx"] in known else None,
+                **_of(concepts[one["latent"]], "latent", "name", "interpretable"),
+                **_of(one, "activation", "level", "part", "role"),
+            }
+            for one in evidence
+            if one["latent"] in concepts
+        ],
+    )
+
+
+def _evidence(served: Served, number: int) -> list[Row]:
+    where = among("user_idx", [number]) & (pc.field("activation") > 0)
+    found: dict[tuple[int, int], Row] = {}
+    for row in served.rows("evidence", "evidence.parquet", None, where):
+        found.setdefault((row["case_id"], row["latent"]), row)  # a case may be there as `top` and as `level`
+    return sorted(found.values(), key=lambda row: (row["position"], -row["activation"], row["latent"]))
+
+
+def _near(served: Served, asked: str) -> list[str]:
+    """Ids with the same beginning, cut until there are some."""
+    for length in range(len(asked), 0, -1):
+        begin = pc.starts_with(pc.field("user_id"), asked[:length], ignore_case=True)
+        near = served.first("ingest", "users.parquet", ["user_id"], begin, NEAR)
+        if near:
+            return [row["user_id"] for row in near]
+    return []
+
+
+def _of(row: Row, *columns: str) -> Row:
+    return {column: row[column] for column in columns}

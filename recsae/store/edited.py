@@ -1,0 +1,62 @@
+"""A JSON file that people read and may edit: every key is checked when it is read back.
+
+It knows files and pydantic's models, and nothing of what a file says.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from recsae.errors import BadInput
+from recsae.store.folder import file_at
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_edited(option: str, source: str, kind: type[Model], what: str, job: str) -> Model:
+    """The file at a path or URI as a `kind`. Raises BadInput that names the option, the file and the key.
+
+    `what` it is called in the sentence, as "policy", and `job` is the one that writes such files.
+    """
+    try:
+        folder, name = file_at(source)
+        with folder.open_input(name) as file:
+            content = file.read()
+    except (BadInput, OSError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
+        raise BadInput(f"{option} {source}: cannot be read ({reason}); give a {what}'s file") from None
+    try:
+        found = kind.model_validate_json(content)
+        json.loads(content, object_pairs_hook=_once)
+    except ValidationError as error:
+        raise BadInput(f"{option} {source}: {_sentence(error, what, job)}") from None
+    except BadInput as error:
+        raise BadInput(f"{option} {source}: {error}") from None
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON may hold a key twice, and readers take the last; whoever wrote it meant one of them."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadInput(f"the key {twice} is there twice; leave one out")
+    return found
+
+
+def _sentence(error: ValidationError, what: str, job: str) -> str:
+    first = error.errors()[0]
+    key, kind = ".".join(str(part) for part in first["loc"]), first["type"]
+    if kind == "json_invalid":
+        return f"not valid JSON ({first['msg'].removeprefix('Invalid JSON: ')}); mend it"
+    if kind == "missing":
+        return f"{key} is missing; add it"
+    if kind == "extra_forbidden":
+        return f"unknown key {key}; leave it out"
+    if not key:
+        return f"no {what}; give the file that {job} wrote"
+    return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"

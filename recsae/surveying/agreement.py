@@ -1,0 +1,127 @@
+"""How far people agree beyond chance, and how sure a share is. It knows counts of answers, and not whose they are.
+
+Each figure is a function of sums over questions, so that an interval resamples sums and not answers: a function takes
+arrays whose last axis are its terms, `(…, T)`, and gives `(…)`, NaN where it is undefined. The formulas are short and
+written here: scikit-learn has Cohen's kappa and statsmodels Fleiss', but neither takes open questions, and both would
+come for a dozen lines. Shape suffixes: Q questions, K categories, T terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import sqrt
+
+import numpy as np
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+RESAMPLINGS = 1000
+LEAST_GROUPS = 5
+"""Concepts below which there is no interval."""
+Z = 1.959963984540054
+"""The normal quantile of 97.5 %."""
+
+
+def cohen(cells: np.ndarray) -> np.ndarray:
+    """κ = (p_o − p_e) / (1 − p_e) of two raters (Cohen 1960), from `(…, K·K)` counts of questions by what the first and
+    what the second said: p_o is the share on which they agree, p_e that expected of their own shares of each category.
+
+    Undefined where there is no question, or both always say the same one thing, so that chance alone would agree.
+    """
+    size = round(sqrt(cells.shape[-1]))
+    table = cells.reshape(*cells.shape[:-1], size, size).astype(np.float64)
+    n = table.sum((-2, -1))
+    observed = _ratio(np.trace(table, axis1=-2, axis2=-1), n)
+    expected = _ratio((table.sum(-1) * table.sum(-2)).sum(-1), n**2)
+    return _ratio(observed - expected, 1 - expected)
+
+
+def cells(first_Q: np.ndarray, second_Q: np.ndarray) -> np.ndarray:
+    """The terms of `cohen`, `(Q, 4)`, of answers that are 1, 0 or NaN: a question that one left open counts nowhere."""
+    return np.stack([(first_Q == one) & (second_Q == other) for one in (1, 0) for other in (1, 0)], axis=1)
+
+
+def fleiss(terms: np.ndarray) -> np.ndarray:
+    """κ = (P̄ − P̄_e) / (1 − P̄_e) of any number of raters (Fleiss 1971), from the sums of `agreeing`.
+
+    P̄ is the mean over questions of the share of pairs of raters that agree, P̄_e = Σ p_j² with p_j the share of all
+    answers in category j. Undefined where no two people answered one question, or all answers are the same.
+    """
+    agreed, questions, counts = terms[..., 0], terms[..., 1], terms[..., 2:]
+    share = _ratio(counts, counts.sum(-1, keepdims=True))
+    expected = (share**2).sum(-1)
+    return _ratio(_ratio(agreed, questions) - expected, 1 - expected)
+
+
+def agreeing(counts_QK: np.ndarray) -> np.ndarray:
+    """The terms of `fleiss`, `(Q, 2 + K)`: Σ_j n_ij (n_ij − 1) / (n_i (n_i − 1)), one, and the counts n_ij.
+
+    Questions may have different numbers of answers n_i; one with fewer than two counts nowhere (Gwet 2014).
+    """
+    n_Q = counts_QK.sum(1)
+    pairs_Q = _ratio((counts_QK * (counts_QK - 1)).sum(1), n_Q * (n_Q - 1))
+    terms: np.ndarray = np.where(n_Q[:, None] >= 2, np.column_stack([pairs_Q, np.ones(len(n_Q)), counts_QK]), 0.0)
+    return terms
+
+
+def balanced(terms: np.ndarray) -> np.ndarray:
+    """Balanced accuracy of `(…, 4)`: right and all of one kind, right and all of the other; .5 is chance."""
+    first, second = share(terms[..., :2]), share(terms[..., 2:])
+    return np.asarray((first + second) / 2)
+
+
+def share(terms: np.ndarray) -> np.ndarray:
+    """Of `(…, 2)`: those that are, by all."""
+    return _ratio(terms[..., 0], terms[..., 1])
+
+
+def known(value: np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """NaN where `whole` is nothing, or would be but for its last digits."""
+    found = np.full(np.broadcast(part, whole).shape, np.nan)
+    np.divide(part, whole, out=found, where=np.abs(whole) > 1e-12)
+    return found
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a share of `n` trials (Wilson 1927); it does not shrink to a point at 0 and 1.
+
+    Of a mean of `n` values between 0 and 1 it is at least as wide as need be: their variance is at most share (1 −
+    share).
+    """
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return centre - half, centre + half
+
+
+def balanced_interval(positive: float, n_positive: int, negative: float, n_negative: int) -> tuple[float, float]:
+    """The 95 % interval of the mean of two shares of different cases, from the score interval of each by the square
+    and add method (Newcombe 1998, method 10; for sums Zou & Donner 2008)."""
+    (low_p, high_p), (low_n, high_n) = wilson(positive, n_positive), wilson(negative, n_negative)
+    middle = (positive + negative) / 2
+    down = sqrt((positive - low_p) ** 2 + (negative - low_n) ** 2) / 2
+    up = sqrt((high_p - positive) ** 2 + (high_n - negative) ** 2) / 2
+    return max(0.0, middle - down), min(1.0, middle + up)
+
+
+def interval(
+    statistic: Statistic, terms_QT: np.ndarray, group_Q: np.ndarray, sides: Sequence[np.ndarray], seed: int
+) -> tuple[float, float] | None:
+    """The 95 % percentile interval of a statistic, resampling groups of questions (concepts) whole.
+
+    `sides` are the questions that it compares, as booleans `(Q,)`: groups are drawn among all of them. Where a side has
+    questions of fewer than LEAST_GROUPS groups, or more than half of the resamplings are undefined, there is none.
+    """
+    if min(len(np.unique(group_Q[side])) for side in sides) < LEAST_GROUPS:
+        return None
+    groups = np.unique(group_Q[np.any(sides, axis=0)])
+    sums = np.stack([terms_QT[group_Q == group].sum(0) for group in groups]).astype(np.float64)
+    draw = np.random.default_rng(seed)
+    values = statistic(draw.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), RESAMPLINGS) @ sums)
+    values = values[~np.isnan(values)]
+    if len(values) <= RESAMPLINGS // 2:
+        return None
+    lower, upper = np.percentile(values, [2.5, 97.5])
+    return float(lower), float(upper)
