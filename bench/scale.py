@@ -51,6 +51,7 @@ ROWS: dict[str, tuple[str, Callable[[Mapping[str, Committed]], int]]] = {
     ),
     "activations": ("cases", lambda made: made["activations"].metrics["cases"]),
     "sae": ("cases", lambda made: made["activations"].metrics["cases"]),
+    "matching": ("latents", lambda made: made["matching"].metrics["latents"]),
     "evidence": ("cases", lambda made: made["activations"].metrics["cases"]),
     "statistics": ("cases", lambda made: made["activations"].metrics["cases"]),
     "labels": ("prompts", lambda made: made["labels"].metrics["requests"]),
