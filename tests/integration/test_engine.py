@@ -118,7 +118,8 @@ def test_many_likelihoods_of_one_prompt(
     """More words of one token than one request may report, years that share beginnings, and one text within another."""
     from transformers import AutoTokenizer
 
-    texts = [AutoTokenizer.from_pretrained(model_folder).decode([token]) for token in range(2000, 3000)]
+    tokenizer = AutoTokenizer.from_pretrained(model_folder)
+    texts = [tokenizer.decode([token]) for token in range(2000, 3000)]
     words = [text.strip() for text in texts if text.startswith(" ") and text.strip().isalpha()][: MAX_TOKEN_IDS + 20]
     concepts = [*dict.fromkeys(words), *(f"{year}s" for year in range(1850, 2020, 10)), "1990"]
     requests = [Request("loglikelihood", f"{HEADER}{ITEMS[1]}\nIn a word:", f" {concept}") for concept in concepts]
