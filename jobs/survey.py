@@ -22,7 +22,7 @@ from recsae.store.folder import as_json, split_query
 from recsae.store.outside import named, whole, whole_parquet
 from recsae.store.shown import shown
 from recsae.surveying import counting
-from recsae.surveying.form import render
+from recsae.surveying.form import form_page
 from recsae.surveying.key import read_answers, read_key
 
 
@@ -61,7 +61,7 @@ def _export(arguments: Namespace) -> None:
         raise BadInput(f"--to {arguments.to}: {secret} is there already, and answers may need it; give another name")
     with ExitStack() as both:  # neither file takes its name before the other is whole
         form, kept = (both.enter_context(whole(folder, one)) for one in (name, secret))
-        form.write(render(key.survey, key.view, key.questions()).encode())
+        form.write(form_page(key.survey, key.view, key.questions()).encode())
         kept.write(as_json(key.model_dump(mode="json")))
     questions = len(key.ids())
     print(

@@ -26,9 +26,7 @@ function levelChart(latent, [catalogue, popular, cases, hits]) {
     draw("text", "", { x: x + step / 2, y: HEIGHT - 10, "text-anchor": "middle" }, String(level));
     if (share === null) return;
     const bar = draw("rect", level ? "concept" : "concept silent", { x: x + 2, y: y(share), width: step - 4, height: y(0) - y(share) });
-    const told = document.createElementNS(SVG, "title");
-    told.textContent = `level ${level}: ${counted(hits[level])} of ${counted(cases[level])} cases`;
-    bar.append(told);
+    tip(bar, `level ${level}: ${counted(hits[level])} of ${counted(cases[level])} cases`);
   });
   draw("line", "catalogue", { x1: LEFT, x2: WIDTH, y1: y(catalogue), y2: y(catalogue) });
   draw("line", "popular", { x1: LEFT, x2: WIDTH, y1: y(popular), y2: y(popular) });
@@ -56,9 +54,7 @@ function spreadChart(latent, edges, [, , cases, hits]) {
     const [left, width] = [x(edges[level]), Math.max(x(edges[level + 1]) - x(edges[level]) - 1, 0.5)];
     const other = draw("rect", "other", { x: left, y: y(all), width, height: y(with_) - y(all) });
     draw("rect", "concept", { x: left, y: y(with_), width, height: y(0) - y(with_) });
-    const told = document.createElementNS(SVG, "title");
-    told.textContent = `${decimal(edges[level])} to ${decimal(edges[level + 1])}: ${counted(hits[level + 1])} of ${counted(cases[level + 1])} cases bear the concept`;
-    other.append(told);
+    tip(other, `${decimal(edges[level])} to ${decimal(edges[level + 1])}: ${counted(hits[level + 1])} of ${counted(cases[level + 1])} cases bear the concept`);
   });
   for (const at of [0, furthest / 2, furthest]) draw("text", "", { x: x(at), y: HEIGHT - 10, "text-anchor": at === furthest ? "end" : "middle" }, decimal(at));
   const legend = legendOf(["concept", "item bears the concept"], ["other", "it does not"]);
@@ -91,9 +87,7 @@ function turningChart(latent, steps) {
   for (const [at, share, low, high, , , , , ndcg] of steps) {
     draw("line", "line", { x1: x(at), x2: x(at), y1: y(low), y2: y(high) });
     const dot = draw("circle", "dot", { cx: x(at), cy: y(share), r: 3.5 });
-    const told = document.createElementNS(SVG, "title");
-    told.textContent = `strength ${at}: share ${percent(share)}, NDCG@10 ${ndcg === null ? "—" : `${signed(ndcg)} %`}`;
-    dot.append(told);
+    tip(dot, `strength ${at}: share ${percent(share)}, NDCG@10 ${ndcg === null ? "—" : `${signed(ndcg)} %`}`);
     if (x(at) - labelled < 32 && at !== last) continue; // or they would overlap
     labelled = x(at);
     draw("text", "", { x: x(at), y: HEIGHT - 10, "text-anchor": "middle" }, String(at));

@@ -64,8 +64,7 @@ def concept_pages(
         near = {latent for found in data.get("neighbours", {}).values() for latent in found[::2]}
         around = [*own, *near, *(latent for found in data["groups"].values() for latent in found)]
         data["names"] = {latent: name_of[latent] for latent in sorted(set(around))}
-        shown = titles.as_json()
-        data["titles"] = {**shown, "views": [viewed.get(item_id) for item_id in shown["ids"]]}
+        data["titles"] = titles.linked(viewed)
         data["around"] = neighbours_of_page(own, latents)
         yield ConceptPage(page_name(page), data)
 

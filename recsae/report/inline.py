@@ -1,7 +1,7 @@
 """What lets one HTML file stand alone: JSON that cannot leave its script element, and a policy that admits the page's
 own script and style by their hash and nothing else.
 
-It knows text and nothing of what the report says.
+It knows templates and text, and nothing of what the pages say.
 """
 
 from __future__ import annotations
@@ -9,13 +9,38 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import jinja2
 from markupsafe import Markup
+
+from recsae.report.formats import count, decimal
 
 # `<` ends a script element, `>` and `&` may open an entity or a comment where the page is copied elsewhere, and the two
 # separators end a line in older JavaScript. JSON reads the escapes back as the same characters.
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
+
+
+def render(
+    folder: Path, template: str, scripts: Sequence[str], style: str, data: Mapping[str, Any], **shown: Any
+) -> str:
+    """The HTML of a template of the folder with what is `shown` in it.
+
+    The scripts, in this order, are one module: what an earlier one names, a later one uses; they read `data`.
+    """
+    # The hashes are of exactly what stands between the tags, so nothing may trim or indent these two.
+    script, looks = "\n".join(_read(folder / name) for name in scripts), _read(folder / style)
+    page = _environment(folder).get_template(template)
+    return page.render(
+        **shown,
+        policy=content_security_policy(script, looks),
+        script=Markup(script),
+        style=Markup(looks),
+        data=json_block(data),
+    )
 
 
 def json_block(value: Any) -> Markup:
@@ -30,6 +55,24 @@ def content_security_policy(script: str, style: str) -> str:
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+@cache
+def _environment(folder: Path) -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(decimal=decimal, count_of=count)
+    return made
+
+
+@cache
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

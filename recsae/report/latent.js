@@ -53,11 +53,6 @@ function caseList(cases) {
   return [element("p", "meaning", "Of users of whom no name was written."), list];
 }
 
-function latentLink(latent) {
-  const name = data.names[latent];
-  return link(conceptAddress(latent), ...(name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)]));
-}
-
 function kinList(pairs) {
   const list = element("ol");
   for (let place = 0; place < pairs.length; place += 2) {

@@ -36,6 +36,13 @@ function picture(className, width, height) {
   return [svg, draw];
 }
 
+// What a shape says where a pointer rests on it.
+function tip(shape, text) {
+  const told = document.createElementNS(SVG, "title");
+  told.textContent = text;
+  shape.append(told);
+}
+
 function link(address, ...content) {
   const made = element("a");
   made.href = address;
@@ -53,6 +60,13 @@ const item = (number) => {
   return view === null ? isolated(title(number)) : link(`${data.titles.views ? "report.html" : ""}#item-${view}`, isolated(title(number)));
 };
 const conceptAddress = (latent) => `concepts-${String(Math.floor(latent / data.perPage)).padStart(3, "0")}.html#latent-${latent}`;
+
+// A latent by its name, for pages that have `names`; one that is in no dictionary has no page.
+function latentLink(latent) {
+  const name = data.names[latent] ?? null;
+  const told = name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)];
+  return latent in data.names ? link(conceptAddress(latent), ...told) : told[0];
+}
 
 // A link to the numbers behind a picture, as a file of comma-separated values.
 function numbersOf(name, columns, rows) {

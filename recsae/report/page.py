@@ -8,6 +8,7 @@ dictionary and what the stages before committed; it computes no score of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -19,9 +20,9 @@ from recsae.report.concept_pages import PER_PAGE, concept_pages, groups_of
 from recsae.report.drift_facts import about_drift
 from recsae.report.facts import gather
 from recsae.report.histogram import histogram
+from recsae.report.inline import render
 from recsae.report.item_rows import item_details
 from recsae.report.reading import Titles
-from recsae.report.rendering import render
 from recsae.report.table_rows import COLUMNS, dictionary_rows
 from recsae.report.turning_facts import about_turning
 from recsae.report.user_rows import user_rows
@@ -30,6 +31,8 @@ from recsae.store.runs import Attempt, Committed, Metrics
 REPORT = ("marks.js", "facts.js", "items.js", "page.js")
 CONCEPT = ("marks.js", "facts.js", "charts.js", "turned.js", "latent.js", "concept.js")
 USERS = ("marks.js", "users.js")
+STYLE = "page.css"
+_HERE = Path(__file__).parent
 
 
 def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
@@ -38,13 +41,15 @@ def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) 
     titles = Titles()
     rows, items = dictionary_rows(concepts, titles), item_details(inputs, titles)
     # An item is the same number in the dictionary and in its own view, to which the other pages link.
-    viewed = {titles.as_json()["ids"][number]: number for number, *_ in items.get("latents", [])}
+    ids = titles.as_json()["ids"]
+    viewed = {ids[number]: number for number, *_ in items.get("latents", [])}
     written = []
 
     def write(name: str, text: str) -> None:
+        content = text.encode()
         with out.data.open_output(name) as sink:
-            sink.write(text.encode())
-        written.append(len(text.encode()))
+            sink.write(content)
+        written.append(len(content))
 
     users = users_page(config, inputs, concepts, viewed)
     shown = {"items": items, "has_users": users is not None}
@@ -54,7 +59,9 @@ def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) 
         write("users.html", users)
     for page in concept_pages(config, inputs, concepts, viewed):
         data = {**page.data, "perPage": PER_PAGE}
-        write(page.name, render("concept.html.j2", CONCEPT, data, name=config.name, users=users is not None))
+        write(
+            page.name, render(_HERE, "concept.html.j2", CONCEPT, STYLE, data, name=config.name, users=users is not None)
+        )
     return {"rows": concepts.num_rows, "pages": len(written), "bytes": sum(written)}
 
 
@@ -70,8 +77,10 @@ def report_page(
     facts = gather(config, inputs, counts)
     names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
     return render(
+        _HERE,
         "page.html.j2",
         REPORT,
+        STYLE,
         {**data, "groups": groups_of(concepts), "perPage": PER_PAGE},
         **shown,
         config=config,
@@ -96,7 +105,5 @@ def users_page(
     if not users:
         return None
     names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
-    shown = titles.as_json()
-    views = [viewed.get(item_id) for item_id in shown["ids"]]
-    data = {"users": users, "names": names, "titles": {**shown, "views": views}, "perPage": PER_PAGE}
-    return render("users.html.j2", USERS, data, name=config.name)
+    data = {"users": users, "names": names, "titles": titles.linked(viewed), "perPage": PER_PAGE}
+    return render(_HERE, "users.html.j2", USERS, STYLE, data, name=config.name)

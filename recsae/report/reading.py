@@ -57,6 +57,10 @@ class Titles:
         """`{"ids": [...], "titles": [...]}`, by number."""
         return {"ids": [item_id for item_id, _ in self._number], "titles": [title for _, title in self._number]}
 
+    def linked(self, viewed: Mapping[str, int]) -> dict[str, Any]:
+        """The same with `views`: the number under which the report shows each item, by item_id in `viewed`, or None."""
+        return {**self.as_json(), "views": [viewed.get(item_id) for item_id, _ in self._number]}
+
 
 def number_items(inputs: Mapping[str, Committed], items: Sequence[int] | pa.Array, titles: Titles) -> dict[int, int]:
     """By item_idx the number under which `titles` knows the item; items that ingest does not know are left out."""

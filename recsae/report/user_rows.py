@@ -46,7 +46,7 @@ def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -
     wanted = np.array(draw(table["user_idx"].to_numpy(), USERS, config.seed), dtype=np.int64)
     columns = ["user_idx", "user_id", "events"]
     known = read_if_there(inputs, "ingest", "users.parquet", columns, is_one_of("user_idx", wanted.tolist()))
-    facts = {row["user_idx"]: row for row in known.to_pylist()} if known else {}
+    facts = {row["user_idx"]: row for row in known.to_pylist()} if known is not None else {}
     sae = inputs["sae"].data.child("model")
     names = Names.read(inputs["concepts"], sae)
     asked = Asked(

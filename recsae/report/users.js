@@ -1,12 +1,6 @@
 // One user at a time, by choice or by the address (#user-3). What there is says user_rows.py. It needs marks.js.
 const chooser = find("user");
 
-function latentName(latent) {
-  const name = data.names[latent] ?? null;
-  const told = name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)];
-  return latent in data.names ? link(conceptAddress(latent), ...told) : told[0];
-}
-
 function part(heading, ...content) {
   const made = element("section");
   made.append(element("h2", "", heading), ...content);
@@ -22,7 +16,7 @@ function history(user) {
 
 function active(user) {
   const list = element("ol");
-  for (const [latent, activation] of user.active) list.appendChild(element("li")).append(latentName(latent), " ", element("span", "amount", decimal(activation)));
+  for (const [latent, activation] of user.active) list.appendChild(element("li")).append(latentLink(latent), " ", element("span", "amount", decimal(activation)));
   return part("Active latents", element("p", "meaning", "and their activations, as in the dictionary"), list);
 }
 
@@ -41,7 +35,7 @@ function recommended(user) {
     const parts = line.appendChild(element("td", "word")).appendChild(element("ul"));
     for (let place = 0; place < listed.length; place += 3) {
       const one = parts.appendChild(element("li"));
-      one.append(latentName(listed[place]), " ", element("span", "amount", plus(listed[place + 2])));
+      one.append(latentLink(listed[place]), " ", element("span", "amount", plus(listed[place + 2])));
     }
     line.append(element("td", "", plus(others)), element("td", "", plus(left)));
     [...line.children].forEach((cell, i) => { cell.dataset.label = columns[i]; });

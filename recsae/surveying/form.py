@@ -10,36 +10,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from recsae.report.inline import content_security_policy, json_block
+from recsae.report.inline import render
 from recsae.surveying.key import LONGEST_RATER
 
 _HERE = Path(__file__).parent
 
 
-def render(survey: str, view: str, questions: Sequence[Mapping[str, Any]]) -> str:
+def form_page(survey: str, view: str, questions: Sequence[Mapping[str, Any]]) -> str:
     """The page of `questions`, each a `name` with the texts of its `cases`; answers bear the id `survey`."""
-    script, style = _read("form.js"), _read("form.css")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("form.html.j2").render(
+    return render(
+        _HERE,
+        "form.html.j2",
+        ("form.js",),
+        "form.css",
+        {"survey": survey, "questions": questions},
         view=view,
         concepts=len(questions),
         cases=sum(len(one["cases"]) for one in questions),
         longest=LONGEST_RATER,
-        policy=content_security_policy(script, style),
-        script=Markup(script),
-        style=Markup(style),
-        data=json_block({"survey": survey, "questions": questions}),
     )
-
-
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")

@@ -3,52 +3,30 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from jobs import show
+from tests.jobs.asking import Asker, served_toml
 from tests.lookup import made_night
-
-Ask = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
 def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A config whose run serves the made night."""
-    folder = tmp_path_factory.mktemp("show")
-    made_night.serve(made_night.config_at(folder / "runs"))
-    toml = folder / "shop.toml"
-    toml.write_text(f'name = "shop"\n[store]\nroot = "{folder / "runs"}"\n')
-    return toml
+    return served_toml(tmp_path_factory.mktemp("show"))
 
 
 @pytest.fixture
-def ask(toml: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """What the job prints, or, where it is refused, the one sentence of it."""
-
-    def ask(*options: str, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["show", "--config", str(toml), *options])
-        if not status:
-            show.main()
-            return capsys.readouterr().out
-        with pytest.raises(SystemExit) as caught:
-            show.main()
-        said = capsys.readouterr()
-        assert caught.value.code == status and said.out == ""
-        assert said.err.startswith("recsae: ") and said.err.count("\n") == 1
-        return said.err
-
-    return ask
+def ask(toml: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asker:
+    return Asker(show.main, monkeypatch, capsys, "--config", toml)
 
 
 def latents(out: str) -> list[int]:
     return [int(line.split()[0]) for line in out.splitlines() if " %" in line]
 
 
-def test_the_dictionary_is_ordered_cut_and_searched(ask: Ask) -> None:
+def test_the_dictionary_is_ordered_cut_and_searched(ask: Asker) -> None:
     assert latents(ask()) == [0, 2, 4, 6, 8, 1, 3, 5, 7]
     assert latents(ask("--sort", "f1", "--rows", "3")) == [8, 7, 6]
     assert latents(ask("--sort", "name")) == [2, 7, 4, 5, 1, 6, 3, 0, 8]
@@ -59,7 +37,7 @@ def test_the_dictionary_is_ordered_cut_and_searched(ask: Ask) -> None:
     assert "0 latents" in ask("--search", "no such words")
 
 
-def test_a_latent_is_told_whole(ask: Ask) -> None:
+def test_a_latent_is_told_whole(ask: Asker) -> None:
     out = ask("--latent", "0")
     for told in (
         "latent 0  Western ×2  ✓ interpretable",
@@ -79,20 +57,20 @@ def test_a_latent_is_told_whole(ask: Ask) -> None:
     assert level.split()[1:5] == ["20", "18", "90.0", "%"]
 
 
-def test_an_item_and_a_user_are_told(ask: Ask) -> None:
+def test_an_item_and_a_user_are_told(ask: Asker) -> None:
     out = ask("--item", "Film 09")
     assert "91 training events" in out and "Noir" in out and "×8.0" in out
     out = ask("--user", "user-05")
     assert "country" in out and "Film 39  test" in out and "ranked first" in out
 
 
-def test_untrusted_text_cannot_command_the_terminal(ask: Ask) -> None:
+def test_untrusted_text_cannot_command_the_terminal(ask: Asker) -> None:
     for options in (("--latent", "0"), ("--item", "i00"), ("--user", "user-00")):
         out = ask(*options)
         assert "</script>" in out and not {"\x1b", "\u202e"} & set(out)
 
 
-def test_for_machines_each_is_one_json_value(ask: Ask) -> None:
+def test_for_machines_each_is_one_json_value(ask: Asker) -> None:
     assert [row["latent"] for row in json.loads(ask("--json", "--rows", "2"))] == [0, 2]
     assert json.loads(ask("--latent", "1", "--json"))["concept"]["name"] == "Noir"
     assert json.loads(ask("--item", "i09", "--json"))["item"]["title"] == "Film 09"
@@ -114,6 +92,6 @@ def test_for_machines_each_is_one_json_value(ask: Ask) -> None:
         (("--set", "name=other"), "no night is served yet"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(ask: Ask, options: tuple[str, ...], told: str) -> None:
+def test_bad_input_is_one_sentence_and_status_2(ask: Asker, options: tuple[str, ...], told: str) -> None:
     said = ask(*options, status=2)
     assert told in said and "\x1b" not in said

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,43 +15,24 @@ import pytest
 
 from jobs import survey
 from recsae.schemas_surveying import SURVEY
-from tests.lookup import made_night
+from tests.jobs.asking import Asker, served_toml
 
 Said = dict[str, str]
-Ask = Callable[..., str]
 OPEN = "open"
 
 
 @pytest.fixture(scope="module")
 def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("survey")
-    made_night.serve(made_night.config_at(folder / "runs"))
-    toml = folder / "shop.toml"
-    toml.write_text(f'name = "shop"\n[store]\nroot = "{folder / "runs"}"\n')
-    return toml
+    return served_toml(tmp_path_factory.mktemp("survey"))
 
 
 @pytest.fixture
-def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
-    """What the job prints, or, where it is refused, the one sentence of it."""
-
-    def ask(*options: object, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["survey", *map(str, options)])
-        if not status:
-            survey.main()
-            return capsys.readouterr().out
-        with pytest.raises(SystemExit) as caught:
-            survey.main()
-        said = capsys.readouterr()
-        assert caught.value.code == status and said.out == ""
-        assert said.err.startswith("recsae: ") and said.err.count("\n") == 1
-        return said.err
-
-    return ask
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asker:
+    return Asker(survey.main, monkeypatch, capsys)
 
 
 @pytest.fixture
-def form(ask: Ask, toml: Path, tmp_path: Path) -> Path:
+def form(ask: Asker, toml: Path, tmp_path: Path) -> Path:
     ask("export", "--config", toml, "--to", tmp_path / "form.html", "--concepts", 5, "--decoys", 3)
     return tmp_path / "form.html"
 
@@ -112,7 +92,9 @@ def simulate(form: Path, unsure: float = 0.0) -> dict[str, Said]:
     return people
 
 
-def score(ask: Ask, form: Path, people: dict[str, Said], *options: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def score(
+    ask: Asker, form: Path, people: dict[str, Said], *options: str
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     files = [save(form, rater, said) for rater, said in people.items()]
     to = form.with_name("out.parquet")
     found = json.loads(ask("score", "--key", form.with_suffix(".key.json"), *files, "--to", to, "--json", *options))
@@ -122,7 +104,7 @@ def score(ask: Ask, form: Path, people: dict[str, Said], *options: str) -> tuple
 
 
 @pytest.mark.parametrize("unsure", [0.0, 0.15])
-def test_ten_peoples_answers_come_back_with_the_right_kappas(ask: Ask, form: Path, unsure: float) -> None:
+def test_ten_peoples_answers_come_back_with_the_right_kappas(ask: Asker, form: Path, unsure: float) -> None:
     people, known = simulate(form, unsure), facts(form)
     found, _ = score(ask, form, people)
     judge = {question: "yes" if one["judge"] else "no" for question, one in known.items()}
@@ -153,7 +135,7 @@ def test_ten_peoples_answers_come_back_with_the_right_kappas(ask: Ask, form: Pat
     assert told["kappa_judge"] > max(one["kappa_judge"] for one in found["people"][6:])
 
 
-def test_real_and_decoy_are_told_apart_as_counted_by_hand(ask: Ask, form: Path) -> None:
+def test_real_and_decoy_are_told_apart_as_counted_by_hand(ask: Asker, form: Path) -> None:
     people, known = simulate(form), facts(form)
     found, rows = score(ask, form, people)
     for told in found["people"]:
@@ -174,7 +156,7 @@ def test_real_and_decoy_are_told_apart_as_counted_by_hand(ask: Ask, form: Path) 
     assert [row["decoy"] for row in rows] == [False] * 5 + [True] * 3
 
 
-def test_a_concepts_row_counts_its_votes_and_stands_beside_the_judges(ask: Ask, form: Path) -> None:
+def test_a_concepts_row_counts_its_votes_and_stands_beside_the_judges(ask: Asker, form: Path) -> None:
     known = facts(form)
     concepts = key_of(form)["concepts"]
     place = next(number for number, one in enumerate(concepts) if not one["decoy"] and one["name"] != "Noir")
@@ -197,7 +179,7 @@ def test_a_concepts_row_counts_its_votes_and_stands_beside_the_judges(ask: Ask, 
     assert {one["open"] for one in others} == {16}
 
 
-def test_the_printed_figures_name_every_person_and_concept(ask: Ask, form: Path) -> None:
+def test_the_printed_figures_name_every_person_and_concept(ask: Asker, form: Path) -> None:
     people = {"Ann\x1b[31m": simulate(form)["p1"], "Bob": simulate(form)["p2"]}
     files = [save(form, f"p{number}", said) for number, said in enumerate(people.values())]
     for path, rater in zip(files, people, strict=True):
@@ -229,7 +211,7 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     ],
 )
 def test_answers_that_are_not_of_this_form_are_refused(
-    ask: Ask, form: Path, change: Callable[[dict[str, Any]], object], told: str
+    ask: Asker, form: Path, change: Callable[[dict[str, Any]], object], told: str
 ) -> None:
     ann, bob = save(form, "ann", {"0.0": "yes"}), save(form, "bob", {"0.0": "no"})
     edit(bob, change)
@@ -238,7 +220,7 @@ def test_answers_that_are_not_of_this_form_are_refused(
     assert f"answers {bob}: " in said and told in said and not to.exists()
 
 
-def test_other_bad_input_is_refused_and_leaves_nothing(ask: Ask, form: Path, toml: Path, tmp_path: Path) -> None:
+def test_other_bad_input_is_refused_and_leaves_nothing(ask: Asker, form: Path, toml: Path, tmp_path: Path) -> None:
     key, to = form.with_suffix(".key.json"), tmp_path / "out.parquet"
     ann = save(form, "ann", {"0.0": "yes"})
     twice = tmp_path / "twice.json"
@@ -255,7 +237,7 @@ def test_other_bad_input_is_refused_and_leaves_nothing(ask: Ask, form: Path, tom
     assert not to.exists() and json.loads(ann.read_text())["rater"] == "ann"
 
 
-def test_an_export_that_cannot_be_made_leaves_nothing(ask: Ask, toml: Path, tmp_path: Path) -> None:
+def test_an_export_that_cannot_be_made_leaves_nothing(ask: Asker, toml: Path, tmp_path: Path) -> None:
     export = ("export", "--config", toml, "--to", tmp_path / "form.html")
     assert "--cases 7: half of them activate" in ask(*export, "--cases", 7, status=2)
     assert "--concepts 0: give 1 or more" in ask(*export, "--concepts", 0, status=2)
@@ -265,7 +247,7 @@ def test_an_export_that_cannot_be_made_leaves_nothing(ask: Ask, toml: Path, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_that_answers_may_need_is_not_replaced(ask: Ask, form: Path, toml: Path) -> None:
+def test_a_key_that_answers_may_need_is_not_replaced(ask: Asker, form: Path, toml: Path) -> None:
     before = form.with_suffix(".key.json").read_text()
     told = ask("export", "--config", toml, "--to", form, "--concepts", 4, "--decoys", 2, status=2)
     assert "form.key.json is there already" in told

@@ -15,7 +15,7 @@ import pytest
 import recsae.surveying
 from recsae.config import Config
 from recsae.lookup.served import served
-from recsae.surveying.form import render
+from recsae.surveying.form import form_page
 from recsae.surveying.key import Answers, Key
 from recsae.surveying.sample import Asked, draw_sample
 from tests.report.concepts_table import HOSTILE
@@ -47,7 +47,7 @@ def key(night_config: Config) -> Key:
 
 
 def form(key: Key) -> str:
-    return render(key.survey, key.view, key.questions())
+    return form_page(key.survey, key.view, key.questions())
 
 
 def test_nothing_of_the_key_reaches_the_form(key: Key) -> None:
