@@ -12,7 +12,10 @@ from recsae.config import Config
 from recsae.config_concepts import LlmConfig
 from recsae.llm.model import locate_model
 from recsae.pipeline import STAGES, Pipeline
+from tests.integration.browsing import browser, opened
 from tests.planted import write_planted
+
+__all__ = ["browser", "opened"]
 
 
 @pytest.fixture(scope="session")

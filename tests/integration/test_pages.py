@@ -5,53 +5,18 @@ Whatever a page asks of any server, and whatever its console says, fails the tes
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.browsing import assert_accessible, needs_browser
 from tests.report.concepts_table import HOSTILE, hostile_table, made_up_table
 from tests.report.made_page import make_pages
 from tests.report.made_tables import ALL, tables
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium is installed; Debian's package `chromium` has one"
-)
+pytestmark = needs_browser
 MANY = 10_000
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def opened(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page of the colour scheme and width that the test asks for; fails it for a request or a word of the console."""
-    scheme, width = getattr(request, "param", ("light", 1400))
-    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})
-    page, said = context.new_page(), []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda asked: said.append(asked.url) if not asked.url.startswith(("file:", "data:")) else None)
-    yield page
-    context.close()
-    assert said == []
 
 
 def folder_of(root: Path) -> Path:
@@ -132,11 +97,5 @@ def test_hostile_texts_are_shown_as_they_are(opened: Any, hostile: str) -> None:
 @pytest.mark.parametrize("opened", [("light", 1400), ("dark", 1400), ("light", 400), ("dark", 400)], indirect=True)
 @pytest.mark.parametrize("name", ["report.html", "concepts-000.html#latent-1", "concepts-000.html"])
 def test_pages_are_accessible_in_both_schemes_and_on_a_phone(opened: Any, hostile: str, name: str) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     opened.goto(f"{hostile}/{name}")
-    asked = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-    broken = Axe().run(opened, options=asked).response["violations"]
-    assert [(one["id"], [node["html"][:200] for node in one["nodes"][:3]]) for one in broken] == []
-    width = opened.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-    assert width[0] <= width[1], "the page is wider than the window"
+    assert_accessible(opened)

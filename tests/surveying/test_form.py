@@ -1,5 +1,5 @@
-"""The form: alone in its file, blind, and harmless whatever a catalogue holds. How it is filled in, form.js says; a
-browser is not part of the tests."""
+"""The form: alone in its file, blind, and harmless whatever a catalogue holds. In a browser it is filled in by
+tests/integration/test_survey_form.py."""
 
 from __future__ import annotations
 
