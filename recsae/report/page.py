@@ -73,6 +73,8 @@ def report_page(
     shown: Mapping[str, Any],
 ) -> str:
     """The HTML of `report.html` for a dictionary in the schema CONCEPTS."""
+    from recsae.report import plots  # with Altair, which no other stage needs
+
     counts = count_rows(concepts)
     facts = gather(config, inputs, counts)
     names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
@@ -83,6 +85,7 @@ def report_page(
         STYLE,
         {**data, "groups": groups_of(concepts), "perPage": PER_PAGE},
         **shown,
+        plots=plots,
         config=config,
         facts=facts,
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),

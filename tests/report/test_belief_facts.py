@@ -65,7 +65,7 @@ def test_the_page_tells_them_and_draws_the_calibration(tmp_path: Path) -> None:
     page = Page(text)
     identified = [at["id"] for _, at in page.tags if "id" in at]
     assert {"belief", "calibration"} <= set(identified) and len(identified) == len(set(identified))
-    assert len([at for tag, at in page.tags if tag == "circle" and at.get("class") == "concept"]) == 2
+    assert len(re.findall(r"<title>expected [\d.]+, right [\d.]+, [\d,]+ latents</title>", text)) == 2
     assert "Off by 0.031 on average" in page.text
     assert re.search(r"<dt>Shared concepts</dt><dd><strong>\d+</strong>", text)
     assert re.search(r"<dt>Polysemantic</dt><dd><strong>\d+</strong>", text)
@@ -76,9 +76,7 @@ def test_the_page_tells_them_and_draws_the_calibration(tmp_path: Path) -> None:
 def test_too_few_latents_leave_no_empty_calibration(tmp_path: Path, calibration: Any) -> None:
     metrics = ALL | {"scores": METRICS["scores"] | {"calibration": calibration}}
     text = make_report(tmp_path, hostile_table(), metrics)
-    assert (
-        'id="calibration"' not in text and 'href="#calibration"' not in text and '<svg class="calibration"' not in text
-    )
+    assert 'id="calibration"' not in text and 'href="#calibration"' not in text and "calibration-picture" not in text
     shown = Page(text).text
     assert 'id="belief"' in text and "RecSAE’s protocol" not in shown and "Expected is what to believe" not in shown
 
