@@ -12,25 +12,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from recsae.comparing.pairs import MEASURES, Tally, tell
-from recsae.report.formats import DASH, Cell, Row, count, decimal, interval, number, share
+from recsae.report.formats import DASH, Cell, Row, count, decimal, interval, share
 from recsae.report.inline import render
 
-COLUMNS = (
-    "NDCG@10",
-    "Kept through SAE",
-    "FVU",
-    "Latents",
-    "Interpretable",
-    "Share of asked",
-    "Controls",
-    "Expected in all",
-    "Different concepts",
-    "Effective number",
-    "Rarefied",
-    "Attribute values",
-    "By different latents",
-    "Mean r above chance",
-)
 _HERE = Path(__file__).parent
 
 
@@ -39,8 +23,10 @@ class DataSet(NamedTuple):
 
     name: str
     size: str
-    rarefied_to: str
-    rows: tuple[Row, ...]
+    models: tuple[tuple[str, str], ...]
+    """Recommender and run."""
+    measures: tuple[Row, ...]
+    """A line for each measure, in it a cell for each model."""
 
 
 def models_page(models: pa.Table) -> str:
@@ -55,7 +41,6 @@ def models_page(models: pa.Table) -> str:
         (),
         "page.css",
         {},
-        columns=COLUMNS,
         data_sets=[_data_set(found) for found in of_data.values()],
         told=[Row(MEASURES[one.measure], (Cell(_counted(one.every)), Cell(_counted(one.clear)))) for one in tell(rows)],
         models=len(rows),
@@ -65,35 +50,34 @@ def models_page(models: pa.Table) -> str:
 def _data_set(rows: Sequence[Mapping[str, Any]]) -> DataSet:
     first = rows[0]
     size = f"{count(first['users'])} users, {count(first['items'])} items, {count(first['events'])} events"
-    return DataSet(first["data"], size, count(first["rarefied_to"]), tuple(_row(row) for row in rows))
+    by_model = [_measures(row) for row in rows]
+    measures = tuple(Row(label, tuple(cells[label] for cells in by_model)) for label in by_model[0])
+    return DataSet(first["data"], size, tuple((row["recommender"], row["run"]) for row in rows), measures)
 
 
-def _row(row: Mapping[str, Any]) -> Row:
+def _measures(row: Mapping[str, Any]) -> dict[str, Cell]:
     def between(name: str, digits: int, factor: float = 1) -> str:
         return interval([row[f"{name}_lower"], row[f"{name}_upper"]], digits, factor)
 
-    asked = f"of {count(row['asked'])} asked about"
-    answered = f"{share(row['answered'], row['values'])} of {count(row['values'])}"
-    return Row(
-        row["recommender"],
-        (
-            Cell(decimal(row["ndcg_10"], 4), between("ndcg_10", 4)),
-            Cell(share(row["ndcg_10_kept"])),
-            Cell(decimal(row["fvu"])),
-            Cell(count(row["latents"])),
-            Cell(count(row["interpretable"]), asked),
-            Cell(share(row["share"]), between("share", 1, 100)),
-            Cell(count(row["controls"])),
-            Cell(count(row["expected"])),
-            Cell(count(row["distinct"])),
-            Cell(decimal(row["effective"], 1)),
-            Cell(decimal(row["rarefied"], 1)),
-            Cell(count(row["answered"]), answered if number(row["values"]) else DASH),
-            Cell(count(row["answering"])),
-            Cell(decimal(row["correlation"])),
+    among = row["rarefied_to"]
+    return {
+        "NDCG@10": Cell(decimal(row["ndcg_10"], 4), between("ndcg_10", 4)),
+        "NDCG@10 that is left through the SAE": Cell(share(row["ndcg_10_kept"])),
+        "FVU": Cell(decimal(row["fvu"])),
+        "Latents that fire": Cell(count(row["latents"])),
+        "Interpretable": Cell(count(row["interpretable"]), f"of {count(row['asked'])} asked about"),
+        "Their share": Cell(share(row["share"]), between("share", 1, 100)),
+        "Controls past the same bar": Cell(count(row["controls"])),
+        "Interpretable, if all had been asked about": Cell(count(row["expected"])),
+        "Different concepts": Cell(count(row["distinct"])),
+        "Effective number of concepts": Cell(decimal(row["effective"], 1)),
+        "Different concepts, rarefied": Cell(
+            decimal(row["rarefied"], 1), "" if among is None else f"among {count(among)} latents"
         ),
-        row["run"],
-    )
+        "Attribute values answered": Cell(count(row["answered"]), f"of {count(row['values'])}"),
+        "Latents that answer": Cell(count(row["answering"])),
+        "Mean correlation above chance": Cell(decimal(row["correlation"])),
+    }
 
 
 def _counted(tally: Tally) -> str:
