@@ -68,6 +68,7 @@ select_cases = 16
 score_cases = 48
 [resources]
 lease_seconds = 3
+llm_actors = 1
 """
 
 
