@@ -145,7 +145,7 @@ STAGES: dict[str, Stage] = {
                 "concepts",
             ),
             ("name", "seed"),
-            version=5,
+            version=6,
         ),
     )
 }
