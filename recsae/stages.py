@@ -144,7 +144,7 @@ STAGES: dict[str, Stage] = {
                 "steering",
                 "concepts",
             ),
-            ("name", "seed"),
+            ("name", "seed", "report"),
             version=6,
         ),
     )
