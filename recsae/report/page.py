@@ -27,6 +27,7 @@ from recsae.report.reading import Titles
 from recsae.report.table_rows import COLUMNS, dictionary_rows
 from recsae.report.turning_facts import about_turning
 from recsae.report.user_rows import user_rows
+from recsae.report.warning_facts import about_warnings
 from recsae.store.runs import Attempt, Committed, Metrics
 
 REPORT = ("marks.js", "facts.js", "items.js", "page.js")
@@ -86,6 +87,7 @@ def report_page(
         **shown,
         config=config,
         facts=facts,
+        cautions=about_warnings(config, inputs),
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
         against=about_attributes(inputs, names),
         heat=about_heat(inputs, names, config.probe.view),
