@@ -1,7 +1,7 @@
 """Do better recommenders hold more concepts? A page and a table of several runs, as they are served.
 
 python -m jobs.compare --config jobs/configs/ml1m.toml --config jobs/configs/ml1m-bprmf.toml --to models.html
-ray job submit --working-dir . -- python -m jobs.compare --config jobs/configs/ml1m.toml --config jobs/configs/ml1m-bprmf.toml --set store.root=/data/runs --to /data/models.html
+ray job submit --working-dir . -- python -m jobs.compare --config jobs/configs/ml1m.toml --set store.root=/data/runs --config jobs/configs/ml1m-bprmf.toml --to /data/models.html
 """  # noqa: E501  The line that submits the job is one line.
 
 from __future__ import annotations
