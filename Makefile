@@ -56,7 +56,7 @@ demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary 
 	@touch $@
 
 test: install model .venv/rectools ## unit tests, then integration tests through Ray and vLLM
-	$(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/faults
+	$(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/faults -n logical --maxprocesses=8 --dist=loadfile
 	$(BIN)/python -m pytest tests/integration
 	$(BIN)/python -m pytest tests/faults -m short
 

@@ -23,6 +23,7 @@ from recsae.config_concepts import (
 from recsae.config_mlflow import MlflowConfig
 from recsae.config_nights import NightsConfig
 from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
+from recsae.config_report import ReportConfig
 from recsae.config_sae import SaeConfig
 from recsae.config_submit import SubmitConfig
 
@@ -163,6 +164,7 @@ class Config(Section):
     labels: LabelsConfig = LabelsConfig()
     scores: ScoresConfig = ScoresConfig()
     steering: SteeringConfig = SteeringConfig()
+    report: ReportConfig = ReportConfig()
     nights: NightsConfig | None = None
     """How tonight builds on last night; left out: every run stands for itself."""
     resources: ResourcesConfig = ResourcesConfig()

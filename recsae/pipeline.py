@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recsae import watching
+from recsae import machines, watching
 from recsae.config import Config
 from recsae.errors import BadInput, NotServed
 from recsae.nights.alone import refuse_lost
@@ -159,6 +159,7 @@ class Pipeline:
             start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
             seconds = time.monotonic() - start
+            reserved = machines.reserved()
             last = {key.removeprefix(LAST): found.fingerprint for key, found in inputs.items() if key.startswith(LAST)}
             done = self.store.commit(
                 stage.name,
@@ -171,6 +172,7 @@ class Pipeline:
                     "last": last,
                     "metrics": metrics,
                     "seconds": round(seconds, 3),
+                    **({"machines": reserved} if reserved else {}),
                 },
             )
         except BaseException as error:

@@ -176,6 +176,9 @@ LEVELS = table_schema(
     required("popular_share", pa.float64()),  # the same, items weighted by their training events
 )
 
+NOT_ASKED = "not in the sample"
+"""`status` of a latent that the language model was not asked about."""
+
 CONCEPTS = table_schema(
     "concepts",
     4,

@@ -144,8 +144,8 @@ STAGES: dict[str, Stage] = {
                 "steering",
                 "concepts",
             ),
-            ("name", "seed"),
-            version=5,
+            ("name", "seed", "report"),
+            version=6,
         ),
     )
 }

@@ -52,6 +52,7 @@ def test_values_come_from_the_file_and_the_rest_from_the_defaults(file: Path) ->
         ('[data]\nattribute = "u"', "data.attribute", "attributes"),
         ("[nights]\nepoch = 3", "nights.epoch", "epochs"),
         ("[nights.gate]\nfvus = 0.3", "nights.gate.fvus", "fvu"),
+        ("[report]\ncpu_hours = 1", "report.cpu_hours", "cpu_hour"),
     ],
 )
 def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(
@@ -94,6 +95,9 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(
         ("resources.train_workers=3", "resources.train_workers"),
         ("cases.max_per_user=101", "cases.max_per_user"),
         ("scores.score_cases.x=1", "scores.score_cases"),
+        ("report.cpu_hour=-0.1", "report.cpu_hour"),
+        ("report.gpu_hour=inf", "report.gpu_hour"),
+        ("report.currency=gold ducats", "report.currency"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_path(file: Path, override: str, key: str) -> None:

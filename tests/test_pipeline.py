@@ -94,6 +94,15 @@ def test_stages_run_in_order_and_read_what_their_inputs_committed(line: Line) ->
     assert concepts.manifest["config"] == {"labels": driver.config.labels.model_dump(mode="json")}
 
 
+def test_a_manifest_tells_what_stood_reserved_and_none_where_that_is_not_known(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline.machines, "reserved", lambda: {"cpus": 96.0, "gpus": 8.0})
+    assert line.pipeline().run("ingest").manifest["machines"] == {"cpus": 96.0, "gpus": 8.0}
+    monkeypatch.setattr(pipeline.machines, "reserved", lambda: None)
+    assert "machines" not in line.pipeline().run("sae").manifest
+
+
 def test_a_second_run_executes_nothing_and_changes_no_file(line: Line) -> None:
     line.run()
     files = {path: path.stat().st_mtime_ns for path in (line.folder / "runs").rglob("*")}

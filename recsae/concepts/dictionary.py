@@ -20,7 +20,7 @@ from recsae.concepts.measures import Counts
 from recsae.config import Config
 from recsae.data.catalogue import Catalogue
 from recsae.nights import drift
-from recsae.schemas_concepts import CONCEPTS
+from recsae.schemas_concepts import CONCEPTS, NOT_ASKED
 from recsae.schemas_nights import CHANGES, DRIFT, HISTORY
 from recsae.store.runs import LAST, Attempt, Committed, Metrics
 
@@ -189,7 +189,7 @@ def causal_columns(steering: list[dict[str, Any]], reference: float) -> dict[int
 
 def _status(labelled: bool, score: Row) -> str:
     if not labelled:
-        return "not in the sample"
+        return NOT_ASKED
     if not score:
         return "no candidate could be judged on select users"
     if score["lower"] is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.report.formats import Cell, Row, count, decimal, look_up, number
@@ -118,7 +119,7 @@ def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> t
     own = own.take(pc.sort_indices(own, [("correlation", "descending")])[:BEST]).to_pylist()
     wanted = {(row["view"], row["attribute"], row["value"]) for row in own}
     others: dict[tuple[str, ...], dict[str, float]] = {}
-    values = table.filter(pc.field("value").isin([value for *_, value in wanted]))
+    values = table.filter(pc.field("value").isin(pa.array([value for *_, value in wanted], pa.string())))
     for row in values.to_pylist():
         others.setdefault((row["view"], row["attribute"], row["value"]), {})[row["code"]] = row["correlation"]
     return tuple(_row(row, others[row["view"], row["attribute"], row["value"]], names) for row in own)

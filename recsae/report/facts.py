@@ -14,7 +14,8 @@ from typing import Any
 from recsae.config import Config
 from recsae.config_recommender import RecommenderConfig
 from recsae.report.belief_facts import Counts
-from recsae.report.formats import DASH, Fact, count, decimal, duration, interval, listed, look_up, number, share, text
+from recsae.report.cost_facts import StageRuns, about_stages
+from recsae.report.formats import DASH, Fact, count, decimal, interval, listed, look_up, number, share, text
 from recsae.report.sae_facts import SaeFacts, about_sae
 from recsae.report.sweep_facts import settings
 from recsae.schemas import PARTS, SPLITS
@@ -34,13 +35,6 @@ VIEWS = {
 
 
 @dataclass(frozen=True)
-class StageRun:
-    name: str
-    seconds: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
 class RankingRow:
     """One ranking metric: on all users' test events; on score users clean and with the SAE's reconstruction."""
 
@@ -55,8 +49,7 @@ class RankingRow:
 class Facts:
     headline: tuple[Fact, ...]
     run: tuple[Fact, ...]
-    stages: tuple[StageRun, ...]
-    total: str
+    stages: StageRuns
     ranking: tuple[RankingRow, ...]
     """Empty where there was no model to rank with."""
     sae: SaeFacts
@@ -73,16 +66,13 @@ def _first(*values: Any) -> Any:
 def gather(config: Config, inputs: Mapping[str, Committed], counts: Counts) -> Facts:
     """What the page says of the run, with what was counted of the dictionary."""
     metrics = {name: found.metrics for name, found in inputs.items()}
-    seconds = {name: number(found.manifest.get("seconds")) for name, found in inputs.items()}
-    known = [value for value in seconds.values() if value is not None]
     ranked = config.recommender.kind != "given"
     rankings = [(name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS] if ranked else []
     unit = "items" if config.probe.site == "item" else "users"
     return Facts(
         headline=_headline(metrics, counts),
         run=_run(config, metrics),
-        stages=tuple(StageRun(name, duration(seconds[name]), found.fingerprint) for name, found in inputs.items()),
-        total=duration(sum(known) if known else None),
+        stages=about_stages(config.report, inputs),
         ranking=tuple(_ranking(metrics, name, cutoff) for name, cutoff in rankings),
         sae=about_sae(config, metrics["sae"], unit),
         bar=number(_first(metrics["concepts"].get("interpretable_bar"), metrics["scores"].get("interpretable_bar"))),

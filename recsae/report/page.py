@@ -19,6 +19,7 @@ from recsae.report.belief_facts import about_belief, count_rows
 from recsae.report.concept_pages import PER_PAGE, concept_pages, groups_of
 from recsae.report.drift_facts import about_drift
 from recsae.report.facts import gather
+from recsae.report.heat_facts import STEPS, about_heat
 from recsae.report.histogram import histogram
 from recsae.report.inline import render
 from recsae.report.item_rows import item_details
@@ -26,6 +27,7 @@ from recsae.report.reading import Titles
 from recsae.report.table_rows import COLUMNS, dictionary_rows
 from recsae.report.turning_facts import about_turning
 from recsae.report.user_rows import user_rows
+from recsae.report.warning_facts import about_warnings
 from recsae.store.runs import Attempt, Committed, Metrics
 
 REPORT = ("marks.js", "facts.js", "items.js", "page.js")
@@ -88,8 +90,11 @@ def report_page(
         plots=plots,
         config=config,
         facts=facts,
+        cautions=about_warnings(config, inputs),
         belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
         against=about_attributes(inputs, names),
+        heat=about_heat(inputs, names, config.probe.view),
+        heat_steps=STEPS,
         turning=about_turning(config, inputs),
         drift=about_drift(inputs),
         histogram=histogram(

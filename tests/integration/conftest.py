@@ -71,6 +71,7 @@ select_cases = 16
 score_cases = 48
 [resources]
 lease_seconds = 3
+llm_actors = 1
 """
 
 

@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 
+from recsae.comparing.models import compare
+from recsae.lookup.served import served
+from recsae.report.models_page import models_page
+from tests.comparing.made_models import rows, serve
+from tests.comparing.test_models import GOOD, POOR
 from tests.integration.browsing import assert_accessible, needs_browser
 from tests.report.concepts_table import HOSTILE, hostile_table, made_up_table
 from tests.report.made_page import make_pages
@@ -27,6 +32,12 @@ def folder_of(root: Path) -> Path:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("hostile")
     make_pages(root, hostile_table(), ALL, tables=tables())
+    runs = [
+        serve(root / "runs", name, kind, ndcg, rows(groups))
+        for name, kind, ndcg, groups in (("good", "sasrec", 0.2, GOOD), ("poor", HOSTILE[1], 0.05, POOR))
+    ]
+    models = compare([(config, served(config)) for config in runs])
+    (folder_of(root) / "models.html").write_text(models_page(models))
     return folder_of(root).as_uri()
 
 
@@ -95,7 +106,7 @@ def test_hostile_texts_are_shown_as_they_are(opened: Any, hostile: str) -> None:
 
 
 @pytest.mark.parametrize("opened", [("light", 1400), ("dark", 1400), ("light", 400), ("dark", 400)], indirect=True)
-@pytest.mark.parametrize("name", ["report.html", "concepts-000.html#latent-1", "concepts-000.html"])
+@pytest.mark.parametrize("name", ["report.html", "concepts-000.html#latent-1", "concepts-000.html", "models.html"])
 def test_pages_are_accessible_in_both_schemes_and_on_a_phone(opened: Any, hostile: str, name: str) -> None:
     opened.goto(f"{hostile}/{name}")
     assert_accessible(opened)

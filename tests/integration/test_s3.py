@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
 
-from jobs import export, recommend
+from jobs import export, recommend, show, survey
 from jobs.table import print_dictionary
 from recsae.config import Config
 from recsae.config_file import load
@@ -116,3 +117,27 @@ def test_jobs_write_their_files_there(
     with pytest.raises(SystemExit) as ended:
         export.main()
     assert ended.value.code == 2 and KEY not in capsys.readouterr().err
+
+
+def test_what_is_served_is_looked_up_and_put_before_people_there(
+    remote_run: tuple[Config, Path],
+    proxy: Proxy,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def told(main: Callable[[], None], *options: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["job", *options])
+        main()
+        return capsys.readouterr().out
+
+    config = ["--config", str(remote_run[1])]
+    first, *_ = json.loads(told(show.main, *config, "--interpretable", "--json"))
+    latent = told(show.main, *config, "--latent", str(first["latent"]))
+    assert first["name"] in latent and first["top_items"][0] in latent
+    item = told(show.main, *config, "--item", first["top_item_ids"][0])
+    assert first["top_items"][0] in item
+    sample = ("--concepts", "3", "--decoys", "2", "--cases", "4")
+    wrote = told(survey.main, "export", *config, *sample, "--to", there(proxy, "out/form.html"))
+    assert server.held("out/form") == ["out/form.html", "out/form.key.json"]
+    assert KEY not in latent + item + wrote

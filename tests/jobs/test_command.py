@@ -21,7 +21,7 @@ NO_STAGE = {
     *("__init__", "command", "explanation", "logs", "one_item", "one_latent", "one_user", "plain", "submit"),
     *("survey_told", "table", "terminal"),
 }
-EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend", "show", "status", "survey", "plant"}
+EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend", "show", "status", "survey", "compare", "plant"}
 NO_RUN = {"plant"}
 """Of no config: what they are told stands on the command line."""
 DOES = {"survey": "survey export"}

@@ -1,0 +1,122 @@
+"""Runs beside one another: of each what its recommender is worth, and how many and how different concepts it holds.
+
+Read from what the served night of each run committed; nothing is measured anew. It knows the names of the stages'
+metrics and tables, and nothing of how a comparison is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from recsae.comparing.diversity import effective, rarefied
+from recsae.config import Config
+from recsae.lookup.served import Row, Served
+from recsae.report.formats import look_up, number
+from recsae.schemas_comparing import MODELS
+from recsae.schemas_concepts import NOT_ASKED
+from recsae.store.folder import as_json, split_query
+from recsae.store.runs import Committed
+from recsae.store.shown import shown
+from recsae.surveying.agreement import wilson
+
+
+def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
+    """One row of MODELS for each run: those of the same data together, the better recommender first."""
+    found = [(_row(config, night), _concepts(night)) for config, night in runs]
+    of_data: dict[str, list[int]] = {}
+    for row, counts in found:
+        of_data.setdefault(row["data_hash"], []).append(sum(counts))
+    for row, counts in found:
+        least = min(of_data[row["data_hash"]])
+        row["rarefied"] = rarefied(counts, least)
+        row["rarefied_to"] = None if row["rarefied"] is None else least
+    order = list(of_data)
+    rows = [row for row, _ in found]
+    rows.sort(key=lambda row: (order.index(row["data_hash"]), -(row["ndcg_10"] or 0.0), row["run"]))
+    return pa.Table.from_pylist(rows, schema=MODELS)
+
+
+def _row(config: Config, night: Served) -> Row:
+    ingest, recommender, sae = (night.made[name] for name in ("ingest", "recommender", "sae"))
+    interval = look_up(recommender.metrics, "test_intervals", "ndcg@10") or (None, None)
+    return {
+        "run": config.name,
+        "night": str(night.record["night"]),
+        "data": _files(ingest.manifest["config"]["data"]),
+        "data_hash": _data_hash(ingest),
+        **{key: ingest.metrics[key] for key in ("users", "items", "events")},
+        "recommender": str(look_up(recommender.metrics, "kind")),
+        "ndcg_10": number(look_up(recommender.metrics, "test", "ndcg@10")),
+        "ndcg_10_lower": number(interval[0]),
+        "ndcg_10_upper": number(interval[1]),
+        "fvu": number(look_up(sae.metrics, "fvu")),
+        "ndcg_10_kept": number(look_up(sae.metrics, "fidelity", "rows", "sae", "ndcg@10_kept")),
+        **_believed(night),
+        **_answered(night),
+    }
+
+
+def _data_hash(ingest: Committed) -> str:
+    """Of what was read and how it was cut; the night does not matter."""
+    return hashlib.sha256(as_json([ingest.manifest["content"], ingest.manifest["config"]])).hexdigest()[:16]
+
+
+def _files(data: Mapping[str, Any]) -> str:
+    """The last two names of the folder or files of events; no query, which may hold a secret."""
+    paths = [data["path"]] if data.get("path") else data["interactions"]
+    names = ("/".join(PurePosixPath(split_query(shown(str(path)))[0]).parts[-2:]) for path in paths)
+    return ", ".join(names)
+
+
+def _believed(night: Served) -> Row:
+    """How many latents are interpretable, of those that were asked about and of all."""
+    rows = night.rows("concepts", "concepts.parquet", ("interpretable", "status"))
+    asked = [row for row in rows if row["status"] != NOT_ASKED]
+    interpretable = sum(row["interpretable"] for row in asked)
+    share = interpretable / len(asked) if asked else None
+    lower, upper = (None, None) if share is None else wilson(share, len(asked))
+    counts = _concepts(night)
+    return {
+        "latents": len(rows),
+        "asked": len(asked),
+        "interpretable": interpretable,
+        "share": share,
+        "share_lower": lower,
+        "share_upper": upper,
+        "controls": night.made["concepts"].metrics["shuffled_interpretable"],
+        "expected": None if share is None else share * len(rows),
+        "distinct": len(counts),
+        "effective": effective(counts),
+    }
+
+
+def _concepts(night: Served) -> list[int]:
+    """Interpretable latents of each concept; the same words are the same concept."""
+    rows = night.rows("concepts", "concepts.parquet", ("group",), pc.field("interpretable"))
+    return sorted(Counter(row["group"] for row in rows).values())
+
+
+def _answered(night: Served) -> Row:
+    """Attribute values that single latents answer to, all latents looked at and no language model."""
+    view = str(night.made["concepts"].manifest["config"]["probe"]["view"])
+    columns = ("latent", "correlation", "null_mean", "null_upper")
+    own = (pc.field("code") == "sae") & (pc.field("view") == view)
+    rows = [
+        row
+        for row in night.rows("statistics", "attribute_best.parquet", columns, own)
+        if all(number(value) is not None for value in row.values())
+    ]
+    above = [row for row in rows if row["correlation"] > row["null_upper"]]
+    return {
+        "values": len(rows),
+        "answered": len(above),
+        "answering": len({row["latent"] for row in above}),
+        "correlation": sum(row["correlation"] - row["null_mean"] for row in rows) / len(rows) if rows else None,
+    }

@@ -1,0 +1,67 @@
+"""What a comparison reads from the nights that are served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recsae.comparing.models import compare
+from recsae.config import Config
+from recsae.lookup.served import served
+from tests.comparing.made_models import best_row, rows, serve
+
+GOOD = [1, 1, 2, 3, None, None, None, None]
+POOR = [5, 5, None, None, None, None, None, None]
+
+
+def table(*configs: Config) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = compare([(config, served(config)) for config in configs]).to_pylist()
+    return found
+
+
+def test_counts_are_of_what_was_asked_and_the_better_model_comes_first(tmp_path: Path) -> None:
+    poor = serve(tmp_path, "poor", "bprmf", 0.05, rows(POOR))
+    good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD, not_asked=12))
+    first, second = table(poor, good)
+    assert (first["run"], first["recommender"], second["run"]) == ("good", "sasrec", "poor")
+    assert (first["latents"], first["asked"], first["interpretable"], first["distinct"]) == (20, 8, 4, 3)
+    assert first["share"] == 0.5 and first["share_lower"] < 0.5 < first["share_upper"]
+    assert first["expected"] == 10, "half of the twenty that fire"
+    assert first["rarefied_to"] == second["rarefied_to"] == 2
+    assert first["rarefied"] == pytest.approx(11 / 6), "of the six pairs one is of the same concept"
+    assert second["rarefied"] == 1 and second["effective"] == pytest.approx(1)
+    assert first["data"] == "shop/events.parquet", "a folder and a file, and no secret"
+    assert first["data_hash"] == second["data_hash"]
+
+
+def test_other_data_are_compared_by_themselves(tmp_path: Path) -> None:
+    one = serve(tmp_path, "one", "sasrec", 0.2, rows(GOOD))
+    other = serve(tmp_path, "other", "sasrec", 0.3, rows(POOR), content="b")
+    first, second = table(one, other)
+    assert first["run"] == "one", "data sets stand in the order they were given"
+    assert (first["rarefied_to"], second["rarefied_to"]) == (4, 2)
+
+
+def test_a_value_is_answered_above_what_the_best_of_many_does_by_chance(tmp_path: Path) -> None:
+    best = [
+        best_row("Horror", 3, 0.5),
+        best_row("Noir", 3, 0.4),
+        best_row("War", 4, 0.15),
+        best_row("Comedy", 5, float("nan")),
+        best_row("Horror", 9, 0.9, code="raw"),
+        best_row("Horror", 9, 0.9, view="input"),
+    ]
+    (found,) = table(serve(tmp_path, "one", "sasrec", 0.2, rows(GOOD), best))
+    assert (found["values"], found["answered"], found["answering"]) == (3, 2, 1)
+    assert found["correlation"] == pytest.approx((0.4 + 0.3 + 0.05) / 3)
+
+
+def test_a_model_without_interpretable_latents_leaves_nothing_to_rarefy(tmp_path: Path) -> None:
+    none = serve(tmp_path, "none", "bprmf", None, rows([None, None]))
+    good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD))
+    first, second = table(none, good)
+    assert first["run"] == "good" and second["ndcg_10"] is None
+    assert first["rarefied"] is None and first["rarefied_to"] is None
+    assert second["share"] == 0 and second["effective"] is None and second["distinct"] == 0

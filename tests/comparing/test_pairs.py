@@ -1,0 +1,43 @@
+"""Pairs of models: which are of the same data, which of them is the better, and whether that is clear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recsae.comparing.pairs import MEASURES, Tally, tell
+
+
+def model(ndcg: float | None, share: float | None, data: str = "a", width: float = 0.001) -> dict[str, Any]:
+    ends = (None, None) if ndcg is None else (ndcg - width, ndcg + width)
+    return {
+        **dict.fromkeys(MEASURES),
+        "data_hash": data,
+        "ndcg_10": ndcg,
+        "ndcg_10_lower": ends[0],
+        "ndcg_10_upper": ends[1],
+        "share": share,
+    }
+
+
+def tallies(*models: dict[str, Any], measure: str = "share") -> tuple[Tally, Tally]:
+    found = {one.measure: one for one in tell(models)}[measure]
+    return found.every, found.clear
+
+
+def test_the_better_of_each_pair_has_more_less_or_as_much() -> None:
+    every, clear = tallies(model(0.1, 0.5), model(0.2, 0.7), model(0.3, 0.5))
+    assert every == clear == Tally(more=1, less=1, same=1)
+
+
+def test_models_of_other_data_are_no_pair() -> None:
+    assert tallies(model(0.1, 0.5), model(0.2, 0.7, data="b")) == (Tally(), Tally())
+
+
+def test_overlapping_intervals_are_a_pair_and_not_a_clear_one() -> None:
+    assert tallies(model(0.1, 0.5, width=0.06), model(0.2, 0.7, width=0.06)) == (Tally(more=1), Tally())
+
+
+def test_what_one_of_them_lacks_counts_nowhere() -> None:
+    assert tallies(model(0.1, None), model(0.2, 0.7)) == (Tally(), Tally())
+    assert tallies(model(None, 0.5), model(0.2, 0.7)) == (Tally(), Tally())
+    assert tallies(model(0.2, 0.5), model(0.2, 0.7)) == (Tally(), Tally()), "neither is the better"

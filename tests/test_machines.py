@@ -1,0 +1,55 @@
+"""What stands reserved: a cluster's resources, never more CPUs than one machine has, no error where none answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recsae import machines
+
+
+class Cluster:
+    """Ray as a driver sees it; None: it was not started."""
+
+    def __init__(self, resources: dict[str, float] | None, alive: tuple[bool, ...] = (True,)) -> None:
+        self.resources, self.alive = resources, alive
+
+    def is_initialized(self) -> bool:
+        return self.resources is not None
+
+    def cluster_resources(self) -> dict[str, float]:
+        assert self.resources is not None
+        return self.resources
+
+    def nodes(self) -> list[dict[str, Any]]:
+        return [{"Alive": one} for one in self.alive]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "found"),
+    [
+        (Cluster(None), {"cpus": 4.0, "gpus": 0.0}),
+        (Cluster({"CPU": 2.0, "memory": 1e9}), {"cpus": 2.0, "gpus": 0.0}),
+        (Cluster({"CPU": 10.0, "GPU": 1.0}), {"cpus": 4.0, "gpus": 1.0}),  # embedded, told of more than there are
+        (Cluster({"CPU": 96.0, "GPU": 8.0}, (True, True)), {"cpus": 96.0, "gpus": 8.0}),
+        (Cluster({"CPU": 10.0}, (True, False)), {"cpus": 4.0, "gpus": 0.0}),
+        (Cluster({"GPU": 1.0}, (True, True)), {"cpus": 0.0, "gpus": 1.0}),
+    ],
+)
+def test_reserved_is_what_the_cluster_has(
+    monkeypatch: pytest.MonkeyPatch, cluster: Cluster, found: dict[str, float]
+) -> None:
+    monkeypatch.setattr(machines, "ray", cluster)
+    monkeypatch.setattr(machines.os, "cpu_count", lambda: 4)
+    assert machines.reserved() == found
+
+
+def test_a_cluster_that_does_not_answer_costs_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Cluster({"CPU": 1.0})
+    monkeypatch.setattr(cluster, "cluster_resources", lambda: 1 / 0)
+    monkeypatch.setattr(machines, "ray", cluster)
+    assert machines.reserved() is None
+    assert "does not say what the cluster has" in caplog.text
