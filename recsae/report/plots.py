@@ -69,8 +69,8 @@ def histogram(found: Histogram) -> Markup:
 def calibration(found: Calibration) -> Markup:
     ends = {"domain": [found.low, 1]}
     x, y = (
-        _x(SQUARE, "confidence expected", ends, labelExpr=EXACT),
-        _y(SQUARE, "right", ends, labelExpr=EXACT),
+        _x(SQUARE, "confidence expected", ends, labelExpr=EXACT, tickCount=5),
+        _y(SQUARE, "right", ends, labelExpr=EXACT, tickCount=5),
     )
     dots = [_row(one.expected, one.right, told=place, latents=one.latents) for place, one in enumerate(found.bins)]
     area = alt.Size("latents:Q").scale(domain=[0, max(one.latents for one in found.bins)], range=[50, 615]).legend(None)

@@ -19,9 +19,36 @@ from tests.integration.browsing import assert_accessible, needs_browser
 from tests.report.concepts_table import HOSTILE, hostile_table, made_up_table
 from tests.report.made_page import make_pages
 from tests.report.made_tables import ALL, tables
+from tests.report.test_sweep_facts import committed
 
 pytestmark = needs_browser
 MANY = 10_000
+WRONG = """(picture) => {
+  const outer = picture.getBoundingClientRect(), root = getComputedStyle(document.documentElement), wrong = [];
+  const probe = document.body.appendChild(document.createElement("i"));
+  const coloured = (value) => {
+    probe.style.color = value;
+    return getComputedStyle(probe).color;
+  };
+  for (const part of ["fill", "stroke"]) for (const drawn of picture.querySelectorAll(`[${part}^=var]`)) {
+    const name = drawn.getAttribute(part).slice(4, -1);
+    if (getComputedStyle(drawn)[part] !== coloured(root.getPropertyValue(name))) wrong.push([part, name]);
+  }
+  probe.remove();
+  const texts = [...picture.querySelectorAll("text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  for (const [text, box] of texts) {
+    const cut = box.left < outer.left - 1 || box.right > outer.right + 1 || box.bottom > outer.bottom + 1;
+    if (cut) wrong.push(["cut", text]);
+    if (box.height < 9) wrong.push(["small", text, box.height]);
+    for (const [other, beside] of texts) {
+      const over = Math.min(box.right, beside.right) - Math.max(box.left, beside.left) > 1;
+      const upon = Math.min(box.bottom, beside.bottom) - Math.max(box.top, beside.top) > box.height / 2;
+      if (text !== other && over && upon) wrong.push(["overlap", text, other]);
+    }
+  }
+  return wrong;
+}"""
+"""Parts that have not the colour of their variable, and letters that are cut, too small or upon one another."""
 
 
 def folder_of(root: Path) -> Path:
@@ -31,7 +58,8 @@ def folder_of(root: Path) -> Path:
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("hostile")
-    make_pages(root, hostile_table(), ALL, tables=tables())
+    swept = ALL["sae"] | {"sweep": committed(num_latents=[512, 1024, 2048], k=[4, 8], picked=1)}
+    make_pages(root, hostile_table(), ALL | {"sae": swept}, tables=tables())
     runs = [
         serve(root / "runs", name, kind, ndcg, rows(groups))
         for name, kind, ndcg, groups in (("good", "sasrec", 0.2, GOOD), ("poor", HOSTILE[1], 0.05, POOR))
@@ -110,3 +138,13 @@ def test_hostile_texts_are_shown_as_they_are(opened: Any, hostile: str) -> None:
 def test_pages_are_accessible_in_both_schemes_and_on_a_phone(opened: Any, hostile: str, name: str) -> None:
     opened.goto(f"{hostile}/{name}")
     assert_accessible(opened)
+
+
+@pytest.mark.parametrize("opened", [("light", 1400), ("dark", 400)], indirect=True)
+def test_pictures_are_in_the_colours_of_the_scheme_and_whole(opened: Any, hostile: str) -> None:
+    opened.goto(f"{hostile}/report.html")
+    pictures = opened.locator("svg.plot")
+    assert pictures.count() >= 2 + 4 + 3
+    for number in range(pictures.count()):
+        wrong = pictures.nth(number).evaluate(WRONG)
+        assert wrong == [], pictures.nth(number).get_attribute("aria-labelledby")
