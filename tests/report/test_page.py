@@ -175,7 +175,8 @@ def test_config_values_are_escaped(tmp_path: Path) -> None:
 
 
 def test_an_empty_dictionary_has_a_page(tmp_path: Path) -> None:
-    assert Page(make_report(tmp_path, concepts_table([]))).json["rows"] == []
+    text = make_report(tmp_path, concepts_table([]))
+    assert Page(text).json["rows"] == [] and 'id="confidence"' in text and "<svg" not in text
 
 
 def test_histogram_counts_each_value_once() -> None:
