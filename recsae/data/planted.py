@@ -29,7 +29,7 @@ GENRES = re.findall(
 STYLES = ["", *re.findall(r"\w+", "Arctic Desert Island Medieval Modern Rural Tropical Urban Victorian Nordic Classic")]
 MOST_CONCEPTS = len(GENRES) * len(STYLES)
 BRANDS = 200
-EXPONENT = 0.8
+EXPONENT = 1.0
 """Zipf's, of popularity within a concept."""
 STRAY = 10
 """One event in so many follows no concept; these walk through the catalogue, so that with so many events an item all of
