@@ -55,7 +55,15 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("ingest", ingest, (), ("seed", "data", "split", "cases"), content=input_content, last=("ingest",)),
+        Stage(
+            "ingest",
+            ingest,
+            (),
+            ("seed", "data", "split", "cases"),
+            version=2,
+            content=input_content,
+            last=("ingest",),
+        ),
         Stage(
             "recommender",
             train_recommender,

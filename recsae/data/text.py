@@ -4,6 +4,8 @@ nothing of prompts: what marks of theirs a text must not bear is their own conce
 
 from __future__ import annotations
 
+import html
+import re
 import unicodedata
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ hides the lines around it."""
 _MOST_READ = 2**16
 """Letters that are looked at. A text that says nothing in these says nothing."""
 _BLANK = {0x2800: " "}
+_REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+"""A character as HTML writes it, with its semicolon: without one `R&degree` would be told as a sign."""
 # What Unicode calls letters or marks and shows as nothing: joiners and fillers, and variation selectors, which can
 # carry a hidden message of any length behind one visible letter.
 _INVISIBLE = frozenset(
@@ -35,7 +39,7 @@ class Cleaned(NamedTuple):
 
     text: str
     mended: bool
-    """Letters were dropped or composed, or white space collapsed."""
+    """Letters were dropped, composed or read as HTML writes them, or white space collapsed."""
     cut: bool
     """It was longer than the limit."""
 
@@ -45,16 +49,25 @@ def mend(text: str, limit: int) -> Cleaned:
 
     Dropped are invalid Unicode, control, format, private and unassigned characters, those that show nothing, and all
     but the first MOST_MARKS of marks in a row. White space collapses to single spaces; what is outside does not count
-    as mended. Emoji stay, those joined of several apart.
+    as mended. Emoji stay, those joined of several apart. What a shop's export wrote for HTML, as `&quot;`, is the
+    character that it stands for.
     """
     text = text.strip()
     read = text[:_MOST_READ].rstrip()
-    whole = " ".join(read.split())
+    whole = _shown(read)
+    while "&" in whole and (meant := _shown(_REFERENCE.sub(lambda found: html.unescape(found[0]), whole))) != whole:
+        whole = meant  # some exports write it twice, and what was dropped may have stood in between
+    return Cleaned(whole[:limit].rstrip(), whole != read, len(whole) > limit or len(text) > _MOST_READ)
+
+
+def _shown(text: str) -> str:
+    """One line of letters that show."""
+    whole = " ".join(text.split())
     if not (whole.isascii() and whole.isprintable()):
         # white space came first: a line break is a control character and parts two words
         whole = "".join(letter for letter in whole.translate(_BLANK) if _shows(letter))
         whole = " ".join(_few_marks(unicodedata.normalize("NFC", whole)).split())
-    return Cleaned(whole[:limit].rstrip(), whole != read, len(whole) > limit or len(text) > _MOST_READ)
+    return whole
 
 
 def clean(text: str, limit: int) -> str:
