@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
@@ -145,8 +146,10 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         work.enter_context(watching.at_work(config.name))
         refuse_lost("store.root", config.store.root)
         from recsae import tracking
+        from recsae.llm import engine
         from recsae.nights.alone import alone
         from recsae.pipeline import Pipeline
+        from recsae.stages import STAGES
         from recsae.store.runs import RunStore
 
         store = RunStore(config.store.root, config.name)
@@ -158,10 +161,12 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         pipeline = Pipeline(config, lease)
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
-        for stage in stages:
-            if pipeline.has_work(stage):
-                connect(config)
-            pipeline.run(stage)
+        for asks, neighbours in groupby(stages, lambda stage: STAGES[stage].asks):
+            with engine.kept() if asks else contextlib.nullcontext():
+                for stage in neighbours:
+                    if pipeline.has_work(stage):
+                        connect(config)
+                    pipeline.run(stage)
         if publish:
             from jobs.table import print_dictionary
 

@@ -50,6 +50,8 @@ class Stage:
     """Stages of the night that is served which it reads as well, where the config has `[nights]`."""
     nights: tuple[str, ...] = ()
     """Keys of `[nights]` that change its result where there was such a night."""
+    asks: bool = False
+    """Whether it asks the language model; neighbours that do share its engines."""
 
 
 STAGES: dict[str, Stage] = {
@@ -102,6 +104,7 @@ STAGES: dict[str, Stage] = {
             content=model_content,
             last=("ingest", "matching", "labels", "scores"),
             nights=("unchanged",),
+            asks=True,
         ),
         Stage(
             "scores",
@@ -111,6 +114,7 @@ STAGES: dict[str, Stage] = {
             version=2,
             content=model_content,
             last=("ingest", "scores"),
+            asks=True,
         ),
         Stage(
             "steering",

@@ -1,12 +1,13 @@
 """The small interface in front of the language model: a pool of vLLM engines that answers requests.
 
-The engines are Ray actors; they start at the first question and end with the pool. It knows requests and answers, and
-of latents only how many are served. Requests that share a prompt should stand next to each other: an engine that gets
-them together reads it once.
+The engines are Ray actors; they start at the first question and end with the pool, or, within `kept`, with the last of
+several pools. It knows requests and answers, and of latents only how many are served. Requests that share a prompt
+should stand next to each other: an engine that gets them together reads it once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -19,6 +20,7 @@ from recsae import watching
 from recsae.config import ResourcesConfig
 from recsae.config_concepts import LlmConfig
 from recsae.llm.worker import CPU_SEQUENCES, Answer, Engine, Request, Spent
+from recsae.store.folder import as_json
 
 __all__ = ["Answer", "Engine", "EnginePool", "Request", "Spent"]
 
@@ -31,6 +33,32 @@ LIKELIHOODS = 768
 IN_FLIGHT = 2
 """Chunks that wait at each engine, so that it never waits for the driver."""
 LOG_SECONDS = 5.0
+
+_shelf: dict[tuple[type[Engine], bytes], list[Any]] | None = None
+"""Within `kept`: engines whose pool has ended, by what they are."""
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Engines outlast their pool, for the next one of the same model and settings: to start one takes longer than to
+    answer for some dozen latents. They end with the block, or as soon as a pool wants others."""
+    global _shelf
+    outer, _shelf = _shelf, {}
+    try:
+        yield
+    finally:
+        _kill([engine for engines in _shelf.values() for engine in engines])
+        _shelf = outer
+
+
+def _kill(engines: Sequence[Any]) -> None:
+    if not engines:
+        return
+    import ray
+
+    if ray.is_initialized():  # or they have ended with it
+        for engine in engines:
+            ray.kill(engine)
 
 
 class EnginePool:
@@ -48,12 +76,17 @@ class EnginePool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        import ray
-
-        for engine in self._engines:
-            ray.kill(engine)
+    def __exit__(self, failed: type[BaseException] | None, *exception: object) -> None:
+        if _shelf is None or failed:  # one that failed may have left an engine at work, or none that can
+            _kill(self._engines)
+        else:
+            _shelf[self._kind()] = [*_shelf.get(self._kind(), ()), *self._engines]
         self._engines.clear()
+
+    def _kind(self) -> tuple[type[Engine], bytes]:
+        """What makes two engines the same."""
+        own = self._resources.model_dump(include={"device", "llm_memory_gb"})
+        return self.engine, as_json([self._llm.model_dump(mode="json"), own, self._model])
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
@@ -106,8 +139,18 @@ class EnginePool:
             max_task_retries=4,
             runtime_env={"env_vars": environment(self._resources, offline=Path(self._model).is_dir())},
         )
+        waiting = self._shelved()
         while len(self._engines) < min(self._resources.llm_actors, useful):
-            self._engines.append(actor.remote(self._llm, self._resources, self._model))
+            again = waiting.pop() if waiting else actor.remote(self._llm, self._resources, self._model)
+            self._engines.append(again)
+
+    def _shelved(self) -> list[Any]:
+        """Engines of this kind that wait; those of another make room."""
+        if _shelf is None:
+            return []
+        for kind in [kind for kind in _shelf if kind != self._kind()]:
+            _kill(_shelf.pop(kind))
+        return _shelf.setdefault(self._kind(), [])
 
 
 def chunks(requests: Sequence[Request], engines: int) -> list[range]:

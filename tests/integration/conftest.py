@@ -10,6 +10,7 @@ import pytest
 
 from recsae.config import Config
 from recsae.config_concepts import LlmConfig
+from recsae.llm.engine import kept
 from recsae.llm.model import locate_model
 from recsae.pipeline import STAGES, Pipeline
 from tests.integration.browsing import browser, opened
@@ -25,8 +26,9 @@ def ray_session() -> Iterator[str]:
 
     os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a worker's report waits for it, so it bounds short epochs
-    ray.init(address="local", num_cpus=6, include_dashboard=False, logging_level="ERROR")
-    yield ray.get_runtime_context().gcs_address
+    ray.init(address="local", num_cpus=7, include_dashboard=False, logging_level="ERROR")
+    with kept():  # lines ask the same model, and to start an engine takes longer than a line's questions
+        yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 

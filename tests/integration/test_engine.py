@@ -17,7 +17,7 @@ import pytest
 
 from recsae.config import ResourcesConfig
 from recsae.config_concepts import LlmConfig
-from recsae.llm.engine import Answer, Engine, EnginePool, Request, Spent
+from recsae.llm.engine import Answer, Engine, EnginePool, Request, Spent, kept
 from recsae.llm.readings import MAX_TOKEN_IDS
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
@@ -285,3 +285,29 @@ def test_engine_whose_vllm_dies_is_replaced(
     # With the process may go the answer of the chunk before, which was on its way.
     under_way, before = ({request.prompt for request in requests[at : at + 4]} for at in (8, 4))
     assert under_way <= twice <= under_way | before
+
+
+def test_within_kept_the_next_pool_has_the_same_engine_and_another_model_its_own(
+    ray_session: None, model_folder: str, tmp_path: Path
+) -> None:
+    diary = Diary(tmp_path / "diary")
+    pool_of, resources = keeping(diary), ResourcesConfig(llm_actors=1, llm_memory_gb=0.25)
+
+    def process(settings: LlmConfig, word: str) -> int:
+        with pool_of(settings, resources, model_folder) as pool:
+            answered(pool, [Request("generate", f"Say {word}.")])
+        return diary.lines("begin")[-1][0]
+
+    with kept():
+        first = process(LlmConfig(max_model_len=512), "one")
+        assert process(LlmConfig(max_model_len=512), "two") == first
+        other = process(LlmConfig(max_model_len=256), "three")
+        assert other != first and gone(first), "it holds what the other needs"
+    assert gone(other)
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 30
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not psutil.pid_exists(pid)
