@@ -39,7 +39,9 @@ class Labelling:
         for later in LATER:
             shutil.rmtree(folder / "planted" / later)
         self.progress = Folder(str(stage / "_progress"))
-        self.command = [sys.executable, "-m", "jobs.labels", "--config", str(toml), "--set", f"store.root={folder}"]
+        # Of two engines the first answers while the second still has some to give: so there is a middle to kill in.
+        sets = ("--set", f"store.root={folder}", "--set", "resources.llm_actors=2")
+        self.command = [sys.executable, "-m", "jobs.labels", "--config", str(toml), *sets]
         self.environment = {**os.environ, "RAY_ADDRESS": address}
 
     def start(self) -> subprocess.Popen[bytes]:
