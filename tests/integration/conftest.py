@@ -26,9 +26,8 @@ def ray_session() -> Iterator[str]:
 
     os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
     os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a worker's report waits for it, so it bounds short epochs
-    ray.init(address="local", num_cpus=7, include_dashboard=False, logging_level="ERROR")
-    with kept():  # lines ask the same model, and to start an engine takes longer than a line's questions
-        yield ray.get_runtime_context().gcs_address
+    ray.init(address="local", num_cpus=6, include_dashboard=False, logging_level="ERROR")
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 
 
@@ -88,7 +87,8 @@ def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> t
     toml.write_text(planted_toml(folder, tmp_path_factory.mktemp("store")))
     config = load(toml)
     pipeline = Pipeline(config)
-    for stage in STAGES:
-        pipeline.run(stage)
+    with kept():
+        for stage in STAGES:
+            pipeline.run(stage)
     pipeline.publish()
     return config, toml

@@ -5,6 +5,7 @@ SASRec's own line is in test_line.py. All are told by the config alone, over one
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from recsae.config import Config
+from recsae.llm.engine import kept
 from recsae.pipeline import STAGES, Pipeline
 from recsae.recommenders.ranking import pad
 from recsae.store import shards
@@ -25,6 +27,13 @@ from tests.planted import PLANTED
 from tests.recommenders.foreign_models import gpt2
 
 GPT2 = {"width": 32, "max_length": 20}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine_of_all_lines(ray_session: str) -> Iterator[None]:
+    """To start one takes longer than a line's questions."""
+    with kept():
+        yield
 
 
 def line(config: Config, root: Path, changes: dict[str, dict[str, Any]]) -> Pipeline:

@@ -16,6 +16,7 @@ from jobs import export, recommend, show, survey
 from jobs.table import print_dictionary
 from recsae.config import Config
 from recsae.config_file import load
+from recsae.llm.engine import kept
 from recsae.pipeline import STAGES, Pipeline
 from recsae.store.folder import file_at
 from tests.integration.conftest import planted_toml
@@ -57,9 +58,10 @@ def remote_run(
     toml.write_text(written)
     config = load(toml)
     pipeline = Pipeline(config)
-    for stage in STAGES:
-        with proxy.failing("503", first=2):
-            pipeline.run(stage)
+    with kept():
+        for stage in STAGES:
+            with proxy.failing("503", first=2):
+                pipeline.run(stage)
     pipeline.publish()
     return config, toml
 
