@@ -23,7 +23,7 @@ from recsae.errors import BadInput
 from recsae.lookup.served import served
 from recsae.report.models_page import models_page
 from recsae.schemas_comparing import MODELS
-from recsae.store.outside import named, whole, whole_parquet
+from recsae.store.outside import beside, named, whole, whole_parquet
 from recsae.store.shown import shown
 
 
@@ -55,8 +55,7 @@ def main() -> None:
             rows.write_table(models)
             page.write(models_page(models).encode())
         _print(models)
-        to = shown(arguments.to)
-        print(f"wrote {plain(to)}, and the same as a table: {plain(to.replace(name, table))}")
+        print(f"wrote {plain(shown(arguments.to))}, and the same as a table: {plain(beside(arguments.to, table))}")
 
 
 def _refuse_twice(configs: list[Config]) -> None:

@@ -18,8 +18,8 @@ from recsae.config_file import load
 from recsae.errors import BadInput
 from recsae.lookup.served import served
 from recsae.schemas_surveying import SURVEY
-from recsae.store.folder import as_json, split_query
-from recsae.store.outside import named, whole, whole_parquet
+from recsae.store.folder import as_json
+from recsae.store.outside import beside, named, whole, whole_parquet
 from recsae.store.shown import shown
 from recsae.surveying import counting
 from recsae.surveying.form import form_page
@@ -68,7 +68,7 @@ def _export(arguments: Namespace) -> None:
         f"wrote {plain(shown(arguments.to))}: {questions:,} questions about {asked.concepts} concepts and "
         f"{asked.decoys} decoys; give it to people"
     )
-    print(f"wrote {plain(_beside(arguments.to, secret))}: which is which; keep it from them")
+    print(f"wrote {plain(beside(arguments.to, secret))}: which is which; keep it from them")
 
 
 def _checked(arguments: Namespace, seed: int) -> tuple[int, int]:
@@ -83,11 +83,6 @@ def _checked(arguments: Namespace, seed: int) -> tuple[int, int]:
     if drawn < 0:
         raise BadInput(f"--seed {drawn}: give 0 or more")
     return decoys, drawn
-
-
-def _beside(to: str, name: str) -> str:
-    head = split_query(shown(to))[0]
-    return f"{head.rpartition('/')[0]}/{name}" if "/" in head else name
 
 
 def _score(arguments: Namespace) -> None:

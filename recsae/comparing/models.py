@@ -29,7 +29,7 @@ from recsae.surveying.agreement import wilson
 
 def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
     """One row of MODELS for each run: those of the same data together, the better recommender first."""
-    found = [(_row(config, night), _concepts(night)) for config, night in runs]
+    found = [_row(config, night) for config, night in runs]
     of_data: dict[str, list[int]] = {}
     for row, counts in found:
         of_data.setdefault(row["data_hash"], []).append(sum(counts))
@@ -43,10 +43,14 @@ def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=MODELS)
 
 
-def _row(config: Config, night: Served) -> Row:
+def _row(config: Config, night: Served) -> tuple[Row, list[int]]:
+    """The row but for what it takes the other models to say, and the interpretable latents of each concept."""
     ingest, recommender, sae = (night.made[name] for name in ("ingest", "recommender", "sae"))
+    concepts = night.rows("concepts", "concepts.parquet", ("interpretable", "status", "group"))
+    # the same words are the same concept
+    counts = sorted(Counter(row["group"] for row in concepts if row["interpretable"]).values())
     interval = look_up(recommender.metrics, "test_intervals", "ndcg@10") or (None, None)
-    return {
+    row = {
         "run": config.name,
         "night": str(night.record["night"]),
         "data": _files(ingest.manifest["config"]["data"]),
@@ -58,9 +62,13 @@ def _row(config: Config, night: Served) -> Row:
         "ndcg_10_upper": number(interval[1]),
         "fvu": number(look_up(sae.metrics, "fvu")),
         "ndcg_10_kept": number(look_up(sae.metrics, "fidelity", "rows", "sae", "ndcg@10_kept")),
-        **_believed(night),
+        **_believed(concepts),
+        "controls": night.made["concepts"].metrics["shuffled_interpretable"],
+        "distinct": len(counts),
+        "effective": effective(counts),
         **_answered(night),
     }
+    return row, counts
 
 
 def _data_hash(ingest: Committed) -> str:
@@ -75,14 +83,12 @@ def _files(data: Mapping[str, Any]) -> str:
     return ", ".join(names)
 
 
-def _believed(night: Served) -> Row:
+def _believed(rows: Sequence[Row]) -> Row:
     """How many latents are interpretable, of those that were asked about and of all."""
-    rows = night.rows("concepts", "concepts.parquet", ("interpretable", "status"))
     asked = [row for row in rows if row["status"] != NOT_ASKED]
     interpretable = sum(row["interpretable"] for row in asked)
     share = interpretable / len(asked) if asked else None
     lower, upper = (None, None) if share is None else wilson(share, len(asked))
-    counts = _concepts(night)
     return {
         "latents": len(rows),
         "asked": len(asked),
@@ -90,17 +96,8 @@ def _believed(night: Served) -> Row:
         "share": share,
         "share_lower": lower,
         "share_upper": upper,
-        "controls": night.made["concepts"].metrics["shuffled_interpretable"],
         "expected": None if share is None else share * len(rows),
-        "distinct": len(counts),
-        "effective": effective(counts),
     }
-
-
-def _concepts(night: Served) -> list[int]:
-    """Interpretable latents of each concept; the same words are the same concept."""
-    rows = night.rows("concepts", "concepts.parquet", ("group",), pc.field("interpretable"))
-    return sorted(Counter(row["group"] for row in rows).values())
 
 
 def _answered(night: Served) -> Row:

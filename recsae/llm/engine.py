@@ -80,7 +80,7 @@ class EnginePool:
         if _shelf is None or failed:  # one that failed may have left an engine at work, or none that can
             _kill(self._engines)
         else:
-            _shelf[self._kind()] = [*_shelf.get(self._kind(), ()), *self._engines]
+            _shelf.setdefault(self._kind(), []).extend(self._engines)
         self._engines.clear()
 
     def _kind(self) -> tuple[type[Engine], bytes]:

@@ -74,7 +74,7 @@ def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, str | 
         return None
     by_view = look_up(found.metrics, "best")
     measured = by_view if isinstance(by_view, Mapping) else {}
-    views = [_view(view, measured[view]) for view in sorted(measured, key=_place)]
+    views = [_view(view, measured[view]) for view in sorted(measured, key=place)]
     against = Against(
         ("Mean best r", "By chance", "95 % of chances below", "Above chance"),
         tuple(view for view in views if view.names),
@@ -86,7 +86,8 @@ def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, str | 
     return against if against.views or against.best or against.coherence else None
 
 
-def _place(view: str) -> tuple[int, str]:
+def place(view: str) -> tuple[int, str]:
+    """By which views are put in order; those that are not known here come last."""
     return (_ORDER.index(view) if view in VIEWS else len(VIEWS), view)
 
 

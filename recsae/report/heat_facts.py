@@ -7,13 +7,13 @@ step looks is the style's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.attribute_facts import VIEWS
+from recsae.report.attribute_facts import VIEWS, place
 from recsae.report.formats import count, decimal, number
 from recsae.report.reading import is_one_of, read_if_there
 from recsae.store.runs import Committed
@@ -73,7 +73,7 @@ def about_heat(inputs: Mapping[str, Committed], names: Mapping[int, str | None],
     table = read_if_there(inputs, "statistics", "attribute_best.parquet", asked, own)
     if table is None:
         return None
-    seen = _first(view, pc.unique(table["view"]).to_pylist())
+    seen = min(pc.unique(table["view"]).to_pylist(), key=lambda one: (one != view, place(one)))
     table = table.filter(pc.field("view") == seen)
     by_r = [("correlation", "descending"), ("attribute", "ascending"), ("value", "ascending")]
     best = table.take(pc.sort_indices(table, by_r)[:VALUES]).to_pylist()
@@ -93,11 +93,6 @@ def about_heat(inputs: Mapping[str, Committed], names: Mapping[int, str | None],
         table.num_rows,
         any(not cell.r for group in told for row in group.rows for cell in row.cells),
     )
-
-
-def _first(view: str, measured: Iterable[str]) -> str:
-    places = [view, *VIEWS]
-    return min(measured, key=lambda one: (places.index(one) if one in places else len(places), one))
 
 
 def _others(

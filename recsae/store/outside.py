@@ -15,7 +15,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from recsae.errors import BadInput
-from recsae.store.folder import Folder, file_at
+from recsae.store.folder import Folder, file_at, split_query
+from recsae.store.shown import shown
 
 
 def named(option: str, target: str) -> tuple[Folder, str]:
@@ -78,6 +79,12 @@ class _Unclosed:
     def flush(self) -> None: ...
 
     def close(self) -> None: ...
+
+
+def beside(target: str, name: str) -> str:
+    """The path or URI, as it may be shown, of another file in the folder of `target`."""
+    head = split_query(shown(target))[0]
+    return f"{head.rpartition('/')[0]}/{name}" if "/" in head else name
 
 
 def _partial(name: str) -> str:

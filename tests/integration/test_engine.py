@@ -19,6 +19,7 @@ from recsae.config import ResourcesConfig
 from recsae.config_concepts import LlmConfig
 from recsae.llm.engine import Answer, Engine, EnginePool, Request, Spent, kept
 from recsae.llm.readings import MAX_TOKEN_IDS
+from recsae.llm.worker import _precision
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
 ITEMS = (
@@ -148,7 +149,8 @@ def test_likelihoods_beside_names(pool: EnginePool, likelihood: Callable[[Reques
     apart = collect(pool, asked[1::3])
     same = [one.text == other.text for one, other in zip(mixed[1::3], apart, strict=True)]
     # In bfloat16 a batch of another size writes another word now and then; a path among them would be in all.
-    assert sum(same) >= 0.5 * len(same)
+    exact = _precision(LlmConfig(), ResourcesConfig()) == "float32"
+    assert sum(same) >= (0.9 if exact else 0.5) * len(same)
 
 
 def test_one_row_too_long_costs_one_row(pool: EnginePool) -> None:
