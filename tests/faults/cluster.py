@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from ray.cluster_utils import Cluster
 
-WORKER_CPUS = 4
+WORKER_CPUS = 2
 STORE_BYTES = 300 * 2**20
 OF_RAY_ITSELF = re.compile(
     r"ray::(IDLE|DashboardAgent|RuntimeEnvAgent|_StatsActor|DatasetManager|_AutoscalingCoordinator|ActorLocationTracker|"

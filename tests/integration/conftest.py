@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from jobs.command import connect
 from recsae.config import Config
 from recsae.config_concepts import LlmConfig
 from recsae.llm.engine import kept
@@ -18,15 +18,16 @@ from tests.planted import write_planted
 
 __all__ = ["browser", "opened"]
 
+WORKERS = {"train_workers": 2, "probe_actors": 2, "llm_actors": 2}
+"""The most that a test of this session asks for and must get."""
+
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[str]:
-    """The address of a Ray with more logical CPUs than actors: stages hold theirs while Ray Data feeds them."""
+    """The address of a Ray that is as a job with two workers starts it."""
     import ray
 
-    os.environ["RAY_TRAIN_ENABLE_PRINT_PATCH"] = "0"
-    os.environ["RAY_TRAIN_HEALTH_CHECK_INTERVAL_S"] = "0.5"  # a worker's report waits for it, so it bounds short epochs
-    ray.init(address="local", num_cpus=6, include_dashboard=False, logging_level="ERROR")
+    connect(Config.model_validate({"name": "session", "data": {"interactions": ["none"]}, "resources": WORKERS}))
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

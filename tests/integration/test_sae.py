@@ -106,7 +106,7 @@ def test_training_begins_with_the_workers_that_there_is_room_for(
 
 def test_a_killed_worker_of_a_sweep_is_replaced(planted_run: tuple[Config, Path], tmp_path: Path) -> None:
     sweep = {"num_latents": [16, 24]}
-    section: dict[str, Any] = {"steps": 2000, "checkpoints": 40, "batch_size": 512, "sweep": sweep}
+    section: dict[str, Any] = {"steps": 1000, "checkpoints": 20, "batch_size": 512, "sweep": sweep}
     ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         killer = pool.submit(kill_one, tmp_path / "disturbed", "0", ended)
@@ -116,7 +116,7 @@ def test_a_killed_worker_of_a_sweep_is_replaced(planted_run: tuple[Config, Path]
             ended.set()
         killed = killer.result()
     assert killed and killed.replaced, "the training ended before a worker could be killed"
-    assert 2 <= len(killed.history) < 40
+    assert 2 <= len(killed.history) < 20
     undisturbed = trained(planted_run, tmp_path / "undisturbed", {"train_workers": 1}, **section)
     assert weights(disturbed) == weights(undisturbed)
     assert disturbed.metrics["history"] == undisturbed.metrics["history"]

@@ -84,6 +84,6 @@ def test_a_killed_worker_is_replaced(ray_session: str, planted: Path, tmp_path: 
     # An epoch's seconds are its own: had the run begun again from the start, others would stand there.
     assert disturbed.metrics["history"][: len(killed.history)] == killed.history
     assert disturbed.metrics["epochs"] == EPOCHS
-    undisturbed = trained(planted, tmp_path / "undisturbed", 2, **section)
+    undisturbed = trained(planted, tmp_path / "undisturbed", 1, **section)
     assert weights(disturbed) == weights(undisturbed)
     assert disturbed.metrics["test"] == undisturbed.metrics["test"]
