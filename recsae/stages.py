@@ -157,7 +157,7 @@ STAGES: dict[str, Stage] = {
                 "concepts",
             ),
             ("name", "seed", "report"),
-            version=6,
+            version=7,
         ),
     )
 }

@@ -21,7 +21,7 @@ function scores(row) {
     head.appendChild(element("th", "", name)).scope = "col";
     line.appendChild(element("td", "", decimal(value))).dataset.label = name;
   }
-  if (row.confidence !== null) line.firstChild.append(element("span", "interval", `${decimal(row.confidence_lower)} to ${decimal(row.confidence_upper)}`));
+  if (row.confidence !== null) line.firstChild.append(element("span", "interval", bounds(row)));
   table.appendChild(element("tbody")).append(line);
   return table;
 }

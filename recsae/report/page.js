@@ -13,7 +13,7 @@ const state = { key: "confidence", descending: true, page: 0, shown: [] };
 const status = (row) => (row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status);
 
 const sortValues = {
-  confidence: (row) => row.confidence_lower ?? row.confidence,
+  confidence: (row) => row.confidence_lower,
   terms: (row) => row.terms.join(", ") || null,
   top_items: (row) => (row.top_items.length ? title(row.top_items[0]) : null),
   status,
@@ -71,7 +71,7 @@ const cells = {
   confidence(cell, row) {
     cell.append(element("span", "value", decimal(row.confidence)));
     if (row.confidence === null) return;
-    cell.append(element("span", "interval", `${decimal(row.confidence_lower)} to ${decimal(row.confidence_upper)}`));
+    cell.append(element("span", "interval", bounds(row)));
     cell.append(strip(row));
   },
   frequency: (cell, row) => cell.append(percent(row.frequency)),

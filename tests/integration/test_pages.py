@@ -100,6 +100,12 @@ def test_ten_thousand_latents_are_searched_sorted_and_turned_over(opened: Any, m
     assert opened.locator("#rows th.name").first.inner_text() != first
 
 
+def test_what_has_no_interval_stands_behind_what_has_one(opened: Any, hostile: str) -> None:
+    opened.goto(f"{hostile}/report.html")
+    intervals = opened.locator("#rows .interval").all_inner_texts()
+    assert set(intervals[:-1]) == {"0.60 to 0.90"} and intervals[-1] == "no interval"
+
+
 def test_a_row_opens_and_leads_to_the_page_of_its_concept_and_on(opened: Any, many: str) -> None:
     opened.goto(f"{many}/report.html#latent-4321")
     assert opened.locator("#latent-4321 button").get_attribute("aria-expanded") == "true"

@@ -56,13 +56,14 @@ def concepts_table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def hostile_table() -> pa.Table:
-    """Every hostile text as name, term, description and title; the first row has no score at all."""
+    """Every hostile text as name, term, description and title; the first row has no score, another no interval."""
     rows = [concept_row(0, name=None, source=None, status="no evidence", terms=[], top_items=[], top_item_ids=[])]
     for latent, text in enumerate(HOSTILE, start=1):
         scores = {"confidence": 0.75, "confidence_lower": 0.6, "confidence_upper": 0.9, "confidence_shuffled": 0.5}
         texts = {"name": text, "description": text, "terms": [text], "top_items": [text], "top_item_ids": [text]}
         texts |= {"group": 1, "group_size": len(HOSTILE), "polysemantic": True, "meanings": [text, text]}
         rows.append(concept_row(latent, interpretable=latent % 2 == 0, source="model", **scores, **texts))
+    rows[-2] |= {"confidence_lower": None, "confidence_upper": None, "status": "too few cases"}
     return concepts_table(rows)
 
 
