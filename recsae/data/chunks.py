@@ -5,6 +5,7 @@ It knows the files that ingest committed, and nothing of how they were made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,11 +38,12 @@ def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
     return chunks
 
 
-def read_chunk(ingested: Committed, number: int) -> Chunk:
-    """All events of a range of users, whatever their split."""
+def read_chunk(ingested: Committed, number: int, of: Sequence[str] = SPLITS) -> Chunk:
+    """The events of a range of users that are of these splits, each a file of its own; of users that have any."""
     columns = ["user_idx", "position", "item_idx"]
-    tables = [ingested.read_table(f"interactions/{split}/{_name(number)}", columns) for split in SPLITS]
-    splits = np.repeat(np.arange(len(SPLITS), dtype=np.int8), [table.num_rows for table in tables])
+    tables = [ingested.read_table(f"interactions/{split}/{_name(number)}", columns) for split in of]
+    codes = np.array([SPLITS.index(split) for split in of], dtype=np.int8)
+    splits = np.repeat(codes, [table.num_rows for table in tables])
     events = pa.concat_tables(tables)
     user_idx, position, items = (events.column(name).to_numpy() for name in columns)
     order = np.lexsort((position, user_idx))

@@ -119,6 +119,6 @@ def epoch_batches(config: RecommenderConfig, ingested: Committed, seed: int, epo
 
 def training_events(ingested: Committed) -> tuple[np.ndarray, np.ndarray]:
     """User and item of every training event."""
-    pairs = [training_pairs(read_chunk(ingested, number)) for number in range(n_chunks(ingested))]
+    pairs = [training_pairs(read_chunk(ingested, number, ("train",))) for number in range(n_chunks(ingested))]
     users, items = (np.concatenate(columns) for columns in zip(*pairs, strict=True))
     return users, items

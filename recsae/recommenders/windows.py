@@ -80,7 +80,8 @@ def _shuffled(ingested: Committed, seed: int, epoch: int) -> Iterator[tuple[list
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(n_chunks(ingested))
     for start in range(0, len(order), CHUNKS_AT_ONCE):
-        yield [read_chunk(ingested, int(number)) for number in order[start:][:CHUNKS_AT_ONCE]], draw
+        taken = order[start:][:CHUNKS_AT_ONCE]
+        yield [read_chunk(ingested, int(number), ("train",)) for number in taken], draw
 
 
 def _slices(order: np.ndarray, size: int) -> Iterator[np.ndarray]:

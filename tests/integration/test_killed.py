@@ -1,19 +1,18 @@
-"""Labelling disturbed by kill -9 of its driver, or of an engine with its actor; the dictionary comes out the same."""
+"""Labelling disturbed by kill -9 of its driver; the dictionary comes out the same.
+
+What becomes of an engine that is killed, test_engine.py tells, and of a whole labelling that loses one, tests/faults.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import psutil
-import pytest
 
 from recsae.config import Config
 from recsae.pipeline import Pipeline
@@ -63,17 +62,8 @@ class Labelling:
         return [key for name in self.kept() for key in self.progress.read_table(name)["key"].to_pylist()]
 
 
-def engines() -> list[psutil.Process]:
-    """The processes of this session's engines."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):  # it may end while it is looked at
-            if process.status() != psutil.STATUS_ZOMBIE and " ".join(process.cmdline()).startswith("ray::Engine"):
-                found.append(process)
-    return found
-
-
-def kill_the_driver(labelling: Labelling) -> None:
+def test_labelling_goes_on_where_it_was(planted_run: tuple[Config, Path], ray_session: str, tmp_path: Path) -> None:
+    labelling = Labelling(planted_run, ray_session, tmp_path / "store")
     driver = labelling.start()
     driver.kill()
     driver.wait()
@@ -85,19 +75,6 @@ def kill_the_driver(labelling: Labelling) -> None:
     assert before.items() <= after.items()
     assert len(after) > len(before), "the kill came after the last answer"
 
-
-def kill_an_engine(labelling: Labelling) -> None:
-    driver = labelling.start()
-    engines()[0].kill()
-    assert driver.wait(timeout=300) == 0
-
-
-@pytest.mark.parametrize("kill", [kill_the_driver, kill_an_engine])
-def test_labelling_goes_on_where_it_was(
-    kill: Callable[[Labelling], None], planted_run: tuple[Config, Path], ray_session: str, tmp_path: Path
-) -> None:
-    labelling = Labelling(planted_run, ray_session, tmp_path / "store")
-    kill(labelling)
     keys = labelling.keys()
     assert len(keys) == len(set(keys)), "a question was asked again after its answer had been kept"
     for later in LATER[1:3]:

@@ -5,6 +5,7 @@ SASRec's own line is in test_line.py. All are told by the config alone, over one
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ def engine_of_all_lines(ray_session: str) -> Iterator[None]:
 def line(config: Config, root: Path, changes: dict[str, dict[str, Any]]) -> Pipeline:
     """The planted run with some sections changed, in a store of its own, run to its end."""
     told = config.model_dump(mode="json")
+    for stage in ("ingest", "recommender"):  # where these are as in the planted run, they need not be made again
+        shutil.copytree(Path(config.store.root, config.name, stage), root / config.name / stage)
     small = {
         "store": {"root": str(root)},
         "sae": {"num_latents": 12, "k": 2, "steps": 200, "checkpoints": 2},

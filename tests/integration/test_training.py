@@ -1,4 +1,7 @@
-"""Training under Ray Train: the number of workers changes nothing, and a killed worker costs nothing but time."""
+"""Training under Ray Train: the number of workers changes nothing, and a killed worker costs nothing but time.
+
+SASRec's workers are counted in test_line.py.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,6 @@ def weights(done: Committed) -> bytes:
 @pytest.mark.parametrize(
     "recommender",
     [
-        {"kind": "sasrec", "negatives": 16},
         {"kind": "timirec", "negatives": 16, "sampling": "popularity"},
         {"kind": "bprmf", "loss": "bpr", "negatives": 1, "batch_size": 256},
         {"kind": "lightgcn", "loss": "bpr", "negatives": 1, "batch_size": 256},

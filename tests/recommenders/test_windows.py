@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from recsae.data.chunks import n_chunks, read_chunk
@@ -134,3 +136,17 @@ def test_users_with_one_training_event_give_no_window(ingested: Committed, monke
     )
     monkeypatch.setattr(windows, "read_chunk", lambda *_: chunk)
     assert list(in_windows(ingested)) == []
+
+
+def test_held_out_events_are_not_even_read(ingested: Committed, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def noted(self: Committed, name: str, *rest: Any, **named: Any) -> pa.Table:
+        read.append(name)
+        return whole(self, name, *rest, **named)
+
+    whole = Committed.read_table
+    monkeypatch.setattr(Committed, "read_table", noted)
+    for batches in (in_windows, in_events):
+        assert list(batches(ingested))
+    assert len(read) == 2 * n_chunks(ingested) and all(name.startswith("interactions/train/") for name in read)
