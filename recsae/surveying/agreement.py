@@ -93,7 +93,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     """
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)  # at 0 and 1 its end is there but for rounding
 
 
 def balanced_interval(positive: float, n_positive: int, negative: float, n_negative: int) -> tuple[float, float]:

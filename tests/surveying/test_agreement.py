@@ -77,6 +77,8 @@ def test_a_score_interval_is_the_published_one_and_no_point_at_the_ends() -> Non
     assert (low, high) == pytest.approx((0.0624, 0.1605), abs=0.0001)
     low, high = wilson(1.0, 4)
     assert low < 0.6 and high == pytest.approx(1)
+    for n in range(1, 200):
+        assert 0 <= wilson(0.0, n)[0] < 1e-9 and 1 - 1e-9 < wilson(1.0, n)[1] <= 1
 
 
 def test_of_two_shares_the_interval_is_half_that_of_their_sum() -> None:
