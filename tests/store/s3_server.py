@@ -28,6 +28,7 @@ _OF_ONE_HOP = ("transfer-encoding", "connection", "content-length", "expect")
 
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for its head to be acknowledged
 
     def log(self, *_: object) -> None: ...
 
@@ -85,6 +86,7 @@ class Proxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def handle_one_request(self) -> None:
                 with contextlib.suppress(ConnectionError):
