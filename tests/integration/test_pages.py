@@ -113,6 +113,7 @@ def test_a_row_opens_and_leads_to_the_page_of_its_concept_and_on(opened: Any, ma
     assert opened.url == f"{many}/concepts-043.html#latent-4321"
     assert "latent 4321" in opened.locator("p.lead").inner_text()
     opened.get_by_role("link", name="Next latent").press("Enter")
+    opened.locator("p.lead", has_text="latent 4322").wait_for()  # the page hears of its new address a moment later
     assert "latent 4322" in opened.locator("p.lead").inner_text()
     opened.goto(f"{many}/concepts-043.html#latent-4399")
     opened.get_by_role("link", name="Next latent").click()
