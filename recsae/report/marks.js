@@ -11,7 +11,8 @@ const element = (name, className, text) => {
   return made;
 };
 const decimal = (value, digits = 2) => (value === null ? "—" : value.toFixed(digits).replace("-", "−"));
-const bounds = (row) => (row.confidence_lower === null ? "no interval" : `${decimal(row.confidence_lower)} to ${decimal(row.confidence_upper)}`);
+const between = (low, high, shown) => (low === null || high === null ? "" : `${shown(low)} to ${shown(high)}`);
+const bounds = (row) => between(row.confidence_lower, row.confidence_upper, decimal) || "no interval";
 const percent = (value) => (value === null ? "—" : `${(100 * value).toFixed(value === 0 || value >= 0.01 ? 1 : value >= 0.001 ? 2 : 3)}\u00a0%`);
 const counted = (value) => (value === null ? "—" : value.toLocaleString("en"));
 // Sums of activations, and lifts, run from hundredths to millions.

@@ -2,7 +2,6 @@
 // up and taken out, beside chance and the concept's linear probe. What there is of it says latent_rows.py. It needs
 // marks.js.
 const signed = (value, digits = 1) => (value === null ? "—" : `${Number((100 * value).toFixed(digits)) === 0 ? "±" : value > 0 ? "+" : "−"}${Math.abs(100 * value).toFixed(digits)}`);
-const between = (low, high, shown) => (low === null || high === null ? "" : `${shown(low)} to ${shown(high)}`);
 
 function turnedTable([clean, up, out, probe], row) {
   const table = element("table", "figures");
