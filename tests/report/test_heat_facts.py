@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-import recsae.report.reading as reading
+from recsae.report import reading
 from recsae.report import heat_facts
 from recsae.report.heat_facts import STEPS, Heat, HeatColumn, about_heat
 from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS
