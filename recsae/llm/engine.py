@@ -1,251 +1,263 @@
-"""The small interface in front of the language model: a pool of vLLM engines that answers requests.
+"""One vLLM engine: requests in, answers out, one status a row.
 
-The engines are Ray actors; they start at the first question and end with the pool, or, within `kept`, with the last of
-several pools. It knows requests and answers, and of latents only how many are served. Requests that share a prompt
-should stand next to each other: an engine that gets them together reads it once.
+The pool turns it into Ray actors. It knows prompts, tokens and numbers, and nothing of Ray, latents or concepts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
+import os
+import platform
+import sys
 import time
-from collections.abc import Iterator, Sequence
-from itertools import groupby, islice
-from pathlib import Path
-from typing import Any, ClassVar, Self
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
-from recsae import watching
+import torch
+
 from recsae.config import ResourcesConfig
 from recsae.config_concepts import LlmConfig
-from recsae.llm.worker import CPU_SEQUENCES, Answer, Engine, Request, Spent
-from recsae.store.folder import as_json
+from recsae.llm import readings
+from recsae.llm.model import EMBEDDED, locate_model
+from recsae.llm.readings import Ids, Step
 
-__all__ = ["Answer", "Engine", "EnginePool", "Request", "Spent"]
-
-log = logging.getLogger(__name__)
-
-CHUNK = 192
-"""Requests handed to an engine at once: enough to batch continuously, few enough to lose little to a kill."""
-LIKELIHOODS = 768
-"""The same for likelihoods, of which several take one request of the engine's."""
-IN_FLIGHT = 2
-"""Chunks that wait at each engine, so that it never waits for the driver."""
-LOG_SECONDS = 5.0
-
-_shelf: dict[tuple[type[Engine], bytes], list[Any]] | None = None
-"""Within `kept`: engines whose pool has ended, by what they are."""
+MAX_ANSWER_TOKENS = 96
+CPU_SEQUENCES = 64
+"""Requests that an engine on the CPU works on at once."""
+CPU_BLOCK_SIZE = 32
+"""Tokens of a cache block: the least that vLLM's CPU kernel takes. Its default of 128 shares almost no prefix."""
+YES = ("Yes", " Yes", "yes", " yes", "YES", " YES")
+NO = ("No", " No", "no", " no", "NO", " NO")
 
 
-@contextlib.contextmanager
-def kept() -> Iterator[None]:
-    """Engines outlast their pool, for the next one of the same model and settings: to start one takes longer than to
-    answer for some dozen latents. They end with the block, or as soon as a pool wants others."""
-    global _shelf
-    outer, _shelf = _shelf, {}
-    try:
-        yield
-    finally:
-        _kill([engine for engines in _shelf.values() for engine in engines])
-        _shelf = outer
+class Request(NamedTuple):
+    """One question to the language model."""
+
+    kind: Literal["generate", "loglikelihood", "yes_no"]
+    prompt: str
+    """`generate`, `yes_no`: the user's message, put through the chat template; `loglikelihood`: raw text."""
+    continuation: str = ""
+    """`loglikelihood`: the text whose log-likelihood after the prompt is asked, with its leading space or newline."""
 
 
-def _kill(engines: Sequence[Any]) -> None:
-    if not engines:
-        return
-    import ray
+class Answer(NamedTuple):
+    """What came of one request."""
 
-    if ray.is_initialized():  # or they have ended with it
-        for engine in engines:
-            ray.kill(engine)
+    text: str | None
+    """`generate`: what the model wrote."""
+    value: float | None
+    """Nats: the summed log-likelihood of the continuation, or the log-odds of yes against no."""
+    status: str
+    """`ok`, or what went wrong with this row alone: `too_long`, `unparsed`, `no_answer`, `refused: …`."""
+    tokens: int
+    """Of the prompt and of what was written or weighed, as if the question had been asked alone."""
 
 
-class EnginePool:
-    """`resources.llm_actors` engines behind one `ask`. An engine that dies is replaced and its chunks asked again."""
+class Spent(NamedTuple):
+    """What answers cost the engines."""
 
-    engine: ClassVar[type[Engine]] = Engine
+    prompt: int = 0
+    """Tokens of the prompts that engines were given; one prompt may serve many likelihoods."""
+    cached: int = 0
+    """Those of them that came from the prefix cache."""
+    written: int = 0
+    """Tokens."""
+    seconds: float = 0.0
+    """Of work, summed over engines."""
+
+    def plus(self, other: Spent) -> Spent:
+        return Spent(
+            self.prompt + other.prompt,
+            self.cached + other.cached,
+            self.written + other.written,
+            self.seconds + other.seconds,
+        )
+
+
+class Query(NamedTuple):
+    """A request as vLLM takes it."""
+
+    ids: Ids
+    params: Any
+
+
+class Engine:
+    """One vLLM engine, alone in its process: it sets that process's threads and seeds its generator."""
 
     def __init__(self, llm: LlmConfig, resources: ResourcesConfig, model_path: str) -> None:
-        """`model_path` is what `locate_model` gave."""
-        self._llm, self._resources, self._model = llm, resources, model_path
-        self._engines: list[Any] = []
-        self.spent = Spent()
-        """By all answers so far; work that a kill undid is not in it."""
+        logging.getLogger("vllm").setLevel(logging.ERROR)  # It speaks before it reads its own settings.
+        from vllm import LLM
 
-    def __enter__(self) -> Self:
-        return self
+        if llm.model == EMBEDDED:
+            model_path = locate_model(llm)  # The driver's cache may lie on another machine.
+        self._llm = LLM(model_path, **self._settings(llm, resources))
+        self._tokenizer = self._llm.get_tokenizer()
+        self._limit = llm.max_model_len
+        self._yes, self._no = self._spellings(YES), self._spellings(NO)
 
-    def __exit__(self, failed: type[BaseException] | None, *exception: object) -> None:
-        if _shelf is None or failed:  # one that failed may have left an engine at work, or none that can
-            _kill(self._engines)
-        else:
-            _shelf.setdefault(self._kind(), []).extend(self._engines)
-        self._engines.clear()
+    def _settings(self, llm: LlmConfig, resources: ResourcesConfig) -> dict[str, Any]:
+        from recsae.llm.walking import PathWriter
 
-    def _kind(self) -> tuple[type[Engine], bytes]:
-        """What makes two engines the same."""
-        own = self._resources.model_dump(include={"device", "llm_memory_gb"})
-        return self.engine, as_json([self._llm.model_dump(mode="json"), own, self._model])
-
-    def ask(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
-    ) -> Iterator[tuple[range, list[Answer]]]:
-        """Yield (indices, their answers) as chunks finish; `generate` is bound to the JSON schema where one is given.
-
-        `latents`: how many the requests serve, for the log. Raises ActorDiedError where an engine cannot start, or dies
-        again and again.
-        """
-        if not requests:
-            return
-        import ray
-
-        waiting = chunks(requests, self._resources.llm_actors)
-        self._start(len(waiting))
-        meter = Meter(len(requests), self._llm.model, latents)
-        # An engine gets work once it stands, so one that finds no room on the cluster holds nothing up.
-        running: dict[Any, tuple[Any, range]] = {
-            engine.__ray_ready__.remote(): (engine, range(0)) for engine in self._engines
+        settings: dict[str, Any] = {
+            "dtype": _precision(llm, resources),
+            "max_model_len": llm.max_model_len,
+            "enable_prefix_caching": True,
+            "distributed_executor_backend": "uni",
+            "logits_processors": [PathWriter],
+            # Small models pad JSON with white space until their tokens run out.
+            "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
+            "use_tqdm_on_load": False,
         }
-        share = max(1, min(IN_FLIGHT, len(waiting) // len(self._engines)))
-        left, following = len(waiting), iter(waiting)
-        while left:
-            finished, _ = ray.wait(list(running), num_returns=1, timeout=LOG_SECONDS)
-            meter.show()
-            for reference in finished:
-                engine, indices = running.pop(reference)
-                told = ray.get(reference)
-                for chunk in islice(following, 1 if indices else share):
-                    batch = [requests[index] for index in chunk]
-                    running[engine.answer.remote(batch, schema)] = (engine, chunk)
-                if not indices:
-                    meter.start()
-                    continue
-                answers, spent = told
-                self.spent = self.spent.plus(spent)
-                left -= 1
-                meter.add(answers)
-                yield indices, answers
-        meter.finish()
+        if resources.device == "cpu":
+            settings |= {
+                "kv_cache_memory_bytes": int(resources.llm_memory_gb * 2**30),
+                "max_num_seqs": CPU_SEQUENCES,
+                "block_size": CPU_BLOCK_SIZE,
+                "enforce_eager": True,
+            }
+        return settings
 
-    def _start(self, useful: int) -> None:
-        import ray
+    def _spellings(self, words: Sequence[str]) -> list[int]:
+        """Tokens that are one of these words; the first token of the first word where none is."""
+        encoded = [self._tokenizer.encode(word, add_special_tokens=False) for word in words]
+        return list(dict.fromkeys(ids[0] for ids in encoded if len(ids) == 1)) or encoded[0][:1]
 
-        cuda = self._resources.device == "cuda"
-        actor = ray.remote(self.engine).options(
-            num_cpus=1,
-            num_gpus=1 if cuda else 0,
-            max_restarts=8,
-            max_task_retries=4,
-            runtime_env={"env_vars": environment(self._resources, offline=Path(self._model).is_dir())},
-        )
-        waiting = self._shelved()
-        while len(self._engines) < min(self._resources.llm_actors, useful):
-            again = waiting.pop() if waiting else actor.remote(self._llm, self._resources, self._model)
-            self._engines.append(again)
+    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+        """One answer a request, in order. Ends the process where the engine is beyond repair; Ray starts another."""
+        try:
+            return self._answer(requests, schema)
+        except Exception:
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
 
-    def _shelved(self) -> list[Any]:
-        """Engines of this kind that wait; those of another make room."""
-        if _shelf is None:
+    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+        from recsae.llm.walking import walk_params
+
+        began = time.perf_counter()
+        answers: dict[int, Answer] = {}
+        texts = self._texts(requests, answers)
+        queries = self._queries(requests, schema, answers)
+        walks = readings.walks(texts.values())
+        outputs = self._run([*queries.values(), *(Query(walk.ids, walk_params(walk)) for walk in walks)])
+        for index, output in zip(queries, outputs, strict=False):
+            answers[index] = self._told(requests[index].kind, queries[index], output, schema)
+        steps: dict[Step, float | str] = {}
+        for walk, output in zip(walks, outputs[len(queries) :], strict=True):
+            refused = isinstance(output, str)
+            steps |= dict.fromkeys(walk.steps(), output) if refused else walk.read(output.outputs[0].logprobs)
+        for index, (prompt, continuation) in texts.items():
+            answers[index] = _summed(prompt, continuation, steps)
+        done = [answers[index] for index in range(len(requests))]
+        return done, _spent(outputs, time.perf_counter() - began)
+
+    def _texts(self, requests: list[Request], answers: dict[int, Answer]) -> dict[int, tuple[Ids, Ids]]:
+        """Prompts and continuations whose likelihood is asked; rows that cannot be go to `answers`."""
+        encoded: dict[tuple[str, bool], Ids] = {}
+
+        def encode(text: str, *, begins: bool) -> Ids:
+            if (text, begins) not in encoded:
+                encoded[text, begins] = tuple(self._tokenizer.encode(text, add_special_tokens=begins))
+            return encoded[text, begins]
+
+        texts: dict[int, tuple[Ids, Ids]] = {}
+        for index, request in enumerate(requests):
+            if request.kind != "loglikelihood":
+                continue
+            # The two are encoded apart: together a token might straddle the boundary.
+            prompt = encode(request.prompt, begins=True) or (
+                self._tokenizer.eos_token_id,
+            )  # The first needs a context.
+            continuation = encode(request.continuation, begins=False)
+            tokens = len(prompt) + len(continuation)
+            if not continuation:
+                answers[index] = Answer(None, None, "no_answer", tokens)
+            elif tokens > self._limit:
+                answers[index] = Answer(None, None, "too_long", tokens)
+            else:
+                texts[index] = prompt, continuation
+        return texts
+
+    def _queries(
+        self, requests: list[Request], schema: dict[str, Any] | None, answers: dict[int, Answer]
+    ) -> dict[int, Query]:
+        """What is asked as a chat; rows that are too long go to `answers`."""
+        writing, judging = self._writing(schema), self._judging()
+        queries: dict[int, Query] = {}
+        for index, request in enumerate(requests):
+            if request.kind == "loglikelihood":
+                continue
+            chat = [{"role": "user", "content": request.prompt}]
+            ids = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+            params = writing if request.kind == "generate" else judging
+            if len(ids) + params.max_tokens > self._limit:
+                answers[index] = Answer(None, None, "too_long", len(ids))
+            else:
+                queries[index] = Query(tuple(ids), params)
+        return queries
+
+    def _writing(self, schema: dict[str, Any] | None) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        form = StructuredOutputsParams(json=schema) if schema else None
+        return SamplingParams(max_tokens=MAX_ANSWER_TOKENS, temperature=0, structured_outputs=form)
+
+    def _judging(self) -> Any:
+        from vllm import SamplingParams
+
+        words = [*self._yes, *self._no]
+        return SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=words, detokenize=False)
+
+    def _told(self, kind: str, query: Query, output: Any, schema: dict[str, Any] | None) -> Answer:
+        if isinstance(output, str):
+            return Answer(None, None, output, len(query.ids))
+        written = output.outputs[0]
+        tokens = len(query.ids) + len(written.token_ids)
+        if kind == "generate":
+            text = written.text.strip()
+            return Answer(text, None, readings.text_status(text, schema), tokens)
+        logprobs = {token: entry.logprob for token, entry in written.logprobs[0].items()}
+        return Answer(None, readings.log_odds(logprobs, self._yes, self._no), "ok", tokens)
+
+    def _run(self, queries: Sequence[Query]) -> list[Any]:
+        """vLLM's outputs, in order; a sentence in the place of one that it refused."""
+        if not queries:
             return []
-        for kind in [kind for kind in _shelf if kind != self._kind()]:
-            _kill(_shelf.pop(kind))
-        return _shelf.setdefault(self._kind(), [])
+        prompts = [{"prompt_token_ids": list(query.ids)} for query in queries]
+        try:
+            return list(self._llm.generate(prompts, [query.params for query in queries], use_tqdm=False))
+        except ValueError as error:  # A request that is refused takes its whole batch along.
+            if len(queries) == 1:
+                return [f"refused: {error}"]
+            return [output for query in queries for output in self._run([query])]
 
 
-def chunks(requests: Sequence[Request], engines: int) -> list[range]:
-    """The requests in runs of neighbours: large at first, smaller towards the end so that all engines finish together.
-
-    Likelihoods of one prompt stay together where they are not too many.
-    """
-    found: list[range] = []
-    first = last = 0
-    for (likelihoods, _), run in groupby(enumerate(requests), key=_together):
-        most, least = (LIKELIHOODS, LIKELIHOODS // 3) if likelihoods else (CHUNK, CPU_SEQUENCES)
-        left = len(requests) - first
-        fair = max(min(least, math.ceil(len(requests) / engines)), math.ceil(left / (2 * engines)))
-        size = len(list(run))
-        if last > first and last + size - first > min(fair, most):
-            found.append(range(first, last))
-            first = last
-        last += size
-        while last - first >= most:
-            found.append(range(first, first + most))
-            first += most
-    return [*found, range(first, last)] if last > first else found
+def _precision(llm: LlmConfig, resources: ResourcesConfig) -> str:
+    """A CPU without instructions for bfloat16 takes three to six times as long with it as with float32."""
+    if llm.dtype != "auto":
+        return llm.dtype
+    computes = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bfloat16" if resources.device == "cuda" or computes or platform.machine() == "aarch64" else "float32"
 
 
-def _together(numbered: tuple[int, Request]) -> tuple[bool, object]:
-    number, request = numbered
-    likelihood = request.kind == "loglikelihood"
-    return likelihood, request.prompt if likelihood else number
+def _summed(prompt: Ids, continuation: Ids, steps: Mapping[Step, float | str]) -> Answer:
+    tokens = len(prompt) + len(continuation)
+    told = [steps[step] for step in readings.steps(prompt, continuation)]
+    values = [value for value in told if not isinstance(value, str)]
+    if len(values) < len(told):
+        refused = next(value for value in told if isinstance(value, str))
+        return Answer(None, None, refused, tokens)
+    return Answer(None, math.fsum(values), "ok", tokens)
 
 
-def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
-    """What an engine's process must find in its environment before vLLM is imported."""
-    variables = {
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_USE_V2_MODEL_RUNNER": "0",  # the CPU has the other one only, and each takes logits processors of its own
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_LOGGING_LEVEL": "ERROR",
-        "TORCH_CPP_LOG_LEVEL": "ERROR",
-        "PYTHONWARNINGS": "ignore",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-    }
-    if offline:
-        variables["HF_HUB_OFFLINE"] = "1"
-    if resources.device == "cpu":
-        # One thread an engine: two that share a process slow each other down fourfold. Compiling costs 20 s at start.
-        variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"}
-    return variables
-
-
-class Meter:
-    """The log's view of a run: done, rate and time left, now and then; in latents where it is known how many it serves.
-
-    A request serves each latent as much as another.
-    """
-
-    def __init__(self, total: int, model: str, latents: int | None = None) -> None:
-        self._total, self._model, self._latents = total, model, latents
-        self._done = self._tokens = self._failed = 0
-        self._asked = self._began = self._shown = time.monotonic()
-        self._started = False
-
-    def start(self) -> None:
-        """An engine stands; the rate counts from the first."""
-        if not self._started:
-            self._started, self._began = True, time.monotonic()
-
-    def add(self, answers: Sequence[Answer]) -> None:
-        self._done += len(answers)
-        self._tokens += sum(answer.tokens for answer in answers)
-        self._failed += sum(answer.status != "ok" for answer in answers)
-        watching.answered(len(answers), self._done / max(time.monotonic() - self._began, 1e-9))
-
-    def show(self) -> None:
-        now = time.monotonic()
-        if now - self._shown >= LOG_SECONDS:
-            self._shown = now
-            log.info("language model %s: %s", self._model, self.line(now))
-
-    def line(self, now: float) -> str:
-        """Where the run stands at that time of the monotonic clock."""
-        of, what = (self._total, "requests") if self._latents is None else (self._latents, "latents")
-        done = self._done / self._total * of
-        so_far = f"{math.floor(done)} of {of} {what}"
-        if not self._done:
-            return f"{so_far}, {now - self._asked:.0f} s"
-        rate = done / max(now - self._began, 1e-9)
-        return f"{so_far}, {rate:.1f} a second, {(of - done) / rate:.0f} s left"
-
-    def finish(self) -> None:
-        watching.answered(0, 0.0)
-        log.info(
-            "language model %s: %d requests, %d failed, %d tokens, %.1f s",
-            self._model,
-            self._done,
-            self._failed,
-            self._tokens,
-            time.monotonic() - self._asked,
-        )
+def _spent(outputs: Sequence[Any], seconds: float) -> Spent:
+    ran = [output for output in outputs if not isinstance(output, str)]
+    return Spent(
+        sum(len(output.prompt_token_ids) for output in ran),
+        sum(output.num_cached_tokens or 0 for output in ran),
+        sum(len(output.outputs[0].token_ids) for output in ran),
+        seconds,
+    )

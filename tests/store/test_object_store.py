@@ -1,208 +1,235 @@
-"""The store on S3: whole puts, races, commits, publishing, outside files, and names that would lead elsewhere.
-
-The server is a real one, on loopback.
-"""
+"""URIs of object stores, their credentials, and a store that fails for a while or for good, behind a proxy."""
 
 from __future__ import annotations
 
-import json
-import os
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
 import pytest
+from ray import cloudpickle
 
+from jobs.command import ending
+from jobs.table import print_dictionary
+from recsae.config import Config
+from recsae.data.ingest import ingest, input_content
+from recsae.data.sources import by_name
 from recsae.errors import BadInput
-from recsae.store import shards
-from recsae.store.away import trouble
-from recsae.store.folder import Folder, as_json, file_at
+from recsae.pipeline import Pipeline
+from recsae.store import folder as folders
+from recsae.store import remote
+from recsae.store.folder import Folder, file_at
 from recsae.store.nights import Night
-from recsae.store.outside import named, whole_parquet
-from recsae.store.progress import Lease
-from recsae.store.runs import Committed, RunStore
-from tests.store.conftest import store_of
-from tests.store.s3_server import BUCKET, Proxy, Server, uri
-from tests.store.test_folder import NAMES
+from recsae.store.outside import named
+from recsae.store.runs import RunStore
+from tests.conftest import Commit
+from tests.store.conftest import committed, store_of
+from tests.store.s3_server import BUCKET, KEY, REGION, SECRET, Fault, Proxy, Server, secret_uri, uri
 
+FAULTS: list[Fault] = ["503", "reset", "lost"]
 TABLE = pa.table({"a": [1, 2, 3]})
 
 
-def test_files_are_put_found_replaced_and_deleted(folder: Folder, server: Server, name: str) -> None:
-    assert folder.list() == [] and folder.read_json("deep/a.json") is None
-    assert folder.put_if_absent("deep/a.json", b"1") and not folder.put_if_absent("deep/a.json", b"2")
-    folder.put("b.json", b"3")
-    folder.put("b.json", b"4")
-    with folder.open_output("deep/stream") as sink:
-        sink.write(b"bytes")
-    folder.write_table("t.parquet", TABLE)
-    assert (
-        folder.list()
-        == ["b.json", "deep/a.json", "deep/stream", "t.parquet"]
-        == [key.removeprefix(f"{name}/") for key in server.held(name)]
-    )
-    assert folder.list("deep") == ["deep/a.json", "deep/stream"]
-    assert (folder.read_json("deep/a.json"), folder.read_json("b.json")) == (1, 4)
-    assert folder.read_table("t.parquet").equals(TABLE)
-    folder.child("deep").delete()
-    assert folder.list() == ["b.json", "t.parquet"]
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A store counts as away after a second."""
+    caches = (folders._resolve, folders._object_store, remote._bucket_filesystem)
+    monkeypatch.setattr(remote, "PATIENCE_S", 1.0)
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
 
 
-@pytest.mark.parametrize("odd", NAMES)
-def test_both_libraries_write_where_the_uri_says(server: Server, name: str, odd: str) -> None:
-    spelled = "".join(letter if letter not in "%?" else f"%{ord(letter):02X}" for letter in odd)
-    folder = Folder(uri(server.endpoint, f"{name}/{spelled}")).child("run")
-    folder.put("put.json", b"1")
-    with folder.open_output("stream") as sink:
-        sink.write(b"2")
-    assert server.held(name) == [f"{name}/{odd}/run/put.json", f"{name}/{odd}/run/stream"]
-    assert folder.read_json("put.json") == 1 and folder.list() == ["put.json", "stream"]
-
-
-def test_no_bucket_is_made_by_accident(server: Server) -> None:
-    store = RunStore(uri(server.endpoint, "root", bucket="nobody-made-it"), "run")
-    with pytest.raises(BadInput, match=r"store\.root: .* cannot be written"):
-        store.check_writable()
-    with pytest.raises(OSError, match="NO_SUCH_BUCKET") as told:
-        store.folder.write_table("t.parquet", TABLE)
-    assert "mend" in str(trouble(told.value))
-    with pytest.raises(BadInput, match="--to"):
-        named("--to", uri(server.endpoint, "a.parquet", bucket="nobody-made-it"))
-    assert [bucket["Name"] for bucket in server.client.list_buckets()["Buckets"]] == [BUCKET]
-
-
-def test_of_many_writers_one_is_first_and_all_agree(server: Server, name: str) -> None:
-    start = threading.Barrier(6)
-
-    def contend(who: int) -> tuple[int, str]:
-        store = store_of(server.endpoint, name)
-        attempt = store.attempt("stage", "f", store.lease("stage", "f", 20))
-        attempt.data.put("data.json", as_json(who))
-        start.wait()
-        return who, store.commit("stage", attempt, {"metrics": {}}).data.read_json("data.json")
-
-    with ThreadPoolExecutor(6) as pool:
-        found = list(pool.map(contend, range(6)))
-    winner = found[0][1]
-    assert {what for _, what in found} == {winner} and winner in range(6)
-    data = [key for key in server.held(name) if key.endswith("data.json")]
-    assert len(data) == 1 and json.loads(server.content(data[0])) == winner
-
-
-def test_one_contender_gets_the_lease(folder: Folder) -> None:
-    leases, start = [Lease(folder, 60) for _ in range(6)], threading.Barrier(6)
-
-    def contend(lease: Lease) -> bool:
-        start.wait()
-        return lease.try_acquire()
-
-    with ThreadPoolExecutor(6) as pool:
-        won = list(pool.map(contend, leases))
-    assert won.count(True) == 1 == sum(lease.held() for lease in leases)
-    leases[won.index(True)].release()
-    assert leases[won.index(False)].try_acquire()
-
-
-def test_a_reader_of_current_sees_one_night_or_the_other(server: Server, name: str) -> None:
-    store, done = store_of(server.endpoint, name), threading.Event()
-    store.nights.close(Night({"concepts": "0"}, "dictionary-0", "report-0"))
-
-    def publish() -> None:
-        for number in range(1, 20):
-            store.nights.close(Night({"concepts": f"{number}"}, f"dictionary-{number}", f"report-{number}"))
-        done.set()
-
-    with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(publish)
-        while not done.is_set() and not writing.done():
-            seen = store.current()
-            assert seen is not None
-            number = seen["fingerprints"]["concepts"]
-            assert (seen["dictionary"], seen["report"]) == (f"dictionary-{number}", f"report-{number}")
-        writing.result()
-    assert len(store.folder.list("nights")) == 20
-
-
-def test_current_is_read_whole_though_it_is_replaced_meanwhile(proxy: Proxy, server: Server, name: str) -> None:
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_fails_for_a_while_is_ridden_out(proxy: Proxy, name: str, fault: Fault) -> None:
+    """Each kind of request fails twice on end, in each library, and nothing is done twice."""
     store = store_of(proxy.endpoint, name)
-    store.nights.close(Night({"concepts": "1"}, "dictionary", "report"))
-    tonight = {"fingerprints": {"concepts": "2"}, "dictionary": "a longer name of a dictionary", "report": "report"}
-
-    def replace(method: str, path: str) -> None:
-        if method == "GET":  # the last moment at which a request for the content may find another than was announced
-            server.client.put_object(Bucket=BUCKET, Key=f"{name}/run/current.json", Body=as_json(tonight))
-
-    proxy.fault = replace
-    assert store.current() == tonight
-
-
-def test_a_shard_and_a_table_are_read_by_piece(folder: Folder) -> None:
-    wide = pa.table({"a": range(200_000), "b": [float(number % 997) for number in range(200_000)]})
-    folder.write_table("wide.parquet", wide)
-    assert folder.read_table("wide.parquet", ["b"]).equals(wide.select(["b"]))
-    shards.write(folder, "s.arrow", wide, wide.schema)
-    assert shards.read(folder, "s.arrow").equals(wide)
-
-
-def break_off(folder: Folder, name: str) -> None:
-    """Some pieces of an upload are there already when the table after them does not fit."""
-    noise = pa.table({"b": [os.urandom(20_000_000)]})
-    with whole_parquet(folder, name, noise.schema) as out:
-        out.write_table(noise)
-        out.write_table(TABLE)
+    folder = store.folder
+    folder.put("a.json", b"1")
+    steps: list[Callable[[], object]] = [
+        lambda: folder.put("a.json", b"2"),
+        lambda: folder.read_json("a.json") == 2 or pytest.fail("not what was put"),
+        lambda: folder.put_if_absent("first.json", b"mine") or pytest.fail("it was the first"),
+        lambda: folder.put_if_absent("first.json", b"yours") and pytest.fail("it was the second"),
+        lambda: folder.list() == ["a.json", "first.json"] or pytest.fail("not what is there"),
+        lambda: folder.write_table("t.parquet", TABLE),
+        lambda: folder.read_table("t.parquet").equals(TABLE) or pytest.fail("not what was written"),
+        lambda: committed(store, b"3").data.read_json("data.json") == 3 or pytest.fail("not what was committed"),
+        lambda: folder.child("stage").delete(),
+    ]
+    for step in steps:
+        with proxy.failing(fault, first=2):
+            step()
+    assert folder.list() == ["a.json", "first.json", "t.parquet"]
+    assert all(proxy.failed[method] >= 2 for method in ("GET", "PUT", "HEAD", "POST")), proxy.failed
 
 
-@pytest.mark.parametrize("odd", ["a.parquet", "two%20words.parquet", "ümläut.parquet"])
-def test_an_outside_file_appears_whole_or_not_at_all(server: Server, name: str, odd: str) -> None:
-    target = uri(server.endpoint, f"{name}/{odd}")
-    folder, file = named("--to", target)
-    assert server.held(f"{name}/{file}") == []
-    with whole_parquet(folder, file, TABLE.schema) as out:
-        out.write_table(TABLE)
-        assert server.held(f"{name}/{file}") == []
-    with pytest.raises(ValueError, match="schema does not match"):
-        break_off(folder, file)
-    found, held = file_at(target)
-    assert found.read_table(held).equals(TABLE) and not server.uploads()
-    assert [key for key in server.held(name) if not key.endswith("/")] == [f"{name}/{file}"]
+def test_an_answer_that_breaks_off_is_read_again(proxy: Proxy, name: str) -> None:
+    folder, content = Folder(uri(proxy.endpoint, name)), bytes(range(256)) * 10_000
+    folder.put("long", content)
+    with proxy.failing("cut", first=2, method="GET"), folder.open_input("long") as source:
+        assert source.read() == content
+    assert proxy.failed["GET"] == 2
 
 
-def test_a_folder_is_no_outside_file(server: Server, folder: Folder, name: str) -> None:
-    folder.put("a/b", b"")
-    for target in (f"{name}/a", f"{name}/a/"):
-        with pytest.raises(BadInput, match="is a folder"):
-            named("--to", uri(server.endpoint, target))
+def test_the_filesystem_that_a_worker_unpickles_is_as_patient(proxy: Proxy, name: str) -> None:
+    folder = Folder(uri(proxy.endpoint, name))
+    folder.put("a", b"1")
+    other = cloudpickle.loads(cloudpickle.dumps(folder.filesystem))
+    with proxy.failing("503", first=6):
+        assert other.get_file_info(folder.locate("a")).size == 1
+    assert proxy.failed["HEAD"] == 6
 
 
-@pytest.mark.parametrize("hostile", ["../x", "a/../../x", "/etc/x", "..", "a\0b"])
-def test_no_name_leads_out_of_a_folder(folder: Folder, tmp_path: Path, hostile: str) -> None:
-    for place in (folder, Folder(str(tmp_path / "store"))):
-        for call in (place.locate, place.child, place.open_input, place.open_output, place.read_json):
-            with pytest.raises(BadInput, match="no name of a file in there"):
-                call(hostile)
-        for put in (place.put, place.put_if_absent):
-            with pytest.raises(BadInput, match="no name of a file in there"):
-                put(hostile, b"")
-        with pytest.raises(BadInput, match="no name of a file in there"):
-            place.list(hostile)
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("fault", ["503", "reset"])
+def test_a_store_that_stays_away_ends_in_one_sentence(
+    proxy: Proxy, server: Server, name: str, fault: Fault, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = store_of(proxy.endpoint, name)
+    current = store.nights.close(Night({"concepts": "f"}, "dictionary", "report"))
+    steps: list[Callable[[], object]] = [
+        lambda: committed(store, b"1"),
+        store.current,
+        lambda: store.folder.list(),
+        lambda: store.folder.write_table("t.parquet", TABLE),
+        lambda: store.folder.put_if_absent("x", b""),
+        lambda: store.nights.close(Night({"concepts": "g"}, "another", "another")),
+    ]
+    for step in steps:
+        with proxy.failing(fault), pytest.raises(SystemExit) as ended, ending("nothing"):
+            step()
+        told = capsys.readouterr().err
+        assert ended.value.code == 2 and told.count("\n") == 1 and "Traceback" not in told
+        assert "does not answer" in told and "what is committed and served stays" in told
+    assert store_of(server.endpoint, name).current() == current
+    with proxy.failing(fault), pytest.raises(BadInput, match=r"store\.root: .* cannot be written"):
+        store.check_writable()
 
 
-def test_a_manifest_that_points_elsewhere_is_not_followed(folder: Folder) -> None:
-    folder.put("secret.json", b"1")
-    for attempt, file in (("../..", "secret.json"), ("attempt-1", "../../secret.json")):
-        found = Committed(folder.child("stage", "f"), {"attempt": attempt, "files": [{"name": file}]})
-        with pytest.raises(BadInput, match="no name of a file in there"):
-            found.read_table(found.files()[0])
+def test_both_libraries_wait_about_a_minute() -> None:
+    waits = [0.0] + [remote._AWS_FIRST_WAIT_S * 2**number for number in range(remote._attempts() - 1)]
+    assert 45 <= sum(waits) <= 75
+    assert remote._retries()["retry_timeout"].total_seconds() == remote.PATIENCE_S == 60
 
 
-def test_retention_deletes_old_nights_and_what_only_they_need(server: Server, name: str) -> None:
-    store = store_of(server.endpoint, name)
-    for number in range(3):
-        folder = store.folder.child("concepts", f"f{number}")
-        folder.put("attempt-1/table.parquet", b"rows")
-        folder.put("_manifest.json", b"{}")
-        store.nights.close(Night({"concepts": f"f{number}", "ingest": "never made"}, "d", "r"))
-    assert store.nights.retire(1) == 2
-    assert store.folder.list("concepts") == ["concepts/f2/_manifest.json", "concepts/f2/attempt-1/table.parquet"]
-    assert [night["number"] for night in store.nights.all()] == [3] and store.nights.retire(1) == 0
+def test_credentials_in_a_uri_work_and_stay_there(
+    server: Server, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(variable)
+    root = secret_uri(server.endpoint, name)
+    store = RunStore(root, "run")
+    found = committed(store, b"1")
+    with found.folder.open_output("concepts.parquet") as sink:
+        pq.write_table(TABLE, sink)
+    assert SECRET not in repr(found) and "%2F" not in repr(found) and KEY not in repr(found)
+    with pytest.raises(BadInput) as told:
+        named("--to", f"{root.partition('?')[0]}/x?regoin=eu")
+    assert KEY not in str(told.value) and "--to s3://bucket/" in str(told.value)
+    public = uri(server.endpoint, f"{name}/run/stage/f/concepts.parquet")
+    signed = remote.signed(public, root)
+    assert signed.startswith(f"s3://{KEY}:") and file_at(signed)[0].read_table("concepts.parquet").equals(TABLE)
+    assert remote.signed(public.replace(BUCKET, "another"), root) == public.replace(BUCKET, "another")
+    assert remote.signed(public.replace("scheme=http&", ""), root) == public.replace("scheme=http&", "")
+    with pytest.raises(pa.ArrowInvalid):  # it gets as far as the columns that are not there
+        print_dictionary({"dictionary": public, "report": ""}, root)
+    assert KEY not in capsys.readouterr().out
+    assert all(KEY.encode() not in server.content(key) for key in server.held(name))
+
+
+def test_a_key_in_a_uri_comes_without_the_token_of_another(
+    proxy: Proxy, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "another")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    for of, signed in ((secret_uri, (KEY, None)), (uri, ("another", "token"))):
+        folder = Folder(of(proxy.endpoint, name))
+        proxy.signed.clear()
+        folder.put("a.json", b"1")
+        assert folder.read_json("a.json") == 1 and folder.list() == ["a.json"]
+        assert proxy.signed == {signed}
+
+
+def test_inputs_are_read_and_known_by_their_tag(
+    server: Server, name: str, commit: Commit, planted_config: Config
+) -> None:
+    """Events by DuckDB, items by Python, both as Parquet; the same tables come of it as from the local files."""
+    data = planted_config.data
+    for path in (*data.interactions, *data.items):
+        server.client.upload_file(path, BUCKET, f"{name}/{Path(path).name}")
+    names = {key: [f"{name}/{Path(path).name}" for path in getattr(data, key)] for key in ("interactions", "items")}
+    there = {key: tuple(secret_uri(server.endpoint, file) for file in files) for key, files in names.items()}
+    remote_config = planted_config.model_copy(update={"data": data.model_copy(update=there)})
+    content = input_content(remote_config)
+    assert all(tag.startswith("etag ") for tag in content.values()) and KEY not in str(content)
+    ours, theirs = (commit("ingest", lambda out, config=config: ingest(config, {}, out)) for config in
+                    (planted_config, remote_config))  # fmt: skip
+    assert ours.files() == theirs.files()
+    for file in ours.files():
+        assert ours.read_table(file).equals(theirs.read_table(file)), file
+    server.client.put_object(Bucket=BUCKET, Key=names["items"][0], Body=b"other")
+    assert input_content(remote_config) != content
+
+
+def test_text_and_gzip_inputs_are_read(server: Server, name: str) -> None:
+    import gzip
+
+    text = b"user_id,item_id\nu,i\n"
+    for file, content in (("a b.csv", text), ("c.csv.gz", gzip.compress(text))):
+        server.client.put_object(Bucket=BUCKET, Key=f"{name}/{file}", Body=content)
+        source = by_name("data.items", uri(server.endpoint, f"{name}/{file.replace(' ', '%20')}"))
+        assert source.exists() and source.columns() == ["user_id", "item_id"]
+        assert list(source.rows([])) == [(1, {"user_id": "u", "item_id": "i"})]
+
+
+def test_a_fingerprint_and_a_manifest_know_no_credentials(server: Server, name: str, planted_config: Config) -> None:
+    def of(root: str) -> Pipeline:
+        paths = tuple(root.replace(name, f"{name}/{Path(path).name}") for path in planted_config.data.interactions)
+        data = planted_config.data.model_copy(update={"interactions": paths, "items": (), "attributes": {}})
+        store = planted_config.store.model_copy(update={"root": root})
+        return Pipeline(planted_config.model_copy(update={"data": data, "store": store}))
+
+    for path in planted_config.data.interactions:
+        server.client.upload_file(path, BUCKET, f"{name}/{Path(path).name}")
+    plain, secret = of(uri(server.endpoint, name)), of(secret_uri(server.endpoint, name))
+    assert plain.fingerprint("ingest") == secret.fingerprint("ingest")
+    found = secret.run("ingest")
+    assert plain.committed("ingest") is not None and found.metrics["users"] == 120
+    assert all(KEY.encode() not in server.content(key) for key in server.held(name))
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["s3://", "s3:///x", "s3://bucket/a/../b", "s3://bucket/a//b", "s3://key:se/cret@bucket/x", "s3://bucket/x?a=b"],
+)
+def test_a_uri_that_means_nothing_is_refused(odd: str) -> None:
+    with pytest.raises(BadInput, match=r"store\.root = ") as told:
+        assert Folder(odd).path
+    assert "cret" not in str(told.value)
+
+
+def test_region_and_endpoint_may_come_from_the_environment(
+    server: Server, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server.endpoint}")
+    monkeypatch.setenv("AWS_REGION", REGION)
+    remote._bucket_filesystem.cache_clear()
+    folder = Folder(f"s3://{BUCKET}/{name}")
+    folder.put("a.json", b"1")
+    folder.write_table("t.parquet", TABLE)
+    assert folder.read_json("a.json") == 1 and server.held(name) == [f"{name}/a.json", f"{name}/t.parquet"]
+    remote._bucket_filesystem.cache_clear()
+
+
+def test_google_cloud_storage_gets_the_same_bucket_and_key() -> None:
+    """What can be told without a server: none that installs here answers pyarrow's and obstore's requests both."""
+    there = "gs://anonymous@bucket/a%20b/c?scheme=http&endpoint_override=127.0.0.1:9"
+    filesystem, path = remote.open_filesystem(there)
+    store = remote.open_store(there)
+    assert isinstance(filesystem, pafs.GcsFileSystem) and path == "bucket/a b/c" == f"bucket/{store.prefix}"
+    assert store.config["base_url"] == "http://127.0.0.1:9"
