@@ -34,10 +34,10 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
     import torch
 
     from recsae.sae import model
-    from recsae.schemas import ITEMS as ITEMS_SCHEMA
-    from recsae.schemas import activations
+    from recsae.schemas.base import ITEMS as ITEMS_SCHEMA
+    from recsae.schemas.base import activations
     from recsae.store import shards
-    from recsae.store.runs import Attempt, Metrics, RunStore
+    from recsae.store.run_store import Attempt, Metrics, RunStore
 
     draw = np.random.default_rng(0)
     directions = draw.standard_normal((ITEMS, width), dtype=np.float32)
@@ -83,10 +83,10 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
 
 def measured(root: str) -> dict[str, float]:
     """Seconds of the stage, and bytes that it held at most."""
-    from jobs.command import connect
-    from recsae.concepts.statistics import measure_statistics
-    from recsae.config import Config
-    from recsae.store.runs import RunStore
+    from recsae.cli.command import connect
+    from recsae.config.schema import Config
+    from recsae.statistics.stage import measure_statistics
+    from recsae.store.run_store import RunStore
 
     store = RunStore(root, "bench")
     inputs = {}

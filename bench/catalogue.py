@@ -20,9 +20,9 @@ import tempfile
 import numpy as np
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.schemas import CASES, INTERACTIONS, SPLITS, conform
-from recsae.store.runs import Attempt, RunStore
+from recsae.config.schema import Config
+from recsae.schemas.base import CASES, INTERACTIONS, SPLITS, conform
+from recsae.store.run_store import Attempt, RunStore
 
 EVENTS_PER_USER = 50
 USERS_PER_CHUNK = 20_000
@@ -72,7 +72,7 @@ def write_ingested(out: Attempt, n_items: int, n_users: int) -> None:
 def train(kind: str, n_items: int, arguments: argparse.Namespace) -> dict[str, float]:
     import ray
 
-    from jobs.command import connect
+    from recsae.cli.command import connect
     from recsae.recommenders.stage import train_recommender
 
     n_users = max(USERS_PER_CHUNK // 20, arguments.events // EVENTS_PER_USER)

@@ -45,10 +45,10 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
     import torch
 
     from recsae.sae import model
-    from recsae.schemas import ITEMS as ITEMS_SCHEMA
-    from recsae.schemas import activations
+    from recsae.schemas.base import ITEMS as ITEMS_SCHEMA
+    from recsae.schemas.base import activations
     from recsae.store import shards
-    from recsae.store.runs import RunStore
+    from recsae.store.run_store import RunStore
 
     store = RunStore(root, "bench")
     ingest, stream, sae = (store.attempt(name, "f", store.lease(name, "f", 60)) for name in _STAGES)
@@ -82,10 +82,10 @@ def measure(root: str) -> Measured:
     """Run the stage on what was committed."""
     import ray
 
-    from jobs.command import connect
-    from recsae.concepts.gathering import gather_evidence
-    from recsae.config import Config
-    from recsae.store.runs import RunStore
+    from recsae.cli.command import connect
+    from recsae.config.schema import Config
+    from recsae.evidence.stage import gather_evidence
+    from recsae.store.run_store import RunStore
 
     store = RunStore(root, "bench")
     committed = {name: store.committed(name, "f") for name in _STAGES}

@@ -20,17 +20,17 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.explaining.explainer import TOP, Explained, Explainer
-from recsae.explaining.many import Asked, Dictionary, rows
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Trainable, last
+from recsae.config.recommender import RecommenderConfig
+from recsae.explain.explainer import TOP, Explained, Explainer
+from recsae.explain.many import Asked, Dictionary, rows
+from recsae.recommenders import registry
+from recsae.recommenders.base import Trainable, last
 from recsae.recommenders.ranking import pad
-from recsae.recommenders.top import top_k
+from recsae.recommenders.topk import top_k
 from recsae.sae.model import Sae
-from recsae.steering.present import Present
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.steering.user_batches import Present
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 EVENTS, USERS_AT_ONCE = 165, 64
 ASKED = 10_000
@@ -73,7 +73,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     config = RecommenderConfig(width=arguments.width, hidden=4 * arguments.width)
-    model = saved.build(config, arguments.users, arguments.items, 0).eval().requires_grad_(False)
+    model = registry.build(config, arguments.users, arguments.items, 0).eval().requires_grad_(False)
     sae = Sae(arguments.width, arguments.latents, "topk", arguments.k).eval().requires_grad_(False)
     batches, explainer = users(arguments.users, arguments.items, model.max_length), Explainer(model, sae)
     nowhere = Committed(Folder("nowhere"), {})

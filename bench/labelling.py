@@ -29,11 +29,11 @@ import psutil
 import pyarrow.parquet as pq
 
 import recsae.data
-from recsae.concepts import prompts
-from recsae.config import ResourcesConfig
-from recsae.config_concepts import LlmConfig
-from recsae.llm.engine import Engine, EnginePool, Request, environment
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import ResourcesConfig
+from recsae.labels import prompts
 from recsae.llm.model import locate_model
+from recsae.llm.pool import Engine, EnginePool, Request, environment
 
 ANSWER = 32
 """Tokens of a name and its sentence, about what the small model writes under the grammar."""

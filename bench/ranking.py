@@ -1,4 +1,4 @@
-"""Full ranking beside the matrix product that it cannot do without: `ranks` of recsae/recommenders/top.py.
+"""Full ranking beside the matrix product that it cannot do without: `ranks` of recsae/recommenders/topk.py.
 
     python bench/ranking.py [--users 6040] [--items 3416] [--width 64] [--rounds 5]
 
@@ -23,9 +23,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders import saved, top
-from recsae.recommenders.contract import Trainable
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders import registry, topk
+from recsae.recommenders.base import Trainable
 
 PASSES = 40
 
@@ -42,12 +42,12 @@ def histories(users: int, items: int) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def ranks(model: Trainable, u_XU: torch.Tensor, seen: list[np.ndarray], target_X: np.ndarray) -> None:
-    top.ranks(model, u_XU, seen, target_X)
+    topk.ranks(model, u_XU, seen, target_X)
 
 
 def product(model: Trainable, u_XU: torch.Tensor, seen: list[np.ndarray], target_X: np.ndarray) -> None:
-    for start in range(0, len(u_XU), top.ROWS):
-        model.scores(u_XU[start : start + top.ROWS], 0, model.n_items)
+    for start in range(0, len(u_XU), topk.ROWS):
+        model.scores(u_XU[start : start + topk.ROWS], 0, model.n_items)
 
 
 CONTESTANTS: dict[str, Callable[[Trainable, torch.Tensor, list[np.ndarray], np.ndarray], None]] = {
@@ -60,7 +60,7 @@ CONTESTANTS: dict[str, Callable[[Trainable, torch.Tensor, list[np.ndarray], np.n
 def seconds(name: str, users: int, items: int, width: int) -> float:
     """Processor time of the fastest pass."""
     torch.set_num_threads(1)
-    model = saved.build(RecommenderConfig(kind="bprmf", width=width), users, items, 0).eval()
+    model = registry.build(RecommenderConfig(kind="bprmf", width=width), users, items, 0).eval()
     seen, target_X = histories(users, items)
     passes = []
     for _ in range(PASSES):

@@ -103,8 +103,8 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
     """recsae's contestant, as peers/train_sae.py runs the others, on activations as they are."""
     import torch
 
-    from recsae.config_sae import SaeConfig
-    from recsae.sae.fitting import Fit
+    from recsae.config.sae import SaeConfig
+    from recsae.sae.trainer import Fit
 
     torch.set_num_threads(1)
     x_ND = np.load(asked.contestant)
@@ -206,7 +206,7 @@ def check_exports() -> None:
 
     from recsae.sae import export
     from recsae.sae.model import Sae
-    from recsae.store.folder import Folder
+    from recsae.store.filesystem import Folder
 
     with tempfile.TemporaryDirectory() as root:
         for kind in ("topk", "batchtopk", "matryoshka", "relu"):

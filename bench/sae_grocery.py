@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from recsae.config import Config
-    from recsae.config_sae import SaeConfig
-    from recsae.store.runs import Committed
+    from recsae.config.sae import SaeConfig
+    from recsae.config.schema import Config
+    from recsae.store.run_store import Committed
 
 STAGES = ("ingest", "recommender", "activations")
 
@@ -40,8 +40,8 @@ def committed(config: Config) -> Committed:
     """The activations, with all that they need."""
     import ray
 
-    from jobs.command import connect
-    from recsae.pipeline import Pipeline
+    from recsae.cli.command import connect
+    from recsae.pipeline.runner import Pipeline
 
     pipeline = Pipeline(config)
     for stage in STAGES:
@@ -53,7 +53,7 @@ def committed(config: Config) -> Committed:
 
 
 def rows(activations: Committed, positions: str, held_out: str) -> Rows:
-    from recsae.schemas import PARTS
+    from recsae.schemas.base import PARTS
     from recsae.store import shards
 
     tables = list(shards.stream(activations))
@@ -82,7 +82,7 @@ def batches(x_ND: np.ndarray, size: int, seed: int):  # type: ignore[no-untyped-
 def measure(found: Rows, config: SaeConfig, seed: int, target: float, every: int) -> None:
     import torch
 
-    from recsae.sae.fitting import Fit
+    from recsae.sae.trainer import Fit
 
     torch.set_num_threads(1)
     mean = found.train.mean(0, dtype=np.float64)
@@ -119,7 +119,7 @@ def main() -> None:
     asked = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
-    from recsae.config_file import load
+    from recsae.config.loader import load
     from recsae.errors import BadInput
 
     try:

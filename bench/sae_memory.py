@@ -28,9 +28,9 @@ SHARD_BYTES = 128 * 2**20
 
 def write_shards(root: str, rows: int, width: int) -> None:
     """Commit the stage `activations` of a run that is called `bench`."""
-    from recsae.schemas import activations
+    from recsae.schemas.base import activations
     from recsae.store import shards
-    from recsae.store.runs import RunStore
+    from recsae.store.run_store import RunStore
 
     store = RunStore(root, "bench")
     attempt = store.attempt("activations", "f", store.lease("activations", "f", 60))
@@ -49,11 +49,11 @@ def peak(root: str, steps: int) -> int:
     """Bytes that the training of those shards held at most."""
     import ray
 
-    from jobs.command import connect
-    from recsae.config import Config
+    from recsae.cli.command import connect
+    from recsae.config.schema import Config
     from recsae.sae import fidelity
     from recsae.sae.stage import fit_candidates
-    from recsae.store.runs import RunStore
+    from recsae.store.run_store import RunStore
 
     store = RunStore(root, "bench")
     activations = store.committed("activations", "f")

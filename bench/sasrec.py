@@ -53,9 +53,9 @@ def events(data: Path) -> pd.DataFrame:
 def ours(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import ray
 
-    from jobs.command import connect
-    from recsae.config import Config
-    from recsae.pipeline import Pipeline
+    from recsae.cli.command import connect
+    from recsae.config.schema import Config
+    from recsae.pipeline.runner import Pipeline
 
     with tempfile.TemporaryDirectory() as root:
         config = Config.model_validate(

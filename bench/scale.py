@@ -3,12 +3,12 @@
     python bench/scale.py FOLDER [--users 1000000] [--items 1000000] [--events 10000000] [--sizes tenth whole]
         [--config jobs/configs/industry.toml] [--set a.b=c …]
 
-Every stage of recsae.pipeline runs as `python -m jobs.<stage>` in a process of its own, one after the other, with
-nothing in its place. Memory is the most that the job's process and all below it held together (proportional set size,
-so that shared pages count once; sampled about once a second); core-seconds are what they worked, which other work on
-the machine changes little. Data, runs, logs and `scale.json` go to FOLDER; a stage that was measured there and is still
-committed is not measured again. Prints a table of both sizes, and the ratios of the whole to the tenth; what stages
-drew a sample of stands below it.
+Every stage of recsae.pipeline.runner runs as `python -m jobs.<stage>` in a process of its own, one after the other,
+with nothing in its place. Memory is the most that the job's process and all below it held together (proportional set
+size, so that shared pages count once; sampled about once a second); core-seconds are what they worked, which other work
+on the machine changes little. Data, runs, logs and `scale.json` go to FOLDER; a stage that was measured there and is
+still committed is not measured again. Prints a table of both sizes, and the ratios of the whole to the tenth; what
+stages drew a sample of stands below it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from typing import Any
 
 import psutil
 
-from recsae.config import Config
-from recsae.config_file import load
-from recsae.pipeline import STAGES, Pipeline
-from recsae.store.runs import Committed
+from recsae.config.loader import load
+from recsae.config.schema import Config
+from recsae.pipeline.runner import STAGES, Pipeline
+from recsae.store.run_store import Committed
 
 SIZES = {"tenth": 10, "whole": 1}
 RATIOS = ("rows", "seconds", "core_seconds", "peak_bytes", "bytes_written")

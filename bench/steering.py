@@ -26,13 +26,13 @@ import torch
 from ranking import histories
 from scipy import sparse
 
-from recsae.config_recommender import RecommenderConfig
+from recsae.config.recommender import RecommenderConfig
 from recsae.data.chunks import Chunk
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Trainable, last
+from recsae.recommenders import registry
+from recsae.recommenders.base import Trainable, last
 from recsae.recommenders.ranking import questions
 from recsae.sae.model import Sae
-from recsae.steering import kernel
+from recsae.steering import ranking_kernel
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.outcomes import Nudges, outcomes
 
@@ -45,7 +45,7 @@ TURNED = {"together": 128, "one by one": 1}
 def world(users: int, items: int, width: int) -> tuple[Trainable, Sae, Chunk, pa.Table, sparse.csr_array]:
     """Users whose last event is the target, and items that bear two of the concepts each."""
     torch.manual_seed(0)
-    model = saved.build(RecommenderConfig(kind="sasrec", width=width, max_length=100), users, items, 0).eval()
+    model = registry.build(RecommenderConfig(kind="sasrec", width=width, max_length=100), users, items, 0).eval()
     torch.nn.init.normal_(model.get_parameter("item.weight"), std=0.3)
     seen, target_X = histories(users, items)
     offsets = np.concatenate([[0], np.cumsum([len(one) + 1 for one in seen])])
@@ -67,7 +67,7 @@ def together(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears: s
     for outcome in outcomes(model, sae, nudges, chunk, cases):
         own_EB = np.zeros(outcome.rank_EB.shape, np.int64)
         concepts = latent_E % CONCEPTS, bears.indptr, bears.indices
-        kernel.tally(outcome.top_EBT, *concepts, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
+        ranking_kernel.tally(outcome.top_EBT, *concepts, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
 
 
 @torch.inference_mode()

@@ -3,9 +3,9 @@
 ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
-from jobs.command import run
+from recsae.cli.command import run
 
 if __name__ == "__main__":
-    from recsae.stages import STAGES
+    from recsae.pipeline.stages import STAGES
 
     run(list(STAGES), publish=True)

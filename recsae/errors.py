@@ -1,6 +1,6 @@
 """What a job says to people in one sentence and ends with. It knows nothing of what went wrong elsewhere."""
 
-from recsae.store.shown import shown
+from recsae.text.redaction import shown
 
 
 class BadInput(Exception):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsae.config import Config
-from recsae.data.ingest import ingest
-from recsae.store.runs import Attempt, Committed, Metrics, RunStore
+from recsae.config.schema import Config
+from recsae.data.stage import ingest
+from recsae.store.run_store import Attempt, Committed, Metrics, RunStore
 from tests.planted import write_planted
 
 torch.set_num_threads(1)  # as the workers do; tensors here are small, and the number decides the last digits

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.stages import STAGES
-from recsae.store.folder import as_json
-from recsae.store.runs import Committed, RunStore
+from recsae.config.schema import Config
+from recsae.pipeline.stages import STAGES
+from recsae.store.filesystem import as_json
+from recsae.store.run_store import Committed, RunStore
 
 METRICS: Mapping[str, dict[str, Any]] = {
     "ingest": {"users": 6, "items": 3, "events": 40, "cases": 30, "seconds": {"read": 0.1}},

@@ -14,26 +14,27 @@ from typing import Any
 import pytest
 import torch
 
-from jobs import status
-from recsae import tracking
-from recsae.concepts import labelling, scoring
-from recsae.config import Config
-from recsae.config_concepts import EndpointConfig
-from recsae.config_recommender import RecommenderConfig
+from recsae.cli import status
+from recsae.config.concepts import EndpointConfig
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.schema import Config
 from recsae.errors import BadInput
+from recsae.labels import stage as labelling
 from recsae.llm.endpoint import KEY, EndpointPool
-from recsae.llm.engine import Request
-from recsae.pipeline import STAGES, Pipeline
-from recsae.recommenders import foreign_files
-from recsae.store.folder import Folder
-from recsae.store.runs import Attempt, Committed
-from tests.concepts.fakes import FakePool, knowing
-from tests.concepts.test_scoring import reply, world
+from recsae.llm.pool import Request
+from recsae.observability import mlflow
+from recsae.pipeline.runner import STAGES, Pipeline
+from recsae.recommenders import external_files
+from recsae.scores import stage as scoring
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Attempt, Committed
 from tests.concepts.worlds import latents_by_concept, run_stage
 from tests.conftest import N_CONCEPTS, Commit
 from tests.made_run import commit_all, config_at, serve
 from tests.report.concepts_table import hostile_table
 from tests.report.made_page import make_report
+from tests.scores.fakes import FakePool, knowing
+from tests.scores.test_stage import reply, world
 
 SECRET = "hunter22secret"
 KEY_OF_ENVIRONMENT = "sk-of-the-environment"
@@ -50,7 +51,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, KEY_OF_ENVIRONMENT)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr("jobs.command.stop_with_143", lambda: None)
+    monkeypatch.setattr("recsae.cli.command.stop_with_143", lambda: None)
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_what_an_endpoint_says_of_itself_holds_none(monkeypatch: pytest.MonkeyPa
 
 
 def test_params_of_mlflow_hold_none(config: Config) -> None:
-    params = tracking.params(config)
+    params = mlflow.params(config)
     assert params["labels.endpoint.url"] == "https://host/v1" and "events.parquet" in params["data.interactions"]
     assert holds_none(json.dumps(params))
 
@@ -123,7 +124,7 @@ def test_params_of_mlflow_hold_none(config: Config) -> None:
 def test_a_param_that_is_called_a_secret_is_none(tmp_path: Path) -> None:
     foreign = {"factory": "a:b", "weights": "w", "vocabulary": "v", "arguments": {"api_key": SECRET + "x", "size": 3}}
     config = config_at(tmp_path, recommender={"kind": "foreign", "foreign": foreign}, probe={"site": "a.b"})
-    params = tracking.params(config)
+    params = mlflow.params(config)
     assert params["recommender.foreign.arguments.size"] == "3"
     assert holds_none(json.dumps(params))
 
@@ -166,7 +167,7 @@ def test_a_foreign_models_own_config_in_the_store_holds_none(tmp_path: Path) -> 
         }
     )
     folder = Folder(str(tmp_path))
-    foreign_files.save(folder, foreign_files.Parts(b"x", torch.zeros(1)), config, 1, 1)
+    external_files.save(folder, external_files.Parts(b"x", torch.zeros(1)), config, 1, 1)
     kept = folder.read_json("config.json")
     assert kept["foreign"]["weights"] == "s3://bucket/w.safetensors?region=eu"
     assert kept["foreign"]["arguments"] == {"where": "s3://k:argument@x"}, "the factory is given them"

@@ -12,16 +12,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from recsae.config import Config
+from recsae.activations import imported_vectors
+from recsae.activations.imported_cases import cases_source, stage_cases
+from recsae.activations.shard_writer import ShardWriter, rows_a_shard
+from recsae.config.schema import Config
 from recsae.data.database import first_row, temporary_database
 from recsae.data.sources import Source
 from recsae.errors import BadInput
-from recsae.probing import given_vectors
-from recsae.probing.given_cases import cases_source, stage_cases
-from recsae.probing.writing import ShardWriter, rows_a_shard
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,12 @@ def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     with temporary_database(config.resources.ingest_memory_gb) as connection:
         cases = stage_cases(connection, config, ingested)
         _match(connection, sources, cases_source(config), cases)
-        width = given_vectors.width_of(sources[0])
+        width = imported_vectors.width_of(sources[0])
         writer = ShardWriter(out.data, "given", width, config.probe)
         ids: list[np.ndarray] = []
         held: list[np.ndarray] = []
         for source in sources:
-            for case_n, value_nD in given_vectors.vectors(source, width, sources[0]):
+            for case_n, value_nD in imported_vectors.vectors(source, width, sources[0]):
                 ids.append(case_n)
                 held.append(value_nD)
                 if sum(map(len, ids)) >= rows_a_shard(width, config.probe.shard_mib):
@@ -75,7 +75,7 @@ def _match(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: 
     connection.execute("CREATE TABLE met (file INTEGER, row BIGINT, case_id BIGINT)")
     for file, source in enumerate(sources):
         row = 1
-        for case_n in given_vectors.ids(source):
+        for case_n in imported_vectors.ids(source):
             columns = {"row": np.arange(row, row + len(case_n)), "case_id": case_n}
             connection.register("staged", pa.table(columns))
             connection.execute(f"INSERT INTO met SELECT {file}, row, case_id FROM staged")

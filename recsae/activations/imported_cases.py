@@ -15,12 +15,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.database import first_row
 from recsae.data.sources import Row, Source, by_name
 from recsae.data.text import is_utf8, plain
-from recsae.schemas import PARTS
-from recsae.store.runs import Committed
+from recsae.schemas.base import PARTS
+from recsae.store.run_store import Committed
 
 _ROWS = 50_000
 _TABLE = pa.schema(

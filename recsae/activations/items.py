@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from recsae.config_recommender import ProbeConfig
+from recsae.activations.shard_writer import ShardWriter, by_part
+from recsae.config.recommender import ProbeConfig
 from recsae.data.filters import part_of
-from recsae.probing.writing import ShardWriter, by_part
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Trainable
+from recsae.recommenders import registry
+from recsae.recommenders.base import Trainable
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 
 class ItemProber:
@@ -29,7 +29,7 @@ class ItemProber:
     def __init__(
         self, ingested: Committed, trained: Committed, out: Folder, config: ProbeConfig, device: str, seed: int
     ) -> None:
-        model = saved.load(trained, config.site, device)
+        model = registry.load(trained, config.site, device)
         assert isinstance(model, Trainable)  # the config gives this site to no other
         self.model, self.out, self.config, self.seed = model, out, config, seed
         self.ids = ingested.read_table("items.parquet", ["item_id"])["item_id"]

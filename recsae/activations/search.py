@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Recommender, Trainable
-from recsae.recommenders.top import first_unseen
+from recsae.recommenders import registry
+from recsae.recommenders.base import Recommender, Trainable
+from recsae.recommenders.topk import first_unseen
 
 if TYPE_CHECKING:
     import faiss
@@ -36,7 +36,7 @@ def refuse_unfit(config: Config) -> None:
     """Raises BadInput where the config asks for an index that cannot be."""
     if config.probe.search == "exact" or config.probe.site == "item":  # an item is not searched for
         return
-    if config.recommender.kind not in saved.KINDS:
+    if config.recommender.kind not in registry.KINDS:
         raise BadInput(
             f'probe.search = "approximate" needs scores that are dot products with item vectors, which '
             f'recommender.kind = "{config.recommender.kind}" does not promise; set probe.search = "exact"'

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae import schemas
-from recsae.config_recommender import ProbeConfig
-from recsae.schemas import PARTS
+from recsae.config.recommender import ProbeConfig
+from recsae.schemas import base
+from recsae.schemas.base import PARTS
 from recsae.store import shards
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 
 
 class ShardWriter:
@@ -18,7 +18,7 @@ class ShardWriter:
 
     def __init__(self, out: Folder, unit: str, width: int, config: ProbeConfig) -> None:
         self.out, self.unit = out, unit
-        self.schema = schemas.activations(width, config.site)
+        self.schema = base.activations(width, config.site)
         self.limit = rows_a_shard(width, config.shard_mib)
         self.pending: list[pa.Table] = []
         self.counts = {"cases": 0, "shards": 0, **dict.fromkeys(PARTS, 0)}

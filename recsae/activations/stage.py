@@ -13,17 +13,17 @@ from collections.abc import Mapping
 
 import ray
 
-from recsae.config import Config
+from recsae.activations import search
+from recsae.activations.imported import write_given
+from recsae.activations.items import ItemProber
+from recsae.activations.shard_writer import rows_a_shard
+from recsae.activations.users import UserProber
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
 from recsae.errors import BadInput
-from recsae.probing import search
-from recsae.probing.given import write_given
-from recsae.probing.items import ItemProber
-from recsae.probing.users import UserProber
-from recsae.probing.writing import rows_a_shard
-from recsae.recommenders import saved
-from recsae.schemas import PARTS
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.recommenders import registry
+from recsae.schemas.base import PARTS
+from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def write_activations(config: Config, inputs: Mapping[str, Committed], out: Atte
     else:
         search.refuse_unfit(config)
         if config.recommender.kind == "foreign":  # here a site that is not there gets its sentence
-            saved.load(inputs["recommender"], config.probe.site)
+            registry.load(inputs["recommender"], config.probe.site)
         found = _probe(config, inputs, out)
     for part, cases in found["cases_by_part"].items():
         if not cases:

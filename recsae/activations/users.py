@@ -15,19 +15,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from recsae.config_recommender import ProbeConfig
+from recsae.activations.search import RECALL_SAMPLE, Index
+from recsae.activations.shard_writer import ShardWriter, by_part
+from recsae.config.recommender import ProbeConfig
 from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
-from recsae.probing.search import RECALL_SAMPLE, Index
-from recsae.probing.writing import ShardWriter, by_part
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Recommender
+from recsae.recommenders import registry
+from recsae.recommenders.base import Recommender
 from recsae.recommenders.evaluation import drawn
 from recsae.recommenders.ranking import pad
-from recsae.recommenders.top import first_unseen
-from recsae.schemas import SPLITS
+from recsae.recommenders.topk import first_unseen
+from recsae.schemas.base import SPLITS
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 USERS_AT_ONCE = 64
 FLOATS_AT_ONCE = 16_000_000
@@ -43,7 +43,7 @@ class UserProber:
         if device == "cpu":
             torch.set_num_threads(1)
         self.ingested, self.out, self.config, self.device, self.seed = ingested, out, config, device, seed
-        self.model = saved.load(trained, config.site, device)
+        self.model = registry.load(trained, config.site, device)
         self.index = Index(self.model, seed) if config.search == "approximate" else None
         self.checked = self.agreed = 0
 

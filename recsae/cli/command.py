@@ -16,13 +16,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
-from jobs import logs
-from jobs.plain import plain
-from recsae import watching
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.errors import BadInput, NotServed
-from recsae.store.away import trouble
+from recsae.observability import context, log_format
+from recsae.store.object_store_errors import trouble
+from recsae.text.sanitize import plain
 
 if not os.environ.get("RAY_ADDRESS"):
     # Ray that is started here listens on loopback alone, also for its object store and its agents; read at its import.
@@ -110,7 +109,7 @@ def ending(interrupted: str) -> Iterator[None]:
     stop_with_143()
     with contextlib.ExitStack() as told:
         try:
-            told.enter_context(logs.lines())
+            told.enter_context(log_format.lines())
             yield
         except BadInput as error:
             _end(str(error), 2)
@@ -143,34 +142,34 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
     arguments = Parser(", ".join(stages) or "publish").parse_args()
     with ending("the same command goes on where it was"), contextlib.ExitStack() as work:
         config = load(arguments.config, arguments.set)
-        work.enter_context(watching.at_work(config.name))
+        work.enter_context(context.at_work(config.name))
         refuse_lost("store.root", config.store.root)
-        from recsae import tracking
-        from recsae.llm import engine
-        from recsae.nights.alone import alone
-        from recsae.pipeline import Pipeline
-        from recsae.stages import STAGES
-        from recsae.store.runs import RunStore
+        from recsae.llm import pool
+        from recsae.observability import mlflow
+        from recsae.pipeline.run_lock import alone
+        from recsae.pipeline.runner import Pipeline
+        from recsae.pipeline.stages import STAGES
+        from recsae.store.run_store import RunStore
 
         store = RunStore(config.store.root, config.name)
         lease = store.night_lease(config.resources.lease_seconds) if publish and config.nights else None
         if publish:
-            tracking.check(config)
+            mlflow.check(config)
         if lease:
             work.enter_context(alone(lease, config.name))
         pipeline = Pipeline(config, lease)
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
         for asks, neighbours in groupby(stages, lambda stage: STAGES[stage].asks):
-            with engine.kept() if asks else contextlib.nullcontext():
+            with pool.kept() if asks else contextlib.nullcontext():
                 for stage in neighbours:
                     if pipeline.has_work(stage):
                         connect(config)
                     pipeline.run(stage)
         if publish:
-            from jobs.table import print_dictionary
+            from recsae.cli.render.dictionary import print_dictionary
 
             current = pipeline.publish()
             made = {stage: pipeline.committed(stage) for stage in current["fingerprints"]}
-            tracking.log_night(config, current["night"], {stage: one for stage, one in made.items() if one})
+            mlflow.log_night(config, current["night"], {stage: one for stage, one in made.items() if one})
             print_dictionary(current, config.store.root)

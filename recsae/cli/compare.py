@@ -12,19 +12,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs import terminal
-from jobs.command import Parser, ending, refuse_lost, refuse_overwriting
-from jobs.plain import plain
-from recsae.comparing.models import compare
-from recsae.comparing.pairs import MEASURES, tell
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.cli.command import Parser, ending, refuse_lost, refuse_overwriting
+from recsae.cli.render import terminal
+from recsae.comparison.models import compare
+from recsae.comparison.page import models_page
+from recsae.comparison.pairs import MEASURES, tell
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.lookup.served import served
-from recsae.report.models_page import models_page
-from recsae.schemas_comparing import MODELS
-from recsae.store.outside import beside, named, whole, whole_parquet
-from recsae.store.shown import shown
+from recsae.schemas.comparison import MODELS
+from recsae.store.atomic_output import beside, named, whole, whole_parquet
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 
 def main() -> None:

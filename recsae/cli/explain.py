@@ -10,20 +10,20 @@ import argparse
 
 import numpy as np
 
-from jobs.command import Parser, connect, ending, refuse_lost, refuse_overwriting
-from jobs.explanation import print_explanation
-from jobs.plain import plain
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.cli.command import Parser, connect, ending, refuse_lost, refuse_overwriting
+from recsae.cli.render.explanation import print_explanation
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
-from recsae.explaining.many import Asked, Names, write_explanations
-from recsae.steering.present import batches, user_ids
-from recsae.store.outside import named
-from recsae.store.runs import Committed
-from recsae.store.shown import shown
-from recsae.tuning import audience
+from recsae.explain.many import Asked, Names, write_explanations
+from recsae.policies import audience
+from recsae.steering.user_batches import batches, user_ids
+from recsae.store.atomic_output import named
+from recsae.store.run_store import Committed
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 NEEDED = ("ingest", "recommender", "sae", "concepts")
 
@@ -62,7 +62,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _asked(config: Config, concepts: int) -> Asked:
     """What is explained. Raises BadInput where there is no model, or a stage has not been made."""
-    from recsae.pipeline import Pipeline
+    from recsae.pipeline.runner import Pipeline
 
     if config.recommender.kind == "given":
         raise BadInput(

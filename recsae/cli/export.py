@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import get_args
 
-from jobs.command import Parser, ending, refuse_lost
-from jobs.plain import plain
-from recsae.config_file import load
+from recsae.cli.command import Parser, ending, refuse_lost
+from recsae.config.loader import load
 from recsae.errors import BadInput
 from recsae.sae import export, model
-from recsae.store.folder import Folder
-from recsae.store.shown import shown
+from recsae.store.filesystem import Folder
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
         config = load(arguments.config, arguments.set)
         refuse_lost("store.root", config.store.root)
         refuse_lost("--to", arguments.to)
-        from recsae.pipeline import Pipeline
+        from recsae.pipeline.runner import Pipeline
 
         done = Pipeline(config).committed("sae")
         if done is None:

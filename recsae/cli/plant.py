@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 
-from jobs.command import Parser, ending, refuse_lost
-from jobs.plain import plain
-from recsae.data.planted import INTERACTIONS, ITEMS, Planted, event_tables, item_tables
-from recsae.store.outside import named, whole_parquet
+from recsae.cli.command import Parser, ending, refuse_lost
+from recsae.data.synthetic import INTERACTIONS, ITEMS, Planted, event_tables, item_tables
+from recsae.store.atomic_output import named, whole_parquet
+from recsae.text.sanitize import plain
 
 
 def main() -> None:

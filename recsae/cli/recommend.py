@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import time
 
-from jobs.command import Parser, connect, ending, refuse_lost, refuse_overwriting
-from jobs.plain import plain
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.cli.command import Parser, connect, ending, refuse_lost, refuse_overwriting
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.errors import BadInput
+from recsae.policies import audience, policy
 from recsae.sae.model import FACTS
-from recsae.schemas_steering import RECOMMENDATIONS
+from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.recommending import Asked, recommend
-from recsae.store.outside import named, whole_parquet
-from recsae.store.runs import Committed
-from recsae.store.shown import shown
-from recsae.tuning import audience, policy
+from recsae.store.atomic_output import named, whole_parquet
+from recsae.store.run_store import Committed
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
 
 def ask(config: Config, source: str | None, k: int, users: str) -> Asked:
     """What the command line asks for. Raises BadInput."""
-    from recsae.pipeline import Pipeline
+    from recsae.pipeline.runner import Pipeline
 
     if k < 1:
         raise BadInput(f"--k {k}: give at least 1")

@@ -12,19 +12,19 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from jobs import terminal
-from jobs.command import Parser, ending, refuse_lost
-from jobs.one_item import print_item
-from jobs.one_latent import print_latent
-from jobs.one_user import print_user
-from jobs.plain import plain
-from jobs.table import ROWS, concept_table, counted
-from recsae.config_file import load
+from recsae.cli.command import Parser, ending, refuse_lost
+from recsae.cli.render import terminal
+from recsae.cli.render.dictionary import ROWS, concept_table, counted
+from recsae.cli.render.item import print_item
+from recsae.cli.render.latent import print_latent
+from recsae.cli.render.user import print_user
+from recsae.config.loader import load
 from recsae.errors import BadInput
 from recsae.lookup import dictionary, items, latents, users
 from recsae.lookup.served import served
-from recsae.store.folder import finite
-from recsae.store.shown import shown
+from recsae.store.filesystem import finite
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 if TYPE_CHECKING:
     from recsae.lookup.served import Served

@@ -19,14 +19,14 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jobs import terminal
-from jobs.command import Parser, ending, refuse_lost
-from jobs.plain import plain
-from recsae.config_file import load
-from recsae.store.shown import masked
+from recsae.cli.command import Parser, ending, refuse_lost
+from recsae.cli.render import terminal
+from recsae.config.loader import load
+from recsae.text.redaction import masked
+from recsae.text.sanitize import plain
 
 if TYPE_CHECKING:
-    from recsae.overview import RunState, StageState
+    from recsae.pipeline.status import RunState, StageState
 
 MARKS = {"committed": "✓", "running": "▶", "unfinished": "…", "damaged": "✗", "missing": "·"}
 
@@ -38,7 +38,7 @@ def main() -> None:
     with ending("nothing was changed"):
         config = load(arguments.config, arguments.set)
         refuse_lost("store.root", config.store.root)
-        from recsae.overview import look
+        from recsae.pipeline.status import look
 
         state = look(config)
     if arguments.json:

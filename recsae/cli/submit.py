@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from jobs.command import Parser, ending
-from jobs.plain import plain
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.cli.command import Parser, ending
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.submitting.errors import NightStopped
-from recsae.submitting.jobs import JobServer, StageJob, stage_job
+from recsae.submission.errors import NightStopped
+from recsae.submission.jobs import JobServer, StageJob, stage_job
+from recsae.text.sanitize import plain
 
 
 def night_label(given: str | None, now: Callable[[], datetime.datetime]) -> str:
@@ -39,7 +39,7 @@ def night_label(given: str | None, now: Callable[[], datetime.datetime]) -> str:
 
 def plan(config: Config, path: str, overrides: list[str], night: str, stages: list[str]) -> list[StageJob]:
     """The jobs of these stages. Raises BadInput for a store that jobs would lose and a stage that is none."""
-    from recsae.stages import STAGES
+    from recsae.pipeline.stages import STAGES
 
     known = [*STAGES, "publish", "nightly"]
     for stage in config.submit.stages:
@@ -77,15 +77,15 @@ def main() -> None:
     with ending("the jobs go on, and the same command waits for them again"):
         config = load(arguments.config, arguments.set)
         night = night_label(arguments.night, lambda: datetime.datetime.now(datetime.UTC))
-        from recsae.stages import STAGES
+        from recsae.pipeline.stages import STAGES
 
         stages = ["nightly"] if arguments.nightly else [*STAGES, "publish"]
         jobs = plan(config, arguments.config, arguments.set, night, stages)
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         from ray.exceptions import AuthenticationError
 
-        from recsae.submitting.night import Night
-        from recsae.submitting.reaching import reach
+        from recsae.submission.night import Night
+        from recsae.submission.retry import reach
 
         tell = logging.getLogger("recsae.submit").info
         try:

@@ -11,19 +11,19 @@ import json
 from argparse import Namespace
 from contextlib import ExitStack
 
-from jobs.command import Parser, ending, refuse_lost, refuse_overwriting
-from jobs.plain import plain
-from jobs.survey_told import print_survey
-from recsae.config_file import load
+from recsae.cli.command import Parser, ending, refuse_lost, refuse_overwriting
+from recsae.cli.render.survey import print_survey
+from recsae.config.loader import load
 from recsae.errors import BadInput
 from recsae.lookup.served import served
-from recsae.schemas_surveying import SURVEY
-from recsae.store.folder import as_json
-from recsae.store.outside import beside, named, whole, whole_parquet
-from recsae.store.shown import shown
-from recsae.surveying import counting
-from recsae.surveying.form import form_page
-from recsae.surveying.key import read_answers, read_key
+from recsae.schemas.survey import SURVEY
+from recsae.store.atomic_output import beside, named, whole, whole_parquet
+from recsae.store.filesystem import as_json
+from recsae.survey import counting
+from recsae.survey.form import form_page
+from recsae.survey.key import read_answers, read_key
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def _export(arguments: Namespace) -> None:
         refuse_lost(option, path)
     refuse_overwriting(arguments.to, {"--config": arguments.config})
     decoys, seed = _checked(arguments, config.seed)
-    from recsae.surveying.sample import Asked, draw_sample  # with torch, which counting answers needs not
+    from recsae.survey.sample import Asked, draw_sample  # with torch, which counting answers needs not
 
     asked = Asked(arguments.concepts, decoys, arguments.cases, seed)
     key = draw_sample(served(config), config.name, asked)

@@ -11,20 +11,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.command import Parser, connect, ending, refuse_lost, refuse_overwriting
-from jobs.plain import plain
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.cli.command import Parser, connect, ending, refuse_lost, refuse_overwriting
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.store.outside import named
-from recsae.store.runs import Committed
-from recsae.store.shown import shown
-from recsae.tuning import audience, policy
-from recsae.tuning.customising import Wish, customise, wished
-from recsae.tuning.debiasing import debias
-from recsae.tuning.making import Made
-from recsae.tuning.naming import Dictionary
-from recsae.tuning.policy import Policy, Users
+from recsae.policies import audience, policy
+from recsae.policies.build import Made
+from recsae.policies.concept_lookup import Dictionary
+from recsae.policies.customising import Wish, customise, wished
+from recsae.policies.debiasing import debias
+from recsae.policies.policy import Policy, Users
+from recsae.store.atomic_output import named
+from recsae.store.run_store import Committed
+from recsae.text.redaction import shown
+from recsae.text.sanitize import plain
 
 TARGET, FACTOR = 0.5, 1.77
 MAX_LOSS, MAX_LOSS_OF_WISHES = 0.02, 0.1
@@ -94,7 +94,7 @@ def refuse_unfit(arguments: argparse.Namespace) -> None:
 
 def read(config: Config) -> Made:
     """What the stages before have made. Raises BadInput where one has not run, or there is no recommender to steer."""
-    from recsae.pipeline import Pipeline
+    from recsae.pipeline.runner import Pipeline
 
     pipeline, found = Pipeline(config), dict[str, Committed]()
     for name in ("ingest", "recommender", "activations", "sae"):

@@ -15,16 +15,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.comparing.diversity import effective, rarefied
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.lookup.served import Row, Served
-from recsae.report.formats import look_up, number
-from recsae.schemas_comparing import MODELS
-from recsae.schemas_concepts import NOT_ASKED
-from recsae.store.folder import as_json, split_query
-from recsae.store.runs import Committed
-from recsae.store.shown import shown
-from recsae.surveying.agreement import wilson
+from recsae.schemas.comparison import MODELS
+from recsae.schemas.concepts import NOT_ASKED
+from recsae.stats.agreement import wilson
+from recsae.stats.diversity import effective, rarefied
+from recsae.store.filesystem import as_json, split_query
+from recsae.store.run_store import Committed
+from recsae.text.formatting import look_up, number
+from recsae.text.redaction import shown
 
 
 def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from recsae.comparing.pairs import MEASURES, Tally, tell
-from recsae.report.formats import DASH, Cell, Row, count, decimal, interval, share
-from recsae.report.inline import render
+from recsae.comparison.pairs import MEASURES, Tally, tell
+from recsae.text.formatting import DASH, Cell, Row, count, decimal, interval, share
+from recsae.text.html import render
 
 _HERE = Path(__file__).parent
 

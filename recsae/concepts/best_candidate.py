@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 CONTROL_PERCENTILE = 95
 

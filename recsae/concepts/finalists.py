@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from recsae.schemas_concepts import LABELS
-from recsae.store.runs import Committed
+from recsae.schemas.concepts import LABELS
+from recsae.store.run_store import Committed
 
 
 class Finalist(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from recsae.config_base import Count, Section
+from recsae.config.base import Count, Section
 
 
 class EvidenceConfig(Section):

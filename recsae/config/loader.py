@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 
 

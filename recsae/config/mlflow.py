@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recsae.config_base import Section
+from recsae.config.base import Section
 
 
 class MlflowConfig(Section):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from recsae.config_base import Count, Section
+from recsae.config.base import Count, Section
 
 Part = Annotated[float, Field(ge=0, le=1)]
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from recsae.config_base import Count, Paths, Section
+from recsae.config.base import Count, Paths, Section
 
 
 class ForeignConfig(Section):

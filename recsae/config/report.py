@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recsae.config_base import Section
+from recsae.config.base import Section
 
 Price = Annotated[float, Field(ge=0)]
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from recsae.config_base import Count, Section, Share
+from recsae.config.base import Count, Section, Share
 
 Kind = Literal["topk", "batchtopk", "relu", "matryoshka"]
 Rate = Annotated[float, Field(gt=0)]

@@ -1,7 +1,7 @@
 """The typed config: one TOML file is one run.
 
 Every section is a frozen model, each field with its own doc line. It knows which keys and values there may be, and
-nothing of files (config_file.py) or of what the stages do with it.
+nothing of files (loader.py) or of what the stages do with it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from recsae.config_base import Count, Paths, Section, Share
-from recsae.config_concepts import (
+from recsae.config.base import Count, Paths, Section, Share
+from recsae.config.concepts import (
     EvidenceConfig,
     LabelsConfig,
     LlmConfig,
@@ -20,12 +20,12 @@ from recsae.config_concepts import (
     StatisticsConfig,
     SteeringConfig,
 )
-from recsae.config_mlflow import MlflowConfig
-from recsae.config_nights import NightsConfig
-from recsae.config_recommender import ProbeConfig, RankingConfig, RecommenderConfig
-from recsae.config_report import ReportConfig
-from recsae.config_sae import SaeConfig
-from recsae.config_submit import SubmitConfig
+from recsae.config.mlflow import MlflowConfig
+from recsae.config.nightly import NightsConfig
+from recsae.config.recommender import ProbeConfig, RankingConfig, RecommenderConfig
+from recsae.config.report import ReportConfig
+from recsae.config.sae import SaeConfig
+from recsae.config.submit import SubmitConfig
 
 
 class StoreConfig(Section):

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from recsae.config_base import Section
+from recsae.config.base import Section
 
 Amount = Annotated[float, Field(ge=0, le=1e6)]
 Positive = Annotated[float, Field(gt=0, le=1e6)]

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 TEXT_LIMIT = 200
 """Letters of an item's one-line description."""

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.schemas import SPLITS
-from recsae.store.runs import Committed
+from recsae.schemas.base import SPLITS
+from recsae.store.run_store import Committed
 
 
 class Chunk(NamedTuple):
@@ -33,7 +33,7 @@ def n_chunks(ingested: Committed) -> int:
 
 
 def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
-    """The chunk of each user: layout.py cuts the users into ranges of one size."""
+    """The chunk of each user: writer.py cuts the users into ranges of one size."""
     chunks: np.ndarray = user_idx.astype(np.int64) * n_chunks(ingested) // ingested.metrics["users"]
     return chunks
 

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow.fs as pafs
 from fsspec.implementations.arrow import ArrowFSWrapper
 
-from recsae.config import ColumnNames
+from recsae.config.schema import ColumnNames
 from recsae.data.database import count_rows, first_row
 from recsae.data.sources import Source
 from recsae.errors import BadInput

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow.parquet as pq
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.database import count_rows, first_row
 from recsae.errors import BadInput
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import pyarrow.fs as pafs
 
-from recsae.config import ColumnNames, Config, DataConfig
+from recsae.config.schema import ColumnNames, Config, DataConfig
 from recsae.data.sources import Source, by_name
 from recsae.errors import BadInput
-from recsae.store.folder import split_query
+from recsae.store.filesystem import split_query
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from recsae.data.formats import Listing
 from recsae.data.sources import Row, Source
 from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, is_utf8, mend, plain
 from recsae.errors import BadInput
-from recsae.schemas import ATTRIBUTES, ITEMS, USERS
-from recsae.store.runs import Attempt
+from recsae.schemas.base import ATTRIBUTES, ITEMS, USERS
+from recsae.store.run_store import Attempt
 
 log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 
 from recsae.data.text import is_utf8
 from recsae.errors import BadInput
-from recsae.store.folder import split_query
-from recsae.store.remote import open_filesystem
-from recsae.store.shown import shown
+from recsae.store.filesystem import split_query
+from recsae.store.object_store import open_filesystem
+from recsae.text.redaction import shown
 
 Row = dict[str, Any]
 _KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"}

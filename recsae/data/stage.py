@@ -12,16 +12,16 @@ from collections.abc import Mapping
 
 import duckdb
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.database import temporary_database
 from recsae.data.events import read_events
 from recsae.data.filters import filter_events, split_by_time
 from recsae.data.formats import Dataset, dataset
-from recsae.data.layout import Written, write_events
-from recsae.data.listing import refuse_strangers, stage_listing, write_items, write_users
+from recsae.data.metadata import refuse_strangers, stage_listing, write_items, write_users
+from recsae.data.writer import Written, write_events
 from recsae.errors import BadInput
-from recsae.schemas import PARTS
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.schemas.base import PARTS
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.filters import ORDER, Kept
-from recsae.schemas import CASES, INTERACTIONS, SPLITS, conform
-from recsae.store.runs import Attempt
+from recsae.schemas.base import CASES, INTERACTIONS, SPLITS, conform
+from recsae.store.run_store import Attempt
 
 EVENTS_PER_CHUNK = 1_000_000
 LEAST_CHUNKS = 8

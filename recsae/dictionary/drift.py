@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.schemas_nights import CHANGES, HISTORY
+from recsae.schemas.nightly import CHANGES, HISTORY
 
 Row = Mapping[str, Any]
 REMEMBERED = 60

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from recsae.concepts.cases import LatentCases
+from recsae.evidence.cases import LatentCases
 
 Concept = tuple[str, Sequence[str]]
 """A name and its terms."""

@@ -1,6 +1,6 @@
 """The stage `concepts`: the dictionary, one row for every living latent, and what has changed since last night's.
 
-It joins what the stages before it found. Whether a latent is interpretable is decided in chosen.py.
+It joins what the stages before it found. Whether a latent is interpretable is decided in best_candidate.py.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.concepts import grouping, terms
-from recsae.concepts.candidates import Usage
-from recsae.concepts.cases import LatentCases, read_cases
-from recsae.concepts.chosen import NO_ROW, Row, Scores, control_bar, named_by, passes, read_labels, read_scores
-from recsae.concepts.measures import Counts
-from recsae.config import Config
+from recsae.concepts.best_candidate import NO_ROW, Row, Scores, control_bar, named_by, passes, read_labels, read_scores
+from recsae.config.schema import Config
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
-from recsae.nights import drift
-from recsae.schemas_concepts import CONCEPTS, NOT_ASKED
-from recsae.schemas_nights import CHANGES, DRIFT, HISTORY
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.dictionary import drift, grouping
+from recsae.evidence.cases import LatentCases, read_cases
+from recsae.labels.candidates import Usage
+from recsae.schemas.concepts import CONCEPTS, NOT_ASKED
+from recsae.schemas.nightly import CHANGES, DRIFT, HISTORY
+from recsae.stats.classification import Counts
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 

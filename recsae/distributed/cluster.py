@@ -28,5 +28,5 @@ def reserved() -> dict[str, float] | None:
         log.warning("Ray does not say what the cluster has: %s", error)
         return None
     cpus = float(found.get("CPU", 0))
-    # Embedded Ray is told of more CPUs than there are, so that actors never wait for one: see jobs/command.py.
+    # Embedded Ray is told of more CPUs than there are, so that actors never wait for one: see recsae/cli/command.py.
     return {"cpus": min(cpus, own) if nodes == 1 else cpus, "gpus": float(found.get("GPU", 0))}

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from recsae.config import ResourcesConfig
+from recsae.config.schema import ResourcesConfig
 from recsae.store.progress import Progress
 
 State = dict[str, Any]

@@ -1,7 +1,7 @@
 """From a sketch to the evidence of every living latent: active cases, silent ones, statistics.
 
 Levels are deciles of the latent's own positive activations on explain users. All draws are hashes of the seed. It knows
-sketches, and neither how they were streamed nor which silent cases are worth showing (silent.py).
+sketches, and neither how they were streamed nor which silent cases are worth showing (negatives.py).
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae.concepts.keeping import Rows, first_per_group
-from recsae.concepts.silent import Piece, Sides, Silent
-from recsae.concepts.sketch import CASE_COLUMNS, EXPLAIN, Sketch, priority, runs
-from recsae.config_concepts import EvidenceConfig
-from recsae.schemas import ACTIVE_ROLES, PARTS, conform
-from recsae.schemas_concepts import EVIDENCE, LATENT_STATS
+from recsae.config.concepts import EvidenceConfig
+from recsae.evidence.negatives import Piece, Sides, Silent
+from recsae.evidence.sketch import CASE_COLUMNS, EXPLAIN, Sketch, priority, runs
+from recsae.evidence.top_per_group import Rows, first_per_group
+from recsae.schemas.base import ACTIVE_ROLES, PARTS, conform
+from recsae.schemas.concepts import EVIDENCE, LATENT_STATS
 
 LEVELS = 10
 TOP_ITEMS = 10

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsae.concepts.sketch import runs
-from recsae.schemas import ACTIVE_ROLES, SILENT_ROLES
-from recsae.store.runs import Committed
+from recsae.evidence.sketch import runs
+from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
+from recsae.store.run_store import Committed
 
 
 class Judged(NamedTuple):

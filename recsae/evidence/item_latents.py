@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.data.database import count_rows, temporary_database
-from recsae.schemas import conform
-from recsae.schemas_concepts import ITEM_LATENTS, LATENT_ITEMS
-from recsae.store.runs import Attempt
+from recsae.schemas.base import conform
+from recsae.schemas.concepts import ITEM_LATENTS, LATENT_ITEMS
+from recsae.store.run_store import Attempt
 
 ONE = 2**30
 """Activations are added as whole numbers of 2⁻³⁰, about 10⁻⁹: no coarser than float32 from 2⁻⁷

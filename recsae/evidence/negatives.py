@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from recsae.concepts.keeping import Rows
-from recsae.concepts.sketch import EXPLAIN, Sketch, priority
-from recsae.config_concepts import EvidenceConfig
+from recsae.config.concepts import EvidenceConfig
+from recsae.evidence.sketch import EXPLAIN, Sketch, priority
+from recsae.evidence.top_per_group import Rows
 from recsae.sae.model import FLOATS_AT_ONCE
-from recsae.schemas import NEAR_DIRECTION, NEAR_MISS, PARTS
+from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS
 
 NEAREST = 16
 """Latents of similar direction whose firing cases count as near."""

@@ -3,8 +3,8 @@
 A sketch holds, per latent and part of users: the strongest cases (one a user), a sample of positive activations, and a
 pool of cases among which silent ones are sought; and counts. Samples are the cases with the smallest hash, so sketches
 add up to the same whole in any order of blocks. It knows latents and cases, and no catalogue; which rows stay is in
-keeping.py. Shape suffixes: A pairs of a case and a latent that fires in it, B cases of a block, C columns, D their
-width, G groups (latent and part), H latents, K active latents of a case, P cases of a pool.
+top_per_group.py. Shape suffixes: A pairs of a case and a latent that fires in it, B cases of a block, C columns, D
+their width, G groups (latent and part), H latents, K active latents of a case, P cases of a pool.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from recsae.concepts.keeping import First, Offer, Rows
-from recsae.config_concepts import EvidenceConfig
+from recsae.config.concepts import EvidenceConfig
+from recsae.evidence.top_per_group import First, Offer, Rows
 from recsae.hashing import GOLDEN, finalise
 from recsae.sae.model import FLOATS_AT_ONCE, Sae
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
 from recsae.store import shards
 
 CASE_COLUMNS = ("case_id", "user_idx", "position", "item_idx", "top_idx")

@@ -18,17 +18,18 @@ import pyarrow.compute as pc
 import ray
 import torch
 
-from recsae.concepts import evidence, silent, terms
-from recsae.concepts.item_views import Pairs, PairSums, item_views
-from recsae.concepts.sketch import EXPLAIN, Bars, Sketch, Sketcher, blocks
-from recsae.config import Config
-from recsae.config_concepts import EvidenceConfig
+from recsae.config.concepts import EvidenceConfig
+from recsae.config.schema import Config
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
+from recsae.evidence import case_selection, negatives
+from recsae.evidence.item_latents import Pairs, PairSums, item_views
+from recsae.evidence.sketch import EXPLAIN, Bars, Sketch, Sketcher, blocks
 from recsae.sae import model
-from recsae.schemas_concepts import EVIDENCE, LATENT_STATS
+from recsae.schemas.concepts import EVIDENCE, LATENT_STATS
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attemp
         views.write(out, config.evidence.items)
     passed = time.monotonic() - start
     sketch = whole.sketch()
-    near_HN = silent.nearest(sae.W_dec.numpy(), np.flatnonzero(sketch.fired_H))
-    chosen = evidence.choose(
+    near_HN = negatives.nearest(sae.W_dec.numpy(), np.flatnonzero(sketch.fired_H))
+    chosen = case_selection.choose(
         sketch, catalogue.popularity, vocabulary.bears, config.probe.view, config.evidence, config.seed, near_HN
     )
     out.write_table("evidence.parquet", chosen.cases, EVIDENCE)

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from recsae.explaining.slopes import slopes
-from recsae.explaining.splitting import Pooled, Splitter
-from recsae.recommenders.contract import Histories, Recommender, Trainable, last
-from recsae.recommenders.top import ranks, top_k
+from recsae.explain.slopes import slopes
+from recsae.explain.splitting import Pooled, Splitter
+from recsae.recommenders.base import Histories, Recommender, Trainable, last
+from recsae.recommenders.topk import ranks, top_k
 from recsae.sae.model import Sae
-from recsae.steering.present import Present
+from recsae.steering.user_batches import Present
 
 TOP = 10
 ITEMS_AT_ONCE = 65_536

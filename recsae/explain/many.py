@@ -13,18 +13,18 @@ import numpy as np
 import pyarrow as pa
 from ray.exceptions import RayTaskError
 
-from recsae import tasks
 from recsae.data.chunks import chunk_of, read_chunk
+from recsae.distributed import tasks
 from recsae.errors import BadInput
-from recsae.explaining.explainer import Explained, Explainer
-from recsae.recommenders import saved
+from recsae.explain.explainer import Explained, Explainer
+from recsae.recommenders import registry
 from recsae.sae import model
-from recsae.schemas import conform
-from recsae.schemas_steering import EXPLANATIONS
-from recsae.steering.present import batches, user_ids
-from recsae.store.folder import Folder
-from recsae.store.outside import whole_parquet
-from recsae.store.runs import Committed
+from recsae.schemas.base import conform
+from recsae.schemas.steering import EXPLANATIONS
+from recsae.steering.user_batches import batches, user_ids
+from recsae.store.atomic_output import whole_parquet
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Asked(NamedTuple):
 
     def explainer(self) -> Explainer:
         """The model is read anew."""
-        return Explainer(saved.load(self.recommender, self.site, self.device), model.load(self.sae, self.device))
+        return Explainer(registry.load(self.recommender, self.site, self.device), model.load(self.sae, self.device))
 
 
 def strongest(found: Explained, number: int) -> np.ndarray:

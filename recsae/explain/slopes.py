@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from recsae.errors import BadInput
-from recsae.recommenders.contract import Histories, Recommender, last
-from recsae.recommenders.top import SCORES_AT_ONCE
+from recsae.recommenders.base import Histories, Recommender, last
+from recsae.recommenders.topk import SCORES_AT_ONCE
 
 POINTS = 4
 """Four leave about a twentieth of the score unexplained on ML-1M (a block of SASRec), eight a fiftieth."""

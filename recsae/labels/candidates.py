@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import gammaincinv
 
-from recsae.concepts.cases import LatentCases
-from recsae.concepts.terms import Vocabulary
+from recsae.data.terms import Vocabulary
+from recsae.evidence.cases import LatentCases
 
 ORDINARY_LISTS = 3
 """Lists of ordinary items against which evidence is compared."""

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from recsae.concepts import prompts
-from recsae.concepts.chosen import named_by, read_labels, read_scores
-from recsae.concepts.terms import Vocabulary
-from recsae.config import Config
+from recsae.concepts.best_candidate import named_by, read_labels, read_scores
+from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
+from recsae.data.terms import Vocabulary
+from recsae.labels import prompts
 from recsae.llm.model import model_content
-from recsae.store.runs import LAST, Committed
-from recsae.store.shown import all_shown
+from recsae.store.run_store import LAST, Committed
+from recsae.text.redaction import all_shown
 
 ITEMS = 20
 """Strongest explain items by which a latent is told."""

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from recsae.concepts import prompts
-from recsae.concepts.candidates import Candidate, Usage, weigh
-from recsae.concepts.terms import Vocabulary
+from recsae.data.terms import Vocabulary
 from recsae.data.text import clean
-from recsae.llm.engine import Answer
+from recsae.labels import prompts
+from recsae.labels.candidates import Candidate, Usage, weigh
+from recsae.llm.pool import Answer
 
 MOST_WORDS = 4
 """One to three are asked for. A longer name is mostly a copy of some item's text, which a likelihood judge likes."""

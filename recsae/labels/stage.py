@@ -3,9 +3,9 @@
 Terms of the catalogue are proposed by TF-IDF and by lift; the language model ranks them by pointwise mutual information
 with the evidence and writes one name freely, or an endpoint writes it. The information is the log-likelihood of the
 term after the evidence less the mean one after lists of ordinary items: against an empty list, whatever is mentioned at
-all would win. Only explain users are read. A latent that is much as it was last night keeps its labels (carrying.py).
+all would win. Only explain users are read. A latent that is much as it was last night keeps its labels (reuse.py).
 Which candidate is right is not known here: the best terms of each ranking, the pairs and the free name are finalists,
-and scoring.py decides.
+and stage.py decides.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.concepts import prompts, terms
-from recsae.concepts.candidates import ORDINARY_LISTS, Usage, ordinary_items, pairs, propose, shown_items
-from recsae.concepts.cases import LatentCases, read_cases
-from recsae.concepts.drawing import draw
-from recsae.concepts.label_rows import Row, free_row, mark_finalists, pair_row, term_row
-from recsae.concepts.questions import Question, Told, ask_fitting
-from recsae.concepts.terms import Vocabulary
-from recsae.config import Config
+from recsae.config.schema import Config
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
-from recsae.llm.asking import Pool, ask_once
+from recsae.data.terms import Vocabulary
+from recsae.evidence.cases import LatentCases, read_cases
+from recsae.labels import prompts
+from recsae.labels.candidates import ORDINARY_LISTS, Usage, ordinary_items, pairs, propose, shown_items
+from recsae.labels.reuse import carry
+from recsae.labels.rows import Row, free_row, mark_finalists, pair_row, term_row
+from recsae.labels.truncation import Question, Told, ask_fitting
+from recsae.llm.answer_cache import Pool, ask_once
 from recsae.llm.endpoint import EndpointPool
-from recsae.llm.engine import Answer, EnginePool, Request
 from recsae.llm.model import locate_model
-from recsae.nights.carrying import carry
-from recsae.schemas_concepts import LABELS
-from recsae.schemas_nights import LABELLED
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.llm.pool import Answer, EnginePool, Request
+from recsae.schemas.concepts import LABELS
+from recsae.schemas.nightly import LABELLED
+from recsae.stats.sampling import draw
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from recsae.concepts import prompts
-from recsae.llm.engine import Answer, Request
+from recsae.labels import prompts
+from recsae.llm.pool import Answer, Request
 
 Ask = Callable[[Sequence[Request]], list[Answer]]
 """One answer a request, in order."""

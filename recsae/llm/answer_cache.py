@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from recsae.llm.engine import Answer, Request
+from recsae.llm.pool import Answer, Request
 from recsae.store.progress import Progress
 
 ANSWERS = pa.schema(

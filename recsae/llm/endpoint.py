@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Self
 
-from recsae.config_concepts import EndpointConfig
+from recsae.config.concepts import EndpointConfig
 from recsae.data.text import clean
 from recsae.errors import BadInput
-from recsae.llm.engine import LOG_SECONDS, Answer, Meter, Request
-from recsae.llm.readings import text_status
-from recsae.store.shown import masked, shown
+from recsae.llm.loglikelihood import text_status
+from recsae.llm.pool import LOG_SECONDS, Answer, Meter, Request
+from recsae.text.redaction import masked, shown
 
 KEY = "RECSAE_ENDPOINT_KEY"
 """The environment variable that holds the key."""

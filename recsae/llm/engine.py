@@ -17,11 +17,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 
-from recsae.config import ResourcesConfig
-from recsae.config_concepts import LlmConfig
-from recsae.llm import readings
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import ResourcesConfig
+from recsae.llm import loglikelihood
+from recsae.llm.loglikelihood import Ids, Step
 from recsae.llm.model import EMBEDDED, locate_model
-from recsae.llm.readings import Ids, Step
 
 MAX_ANSWER_TOKENS = 96
 CPU_SEQUENCES = 64
@@ -98,7 +98,7 @@ class Engine:
         self._yes, self._no = self._spellings(YES), self._spellings(NO)
 
     def _settings(self, llm: LlmConfig, resources: ResourcesConfig) -> dict[str, Any]:
-        from recsae.llm.walking import PathWriter
+        from recsae.llm.forced_decoding import PathWriter
 
         settings: dict[str, Any] = {
             "dtype": _precision(llm, resources),
@@ -134,13 +134,13 @@ class Engine:
             os._exit(1)
 
     def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
-        from recsae.llm.walking import walk_params
+        from recsae.llm.forced_decoding import walk_params
 
         began = time.perf_counter()
         answers: dict[int, Answer] = {}
         texts = self._texts(requests, answers)
         queries = self._queries(requests, schema, answers)
-        walks = readings.walks(texts.values())
+        walks = loglikelihood.walks(texts.values())
         outputs = self._run([*queries.values(), *(Query(walk.ids, walk_params(walk)) for walk in walks)])
         for index, output in zip(queries, outputs, strict=False):
             answers[index] = self._told(requests[index].kind, queries[index], output, schema)
@@ -218,9 +218,9 @@ class Engine:
         tokens = len(query.ids) + len(written.token_ids)
         if kind == "generate":
             text = written.text.strip()
-            return Answer(text, None, readings.text_status(text, schema), tokens)
+            return Answer(text, None, loglikelihood.text_status(text, schema), tokens)
         logprobs = {token: entry.logprob for token, entry in written.logprobs[0].items()}
-        return Answer(None, readings.log_odds(logprobs, self._yes, self._no), "ok", tokens)
+        return Answer(None, loglikelihood.log_odds(logprobs, self._yes, self._no), "ok", tokens)
 
     def _run(self, queries: Sequence[Query]) -> list[Any]:
         """vLLM's outputs, in order; a sentence in the place of one that it refused."""
@@ -245,7 +245,7 @@ def _precision(llm: LlmConfig, resources: ResourcesConfig) -> str:
 
 def _summed(prompt: Ids, continuation: Ids, steps: Mapping[Step, float | str]) -> Answer:
     tokens = len(prompt) + len(continuation)
-    told = [steps[step] for step in readings.steps(prompt, continuation)]
+    told = [steps[step] for step in loglikelihood.steps(prompt, continuation)]
     values = [value for value in told if not isinstance(value, str)]
     if len(values) < len(told):
         refused = next(value for value in told if isinstance(value, str))

@@ -12,7 +12,7 @@ from vllm import SamplingParams
 from vllm.v1.sample.logits_processor import LogitsProcessor
 from vllm.v1.sample.logits_processor.builtin import process_dict_updates
 
-from recsae.llm.readings import Ids, Walk
+from recsae.llm.loglikelihood import Ids, Walk
 
 PATH = "path"
 

@@ -22,8 +22,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from recsae.config import Config
-from recsae.config_concepts import LlmConfig
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from recsae import watching
-from recsae.config import ResourcesConfig
-from recsae.config_concepts import LlmConfig
-from recsae.llm.worker import CPU_SEQUENCES, Answer, Engine, Request, Spent
-from recsae.store.folder import as_json
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import ResourcesConfig
+from recsae.llm.engine import CPU_SEQUENCES, Answer, Engine, Request, Spent
+from recsae.observability import context
+from recsae.store.filesystem import as_json
 
 __all__ = ["Answer", "Engine", "EnginePool", "Request", "Spent"]
 
@@ -221,7 +221,7 @@ class Meter:
         self._done += len(answers)
         self._tokens += sum(answer.tokens for answer in answers)
         self._failed += sum(answer.status != "ok" for answer in answers)
-        watching.answered(len(answers), self._done / max(time.monotonic() - self._began, 1e-9))
+        context.answered(len(answers), self._done / max(time.monotonic() - self._began, 1e-9))
 
     def show(self) -> None:
         now = time.monotonic()
@@ -240,7 +240,7 @@ class Meter:
         return f"{so_far}, {rate:.1f} a second, {(of - done) / rate:.0f} s left"
 
     def finish(self) -> None:
-        watching.answered(0, 0.0)
+        context.answered(0, 0.0)
         log.info(
             "language model %s: %d requests, %d failed, %d tokens, %.1f s",
             self._model,

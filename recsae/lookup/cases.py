@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from recsae.data.chunks import chunk_of
 from recsae.lookup.served import Row, Served, among
-from recsae.schemas import SPLITS
+from recsae.schemas.base import SPLITS
 
 
 class Item(NamedTuple):

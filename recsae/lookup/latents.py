@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from recsae.lookup import cases
 from recsae.lookup.dictionary import concept
 from recsae.lookup.served import Row, Served, among
-from recsae.schemas import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES
-from recsae.store import looking
-from recsae.store.runs import RunStore
+from recsae.schemas.base import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES
+from recsae.store import inspection
+from recsae.store.run_store import RunStore
 
 ITEMS = 5
 ATTRIBUTES = 5
@@ -124,7 +124,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
 def _nights(store: RunStore, stable_id: str) -> list[Row]:
     """A night whose dictionary is gone, damaged, or of a format that names no concept over the nights, is left out."""
     columns = ["latent", "name", "interpretable", "confidence", *BOUNDS, "frequency", "drift"]
-    records = [record for _, record in looking.nights(store.folder, NIGHTS) if "number" in record]
+    records = [record for _, record in inspection.nights(store.folder, NIGHTS) if "number" in record]
     found = []
     for record in sorted(records, key=lambda record: record["number"]):
         done = store.committed("concepts", record["fingerprints"]["concepts"])

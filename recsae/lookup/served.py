@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.store import looking
+from recsae.store import inspection
 from recsae.store.nights import Record
-from recsae.store.runs import Committed, RunStore
+from recsae.store.run_store import Committed, RunStore
 
 Row = dict[str, Any]
 
@@ -72,7 +72,7 @@ class Served:
 def served(config: Config) -> Served:
     """The night that the config's run serves. Raises BadInput where there is none, or what it names is gone."""
     store = RunStore(config.store.root, config.name)
-    record, problem = looking.record(store.folder, "current.json")
+    record, problem = inspection.record(store.folder, "current.json")
     if record is None:
         raise BadInput(
             f"{store.folder.uri}: {problem or 'no night is served yet'}; run `python -m jobs.nightly` with this config"

@@ -20,18 +20,18 @@ import torch
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from recsae import tasks
-from recsae.config import Config
+from recsae.config.schema import Config
+from recsae.distributed import tasks
 from recsae.hashing import GOLDEN, finalise
-from recsae.nights.lineage import same_probe, same_space
 from recsae.sae import model
 from recsae.sae.attributes import as_matrix
 from recsae.sae.model import Sae
-from recsae.schemas import PARTS
-from recsae.schemas_nights import MATCHES
+from recsae.schemas.base import PARTS
+from recsae.schemas.nightly import MATCHES
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.store.filesystem import Folder
+from recsae.store.lineage import same_probe, same_space
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from recsae import gauges
-from recsae.store.runs import Attempt, Committed
+from recsae.observability import prometheus
+from recsae.store.run_store import Attempt, Committed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def at_work(run: str, stage: str | None = None) -> Iterator[None]:
         yield
     except Exception:
         if _work.attempt:
-            gauges.failed(run, stage or "")
+            prometheus.failed(run, stage or "")
         raise
     finally:
         _work = before
@@ -51,16 +51,16 @@ def began(attempt: Attempt) -> None:
     """An attempt of the stage at work: later lines name it, and it is counted; the one before it must have failed."""
     global _work
     if _work.attempt:
-        gauges.failed(_work.run or "", _work.stage or "")
+        prometheus.failed(_work.run or "", _work.stage or "")
     _work = replace(_work, attempt=attempt.data.path.rpartition("/")[2])
-    gauges.began(_work.run or "", _work.stage or "")
+    prometheus.began(_work.run or "", _work.stage or "")
 
 
 def committed(done: Committed) -> None:
     """The stage at work has been committed: its figures go to Prometheus."""
-    gauges.committed(_work.run or "", done)
+    prometheus.committed(_work.run or "", done)
 
 
 def answered(questions: int, rate: float) -> None:
     """The language model has answered so many more for the stage at work, and answers `rate` a second."""
-    gauges.answered(_work.run or "", _work.stage or "", questions, rate)
+    prometheus.answered(_work.run or "", _work.stage or "", questions, rate)

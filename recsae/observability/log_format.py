@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO, cast
 
-from jobs.plain import plain
-from recsae import watching
 from recsae.errors import BadInput
-from recsae.store.shown import masked
+from recsae.observability import context
+from recsae.text.redaction import masked
+from recsae.text.sanitize import plain
 
 FORMAT = "RECSAE_LOG"
 """The environment variable: `text`, or left out, for people, `json` for machines."""
@@ -87,7 +87,7 @@ class _Objects(logging.Formatter):
     """One JSON object a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        work = watching.now()
+        work = context.now()
         told: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

@@ -19,13 +19,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsae.config import Config
-from recsae.config_mlflow import MlflowConfig
+from recsae.config.mlflow import MlflowConfig
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.headlines import rows, size
-from recsae.report.formats import number
-from recsae.store.runs import Committed
-from recsae.store.shown import masked, shown
+from recsae.observability.summary import rows, size
+from recsae.store.run_store import Committed
+from recsae.text.formatting import number
+from recsae.text.redaction import masked, shown
 
 log = logging.getLogger(__name__)
 

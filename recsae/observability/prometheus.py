@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-from recsae.headlines import headline, rows, size
-from recsae.report.formats import number
-from recsae.store.runs import Committed
+from recsae.observability.summary import headline, rows, size
+from recsae.store.run_store import Committed
+from recsae.text.formatting import number
 
 log = logging.getLogger(__name__)
 

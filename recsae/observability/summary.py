@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from recsae.report.formats import look_up, number
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from recsae.text.formatting import look_up, number
 
 Path = tuple[str, ...]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from recsae.config_nights import GateConfig
-from recsae.store.runs import Committed
+from recsae.config.nightly import GateConfig
+from recsae.store.run_store import Committed
 
 AT_LEAST = ("interpretable_share",)
 

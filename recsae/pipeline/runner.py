@@ -12,19 +12,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recsae import machines, watching
-from recsae.config import Config
+from recsae.config.schema import Config
+from recsae.distributed import cluster
+from recsae.distributed.retry import retrying
 from recsae.errors import BadInput, NotServed
-from recsae.nights.alone import refuse_lost
-from recsae.nights.gate import failing, judge
-from recsae.retrying import retrying
-from recsae.stages import STAGES, Stage
-from recsae.store.away import is_away
-from recsae.store.folder import as_json
+from recsae.observability import context
+from recsae.pipeline.gate import failing, judge
+from recsae.pipeline.run_lock import refuse_lost
+from recsae.pipeline.stages import STAGES, Stage
+from recsae.store.filesystem import as_json
 from recsae.store.nights import Night, Record
+from recsae.store.object_store_errors import is_away
 from recsae.store.progress import Lease
-from recsae.store.runs import LAST, Committed, RunStore
-from recsae.store.shown import all_shown, shown
+from recsae.store.run_store import LAST, Committed, RunStore
+from recsae.text.redaction import all_shown, shown
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Pipeline:
         for found in inputs.values():
             found.refuse_damaged()
         self.store.check_writable()
-        with watching.at_work(self.config.name, name):
+        with context.at_work(self.config.name, name):
             return self._work(STAGES[name], inputs)
 
     def has_work(self, name: str) -> bool:
@@ -154,12 +155,12 @@ class Pipeline:
     def _attempt(self, stage: Stage, inputs: Mapping[str, Committed], lease: Lease) -> Committed:
         attempt = self.store.attempt(stage.name, self.fingerprint(stage.name), lease)
         try:
-            watching.began(attempt)
+            context.began(attempt)
             log.info("%s: started (%s)", stage.name, attempt.fingerprint)
             start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
             seconds = time.monotonic() - start
-            reserved = machines.reserved()
+            reserved = cluster.reserved()
             last = {key.removeprefix(LAST): found.fingerprint for key, found in inputs.items() if key.startswith(LAST)}
             done = self.store.commit(
                 stage.name,
@@ -179,7 +180,7 @@ class Pipeline:
             if not is_away(error):  # or whatever it is asked next would wait as long again
                 self.store.discard(stage.name, attempt)
             raise
-        watching.committed(done)
+        context.committed(done)
         size = sum(file["bytes"] for file in done.manifest["files"]) / 2**20
         log.info("%s: done in %.1f s, %d files, %.1f MiB", stage.name, seconds, len(done.files()), size)
         return done

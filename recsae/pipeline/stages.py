@@ -1,8 +1,8 @@
 """The table of stages: what each is called, what it does, what it reads, and what of the config changes its result.
 
-Read this first, then schemas.py. A stage is a function `(config, inputs, out) -> metrics`: it reads what its inputs
+Read this first, then base.py. A stage is a function `(config, inputs, out) -> metrics`: it reads what its inputs
 committed, writes into its attempt, and returns figures. It does not know where the store is, nor when it runs: that is
-pipeline.py's.
+runner.py's.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from recsae.concepts.dictionary import write_dictionary
-from recsae.concepts.gathering import gather_evidence
-from recsae.concepts.labelling import label_latents
-from recsae.concepts.scoring import score_concepts
-from recsae.concepts.statistics import measure_statistics
-from recsae.config import Config
-from recsae.data.ingest import ingest, input_content
+from recsae.activations.imported import given_content
+from recsae.activations.stage import write_activations
+from recsae.config.schema import Config
+from recsae.data.stage import ingest, input_content
+from recsae.dictionary.stage import write_dictionary
+from recsae.evidence.stage import gather_evidence
+from recsae.labels.stage import label_latents
 from recsae.llm.model import model_content
-from recsae.nights.matching import match_latents
-from recsae.probing.activations import write_activations
-from recsae.probing.given import given_content
-from recsae.recommenders.foreign_files import foreign_content
+from recsae.matching.stage import match_latents
+from recsae.recommenders.external_files import foreign_content
 from recsae.recommenders.stage import train_recommender
-from recsae.report.page import write_report
+from recsae.report.stage import write_report
 from recsae.sae.stage import train_sae
+from recsae.scores.stage import score_concepts
+from recsae.statistics.stage import measure_statistics
 from recsae.steering.stage import measure_steering
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 
 StageFunction = Callable[[Config, Mapping[str, Committed], Attempt], Metrics]
 

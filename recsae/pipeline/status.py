@@ -13,16 +13,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.headlines import headline, rows, size
-from recsae.report.formats import number
-from recsae.stages import STAGES, Stage
-from recsae.store import looking
-from recsae.store.folder import Folder, split_query
-from recsae.store.looking import Found, Record
-from recsae.store.runs import RunStore
-from recsae.store.shown import all_shown, shown
+from recsae.observability.summary import headline, rows, size
+from recsae.pipeline.stages import STAGES, Stage
+from recsae.store import inspection
+from recsae.store.filesystem import Folder, split_query
+from recsae.store.inspection import Found, Record
+from recsae.store.run_store import RunStore
+from recsae.text.formatting import number
+from recsae.text.redaction import all_shown, shown
 
 NIGHTS = 5
 """Newest nights that are listed."""
@@ -83,7 +83,7 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
     run = RunStore(config.store.root, config.name).folder
     root, now = shown(config.store.root), clock()
     try:
-        there = looking.exists(run)
+        there = inspection.exists(run)
     except OSError as error:
         reason = str(error).splitlines()[0]
         raise BadInput(f"store.root: {root} cannot be read ({reason}); give a folder or URI that can") from None
@@ -92,10 +92,10 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
     stages: dict[str, StageState] = {}
     for stage in STAGES.values():
         above = {need: stages[need].fingerprint for need in stage.inputs}
-        stages[stage.name] = _state(config, stage, above, looking.stage(run, stage.name), now)
-    current, problem = looking.record(run, "current.json")
+        stages[stage.name] = _state(config, stage, above, inspection.stage(run, stage.name), now)
+    current, problem = inspection.record(run, "current.json")
     served = {key: shown(str(current.get(key, ""))) for key in SERVED} if current else None
-    nights = list(looking.nights(run, NIGHTS))
+    nights = list(inspection.nights(run, NIGHTS))
     following, why = _following(stages, run, current, nights)
     return RunState(
         run=config.name,
@@ -108,7 +108,7 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
         served=served,
         problem=problem or (_gone(run, served) if served else ""),
         nights=tuple(_night(name, record, served) for name, record in nights),
-        making=_holder(lease) if _alive(lease := looking.lease(run.child("_night")), now) else None,
+        making=_holder(lease) if _alive(lease := inspection.lease(run.child("_night")), now) else None,
     )
 
 
@@ -147,7 +147,7 @@ def _beat(one: Found) -> float:
 
 def _committed(name: str, one: Found) -> StageState:
     assert one.done is not None
-    manifest, problem = one.done.manifest, looking.damage(one.done)
+    manifest, problem = one.done.manifest, inspection.damage(one.done)
     try:
         count = None if problem else rows(one.done)
     except (OSError, ValueError, pa.ArrowException):

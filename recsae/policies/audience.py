@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.errors import BadInput
-from recsae.steering.present import user_ids
-from recsae.store.folder import file_at
-from recsae.store.runs import Committed
-from recsae.tuning.policy import Users
+from recsae.policies.policy import Users
+from recsae.steering.user_batches import user_ids
+from recsae.store.filesystem import file_at
+from recsae.store.run_store import Committed
 
 
 class Groups(NamedTuple):

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
+from recsae.policies import measuring
+from recsae.policies.balance import Aim, Ground
+from recsae.policies.concept_lookup import Dictionary
+from recsae.policies.measuring import Asked, World
+from recsae.policies.policy import MadeFor, Policy, Users, Written
 from recsae.steering.operations import Operation
-from recsae.store.folder import finite
-from recsae.store.runs import Committed
-from recsae.tuning import measuring
-from recsae.tuning.balance import Aim, Ground
-from recsae.tuning.measuring import Asked, World
-from recsae.tuning.naming import Dictionary
-from recsae.tuning.policy import MadeFor, Policy, Users, Written
+from recsae.store.filesystem import finite
+from recsae.store.run_store import Committed
 
 NULLS = 20
 """Draws of random latents, and deals of users."""

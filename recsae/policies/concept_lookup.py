@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from recsae.errors import BadInput
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 _BETWEEN = re.compile(r"\s*[,+&]\s*")
 

@@ -13,17 +13,17 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from recsae.concepts import terms
-from recsae.config import Config
+from recsae.config.schema import Config
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
+from recsae.policies import audience, balance, search
+from recsae.policies.balance import Lacking, Shares
+from recsae.policies.build import Made, measured, written
+from recsae.policies.concept_lookup import Concept
+from recsae.policies.policy import Policy, Users
+from recsae.policies.search import Turn
 from recsae.steering.operations import typical_length
-from recsae.tuning import audience, balance, search
-from recsae.tuning.balance import Lacking, Shares
-from recsae.tuning.making import Made, measured, written
-from recsae.tuning.naming import Concept
-from recsae.tuning.policy import Policy, Users
-from recsae.tuning.search import Turn
 
 FARTHER = 1.03
 """Of the way to a wanted share: the search ends where what is left of it is not worth a move."""

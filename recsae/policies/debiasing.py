@@ -12,18 +12,18 @@ from typing import Any
 
 from scipy import sparse
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
+from recsae.policies import audience, balance, measuring, search, trait_latents
+from recsae.policies.audience import Groups
+from recsae.policies.balance import Aim, Between, Ground, Popular
+from recsae.policies.build import NULLS, Made, measured, written
+from recsae.policies.policy import Policy
+from recsae.policies.search import Turn
+from recsae.policies.trait_latents import Carriers, Trait
 from recsae.sae import attributes
 from recsae.steering.operations import typical_length
-from recsae.tuning import audience, balance, carriers, measuring, search
-from recsae.tuning.audience import Groups
-from recsae.tuning.balance import Aim, Between, Ground, Popular
-from recsae.tuning.carriers import Carriers, Trait
-from recsae.tuning.making import NULLS, Made, measured, written
-from recsae.tuning.policy import Policy
-from recsae.tuning.search import Turn
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def debias(config: Config, made: Made, attribute: str, target: float, max_loss: 
     start = time.monotonic()
     world, catalogue = made.world(config), Catalogue.read(made.ingested)
     aim, ground, trait, groups = _bias(made, world.site, catalogue, attribute)
-    carrying = carriers.find(made.activations, world.sae, trait, world.device)
+    carrying = trait_latents.find(made.activations, world.sae, trait, world.device)
     log.info("%d of %d latents carry %s", len(carrying.latent_N), len(carrying.alive_N), attribute)
     evaluate = search.on_cases(world, "select", ground)
     steps = () if aim == Between() or world.site == "item" else search.STRENGTHS

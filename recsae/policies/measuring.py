@@ -16,20 +16,20 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae import tasks
 from recsae.data.chunks import n_chunks, read_chunk
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Recommender
+from recsae.distributed import tasks
+from recsae.policies import balance
+from recsae.policies.balance import Aim, Ground
+from recsae.recommenders import registry
+from recsae.recommenders.base import Recommender
 from recsae.recommenders.evaluation import held_out_cases
-from recsae.recommenders.figures import interval, weighted_sums
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
+from recsae.stats.ranking_metrics import interval, weighted_sums
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import answers
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
-from recsae.tuning import balance
-from recsae.tuning.balance import Aim, Ground
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 Operations = Sequence[Operation]
 
@@ -56,7 +56,7 @@ class World(NamedTuple):
         return cases.filter(pa.array(np.isin(cases["user_idx"].to_numpy(), self.members)))
 
     def model(self) -> Recommender:
-        return saved.load(self.recommender, self.site, self.device)
+        return registry.load(self.recommender, self.site, self.device)
 
     def load_sae(self) -> Sae:
         return saes.load(self.sae, self.device)

@@ -12,14 +12,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from recsae.config_base import Section
+from recsae.config.base import Section
 from recsae.errors import BadInput
 from recsae.steering.operations import WITHOUT_VALUE, Kind, Operation
 from recsae.steering.operations import check as check_operations
-from recsae.store.edited import read_edited
-from recsae.store.folder import Folder, as_json
-from recsae.store.outside import whole
-from recsae.store.runs import Committed
+from recsae.store.atomic_output import whole
+from recsae.store.filesystem import Folder, as_json
+from recsae.store.run_store import Committed
+from recsae.store.validated_json import read_edited
 
 
 class Written(Section):

@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsae import tasks
 from recsae.data.chunks import n_chunks, read_chunk
+from recsae.distributed import tasks
+from recsae.policies import balance
+from recsae.policies.balance import Aim, Ground, ndcg
+from recsae.policies.measuring import World
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.outcomes import Nudges, nudges_of, outcomes
-from recsae.tuning import balance
-from recsae.tuning.balance import Aim, Ground, ndcg
-from recsae.tuning.measuring import World
 
 log = logging.getLogger(__name__)
 

@@ -22,13 +22,13 @@ import pyarrow.compute as pc
 import torch
 from scipy import sparse, stats
 
-from recsae import tasks
+from recsae.distributed import tasks
 from recsae.sae.attributes import CONSTANT, as_matrix
 from recsae.sae.model import Sae, load
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 ROWS_AT_ONCE = 16_384
 """Cases whose active latents are held at a time."""

@@ -1,7 +1,7 @@
 """The figures of a model over the held-out events of a split, added up from chunks of users.
 
 Counts of ranks are integers, so figures and intervals are the same whoever counts which chunk. It knows chunks and
-counts, and nothing of how the model was trained. Suffixes: see figures.py.
+counts, and nothing of how the model was trained. Suffixes: see ranking_metrics.py.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import pyarrow as pa
 import torch
 import torch.distributed as dist
 
-from recsae.config_recommender import RankingConfig
+from recsae.config.recommender import RankingConfig
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.hashing import GOLDEN, finalise
-from recsae.recommenders.contract import Recommender, Trainable
-from recsae.recommenders.figures import DEEPEST, count, figures, intervals, resample
+from recsae.recommenders.base import Recommender, Trainable
 from recsae.recommenders.ranking import of_split, rank_chunk
-from recsae.store.runs import Committed
+from recsae.stats.ranking_metrics import DEEPEST, count, figures, intervals, resample
+from recsae.store.run_store import Committed
 
 
 class Survey(NamedTuple):

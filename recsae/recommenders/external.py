@@ -1,7 +1,7 @@
 """A model trained elsewhere: any torch module, read and edited by a hook on one of its submodules.
 
-It knows tokens, padding and hooks, and neither where the module comes from (foreign_files.py) nor whether it can be
-asked at all (foreign_trial.py). Suffixes: see contract.py; W positions of the module's own input, T its tokens, so
+It knows tokens, padding and hooks, and neither where the module comes from (external_files.py) nor whether it can be
+asked at all (external_checks.py). Suffixes: see base.py; W positions of the module's own input, T its tokens, so
 that `u` is the module's scores of all tokens.
 """
 
@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from recsae.config_recommender import ForeignConfig
-from recsae.recommenders.contract import Histories, Recommender
+from recsae.config.recommender import ForeignConfig
+from recsae.recommenders.base import Histories, Recommender
 
 
 class Asked(NamedTuple):

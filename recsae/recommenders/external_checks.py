@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from recsae.errors import BadInput
-from recsae.recommenders.contract import Histories
-from recsae.recommenders.foreign import Foreign, tensor_of
-from recsae.recommenders.foreign_module import first_line
+from recsae.recommenders.base import Histories
+from recsae.recommenders.external import Foreign, tensor_of
+from recsae.recommenders.external_module import first_line
 
 FEW = 3
 """Positions of the history that is asked in several ways."""

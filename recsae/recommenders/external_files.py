@@ -12,16 +12,16 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from recsae.config import Config
-from recsae.config_recommender import ForeignConfig, RecommenderConfig
+from recsae.config.recommender import ForeignConfig, RecommenderConfig
+from recsae.config.schema import Config
 from recsae.data.sources import Source, by_name
 from recsae.data.text import plain
-from recsae.recommenders.foreign import Foreign
-from recsae.recommenders.foreign_module import first_line, module_of
-from recsae.recommenders.foreign_trial import examine
-from recsae.store.folder import Folder, as_json
-from recsae.store.runs import Committed
-from recsae.store.shown import shown
+from recsae.recommenders.external import Foreign
+from recsae.recommenders.external_checks import examine
+from recsae.recommenders.external_module import first_line, module_of
+from recsae.store.filesystem import Folder, as_json
+from recsae.store.run_store import Committed
+from recsae.text.redaction import shown
 
 _KEY = "recommender.foreign"
 

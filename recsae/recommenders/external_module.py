@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.export.passes import move_to_device_pass
 
-from recsae.config_recommender import ForeignConfig, RecommenderConfig
+from recsae.config.recommender import ForeignConfig, RecommenderConfig
 from recsae.errors import BadInput
 
 _KEY = "recommender.foreign"

@@ -1,7 +1,7 @@
 """BPRMF and LightGCN: one vector a user, whatever he does next, scored against the item table.
 
 BPRMF: Rendle et al. 2009 (arXiv 1205.2618), without biases. LightGCN: He et al. 2020 (arXiv 2002.02126). A user without
-training events keeps the vector that he started with. Shape suffixes: see contract.py; G training events.
+training events keeps the vector that he started with. Shape suffixes: see base.py; G training events.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders.contract import Histories, Trainable
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders.base import Histories, Trainable
 
 
 class BPRMF(Trainable):

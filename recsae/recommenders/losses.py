@@ -2,7 +2,7 @@
 
 One pass over blocks of rows computes the loss and its gradient together, so the scores of all positions are never in
 memory at once. Each loss is a function of a block: scores of the targets and of the negatives in, value and
-derivatives out. It knows vectors and item rows, and no recommender. Shape suffixes: see contract.py; b rows of a block.
+derivatives out. It knows vectors and item rows, and no recommender. Shape suffixes: see base.py; b rows of a block.
 
 The sum over positions of, with `s` the target's score and `n_m` those of the negatives:
 

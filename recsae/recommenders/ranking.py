@@ -1,7 +1,7 @@
 """Cases put to a recommender, in batches: the ranks of their targets, as the model is and after an edit at its site.
 
 What the user did before the case is seen; nothing later is masked. It knows cases and the contract, and no training.
-Suffixes: see contract.py; C cases, T first items of a list.
+Suffixes: see base.py; C cases, T first items of a list.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from recsae.data.chunks import Chunk
-from recsae.recommenders.contract import Histories, Recommender, Trainable, last
-from recsae.recommenders.top import Scorer, ranks, sampled_ranks, top_k
+from recsae.recommenders.base import Histories, Recommender, Trainable, last
+from recsae.recommenders.topk import Scorer, ranks, sampled_ranks, top_k
 
 CASES_AT_ONCE = 256
 FLOATS_AT_ONCE = 16_000_000

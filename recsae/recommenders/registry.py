@@ -1,6 +1,6 @@
 """Recommenders by name, and their form on disk: `safetensors` and a `config.json`, never a pickle.
 
-It knows which class a name stands for, and nothing of training. Foreign ones are kept by foreign_files.py.
+It knows which class a name stands for, and nothing of training. Foreign ones are kept by external_files.py.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Callable
 import safetensors.torch
 import torch
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders import foreign_files
-from recsae.recommenders.contract import Recommender, Trainable
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders import external_files
+from recsae.recommenders.base import Recommender, Trainable
 from recsae.recommenders.factors import BPRMF, LightGCN
 from recsae.recommenders.sequential import GPT, SASRec
 from recsae.recommenders.timirec import TiMiRec
-from recsae.store.folder import Folder, as_json
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder, as_json
+from recsae.store.run_store import Committed
 
 KINDS: dict[str, Callable[[RecommenderConfig, int, int], Trainable]] = {
     "bprmf": BPRMF,
@@ -74,7 +74,7 @@ def load_folder(folder: Folder, site: str = "user", device: str = "cpu") -> Reco
     n_users, n_items = facts.pop("n_users"), facts.pop("n_items")
     config = RecommenderConfig(**facts)
     if config.kind == "foreign":
-        return foreign_files.assemble(config, foreign_files.saved_parts(folder, config), site, device)
+        return external_files.assemble(config, external_files.saved_parts(folder, config), site, device)
     with torch.device("meta"):
         model = KINDS[config.kind](config, n_users, n_items)
     with folder.open_input("weights.safetensors") as source:

@@ -1,15 +1,15 @@
 """SASRec and a GPT-style decoder: causal transformers over the user's items, scored against the item table.
 
 SASRec: Kang & McAuley 2018 (arXiv 1808.09781). The decoder is GPT-2's (hidden layer of 4 D, GELU) with a tied head, as
-in Klenitskiy et al. 2025 (arXiv 2507.12202). Shape suffixes: see contract.py.
+in Klenitskiy et al. 2025 (arXiv 2507.12202). Shape suffixes: see base.py.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders.contract import Histories, Trainable
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders.base import Histories, Trainable
 from recsae.recommenders.transformer import Causal, causal
 
 

@@ -16,17 +16,17 @@ import ray
 import torch
 from ray.exceptions import RayTaskError
 
-from recsae import train_run
-from recsae.config import Config
-from recsae.config_recommender import RecommenderConfig
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
+from recsae.distributed import training
 from recsae.errors import BadInput
-from recsae.nights.lineage import FRESH, WARM
-from recsae.recommenders import foreign_files, saved
+from recsae.recommenders import external_files, registry
 from recsae.recommenders.evaluation import Measured, Survey, count_chunk, in_full, measured
 from recsae.recommenders.training import MODEL, rate, train_loop
-from recsae.store.folder import Folder
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.store.filesystem import Folder
+from recsae.store.lineage import FRESH, WARM
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +55,8 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
         "seed": config.seed,
         "ingested": inputs["ingest"],
     }
-    state, best = train_run.fit(train_loop, task, config.resources, out.progress)[MODEL]
-    saved.save(out.data.child("model"), best, config.recommender, *sizes)
+    state, best = training.fit(train_loop, task, config.resources, out.progress)[MODEL]
+    registry.save(out.data.child("model"), best, config.recommender, *sizes)
     test = Measured(state["test"], state["test_intervals"])
     log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _in_words(test))
     return {
@@ -80,7 +80,7 @@ def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
     if last is None or config.nights is None or config.nights.recommender == "retrain":
         return None
     folder = last.data.child("model")
-    differs = saved.differs(folder, config.recommender)
+    differs = registry.differs(folder, config.recommender)
     if differs:
         log.warning("recommender: trained anew, since last night's %s was %s", *differs)
         return None
@@ -96,14 +96,14 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     """Try a model trained elsewhere, copy it into `model/` and measure it like any other."""
     model, site, device = config.recommender, config.probe.site, config.resources.device
     assert model.foreign is not None
-    parts = foreign_files.gather(model.foreign, ingested)
+    parts = external_files.gather(model.foreign, ingested)
     gpus, folder = 1 if device == "cuda" else 0, out.data.child("model")
     surveys = [in_full(ingested, split, config.seed, config.ranking) for split in ("validation", "test")]
     try:
         # On a worker: only there the factory must be importable, and there may be no GPU here.
         if not ray.get(_try_out.options(num_gpus=gpus).remote(model, parts, site, device)):
             log.info("recommender: one run answers for the last position alone: activations will ask case by case")
-        foreign_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
+        external_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
         ask = _chunk_counts.options(num_gpus=gpus)
         tasks = [ask.remote(surveys, folder, site, device, number) for number in range(n_chunks(ingested))]
         validation, test = map(measured, functools.reduce(operator.add, map(ray.get, tasks)), surveys)
@@ -123,9 +123,9 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
 
 
 @ray.remote
-def _try_out(model: RecommenderConfig, parts: foreign_files.Parts, site: str, device: str) -> bool:
+def _try_out(model: RecommenderConfig, parts: external_files.Parts, site: str, device: str) -> bool:
     """Whether a run gives every position its own. Raises BadInput where it cannot be asked or read."""
-    return foreign_files.assemble(model, parts, site, device).every_position
+    return external_files.assemble(model, parts, site, device).every_position
 
 
 @ray.remote
@@ -133,5 +133,5 @@ def _chunk_counts(surveys: list[Survey], folder: Folder, site: str, device: str,
     """What a chunk adds to each survey."""
     if device == "cpu":
         torch.set_num_threads(1)
-    model = saved.load_folder(folder, site, device)
+    model = registry.load_folder(folder, site, device)
     return np.stack([count_chunk(model, survey, number, device) for survey in surveys])

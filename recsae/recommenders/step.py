@@ -3,7 +3,7 @@
 With sampled negatives only the rows of the tables that the batch touches take part: they are gathered once, the model
 sees them in place of the table, their gradient is as large as they are, and Adam's moments of other rows rest (lazy
 Adam). Against the whole catalogue, and on a graph, gradients are dense. It knows the contract and not which recommender
-it trains. Shape suffixes: see contract.py.
+it trains. Shape suffixes: see base.py.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.lanes import add_lanes, flatten, lane_rows, seed_lane, unflatten
-from recsae.recommenders.contract import Histories, Trainable
+from recsae.config.recommender import RecommenderConfig
+from recsae.distributed.deterministic_reduce import add_lanes, flatten, lane_rows, seed_lane, unflatten
+from recsae.recommenders.base import Histories, Trainable
 from recsae.recommenders.losses import gbce_beta, summed_loss
 from recsae.recommenders.windows import Batch, keys
 

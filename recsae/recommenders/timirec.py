@@ -3,7 +3,7 @@
 Wang et al. 2022 (CIKM, "Target Interest Distillation for Multi-Interest Recommendation"). Interests are attention
 heads over the items so far (ComiRec-SA), the predictor is a causal transformer, the teacher is the interests' likeness
 to the target. Extractor and predictor train together, where the paper trains the extractor first. Shape suffixes: see
-contract.py; K interests.
+base.py; K interests.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders.contract import Histories, Trainable
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders.base import Histories, Trainable
 from recsae.recommenders.transformer import causal
 
 

@@ -2,7 +2,7 @@
 
 A block is the product of a few users with a range of items: users x items are never in memory. What the user has seen
 is masked in the block, and what is counted overwrites it, so that no second one leaves the cache. It knows scores and
-seen items, and nothing of cases or figures. Suffixes: see contract.py; R users of a block, k first items.
+seen items, and nothing of cases or figures. Suffixes: see base.py; R users of a block, k first items.
 """
 
 from __future__ import annotations

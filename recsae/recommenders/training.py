@@ -1,7 +1,7 @@
 """The training loop of every recommender, as one Ray Train worker runs it.
 
-Batches come from the seed, gradients add up in a fixed order (step.py, lanes.py), the best epoch is the one with the
-highest validation NDCG@10. It knows the contract and not which recommender it trains.
+Batches come from the seed, gradients add up in a fixed order (step.py, deterministic_reduce.py), the best epoch is the
+one with the highest validation NDCG@10. It knows the contract and not which recommender it trains.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import ray.train
 import torch
 
-from recsae import train_run
-from recsae.config_recommender import RankingConfig, RecommenderConfig
+from recsae.config.recommender import RankingConfig, RecommenderConfig
 from recsae.data.chunks import n_chunks, read_chunk
-from recsae.recommenders import saved
+from recsae.distributed import training
+from recsae.recommenders import registry
 from recsae.recommenders.evaluation import briefly, evaluate, in_full
 from recsae.recommenders.step import Stepper
 from recsae.recommenders.windows import Batch, event_batches, training_pairs, window_batches
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 MODEL = "recommender"
 """What checkpoints call it."""
@@ -44,20 +44,20 @@ def train_loop(task: dict[str, Any]) -> None:
     if device == "cpu":
         torch.set_num_threads(1)  # the number of threads changes the last digits of a sum
     popularity = ingested.read_table("items.parquet", ["popularity"])["popularity"].to_numpy()
-    model = saved.build(config, ingested.metrics["users"], len(popularity), seed).to(device)
+    model = registry.build(config, ingested.metrics["users"], len(popularity), seed).to(device)
     if task["start"]:
-        saved.go_on_from(model, task["start"])
+        registry.go_on_from(model, task["start"])
     if model.needs_graph:
         model.set_graph(*(torch.from_numpy(column).to(device) for column in training_events(ingested)))
     stepper = Stepper(model, config, popularity, seed, rank, world, device)
     state: dict[str, Any] = {"epoch": 0, "step": 0, "best_epoch": 0, "best": -1.0, "history": [], "test": None}
-    checkpoints = train_run.Checkpoints([MODEL] if rank == 0 else [])
+    checkpoints = training.Checkpoints([MODEL] if rank == 0 else [])
     checkpoints.keep_best(MODEL, model.state_dict())
     found = checkpoints.resume(MODEL)
     if found:
         state, tensors = found
         model.load_state_dict(tensors["weights"])
-        train_run.load_optimisers(stepper.optimisers, tensors["optimiser"])
+        training.load_optimisers(stepper.optimisers, tensors["optimiser"])
     elif task["start"]:  # more training must better what it starts from
         begun = evaluate(model, briefly(ingested, "validation", seed, ranking), rank, world, device)
         state["best"] = begun.figures["ndcg@10"]
@@ -90,7 +90,7 @@ def train_loop(task: dict[str, Any]) -> None:
                 f"validation NDCG@10 {valid['ndcg@10']:.4f} (best {state['best']:.4f})",
                 flush=True,
             )
-        optimiser = train_run.optimiser_tensors(stepper.optimisers)
+        optimiser = training.optimiser_tensors(stepper.optimisers)
         checkpoints.save({MODEL: (state, {"weights": model.state_dict(), "optimiser": optimiser})})
         del optimiser
     del stepper  # its moments make room for a second copy of the weights
@@ -98,7 +98,7 @@ def train_loop(task: dict[str, Any]) -> None:
     for split in ("validation", "test"):
         measured = evaluate(model, in_full(ingested, split, seed, ranking), rank, world, device)
         state[split], state[f"{split}_intervals"] = measured
-    state["peak_bytes"] = train_run.peak_bytes()
+    state["peak_bytes"] = training.peak_bytes()
     checkpoints.save({MODEL: (state, {"weights": model.state_dict(), "optimiser": {}})})
 
 

@@ -1,6 +1,6 @@
 """Causal self-attention blocks, as SASRec, the GPT-style decoder and TiMiRec share them.
 
-It knows vectors and positions, and nothing of items. Shape suffixes: see contract.py; H attention heads, d = D / H.
+It knows vectors and positions, and nothing of items. Shape suffixes: see base.py; H attention heads, d = D / H.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsae.config_recommender import RecommenderConfig
+from recsae.config.recommender import RecommenderConfig
 
 
 class CausalBlock(nn.Module):

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recsae.data.chunks import Chunk, n_chunks, read_chunk
-from recsae.schemas import SPLITS
-from recsae.store.runs import Committed
+from recsae.schemas.base import SPLITS
+from recsae.store.run_store import Committed
 
 CHUNKS_AT_ONCE = 8
 

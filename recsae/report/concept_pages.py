@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.report.case_rows import Examples
-from recsae.report.kin_rows import Neighbours, nights_of
-from recsae.report.latent_rows import latent_details
-from recsae.report.reading import Titles
-from recsae.report.table_rows import COLUMNS, dictionary_rows
-from recsae.store.runs import Committed
+from recsae.config.schema import Config
+from recsae.report.rows.cases import Examples
+from recsae.report.rows.dictionary import COLUMNS, dictionary_rows
+from recsae.report.rows.latents import latent_details
+from recsae.report.rows.neighbours import Neighbours, nights_of
+from recsae.report.tables import Titles
+from recsae.store.run_store import Committed
 
 PER_PAGE = 100
 """Latents of a page, by their number."""

@@ -13,26 +13,26 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.report.attribute_facts import about_attributes
-from recsae.report.belief_facts import about_belief, count_rows
+from recsae.config.schema import Config
+from recsae.report.charts.histogram import histogram
 from recsae.report.concept_pages import PER_PAGE, concept_pages, groups_of
-from recsae.report.drift_facts import about_drift
-from recsae.report.facts import gather
-from recsae.report.heat_facts import STEPS, about_heat
-from recsae.report.histogram import histogram
-from recsae.report.inline import render
-from recsae.report.item_rows import item_details
-from recsae.report.reading import Titles
-from recsae.report.table_rows import COLUMNS, dictionary_rows
-from recsae.report.turning_facts import about_turning
-from recsae.report.user_rows import user_rows
-from recsae.report.warning_facts import about_warnings
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.report.rows.dictionary import COLUMNS, dictionary_rows
+from recsae.report.rows.items import item_details
+from recsae.report.rows.users import user_rows
+from recsae.report.sections.attributes import about_attributes
+from recsae.report.sections.confidence import about_belief, count_rows
+from recsae.report.sections.drift import about_drift
+from recsae.report.sections.heat_map import STEPS, about_heat
+from recsae.report.sections.overview import gather
+from recsae.report.sections.steering import about_turning
+from recsae.report.sections.warnings import about_warnings
+from recsae.report.tables import Titles
+from recsae.store.run_store import Attempt, Committed, Metrics
+from recsae.text.html import render
 
-REPORT = ("marks.js", "facts.js", "items.js", "page.js")
-CONCEPT = ("marks.js", "facts.js", "charts.js", "turned.js", "latent.js", "concept.js")
-USERS = ("marks.js", "users.js")
+REPORT = ("dom.js", "facts.js", "items.js", "page.js")
+CONCEPT = ("dom.js", "facts.js", "charts.js", "steering.js", "latent.js", "concept.js")
+USERS = ("dom.js", "users.js")
 STYLE = "page.css"
 _HERE = Path(__file__).parent
 
@@ -75,7 +75,7 @@ def report_page(
     shown: Mapping[str, Any],
 ) -> str:
     """The HTML of `report.html` for a dictionary in the schema CONCEPTS."""
-    from recsae.report import plots  # with Altair, which no other stage needs
+    from recsae.report.charts import plots  # with Altair, which no other stage needs
 
     counts = count_rows(concepts)
     facts = gather(config, inputs, counts)

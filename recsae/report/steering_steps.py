@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from recsae.report.formats import number
-from recsae.report.reading import read_if_there
-from recsae.store.runs import Committed
+from recsae.report.tables import read_if_there
+from recsae.store.run_store import Committed
+from recsae.text.formatting import number
 
 COLUMNS = (
     *("latent", "concept", "operation", "strength", "users", "share", "share_change", "share_lower", "share_upper"),

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 TITLE_LIMIT = 100
 """Letters of a title in the page."""

@@ -15,11 +15,11 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from recsae.recommenders.figures import count_by_user, weighted_sums
 from recsae.recommenders.ranking import Compared
 from recsae.sae.controls import Control, Reconstruction
 from recsae.sae.model import Encoded, Sae
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
+from recsae.stats.ranking_metrics import count_by_user, weighted_sums
 from recsae.store import shards
 
 FLOATS_AT_ONCE = 4_000_000

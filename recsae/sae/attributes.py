@@ -7,7 +7,7 @@ latent's r, as Klenitskiy et al. 2025 (arXiv 2507.12202) have it over genres.
 
 The best of many latents is a maximum: it rises with their number by luck alone, and nothing here corrects for that. The
 raw dimensions and an untrained SAE of the same size stand beside it for that reason; the null of the best is in
-recsae/concepts/chance.py. Beside the sums there may be counts of the cases in which a latent fires.
+recsae/statistics/permutation_null.py. Beside the sums there may be counts of the cases in which a latent fires.
 
 It knows arrays: no Ray, no shards, no recommender. Shape suffixes: B cases, D their width, H latents (or raw
 dimensions), K the most latents active in a case, I items, A attributes.

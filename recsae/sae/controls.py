@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from recsae.sae.model import Encoded, Sae, load
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 
 Edit = Callable[[Tensor], Tensor]
 

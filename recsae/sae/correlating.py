@@ -16,15 +16,15 @@ import ray
 import torch
 from scipy import sparse
 
-from recsae import tasks
 from recsae.data.catalogue import Catalogue
+from recsae.distributed import tasks
 from recsae.sae import attributes, model
 from recsae.sae.attributes import Correlated, Sums
 from recsae.sae.controls import Principal, Trained, Untrained
 from recsae.sae.model import Encoded, Sae
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 Code = Trained | Untrained | Principal | None
 """An SAE, principal directions, or None for the raw dimensions."""

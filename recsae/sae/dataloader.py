@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 BLOCK_FLOATS = 64_000_000
 """About so many numbers are shuffled together: a bound on memory."""

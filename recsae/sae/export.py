@@ -21,7 +21,7 @@ from torch import Tensor
 
 from recsae.errors import BadInput
 from recsae.sae.model import Sae
-from recsae.store.folder import Folder, as_json
+from recsae.store.filesystem import Folder, as_json
 
 Format = Literal["saelens", "sparsify"]
 CONFIG = "cfg.json"

@@ -1,8 +1,8 @@
 """What SAEs keep, and the controls beside them: FVU, L0, dead latents, and the recommender's figures after an edit.
 
 Measured by Ray tasks, one a shard and one a chunk of users, each of which serves all SAEs and controls at once; what
-they add is folded in order, so figures do not depend on who was first. What is summed is in sums.py, and what stands in
-for the activations in controls.py. It knows the store, Ray and the recommender's ranking.
+they add is folded in order, so figures do not depend on who was first. What is summed is in accumulators.py, and what
+stands in for the activations in controls.py. It knows the store, Ray and the recommender's ranking.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import Any, NamedTuple
 import ray
 import torch
 
-from recsae import tasks
 from recsae.data.chunks import n_chunks, read_chunk
+from recsae.distributed import tasks
 from recsae.errors import BadInput
-from recsae.recommenders import saved
+from recsae.recommenders import registry
 from recsae.recommenders.evaluation import held_out_cases
 from recsae.recommenders.ranking import compare_chunk
-from recsae.sae import sums
+from recsae.sae import accumulators
+from recsae.sae.accumulators import ChunkSums, Draws, Moments, ShardSums
 from recsae.sae.controls import Control, Untrained, beside
-from recsae.sae.kept import Measured, measured
+from recsae.sae.fidelity_metrics import Measured, measured
 from recsae.sae.model import best_length
-from recsae.sae.sums import ChunkSums, Draws, Moments, ShardSums
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 
 class Survey(NamedTuple):
@@ -110,14 +110,14 @@ def measure(survey: Survey, controls: Mapping[str, Control]) -> Measured:
 @ray.remote
 def _shard_moments(activations: Committed, name: str, part: str, device: str) -> Moments:
     _one_thread(device)
-    return sums.moments(shards.read(activations.data, name), part, device)
+    return accumulators.moments(shards.read(activations.data, name), part, device)
 
 
 @ray.remote
 def _shard_length(activations: Committed, name: str, control: Untrained, device: str) -> float | None:
     _one_thread(device)
     edit = control.on(device)
-    for x_BD, _ in sums.blocks(shards.read(activations.data, name), "explain"):
+    for x_BD, _ in accumulators.blocks(shards.read(activations.data, name), "explain"):
         rows = torch.from_numpy(x_BD).to(device)
         return best_length(edit(rows) - edit.sae.mean_D, rows - edit.sae.mean_D)
     return None
@@ -128,7 +128,7 @@ def _shard_sums(held: tuple[Survey, Mapping[str, Control]], name: str) -> ShardS
     survey, controls = held
     _one_thread(survey.device)
     shard = shards.read(survey.activations.data, name)
-    return sums.shard_sums(shard, controls, survey.part, survey.explain, _draws(survey), survey.device)
+    return accumulators.shard_sums(shard, controls, survey.part, survey.explain, _draws(survey), survey.device)
 
 
 @ray.remote
@@ -141,10 +141,10 @@ def _chunk_sums(held: tuple[Survey, Mapping[str, Control]], number: int) -> Chun
 def chunk_of(survey: Survey, controls: Mapping[str, Control], number: int) -> ChunkSums:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
     cases = held_out_cases(survey.ingested, number, survey.part, survey.users, survey.seed)
-    model = saved.load(survey.recommender, survey.activations.metrics["site"], survey.device)
+    model = registry.load(survey.recommender, survey.activations.metrics["site"], survey.device)
     edits = {name: control.on(survey.device) for name, control in controls.items()}
     compared = compare_chunk(model, edits, read_chunk(survey.ingested, number), cases, survey.device)
-    return sums.chunk_sums(compared, _draws(survey))
+    return accumulators.chunk_sums(compared, _draws(survey))
 
 
 def _draws(survey: Survey) -> Draws:

@@ -1,6 +1,6 @@
 """The rows of the table of fidelity: from sums over all shards and chunks to figures and their intervals.
 
-It knows sums, and not whose activations they are of. Shape suffixes: see sums.py.
+It knows sums, and not whose activations they are of. Shape suffixes: see accumulators.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsae.recommenders.figures import each, interval
-from recsae.sae.sums import Active, ChunkSums, ShardSums
+from recsae.sae.accumulators import Active, ChunkSums, ShardSums
+from recsae.stats.ranking_metrics import each, interval
 
 Row = dict[str, float | list[float]]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recsae.config_sae import SaeConfig
+from recsae.config.sae import SaeConfig
 from recsae.sae import kernels
 from recsae.sae.kernels import Code, Gradient
 from recsae.sae.model import Sae

@@ -9,7 +9,7 @@
     matryoshka  batchtopk; in training the first latents reconstruct on their own (Bussmann et al. 2025, 2503.17547)
     relu        all (Bricken et al. 2023, "Towards Monosemanticity"; an L1 penalty keeps them few)
 
-It knows tensors only: no Ray, no recommender, and not how it is trained (lane.py). Shape suffixes: B activations, D
+It knows tensors only: no Ray, no recommender, and not how it is trained (loss.py). Shape suffixes: B activations, D
 their width, H latents, K the most latents active for one activation.
 """
 
@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsae.config_sae import Kind
+from recsae.config.sae import Kind
 from recsae.sae import kernels
 from recsae.sae.kernels import Code
-from recsae.store.folder import Folder, as_json
+from recsae.store.filesystem import Folder, as_json
 
 WEIGHTS, FACTS = "sae.safetensors", "cfg.json"
 FLOATS_AT_ONCE = 4_000_000

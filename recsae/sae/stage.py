@@ -11,22 +11,22 @@ from typing import Any
 
 import ray
 
-from recsae import train_run
-from recsae.config import Config
-from recsae.config_sae import Candidate, candidates
+from recsae.config.sae import Candidate, candidates
+from recsae.config.schema import Config
+from recsae.distributed import training
 from recsae.errors import BadInput
-from recsae.nights.lineage import FRESH, WARM, same_probe, same_space
 from recsae.sae import fidelity, model, sweep
+from recsae.sae.accumulators import Moments
 from recsae.sae.attributes import side_by_side
 from recsae.sae.controls import Trained
 from recsae.sae.correlating import correlate
 from recsae.sae.fidelity import Survey
-from recsae.sae.kept import Measured
+from recsae.sae.fidelity_metrics import Measured
 from recsae.sae.model import Sae
-from recsae.sae.sums import Moments
-from recsae.sae.training import Feeder, train_loop
-from recsae.store.folder import Folder
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.sae.train_loop import Feeder, train_loop
+from recsae.store.filesystem import Folder
+from recsae.store.lineage import FRESH, WARM, same_probe, same_space
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
 
 def fit_candidates(
     config: Config, activations: Committed, stream: Moments, out: Attempt, start: Folder | None = None
-) -> tuple[Sequence[Candidate], list[train_run.State], list[Folder]]:
+) -> tuple[Sequence[Candidate], list[training.State], list[Folder]]:
     """Train what the config asks for by one read of the shards; their last states, and folders of their best weights.
 
     Raises BadInput where all of them diverged.
@@ -135,7 +135,7 @@ def fit_candidates(
     if 1 < len(every) < resources.train_workers:  # each worker trains SAEs of its own
         resources = resources.model_copy(update={"train_workers": len(every), "min_train_workers": None})
     try:
-        fitted = train_run.fit(train_loop, task, resources, out.progress)
+        fitted = training.fit(train_loop, task, resources, out.progress)
     finally:
         ray.kill(feeder)
     states, folders = [], []
@@ -168,7 +168,7 @@ def _compare(
     ]
 
 
-def _refuse_divergence(every: Sequence[Candidate], states: Sequence[train_run.State]) -> None:
+def _refuse_divergence(every: Sequence[Candidate], states: Sequence[training.State]) -> None:
     """Some SAEs of a sweep may diverge, and keep what was best before; not all of them."""
     lost = [one.config for one, state in zip(every, states, strict=True) if state["diverged"]]
     for config in lost:

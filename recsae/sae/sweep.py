@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recsae.config_sae import Candidate, SweepConfig
+from recsae.config.sae import Candidate, SweepConfig
+from recsae.sae.accumulators import Active
 from recsae.sae.attributes import Correlated
-from recsae.sae.kept import Row
-from recsae.sae.sums import Active
+from recsae.sae.fidelity_metrics import Row
 
 KEPT = ("hr@10", "ndcg@10", "hr@10_kept", "ndcg@10_kept", "top10_overlap")
 

@@ -18,14 +18,14 @@ import ray.train
 import torch
 import torch.distributed as dist
 
-from recsae import train_run
-from recsae.config_sae import Candidate
+from recsae.config.sae import Candidate
+from recsae.distributed import training
 from recsae.sae import model
-from recsae.sae.feeding import Block, batches, of_part, read_block
-from recsae.sae.fitting import Fit
+from recsae.sae.dataloader import Block, batches, of_part, read_block
 from recsae.sae.model import Sae
+from recsae.sae.trainer import Fit
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 BLOCKS_KEPT = 2
 SELECT_ROWS = 250_000
@@ -70,7 +70,7 @@ def train_loop(task: dict[str, Any]) -> None:
         for number in ([0] if alone else _dealt(candidates, world)[rank])
         for one in [candidates[number]]
     }
-    checkpoints = train_run.Checkpoints([] if alone and rank else list(mine))
+    checkpoints = training.Checkpoints([] if alone and rank else list(mine))
     states: dict[str, dict[str, Any]] = {}
     for name, fit in mine.items():
         found = checkpoints.resume(name)

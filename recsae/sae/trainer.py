@@ -1,7 +1,7 @@
 """One SAE in training: its weights, Adam's moments, and which latents have been silent for how long.
 
 A step takes a global batch and is the same to the bit for any number of workers on a CPU, since gradients add up lane
-by lane (lanes.py). It knows tensors and lanes, and nothing of shards, checkpoints or Ray.
+by lane (deterministic_reduce.py). It knows tensors and lanes, and nothing of shards, checkpoints or Ray.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recsae.config_sae import SaeConfig
-from recsae.lanes import LANES, add_lanes, lane_rows
+from recsae.config.sae import SaeConfig
+from recsae.distributed.deterministic_reduce import LANES, add_lanes, lane_rows
 from recsae.sae import kernels
-from recsae.sae.lane import Lane, Objective
+from recsae.sae.loss import Lane, Objective
 from recsae.sae.model import Sae, best_length
 
 WARMUP = 100

@@ -1,7 +1,7 @@
 """Every table that crosses a stage boundary, as Arrow schemas: the one home of column names.
 
-The tables from events to activations are here, those from evidence to the dictionary in schemas_concepts.py, those of
-steering in schemas_steering.py. Ids inside are int32 (`user_idx`, `item_idx`), ids outside are strings. Each schema
+The tables from events to activations are here, those from evidence to the dictionary in concepts.py, those of
+steering in steering.py. Ids inside are int32 (`user_idx`, `item_idx`), ids outside are strings. Each schema
 carries its name and version as metadata, and every write casts to it with `conform`. It knows tables and nothing of who
 writes or reads them.
 """

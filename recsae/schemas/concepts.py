@@ -1,10 +1,10 @@
-"""The tables from evidence to the dictionary, as Arrow schemas. It goes on where schemas.py ends, by the same rules."""
+"""The tables from evidence to the dictionary, as Arrow schemas. It goes on where base.py ends, by the same rules."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from recsae.schemas import required, table_schema
+from recsae.schemas.base import required, table_schema
 
 EVIDENCE = table_schema(
     "evidence",

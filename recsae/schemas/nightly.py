@@ -1,11 +1,11 @@
-"""The tables that join one night to the next: columns as in schemas.py. It knows tables and nothing of who writes
+"""The tables that join one night to the next: columns as in base.py. It knows tables and nothing of who writes
 or reads them."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from recsae.schemas import required, table_schema
+from recsae.schemas.base import required, table_schema
 
 MATCHES = table_schema(
     "matches",

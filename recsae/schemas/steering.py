@@ -1,4 +1,4 @@
-"""The tables of what happens when latents are turned, and of what is handed out to people: columns as in schemas.py.
+"""The tables of what happens when latents are turned, and of what is handed out to people: columns as in base.py.
 
 It knows tables and nothing of who writes or reads them.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from recsae.schemas import required, table_schema
+from recsae.schemas.base import required, table_schema
 
 STEERING = table_schema(
     "steering",

@@ -1,11 +1,11 @@
-"""The table of what people said of concepts: columns as in schemas.py. It knows a table and nothing of who writes or
+"""The table of what people said of concepts: columns as in base.py. It knows a table and nothing of who writes or
 reads it."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 
-from recsae.schemas import required, table_schema
+from recsae.schemas.base import required, table_schema
 
 SURVEY = table_schema(
     "survey",

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsae.concepts.measures import Counts, count
-from recsae.concepts.trials import Ruling
 from recsae.hashing import GOLDEN, finalise
-from recsae.store.runs import Metrics
+from recsae.scores.evaluation import Ruling
+from recsae.stats.classification import Counts, count
+from recsae.store.run_store import Metrics
 
 GRID = (np.arange(200) + 0.5) / 200
 """What a true confidence may be."""

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.concepts import measures
-from recsae.concepts.cases import Judged, LatentCases
 from recsae.concepts.finalists import Finalist
-from recsae.concepts.judging import Bearing, Verdicts
-from recsae.schemas import NEAR_DIRECTION, NEAR_MISS
+from recsae.evidence.cases import Judged, LatentCases
+from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS
+from recsae.scores.judges import Bearing, Verdicts
+from recsae.stats import classification
 
 
 class Trial(NamedTuple):
@@ -93,10 +93,10 @@ def by_attributes(bearing: Bearing, terms: list[str], trial: Trial) -> Ruling:
 
 def sureness(ruling: Ruling) -> tuple[float | None, float]:
     """The AUC of a ruling and its standard error."""
-    value = measures.auc(ruling.value, ruling.active)
+    value = classification.auc(ruling.value, ruling.active)
     if value is None:
         return None, 0.0
-    return value, measures.auc_error(value, int(ruling.active.sum()), int((~ruling.active).sum()))
+    return value, classification.auc_error(value, int(ruling.active.sum()), int((~ruling.active).sum()))
 
 
 def _cases(trial: Trial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,11 +109,11 @@ def row(
     finalist: Finalist, part: str, control: str, ruling: Ruling, bounds: tuple[float, float] | None
 ) -> dict[str, Any]:
     """One row of SCORES; what was not measured is None. `bounds` are of the confidence."""
-    counts = measures.count(ruling.judged, ruling.active)
+    counts = classification.count(ruling.judged, ruling.active)
     return {
         **names(finalist, part, ruling.judge, control),
         **figures(counts),
-        "auc": measures.auc(ruling.value, ruling.active),
+        "auc": classification.auc(ruling.value, ruling.active),
         "lower": bounds[0] if bounds else None,
         "upper": bounds[1] if bounds else None,
         "centre": ruling.centre,
@@ -134,7 +134,7 @@ def names(finalist: Finalist, part: str, judge: str, control: str) -> dict[str, 
     }
 
 
-def figures(counts: measures.Counts) -> dict[str, Any]:
+def figures(counts: classification.Counts) -> dict[str, Any]:
     """The columns of SCORES that counts alone decide."""
     return {
         **counts._asdict(),

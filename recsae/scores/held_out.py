@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 import ray
 import torch
 
-from recsae import tasks
-from recsae.concepts.evidence import LEVELS, level_of
-from recsae.concepts.judging import among
-from recsae.concepts.measures import Counts
-from recsae.concepts.sketch import runs
+from recsae.distributed import tasks
+from recsae.evidence.case_selection import LEVELS, level_of
+from recsae.evidence.sketch import runs
 from recsae.sae import model
 from recsae.sae.model import Sae
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
+from recsae.scores.judges import among
+from recsae.stats.classification import Counts
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 PART = "score"
 CASES_AT_ONCE = 65_536

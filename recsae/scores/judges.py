@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from recsae.concepts import prompts
-from recsae.concepts.measures import auc
-from recsae.concepts.terms import Vocabulary
 from recsae.data.catalogue import Catalogue
-from recsae.llm.engine import Answer, Request
+from recsae.data.terms import Vocabulary
+from recsae.labels import prompts
+from recsae.llm.pool import Answer, Request
+from recsae.stats.classification import auc
 
 Pair = tuple[str, int]
 """A concept's text and an item."""

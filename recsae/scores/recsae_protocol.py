@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.concepts import prompts, trials
-from recsae.concepts.cases import LatentCases
-from recsae.concepts.drawing import draw
 from recsae.concepts.finalists import Finalist
-from recsae.concepts.measures import Counts
 from recsae.data.catalogue import Catalogue
-from recsae.llm.engine import Answer, Request
-from recsae.store.runs import Metrics
+from recsae.evidence.cases import LatentCases
+from recsae.labels import prompts
+from recsae.llm.pool import Answer, Request
+from recsae.scores import evaluation
+from recsae.stats.classification import Counts
+from recsae.stats.sampling import draw
+from recsae.store.run_store import Metrics
 
 CASES = 5
 """Held-out active cases of a latent, and random silent ones."""
@@ -112,8 +113,8 @@ def _votes(levels: Sequence[int | None]) -> Votes:
 def row(result: Result) -> dict[str, Any]:
     """The latent's row of SCORES. The confidence is the plain accuracy, of ten the same as the balanced one."""
     return {
-        **trials.names(result.finalist, "score", "recsae", "none"),
-        **trials.figures(result.counts),
+        **evaluation.names(result.finalist, "score", "recsae", "none"),
+        **evaluation.figures(result.counts),
         "centre": float(ACTIVE_ABOVE),
     }
 

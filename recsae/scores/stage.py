@@ -1,8 +1,8 @@
 """The stage `scores`: finalists judged on select users, the best one judged again on score users, beside its control.
 
 The language-model judge decides; judges by attributes stand beside it and decide nothing: one on the same cases, one on
-all cases of score users (held_out.py), and RecSAE's protocol on a sample of latents (protocol.py). The centre of a
-concept, its threshold, is the midpoint of its median values over active and silent select cases. The control puts the
+all cases of score users (held_out.py), and RecSAE's protocol on a sample of latents (recsae_protocol.py). The centre of
+a concept, its threshold, is the midpoint of its median values over active and silent select cases. The control puts the
 same concept and centre before the evidence of another latent (controls.py). Targets are never read.
 """
 
@@ -15,21 +15,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.concepts import calibration, held_out, measures, prompts, protocol, terms, trials
-from recsae.concepts.calibration import calibrate
-from recsae.concepts.cases import LatentCases, read_cases
-from recsae.concepts.controls import draw_controls
 from recsae.concepts.finalists import Finalist, choose, read_proposals
-from recsae.concepts.judging import Bearing, Pair, Verdicts
-from recsae.concepts.trials import Ruling, Trial
-from recsae.config import Config
+from recsae.config.schema import Config
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
-from recsae.llm.asking import ask_once
-from recsae.llm.engine import Answer, EnginePool
+from recsae.evidence.cases import LatentCases, read_cases
+from recsae.labels import prompts
+from recsae.labels.reuse import asked_alike
+from recsae.llm.answer_cache import ask_once
 from recsae.llm.model import locate_model
-from recsae.nights.carrying import asked_alike
-from recsae.schemas_concepts import LEVELS, SCORES, VERDICTS
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.llm.pool import Answer, EnginePool
+from recsae.schemas.concepts import LEVELS, SCORES, VERDICTS
+from recsae.scores import calibration, evaluation, held_out, recsae_protocol
+from recsae.scores.calibration import calibrate
+from recsae.scores.controls import draw_controls
+from recsae.scores.evaluation import Ruling, Trial
+from recsae.scores.judges import Bearing, Pair, Verdicts
+from recsae.stats import classification
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +52,11 @@ class Judges(NamedTuple):
 
     def rulings(self, finalist: Finalist, trial: Trial, centre: float) -> list[Ruling]:
         """The language model's and, where the concept names terms, the attributes'."""
-        found = [trials.by_model(self.verdicts, finalist.concept, trial, centre)]
-        return [*found, trials.by_attributes(self.bearing, finalist.terms, trial)] if finalist.terms else found
+        found = [evaluation.by_model(self.verdicts, finalist.concept, trial, centre)]
+        return [*found, evaluation.by_attributes(self.bearing, finalist.terms, trial)] if finalist.terms else found
 
     def interval(self, ruling: Ruling) -> tuple[float, float] | None:
-        return measures.interval(ruling.judged, ruling.active, ruling.user, self.resamplings, self.seed)
+        return classification.interval(ruling.judged, ruling.active, ruling.user, self.resamplings, self.seed)
 
 
 class Chosen(NamedTuple):
@@ -91,12 +94,12 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
         chosen = _choose(proposals.finalists, select, judges)
         control = draw_controls(chosen.finalists, proposals.words, config.seed)
         ask((finalist, score[latent]) for finalist, _, latent in _before(chosen.finalists, control))
-        quizzes = protocol.draw_quizzes(chosen.finalists, latents, config.scores.recsae, config.seed)
-        questions = protocol.requests(quizzes, catalogue)
-        levels = ask_once(questions, pool, out.progress, "levels", protocol.LEVEL_SCHEMA, latents=len(quizzes))
+        quizzes = recsae_protocol.draw_quizzes(chosen.finalists, latents, config.scores.recsae, config.seed)
+        questions = recsae_protocol.requests(quizzes, catalogue)
+        levels = ask_once(questions, pool, out.progress, "levels", recsae_protocol.LEVEL_SCHEMA, latents=len(quizzes))
     rows, own = _score(chosen, control, score, judges)
-    quizzed = protocol.results(quizzes, levels)
-    rows += [protocol.row(result) for result in quizzed]
+    quizzed = recsae_protocol.results(quizzes, levels)
+    rows += [recsae_protocol.row(result) for result in quizzed]
     # Engines hold the cores until their pool is closed, and the pass over the shards needs them.
     everywhere, by_level = _over_all_cases(config, inputs, chosen.finalists, control, judges.bearing, catalogue)
     rows = [*chosen.rows, *rows, *everywhere]
@@ -118,7 +121,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
         "failed": failed,
         "tokens": sum(answer.tokens for answer in answers),
         "calibration": calibrate(own, config.seed)._asdict(),
-        "recsae": protocol.metrics(quizzed),
+        "recsae": recsae_protocol.metrics(quizzed),
     }
 
 
@@ -151,7 +154,7 @@ def _announce(finalists: Sequence[Finalist], select: Mapping[int, Trial], config
     near = config.evidence.near_miss + config.evidence.near_direction
     selecting = len({(one.concept, item) for one in finalists for item in select[one.latent].items().tolist()})
     scoring = latents * 2 * (2 * config.scores.score_cases + near)
-    levels = min(latents, config.scores.recsae) * 2 * protocol.CASES
+    levels = min(latents, config.scores.recsae) * 2 * recsae_protocol.CASES
     minutes = (selecting + scoring + levels) / (PROMPTS_PER_SECOND * config.resources.llm_actors) / 60
     log.info(
         "scores: %d finalists of %d latents: %d prompts to select, at most %d to score, "
@@ -171,13 +174,13 @@ def _choose(finalists: Sequence[Finalist], select: Mapping[int, Trial], judges: 
     judged: list[tuple[Finalist, float | None, float]] = []
     for finalist in finalists:
         trial = select[finalist.latent]
-        centre = trials.centre_of(judges.verdicts, finalist.concept, trial)
+        centre = evaluation.centre_of(judges.verdicts, finalist.concept, trial)
         if centre is None:
             continue
         rulings = judges.rulings(finalist, trial, centre)
-        own = [trials.row(finalist, "select", "none", one, None) for one in rulings]
+        own = [evaluation.row(finalist, "select", "none", one, None) for one in rulings]
         centres[finalist.latent, finalist.candidate] = centre
-        judged.append((finalist, *trials.sureness(rulings[0])))
+        judged.append((finalist, *evaluation.sureness(rulings[0])))
         rows += own
     chosen = choose(judged)
     return Chosen(chosen, {one.latent: centres[one.latent, one.candidate] for one in chosen}, rows)
@@ -201,9 +204,9 @@ def _score(
     own: list[Ruling] = []
     for finalist, kind, latent in _before(chosen.finalists, control):
         rulings = judges.rulings(finalist, score[latent], chosen.centre[finalist.latent])
-        rows += [trials.row(finalist, "score", kind, one, judges.interval(one)) for one in rulings]
+        rows += [evaluation.row(finalist, "score", kind, one, judges.interval(one)) for one in rulings]
         own += rulings[:1] if kind == "none" else []
-    expected = calibration.expected([measures.count(ruling.judged, ruling.active) for ruling in own])
+    expected = calibration.expected([classification.count(ruling.judged, ruling.active) for ruling in own])
     of_model = [row for row in rows if row["judge"] == "llm" and row["control"] == "none"]
     for row, value in zip(of_model, expected.tolist(), strict=True):
         row["expected"] = None if np.isnan(value) else value
@@ -234,7 +237,11 @@ def _over_all_cases(
     for number, (finalist, kind, _) in enumerate(both):
         counts = tally.counts(number)
         # Of a yes or no, AUC and balanced accuracy are the same.
-        row = {**trials.names(finalist, "score", "held_out", kind), **trials.figures(counts), "auc": counts.confidence}
+        row = {
+            **evaluation.names(finalist, "score", "held_out", kind),
+            **evaluation.figures(counts),
+            "auc": counts.confidence,
+        }
         rows.append(row)
         if kind == "none":
             pairing = plan.pairings[number]

@@ -20,19 +20,19 @@ import pyarrow.compute as pc
 import ray
 import torch
 
-from recsae import tasks
-from recsae.concepts import coherence
-from recsae.concepts.coherence import Seeker, Strongest
-from recsae.concepts.sketch import priority
-from recsae.sae import attributes, correlating, sums
+from recsae.distributed import tasks
+from recsae.evidence.sketch import priority
+from recsae.sae import accumulators, attributes, correlating
+from recsae.sae.accumulators import Moments
 from recsae.sae.attributes import Attributes, Fires, Sums
 from recsae.sae.controls import Principal
 from recsae.sae.correlating import Code, Codes
 from recsae.sae.model import Encoded
-from recsae.sae.sums import Moments
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
+from recsae.statistics import coherence
+from recsae.statistics.coherence import Seeker, Strongest
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 PART = "score"
 
@@ -132,7 +132,7 @@ def look_at(table: pa.Table, views: Sequence[str], n_items: int, most: int, seed
     hash_B = draw(cases.case_B, seed)
     cases_VI = np.stack([np.bincount(item_B[item_B >= 0], minlength=n_items) for item_B in cases.item_VB])
     drawn = tuple(smallest(hash_B[item_B >= 0], most) for item_B in cases.item_VB)
-    return Known(sums.moments(table, "explain"), cases_VI, drawn, most)
+    return Known(accumulators.moments(table, "explain"), cases_VI, drawn, most)
 
 
 def draw(case_B: np.ndarray, seed: int) -> np.ndarray:

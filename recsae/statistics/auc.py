@@ -24,13 +24,13 @@ import ray
 import torch
 from scipy import sparse
 
-from recsae import tasks
-from recsae.concepts.counting import ScoreCases, score_cases
+from recsae.distributed import tasks
 from recsae.sae import correlating
 from recsae.sae.correlating import Code
 from recsae.sae.model import Encoded
+from recsae.statistics.accumulate import ScoreCases, score_cases
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 MOST_PAIRS = 2**22
 """Pairs of a partition, 12 bytes each, and 4 more with a second view; one latent may have more on its own."""

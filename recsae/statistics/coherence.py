@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsae.concepts.keeping import first_per_group
+from recsae.evidence.top_per_group import first_per_group
 
 CASES = 5
 """Strongest cases of a latent, one a user; RecSAE writes its concepts from as many."""

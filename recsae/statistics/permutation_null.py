@@ -22,12 +22,12 @@ import ray
 import torch
 from scipy import sparse
 
-from recsae import tasks
-from recsae.concepts.counting import Drawn
+from recsae.distributed import tasks
 from recsae.sae import attributes, correlating
 from recsae.sae.attributes import Sums
 from recsae.sae.correlating import Code
 from recsae.sae.model import Encoded
+from recsae.statistics.accumulate import Drawn
 
 AT_ONCE = 25
 """Permutations of a task; each task runs the code over the cases once."""

@@ -1,8 +1,8 @@
 """The stage `statistics`: latents against attributes over all cases of score users, and how alike a latent's cases are.
 
 The SAE, raw dimensions, principal directions and an untrained SAE meet the same attributes of the same cases. It knows
-the store and the order of things: what is added up is in counting.py, exact AUC in ranks.py, the null of the best of
-many in chance.py, cosines in coherence.py. Shape suffixes: see sae/attributes.py; N listed rows.
+the store and the order of things: what is added up is in counting.py, exact AUC in auc.py, the null of the best of
+many in permutation_null.py, cosines in coherence.py. Shape suffixes: see sae/attributes.py; N listed rows.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.concepts import chance, coherence, counting, ranks
-from recsae.concepts.chance import Null
-from recsae.concepts.coherence import Coherence
-from recsae.concepts.counting import Counted, Known, Plan
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.sae import attributes, controls, correlating, fidelity
 from recsae.sae.attributes import Attributes, Correlated, Fires, Listed, Sums
 from recsae.sae.controls import Trained
 from recsae.sae.correlating import Codes
-from recsae.schemas import conform
-from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.schemas.base import conform
+from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
+from recsae.statistics import accumulate, auc, coherence, permutation_null
+from recsae.statistics.accumulate import Counted, Known, Plan
+from recsae.statistics.coherence import Coherence
+from recsae.statistics.permutation_null import Null
+from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,10 @@ def measure_statistics(config: Config, inputs: Mapping[str, Committed], out: Att
     """
     start, activations = time.monotonic(), inputs["activations"]
     catalogue, views = Catalogue.read(inputs["ingest"]), views_of(config)
-    known = counting.look(activations, views, catalogue.n_items, config.statistics.null_cases, config.seed)
+    known = accumulate.look(activations, views, catalogue.n_items, config.statistics.null_cases, config.seed)
     codes = codes_of(inputs["sae"], activations, known, config.seed)
     plan = plan_of(catalogue, activations, codes, known, dict(zip(views, known.cases_VI, strict=True)), config.seed)
-    counted = counting.count(plan)
+    counted = accumulate.count(plan)
     _write_stats(plan, counted, config.statistics.attributes, out)
     best = {
         view: {name: _best(plan, counted, name, view, config.statistics.permutations) for name in CODES}
@@ -131,11 +131,11 @@ def _auc(
     fired_H = np.max([one.count_H for one in fires.values()], axis=0)
     bears = {view: of.bears_IA for view, of in met.items()}
     asked = {view: (of.latent_N, of.row_N) for view, of in rows.items()}
-    sums = ranks.measure(plan.activations, plan.codes[name], bears, asked, fired_H)
+    sums = auc.measure(plan.activations, plan.codes[name], bears, asked, fired_H)
     found = {}
     for view, (latent_N, row_N) in asked.items():
         both_N, fires_N = fires[view].both_AH[row_N, latent_N], fires[view].count_H[latent_N]
-        found[view] = ranks.auc(sums[view], both_N, fires_N, met[view].support_A[row_N], met[view].cases)
+        found[view] = auc.auc(sums[view], both_N, fires_N, met[view].support_A[row_N], met[view].cases)
     return found
 
 
@@ -165,7 +165,7 @@ def stats_table(
 def _best(plan: Plan, counted: Counted, name: str, view: str, permutations: int) -> Best:
     met, code = plan.met[view], plan.codes[name]
     correlated = attributes.best(counted.sums[name, view], met, both_signs=not correlating.fires(code))
-    return Best(correlated, chance.null(counted.drawn[view], code, met.bears_IA, permutations, plan.seed))
+    return Best(correlated, permutation_null.null(counted.drawn[view], code, met.bears_IA, permutations, plan.seed))
 
 
 def best_table(name: str, view: str, found: Best) -> pa.Table:

@@ -15,20 +15,20 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae import tasks
 from recsae.data.chunks import Chunk, n_chunks, read_chunk
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Recommender
+from recsae.distributed import tasks
+from recsae.recommenders import registry
+from recsae.recommenders.base import Recommender
 from recsae.recommenders.evaluation import held_out_cases
-from recsae.recommenders.figures import weighted_sums
 from recsae.recommenders.ranking import TOP
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
-from recsae.steering import kernel
+from recsae.stats.ranking_metrics import weighted_sums
+from recsae.steering import ranking_kernel
+from recsae.steering.interventions import Plan
 from recsae.steering.outcomes import Nudges, outcomes
-from recsae.steering.plan import Plan
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 NUDGES_AT_ONCE = 2048
 """Tried on a batch of cases together."""
@@ -94,7 +94,7 @@ def chunk_effects(trial: Trial, part: str, number: int) -> Effects:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
     cases = held_out_cases(trial.ingested, number, part, trial.users, trial.seed)
     asked = _Asked(
-        saved.load(trial.recommender, trial.site, trial.device),
+        registry.load(trial.recommender, trial.site, trial.device),
         sae_files.load(trial.sae, trial.device),
         read_chunk(trial.ingested, number),
         cases,
@@ -167,7 +167,7 @@ def _of_nudges(trial: Trial, some: slice, asked: _Asked) -> _OfNudges:
     for outcome in outcomes(model, sae, nudges, chunk, cases, trial.device):
         top_EBT = np.concatenate([outcome.clean_top_BT[None], outcome.top_EBT])
         own_EB = np.zeros(top_EBT.shape[:2], dtype=np.int64)
-        kernel.tally(
+        ranking_kernel.tally(
             top_EBT,
             own_E,
             bears_IC.indptr,

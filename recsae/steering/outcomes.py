@@ -4,9 +4,9 @@
 
 z is the clean activation of a latent, or there is none. Where scores are linear in the vector, as at the sites `user`
 and `item` of the shipped models, a move shifts every score by c times the direction's own score, and nothing is
-multiplied twice (kernel.py); elsewhere the layers after the site run again. At a site within the model every position
-of the history is moved. It knows cases, the contract and the SAE, and neither concepts nor the store. Shape suffixes:
-see ranking.py; M directions, E nudges, S latents that are read, n items of a range.
+multiplied twice (ranking_kernel.py); elsewhere the layers after the site run again. At a site within the model every
+position of the history is moved. It knows cases, the contract and the SAE, and neither concepts nor the store. Shape
+suffixes: see ranking.py; M directions, E nudges, S latents that are read, n items of a range.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from recsae.data.chunks import Chunk
-from recsae.recommenders.contract import Histories, Recommender, Trainable, last
+from recsae.recommenders.base import Histories, Recommender, Trainable, last
 from recsae.recommenders.ranking import TOP, Question, questions
-from recsae.recommenders.top import ranks, top_k
+from recsae.recommenders.topk import ranks, top_k
 from recsae.sae.model import Sae
-from recsae.steering import kernel
+from recsae.steering import ranking_kernel
 from recsae.steering.operations import Operation, Steering, dense
 
 ITEMS_AT_ONCE = 16_384
@@ -175,7 +175,9 @@ def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: 
                 base_Bn[row, items[(items >= start) & (items < stop)] - start] = -np.inf
             place_B = np.where((target_b >= start) & (target_b < stop), target_b - start, -1)
             along_Mn = np.ascontiguousarray(linear.along(start, stop))
-            kernel.nudged(base_Bn, along_Mn, row_E, c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB)
+            ranking_kernel.nudged(
+                base_Bn, along_Mn, row_E, c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB
+            )
         rank_EB = n_items - less_EB
         yield Outcome(question.rows[some], rank_EB[0], item_EBT[0], rank_EB[1:], item_EBT[1:])
 

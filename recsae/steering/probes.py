@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae import tasks
+from recsae.distributed import tasks
 from recsae.sae.correlating import items_of_cases
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 
 class Means(NamedTuple):

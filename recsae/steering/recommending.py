@@ -14,19 +14,19 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from recsae import tasks
 from recsae.data.chunks import Chunk, n_chunks, read_chunk
-from recsae.recommenders import saved, top
-from recsae.recommenders.contract import Recommender, last
-from recsae.recommenders.top import Scorer, top_k
+from recsae.distributed import tasks
+from recsae.recommenders import registry, topk
+from recsae.recommenders.base import Recommender, last
+from recsae.recommenders.topk import Scorer, top_k
 from recsae.sae import model as saes
-from recsae.schemas import conform
-from recsae.schemas_steering import RECOMMENDATIONS
+from recsae.schemas.base import conform
+from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.present import batches
 from recsae.steering.steered import SteeredRecommender
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.steering.user_batches import batches
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 
 class Asked(NamedTuple):
@@ -62,7 +62,7 @@ def recommend(asked: Asked) -> Iterator[Recommended]:
 def of_chunk(asked: Asked, number: int) -> Recommended:
     """The users of one chunk who are asked for, ascending by user_idx. Nothing that a user had is recommended."""
     chunk = read_chunk(asked.ingested, number)
-    model = saved.load(asked.recommender, asked.site, asked.device)
+    model = registry.load(asked.recommender, asked.site, asked.device)
     wanted = chunk.users if asked.wanted is None else np.intersect1d(chunk.users, asked.wanted)
     turned = wanted[:0]
     if asked.operations:
@@ -101,7 +101,7 @@ def scores_of(model: Scorer, u_BU: Tensor, item_Bk: np.ndarray) -> np.ndarray:
     """The scores `(B, k)` of some items of each user, float32, a block at a time; NaN for the item -1."""
     item = torch.from_numpy(item_Bk.astype(np.int64)).to(u_BU.device)
     found_Bk = torch.full(item.shape, torch.nan, device=u_BU.device)
-    at_once = max(1, top.SCORES_AT_ONCE // max(len(u_BU), 1))
+    at_once = max(1, topk.SCORES_AT_ONCE // max(len(u_BU), 1))
     for start in range(0, model.n_items, at_once):
         stop = min(start + at_once, model.n_items)
         inside_Bk = (item >= start) & (item < stop)

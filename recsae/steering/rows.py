@@ -1,7 +1,7 @@
 """The table of what turning does, from sums over cases: changes against the clean model, intervals, nulls.
 
-It knows sums and plans, and neither the store nor Ray. Shape suffixes: see effects.py and plan.py; L latents, R random
-directions.
+It knows sums and plans, and neither the store nor Ray. Shape suffixes: see effects.py and interventions.py; L latents,
+R random directions.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.recommenders.figures import interval
+from recsae.stats.ranking_metrics import interval
 from recsae.steering.effects import Effects
+from recsae.steering.interventions import Plan
 from recsae.steering.operations import Operation
-from recsae.steering.plan import Plan
 
 NULL = (5, 95)
 """Percentiles of the null that are told."""

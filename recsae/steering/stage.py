@@ -2,7 +2,7 @@
 
 Beside each stand a null, random directions of the same length, and a strong baseline, the linear probe of its concept.
 Strengths are chosen on select users and told for score users. It knows the store and the order of things; the nudges
-are in plan.py, the sums in effects.py, the tables in rows.py and wishes.py.
+are in interventions.py, the sums in effects.py, the tables in rows.py and target_share.py.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae.concepts import terms
-from recsae.concepts.chosen import Chosen, read_chosen
-from recsae.config import Config
+from recsae.concepts.best_candidate import Chosen, read_chosen
+from recsae.config.schema import Config
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
-from recsae.schemas_steering import STEERING, WISHES
+from recsae.schemas.steering import STEERING, WISHES
 from recsae.steering.effects import Effects, Trial, measure
-from recsae.steering.plan import Plan, plan_of, turns
+from recsae.steering.interventions import Plan, plan_of, turns
 from recsae.steering.probes import probes
 from recsae.steering.rows import Figures, Turned, steering_rows
-from recsae.steering.wishes import wish_rows
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.steering.target_share import wish_rows
+from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 

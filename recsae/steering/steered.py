@@ -18,9 +18,9 @@ from torch import Tensor
 
 from recsae.data.chunks import Chunk
 from recsae.errors import BadInput
-from recsae.recommenders.contract import Histories, Recommender, Trainable, last
+from recsae.recommenders.base import Histories, Recommender, Trainable, last
 from recsae.recommenders.ranking import TOP, Question, edited, in_parts, questions
-from recsae.recommenders.top import ranks, top_k
+from recsae.recommenders.topk import ranks, top_k
 from recsae.steering.operations import Steering
 
 

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsae.activations.users import users_at_once
 from recsae.data.chunks import Chunk
-from recsae.probing.users import users_at_once
-from recsae.recommenders.contract import Histories, Recommender
+from recsae.recommenders.base import Histories, Recommender
 from recsae.recommenders.ranking import pad
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 
 class Present(NamedTuple):

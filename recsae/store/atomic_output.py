@@ -15,8 +15,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from recsae.errors import BadInput
-from recsae.store.folder import Folder, file_at, split_query
-from recsae.store.shown import shown
+from recsae.store.filesystem import Folder, file_at, split_query
+from recsae.text.redaction import shown
 
 
 def named(option: str, target: str) -> tuple[Folder, str]:

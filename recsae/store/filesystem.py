@@ -26,8 +26,8 @@ from obstore.exceptions import AlreadyExistsError, GenericError
 from obstore.store import from_url
 
 from recsae.errors import BadInput
-from recsae.store import remote
-from recsae.store.shown import shown
+from recsae.store import object_store
+from recsae.text.redaction import shown
 
 _STAGED = re.compile(r"#\d+$")
 """How obstore ends the name of a local file that it has not put yet, or never will."""
@@ -38,7 +38,7 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
     try:
         if "://" not in uri:
             return pafs.LocalFileSystem(), str(Path(uri).expanduser().resolve())
-        return remote.open_filesystem(uri)
+        return object_store.open_filesystem(uri)
     except (OSError, ValueError, RuntimeError) as error:
         raise BadInput(f"store.root = {uri}: not a path or URI that can be read ({error}); mend it") from None
 
@@ -47,7 +47,7 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
 def _object_store(uri: str) -> Any:
     """The same folder through obstore, which has the conditional create that pyarrow.fs lacks."""
     filesystem, path = _resolve(uri)
-    return from_url(Path(path).as_uri(), mkdir=True) if _is_local(filesystem) else remote.open_store(uri)
+    return from_url(Path(path).as_uri(), mkdir=True) if _is_local(filesystem) else object_store.open_store(uri)
 
 
 def _is_local(filesystem: pafs.FileSystem) -> bool:
@@ -164,7 +164,7 @@ class Folder:
         An answer of an object store may be lost, and what is then tried again meets itself: so `content` says whose it
         is. (obstore does not try again a put that must be the first, where the connection broke.)
         """
-        store, until = _object_store(self.uri), time.monotonic() + remote.PATIENCE_S
+        store, until = _object_store(self.uri), time.monotonic() + object_store.PATIENCE_S
         while True:
             try:
                 obstore.put(store, self._inside(name), content, mode="create")

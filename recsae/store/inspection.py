@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs as pafs
 
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 from recsae.store.nights import MANIFEST
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 Record = Mapping[str, Any]
 OF_A_MANIFEST = {"stage": str, "fingerprint": str, "attempt": str, "files": list, "metrics": dict, "committed_at": str}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recsae.config_recommender import ProbeConfig
-from recsae.store.runs import LAST, Committed
-from recsae.store.shown import all_shown
+from recsae.config.recommender import ProbeConfig
+from recsae.store.run_store import LAST, Committed
+from recsae.text.redaction import all_shown
 
 WARM = "warm"
 FRESH = "fresh"

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from recsae.store.folder import Folder, as_json
+from recsae.store.filesystem import Folder, as_json
 
 log = logging.getLogger(__name__)
 

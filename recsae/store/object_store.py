@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from obstore.store import GCSStore, S3Store, from_url
 
-from recsae.store.shown import shown
+from recsae.text.redaction import shown
 
 PATIENCE_S = 60.0
 """How long a request is tried again before the store counts as away."""

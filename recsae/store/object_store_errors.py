@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from recsae.store.remote import PATIENCE_S
+from recsae.store.object_store import PATIENCE_S
 
 _FROM_A_STORE = re.compile(
     r"[^\n]*(?:AWS Error |Bucket '[^'\n]*' not found|google::cloud::Status|Generic (?:S3|GCS) error|"

@@ -18,8 +18,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recsae.schemas import conform
-from recsae.store.folder import Folder, as_json
+from recsae.schemas.base import conform
+from recsae.store.filesystem import Folder, as_json
 
 
 class Lease:

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsae.errors import BadInput
-from recsae.schemas import conform
-from recsae.store.folder import Folder, as_json
+from recsae.schemas.base import conform
+from recsae.store.filesystem import Folder, as_json
 from recsae.store.nights import MANIFEST, Nights, Record, timestamp
 from recsae.store.progress import Lease, Progress
 

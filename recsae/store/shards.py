@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from recsae.schemas import conform
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.schemas.base import conform
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 PREFIX = "shards/"
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from recsae.errors import BadInput
-from recsae.store.folder import file_at
+from recsae.store.filesystem import file_at
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from recsae.submitting.jobs import JobDetails, JobServer
-from recsae.submitting.reaching import reach
+from recsae.submission.jobs import JobDetails, JobServer
+from recsae.submission.retry import reach
 
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 LOOK = 20.0

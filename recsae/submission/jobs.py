@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from recsae.config import Config
-from recsae.config_submit import EntrypointConfig
-from recsae.store.folder import as_json
+from recsae.config.schema import Config
+from recsae.config.submit import EntrypointConfig
+from recsae.store.filesystem import as_json
 
 
 class JobDetails(Protocol):

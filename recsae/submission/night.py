@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recsae.errors import BadInput
-from recsae.submitting.errors import NightStopped
-from recsae.submitting.jobs import JobDetails, JobServer, StageJob
-from recsae.submitting.reaching import reach
-from recsae.submitting.watching import LOOK, POLL, Watch, ended
+from recsae.submission.errors import NightStopped
+from recsae.submission.job_log import LOOK, POLL, Watch, ended
+from recsae.submission.jobs import JobDetails, JobServer, StageJob
+from recsae.submission.retry import reach
 
 LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE", "JOB_SUPERVISOR_ACTOR_START_FAILURE")
 """How a job ends whose driver's node went away: the actor beside the driver died, and no exit code was told."""

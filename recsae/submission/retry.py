@@ -13,7 +13,7 @@ from typing import TypeVar
 import aiohttp
 import requests
 
-from recsae.submitting.errors import NightStopped
+from recsae.submission.errors import NightStopped
 
 PATIENCE = 600.0
 """Seconds of pauses in a row before a server counts as gone; a head that is replaced takes minutes."""

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from recsae.schemas import conform
-from recsae.schemas_surveying import SURVEY
-from recsae.surveying import agreement
-from recsae.surveying.agreement import Statistic
-from recsae.surveying.key import Answers, Key
+from recsae.schemas.base import conform
+from recsae.schemas.survey import SURVEY
+from recsae.stats import agreement
+from recsae.stats.agreement import Statistic
+from recsae.survey.key import Answers, Key
 
 VALUES = {"yes": 1.0, "no": 0.0}
 

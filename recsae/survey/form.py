@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsae.report.inline import render
-from recsae.surveying.key import LONGEST_RATER
+from recsae.survey.key import LONGEST_RATER
+from recsae.text.html import render
 
 _HERE = Path(__file__).parent
 

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from recsae.config_base import Section
+from recsae.config.base import Section
 from recsae.errors import BadInput
-from recsae.store.edited import read_edited
-from recsae.store.folder import as_json
+from recsae.store.filesystem import as_json
+from recsae.store.validated_json import read_edited
 
 JOB = "`python -m jobs.survey export`"
 LONGEST_RATER = 64

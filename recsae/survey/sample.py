@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow.compute as pc
 
-from recsae.concepts.controls import draw_controls
 from recsae.concepts.finalists import read_proposals
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.lookup import cases
 from recsae.lookup.served import Row, Served, among
-from recsae.schemas import ACTIVE_ROLES, SILENT_ROLES
-from recsae.surveying.key import Case, Concept, Key
+from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
+from recsae.scores.controls import draw_controls
+from recsae.survey.key import Case, Concept, Key
 
 COLUMNS = (
     *("latent", "stable_id", "name", "group", "interpretable", "view", "model"),

@@ -17,22 +17,26 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from recsae.report.formats import count, decimal
+from recsae.text.formatting import count, decimal
 
 # `<` ends a script element, `>` and `&` may open an entity or a comment where the page is copied elsewhere, and the two
 # separators end a line in older JavaScript. JSON reads the escapes back as the same characters.
+_SHARED = Path(__file__).parent
 _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"})
 
 
 def render(
     folder: Path, template: str, scripts: Sequence[str], style: str, data: Mapping[str, Any], **shown: Any
 ) -> str:
-    """The HTML of a template of the folder with what is `shown` in it.
+    """The HTML of a template with what is `shown` in it.
+
+    Templates stand in the folder's `templates/`, scripts and style in its `static/`, and what all pages share in those
+    beside this file.
 
     The scripts, in this order, are one module: what an earlier one names, a later one uses; they read `data`.
     """
     # The hashes are of exactly what stands between the tags, so nothing may trim or indent these two.
-    script, looks = "\n".join(_read(folder / name) for name in scripts), _read(folder / style)
+    script, looks = "\n".join(_static(folder, name) for name in scripts), _static(folder, style)
     page = _environment(folder).get_template(template)
     return page.render(
         **shown,
@@ -60,7 +64,7 @@ def content_security_policy(script: str, style: str) -> str:
 @cache
 def _environment(folder: Path) -> jinja2.Environment:
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader([folder / "templates", _SHARED / "templates"]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -71,8 +75,9 @@ def _environment(folder: Path) -> jinja2.Environment:
 
 
 @cache
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+def _static(folder: Path, name: str) -> str:
+    own = folder / "static" / name
+    return (own if own.exists() else _SHARED / "static" / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.config_recommender import ProbeConfig, RecommenderConfig
+from recsae.activations.items import ItemProber
+from recsae.activations.users import UserProber
+from recsae.config.recommender import ProbeConfig, RecommenderConfig
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
-from recsae.probing.items import ItemProber
-from recsae.probing.users import UserProber
-from recsae.recommenders import saved
+from recsae.recommenders import registry
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
 
 SEED = 3
@@ -26,14 +26,14 @@ def of_kind(config: Config, kind: str) -> RecommenderConfig:
 def trained(commit: Commit, config: RecommenderConfig, ingested: Committed) -> Committed:
     """A model with random weights, committed."""
     sizes = ingested.metrics["users"], ingested.metrics["items"]
-    model = saved.build(config, *sizes, 0)
+    model = registry.build(config, *sizes, 0)
     weights = model.state_dict()
     for name, value in weights.items():
         if name.endswith("_out"):  # of LightGCN, which has them from its graph
             value.normal_()
 
     def write(out: Attempt) -> Metrics:
-        saved.save(out.data.child("model"), weights, config, *sizes)
+        registry.save(out.data.child("model"), weights, config, *sizes)
         return {"kind": config.kind}
 
     return commit("recommender", write)

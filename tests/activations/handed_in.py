@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.config import Config
+from recsae.activations.imported import given_content
+from recsae.activations.stage import write_activations
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.probing.activations import write_activations
-from recsae.probing.given import given_content
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 from tests.conftest import Commit
 
 Change = Callable[[pa.Table], pa.Table]

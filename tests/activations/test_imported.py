@@ -11,15 +11,15 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.config import Config
+from recsae.activations import imported_vectors
+from recsae.activations.imported import given_content
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.probing import given_vectors
-from recsae.probing.given import given_content
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from tests.activations.committed import probe_config, probed, trained, whole
+from tests.activations.handed_in import config_of, refusal, small, taken
 from tests.conftest import Commit
-from tests.probing.committed import probe_config, probed, trained, whole
-from tests.probing.handed_in import config_of, refusal, small, taken
 
 WIDTH = 16
 
@@ -80,7 +80,7 @@ def test_what_we_wrote_comes_back(
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(given_vectors, "ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(imported_vectors, "ROWS_AT_ONCE", 64)
     table = ours(commit, ingested, planted_config)
     activations, cases = as_given(table, ingested)
     half = activations.num_rows // 2
@@ -118,9 +118,9 @@ def test_without_top_items_and_positions(
 def test_shards_are_cut_by_size(
     commit: Commit, ingested: Committed, planted_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("given", "writing"):
-        monkeypatch.setattr(f"recsae.probing.{module}.rows_a_shard", lambda *_: 300)
-    monkeypatch.setattr(given_vectors, "ROWS_AT_ONCE", 50)
+    for module in ("imported", "shard_writer"):
+        monkeypatch.setattr(f"recsae.activations.{module}.rows_a_shard", lambda *_: 300)
+    monkeypatch.setattr(imported_vectors, "ROWS_AT_ONCE", 50)
     table = ours(commit, ingested, planted_config)
     activations, cases = as_given(table, ingested)
     write_arrow_file(activations, tmp_path / "a")

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsae.errors import BadInput
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from tests.activations.handed_in import Change, changed, config_of, refusal, small, taken
 from tests.conftest import Commit
-from tests.probing.handed_in import Change, changed, config_of, refusal, small, taken
 
 BAD: list[tuple[str, Change, str]] = [
     ("no user column", lambda t: t.drop_columns("user_id"), "there is no column user_id among case_id, item_id"),

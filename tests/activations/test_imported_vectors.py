@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsae.errors import BadInput
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from tests.activations.handed_in import Change, changed, config_of, refusal, small, taken
 from tests.conftest import Commit
-from tests.probing.handed_in import Change, changed, config_of, refusal, small, taken
 
 LONG = pa.list_(pa.float64())
 BAD: list[tuple[str, Change, str]] = [
@@ -64,7 +64,7 @@ def test_what_cannot_be_used(commit: Commit, ingested: Committed, tmp_path: Path
 def test_rows_are_numbered_through_the_file(
     commit: Commit, ingested: Committed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsae.probing.given_vectors.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("recsae.activations.imported_vectors.ROWS_AT_ONCE", 2)
     for row, value in enumerate(([1, 2, 3, float("inf")], [1], None)):
         found = refusal(commit, ingested, tmp_path, changed("activation", 4 + row, value))
         assert f"v: row {5 + row}" in found, found

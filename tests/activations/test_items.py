@@ -6,14 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.config import Config
-from recsae.probing.items import parts
-from recsae.recommenders import saved
-from recsae.schemas import PARTS
+from recsae.activations.items import parts
+from recsae.config.schema import Config
+from recsae.recommenders import registry
+from recsae.schemas.base import PARTS
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from tests.activations.committed import SEED, of_kind, probe_config, probed, trained, whole
 from tests.conftest import Commit
-from tests.probing.committed import SEED, of_kind, probe_config, probed, trained, whole
 
 
 @pytest.mark.parametrize("kind", ["bprmf", "lightgcn", "sasrec"])
@@ -26,7 +26,7 @@ def test_every_item_is_a_case_with_its_own_vector(
     for name in ("case_id", "user_idx", "item_idx", "top_idx"):
         assert table[name].to_pylist() == list(range(n_items)), name
     assert set(table["position"].to_pylist()) == {0}
-    model = saved.load(committed, "item")
+    model = registry.load(committed, "item")
     np.testing.assert_array_equal(shards.vectors(table), model.item_vectors(0, n_items))  # type: ignore[operator]
     ids = ingested.read_table("items.parquet", ["item_id"])["item_id"]
     assert [PARTS[part] for part in table["part"].to_pylist()] == parts(ids, SEED).to_pylist()

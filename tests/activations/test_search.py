@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from recsae.config import Config
-from recsae.config_recommender import RecommenderConfig
+from recsae.activations import search
+from recsae.activations.search import Index, refuse_unfit
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.probing import search
-from recsae.probing.search import Index, refuse_unfit
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Trainable
-from recsae.recommenders.top import first_unseen
-from recsae.store.runs import Committed
+from recsae.recommenders import registry
+from recsae.recommenders.base import Trainable
+from recsae.recommenders.topk import first_unseen
+from recsae.store.run_store import Committed
+from tests.activations.committed import of_kind, probe_config, probed, trained, whole
 from tests.conftest import Commit
-from tests.probing.committed import of_kind, probe_config, probed, trained, whole
 
 pytest.importorskip("faiss")
 
 
 def model_of(item_ND: np.ndarray) -> Trainable:
     n_items, width = item_ND.shape
-    model = saved.build(RecommenderConfig(kind="bprmf", width=width, heads=1), 1, n_items, 0)
+    model = registry.build(RecommenderConfig(kind="bprmf", width=width, heads=1), 1, n_items, 0)
     with torch.no_grad():
         model.item.weight.copy_(torch.from_numpy(item_ND))
     return model.requires_grad_(False)
@@ -76,7 +76,7 @@ def test_the_prober_tells_its_recall_on_a_sample(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "RECALL_SAMPLE", 100)
-    monkeypatch.setattr("recsae.probing.users.RECALL_SAMPLE", 100)
+    monkeypatch.setattr("recsae.activations.users.RECALL_SAMPLE", 100)
     committed = trained(commit, of_kind(planted_config, "sasrec"), ingested)
     exact, told = probed(commit, ingested, committed, probe_config())
     assert sum(row["checked"] for row in told) == 0
@@ -93,7 +93,7 @@ def test_the_prober_tells_its_recall_on_a_sample(
 def test_recall_is_told_of_cases_that_are_searched(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsae.probing.users.RECALL_SAMPLE", 10**6)
+    monkeypatch.setattr("recsae.activations.users.RECALL_SAMPLE", 10**6)
     committed = trained(commit, of_kind(planted_config, "sasrec"), ingested)
     near, told = probed(commit, ingested, committed, probe_config(search="approximate", searched=0.2))
     known = whole(near)["top_idx"]

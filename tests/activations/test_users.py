@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsae.config import Config
+from recsae.activations import users
+from recsae.activations.users import one_a_user, users_at_once
+from recsae.config.schema import Config
 from recsae.data.chunks import Chunk, n_chunks, read_cases
-from recsae.probing import users
-from recsae.probing.users import one_a_user, users_at_once
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Histories, Recommender
+from recsae.recommenders import registry
+from recsae.recommenders.base import Histories, Recommender
 from recsae.recommenders.ranking import pad
-from recsae.schemas import PARTS, SPLITS
+from recsae.schemas.base import PARTS, SPLITS
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from tests.activations.committed import histories, of_kind, probe_config, probed, trained, whole
 from tests.conftest import Commit
-from tests.probing.committed import histories, of_kind, probe_config, probed, trained, whole
 
 
 @torch.inference_mode()
@@ -66,7 +66,7 @@ def test_every_case_has_the_vector_of_its_own_history(
         part: cases["part"].to_pylist().count(part) for part in PARTS
     }
     assert table.schema.metadata[b"recsae.site"] == site.encode()
-    assert check_against_loops(table, saved.load(committed, site), ingested, every=5) > 20
+    assert check_against_loops(table, registry.load(committed, site), ingested, every=5) > 20
 
 
 def test_another_site_has_another_vector_and_the_same_recommendation(
@@ -91,7 +91,7 @@ def test_one_case_a_user_where_the_vector_ignores_the_history(
     for row in table.to_pylist():
         # Leave one out: the last two events were not trained on, so that is where the case stands.
         assert row["position"] == events[row["user_idx"]][1].count(SPLITS.index("train"))
-    check_against_loops(table, saved.load(committed), ingested)
+    check_against_loops(table, registry.load(committed), ingested)
 
 
 class Bag(Recommender):
@@ -118,7 +118,7 @@ def test_a_model_of_the_whole_history_sees_nothing_after_the_case(
     commit: Commit, ingested: Committed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Bag(ingested.metrics["items"])
-    monkeypatch.setattr(saved, "load", lambda *_: model)
+    monkeypatch.setattr(registry, "load", lambda *_: model)
     monkeypatch.setattr(users, "USERS_AT_ONCE", 7)
     stored, told = probed(commit, ingested, ingested, probe_config(site="layers.0"))
     assert sum(row["cases"] for row in told) == ingested.metrics["cases"]

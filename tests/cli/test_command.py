@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from jobs.command import run
-from recsae.config import Config
-from recsae.stages import STAGES
-from recsae.store.runs import Committed
+from recsae.cli.command import run
+from recsae.config.schema import Config
+from recsae.pipeline.stages import STAGES
+from recsae.store.run_store import Committed
 from tests.made_run import commit_all, config_at
 
 REPOSITORY = Path(__file__).parents[2]
-NO_STAGE = {
-    *("__init__", "command", "explanation", "logs", "one_item", "one_latent", "one_user", "plain", "submit"),
-    *("survey_told", "table", "terminal"),
-}
+NO_STAGE = {"__init__", "submit"}
 EXTRA = {"nightly", "publish", "export", "explain", "tune", "recommend", "show", "status", "survey", "compare", "plant"}
 NO_RUN = {"plant"}
 """Of no config: what they are told stands on the command line."""
@@ -37,7 +35,8 @@ def test_there_is_one_job_for_every_stage_and_no_other() -> None:
 @pytest.mark.parametrize("name", sorted(JOBS))
 def test_the_docstring_of_a_job_holds_the_line_that_submits_it(name: str) -> None:
     docstring = ast.get_docstring(ast.parse(JOBS[name].read_text())) or ""
-    lines = [line.strip() for line in docstring.splitlines() if "ray job submit" in line]
+    whole = re.sub(r"\s*\\\n\s*", " ", docstring)
+    lines = [line.strip() for line in whole.splitlines() if "ray job submit" in line]
     assert len(lines) == 1
     job = f"-- python -m jobs.{DOES.get(name, name)} --"
     assert lines[0].startswith("ray job submit ") and job in lines[0]
@@ -76,7 +75,7 @@ def test_an_unknown_key_ends_in_one_sentence_and_status_2() -> None:
 def refusal(
     arguments: list[str], stages: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
-    """What `jobs.command` says on stderr before it exits with status 2, in this process."""
+    """What `recsae.cli.command` says on stderr before it exits with status 2, in this process."""
     monkeypatch.setattr(sys, "argv", ["job", *arguments])
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(SystemExit) as caught:
@@ -91,7 +90,7 @@ def refusal(
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ray is not started; the list tells whether it would have been."""
     asked: list[str] = []
-    monkeypatch.setattr("jobs.command.connect", lambda config: asked.append(config.name))
+    monkeypatch.setattr("recsae.cli.command.connect", lambda config: asked.append(config.name))
     return asked
 
 
@@ -135,11 +134,14 @@ def test_a_served_night_is_written_down_in_mlflow(
         def committed(self, name: str) -> Committed:
             return made[name]
 
-    monkeypatch.setattr("recsae.pipeline.Pipeline", Made)
-    monkeypatch.setattr("jobs.table.print_dictionary", lambda current, root: None)
-    monkeypatch.setattr("recsae.tracking.check", lambda config: written.append(("checked", config.name, [])))
+    monkeypatch.setattr("recsae.pipeline.runner.Pipeline", Made)
+    monkeypatch.setattr("recsae.cli.render.dictionary.print_dictionary", lambda current, root: None)
     monkeypatch.setattr(
-        "recsae.tracking.log_night", lambda config, night, stages: written.append((night, config.name, list(stages)))
+        "recsae.observability.mlflow.check", lambda config: written.append(("checked", config.name, []))
+    )
+    monkeypatch.setattr(
+        "recsae.observability.mlflow.log_night",
+        lambda config, night, stages: written.append((night, config.name, list(stages))),
     )
     monkeypatch.setattr(sys, "argv", ["job", "--config", str(REPOSITORY / "jobs/configs/demo.toml")])
     run([], publish=True)
@@ -173,7 +175,7 @@ def test_only_ray_of_its_own_is_kept_to_loopback(address: str | None, reached: s
         [
             sys.executable,
             "-c",
-            "import jobs.command; from ray._private.ray_constants import *; print(ENABLE_RAY_CLUSTER)",
+            "import recsae.cli.command; from ray._private.ray_constants import *; print(ENABLE_RAY_CLUSTER)",
         ],
         cwd=REPOSITORY,
         env={**environment, **({"RAY_ADDRESS": address} if address else {})},

@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import compare
-from recsae.schemas_comparing import MODELS
-from tests.comparing.made_models import best_row, rows, serve
-from tests.comparing.test_models import GOOD, POOR
-from tests.jobs.asking import Asker
+from recsae.cli import compare
+from recsae.schemas.comparison import MODELS
+from tests.cli.asking import Asker
+from tests.comparison.made_models import best_row, rows, serve
+from tests.comparison.test_models import GOOD, POOR
 
 HOSTILE = "<script>alert(1)</script>"
 

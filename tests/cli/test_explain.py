@@ -10,15 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from jobs import explain
-from recsae.config import Config
-from recsae.pipeline import Pipeline
+from recsae.cli import explain
+from recsae.config.schema import Config
+from recsae.pipeline.runner import Pipeline
 from recsae.sae import model
-from recsae.schemas_concepts import CONCEPTS
-from recsae.steering.present import user_ids
-from recsae.store.runs import Attempt, Committed
+from recsae.schemas.concepts import CONCEPTS
+from recsae.steering.user_batches import user_ids
+from recsae.store.run_store import Attempt, Committed
+from tests.activations.committed import trained
 from tests.conftest import committing
-from tests.probing.committed import trained
 from tests.report.concepts_table import HOSTILE, concept_row, concepts_table
 from tests.sae.fake_ray import without_ray
 

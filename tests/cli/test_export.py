@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
-from jobs.export import main
-from recsae.pipeline import Pipeline
+from recsae.cli.export import main
+from recsae.pipeline.runner import Pipeline
 from recsae.sae import model
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 
 REPOSITORY = Path(__file__).parents[2]
 

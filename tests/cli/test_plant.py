@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import plant
-from recsae.data.planted import INTERACTIONS, ITEMS
+from recsae.cli import plant
+from recsae.data.synthetic import INTERACTIONS, ITEMS
 
 Plant = Callable[..., int | str | None]
 FILES = ["interactions.parquet", "items.parquet"]

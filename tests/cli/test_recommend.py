@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import recommend
+from recsae.cli import recommend
+from recsae.policies import policy
+from recsae.policies.policy import MadeFor, Policy, Users, Written
 from recsae.steering.recommending import RECOMMENDATIONS
-from recsae.store.folder import Folder
-from recsae.tuning import policy
-from recsae.tuning.policy import MadeFor, Policy, Users, Written
-from tests.jobs.tuned import Ask, Line, asking
+from recsae.store.filesystem import Folder
+from tests.cli.tuned import Ask, Line, asking
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs import show
-from tests.jobs.asking import Asker, served_toml
+from recsae.cli import show
+from tests.cli.asking import Asker, served_toml
 from tests.lookup import made_night
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from jobs import status
-from jobs.logs import FORMAT
-from recsae.config import Config
-from recsae.stages import STAGES
-from recsae.store.folder import as_json
+from recsae.cli import status
+from recsae.config.schema import Config
+from recsae.observability.log_format import FORMAT
+from recsae.pipeline.stages import STAGES
+from recsae.store.filesystem import as_json
 from tests.made_run import commit_all, config_at, serve, store_of
 
 Captured = pytest.CaptureFixture[str]
@@ -24,7 +24,7 @@ Captured = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def hooks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr("jobs.command.stop_with_143", lambda: None)
+    monkeypatch.setattr("recsae.cli.command.stop_with_143", lambda: None)
 
 
 @pytest.fixture

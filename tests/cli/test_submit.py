@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import submit
-from recsae.config_file import load
+from recsae.cli import submit
+from recsae.config.loader import load
 from recsae.errors import BadInput
-from recsae.stages import STAGES
-from tests.submitting.job_server import FakeServer, Job, failed
+from recsae.pipeline.stages import STAGES
+from tests.submission.job_server import FakeServer, Job, failed
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = "jobs/configs/demo.toml"

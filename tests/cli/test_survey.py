@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import survey
-from recsae.schemas_surveying import SURVEY
-from tests.jobs.asking import Asker, served_toml
+from recsae.cli import survey
+from recsae.schemas.survey import SURVEY
+from tests.cli.asking import Asker, served_toml
 
 Said = dict[str, str]
 OPEN = "open"

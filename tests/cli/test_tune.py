@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import tune
-from recsae.tuning import policy
-from tests.jobs.tuned import Ask, Line, asking
-from tests.tuning import biased
+from recsae.cli import tune
+from recsae.policies import policy
+from tests.cli.tuned import Ask, Line, asking
+from tests.policies import biased
 
 
 @pytest.fixture(scope="module")

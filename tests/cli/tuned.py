@@ -9,13 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recsae.pipeline import Pipeline
-from recsae.schemas_concepts import CONCEPTS
-from recsae.store.runs import Attempt, Committed, Metrics
-from recsae.tuning.making import Made
+from recsae.pipeline.runner import Pipeline
+from recsae.policies.build import Made
+from recsae.schemas.concepts import CONCEPTS
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import committing
+from tests.policies import biased
 from tests.sae.fake_ray import without_ray
-from tests.tuning import biased
 
 
 class Line:

@@ -14,7 +14,7 @@ import kubernetes_validate
 import ray
 from ray.scripts.scripts import drain_node
 
-from recsae.config_file import load
+from recsae.config.loader import load
 from tests.cluster.kuberay import SCHEMAS
 from tests.cluster.manifests import (
     FOLDER,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recsae.config_file import load
+from recsae.config.loader import load
 from tests.cluster.manifests import FOLDER, REPOSITORY
 
 SCRIPTS = (FOLDER / "local.sh", REPOSITORY / ".ci" / "run")

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.schemas_concepts import ATTRIBUTE_BEST, CONCEPTS, NOT_ASKED
+from recsae.config.schema import Config
+from recsae.schemas.concepts import ATTRIBUTE_BEST, CONCEPTS, NOT_ASKED
 from recsae.store.nights import Night
-from recsae.store.runs import RunStore
+from recsae.store.run_store import RunStore
 from tests.report.concepts_table import concept_row
 
 DATA = {"format": "tables", "path": None, "interactions": ["s3://data/shop/events.parquet?secret=1"]}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from recsae.comparing.models import compare
-from recsae.config import Config
+from recsae.comparison.models import compare
+from recsae.config.schema import Config
 from recsae.lookup.served import served
-from tests.comparing.made_models import best_row, rows, serve
+from tests.comparison.made_models import best_row, rows, serve
 
 GOOD = [1, 1, 2, 3, None, None, None, None]
 POOR = [5, 5, None, None, None, None, None, None]

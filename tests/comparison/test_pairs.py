@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recsae.comparing.pairs import MEASURES, Tally, tell
+from recsae.comparison.pairs import MEASURES, Tally, tell
 
 
 def model(ndcg: float | None, share: float | None, data: str = "a", width: float = 0.001) -> dict[str, Any]:

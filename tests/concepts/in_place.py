@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsae import tasks
-from recsae.concepts import chance, counting, ranks
+from recsae.distributed import tasks
 from recsae.sae import fidelity
+from recsae.statistics import accumulate, auc, permutation_null
 from tests.sae.fake_ray import FakeRay
 
 REMOTE: dict[ModuleType, tuple[str, ...]] = {
-    counting: ("_look", "_count"),
-    ranks: ("_deal", "_rank"),
-    chance: ("_some",),
+    accumulate: ("_look", "_count"),
+    auc: ("_deal", "_rank"),
+    permutation_null: ("_some",),
     fidelity: ("_shard_length",),
     tasks: (),
 }

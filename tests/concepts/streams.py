@@ -9,10 +9,10 @@ import pyarrow as pa
 import torch
 from scipy import sparse
 
-from recsae.config_concepts import EvidenceConfig
-from recsae.config_sae import Kind
+from recsae.config.concepts import EvidenceConfig
+from recsae.config.sae import Kind
 from recsae.sae.model import Sae
-from recsae.schemas import activations
+from recsae.schemas.base import activations
 from recsae.store import shards
 
 WIDTH, LATENTS, K, N_ITEMS, N_TERMS = 5, 9, 3, 30, 6

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae.concepts.chosen import Chosen, named_by, read_chosen, read_labels, read_scores
-from recsae.schemas_concepts import SCORES
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.concepts.best_candidate import Chosen, named_by, read_chosen, read_labels, read_scores
+from recsae.schemas.concepts import SCORES
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.concepts.worlds import genres, labels_of
 from tests.conftest import Commit
 

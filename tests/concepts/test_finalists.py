@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recsae.concepts.finalists import Finalist, choose, read_proposals
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 from tests.concepts.worlds import genres, labels_of
 from tests.conftest import Commit
 

@@ -11,19 +11,19 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recsae import tasks
-from recsae.concepts import held_out
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
+from recsae.distributed import tasks
 from recsae.sae import model
-from recsae.schemas import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
-from recsae.schemas_concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS
-from recsae.schemas_nights import LABELLED, MATCHES
+from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
+from recsae.schemas.concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS
+from recsae.schemas.nightly import LABELLED, MATCHES
+from recsae.scores import held_out
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
-from tests.concepts.fakes import FakePool
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import N_CONCEPTS, Commit
 from tests.sae.fake_ray import FakeRay, Task
+from tests.scores.fakes import FakePool
 
 ROLES = ("top", "level", "random", "popularity", NEAR_MISS, NEAR_DIRECTION)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from recsae.config_sae import SaeConfig, SweepConfig, candidates
+from recsae.config.sae import SaeConfig, SweepConfig, candidates
 
 
 def config_of(**given: Any) -> SaeConfig:

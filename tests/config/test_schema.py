@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.stages import STAGES
+from recsae.pipeline.stages import STAGES
 
-CONFIGS = sorted((Path(__file__).parents[1] / "jobs/configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "jobs/configs").glob("*.toml"))
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.data.ingest import ingest, input_content
-from recsae.store.runs import Committed, RunStore
+from recsae.config.schema import Config
+from recsae.data.stage import ingest, input_content
+from recsae.store.run_store import Committed, RunStore
 
 Ingest = Callable[..., Committed]
 SHARED = Path(__file__).resolve().parents[3] / "shared/data"

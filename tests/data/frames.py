@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from recsae.schemas import SPLITS
-from recsae.store.runs import Committed
+from recsae.schemas.base import SPLITS
+from recsae.store.run_store import Committed
 
 USERS = ("h1", "h2", "h3")
 """One of each part under seed 0, as 4, 5 and 6 are: ingest takes no fewer."""

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.data.ingest import ingest, input_content
+from recsae.data.stage import ingest, input_content
 from recsae.errors import BadInput
-from recsae.store.runs import RunStore
+from recsae.store.run_store import RunStore
 from tests.data import frames
 from tests.data.conftest import config_of
 

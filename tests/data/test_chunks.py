@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
-from recsae.schemas import CASES, SPLITS
+from recsae.schemas.base import CASES, SPLITS
 from tests.data import frames
 from tests.data.conftest import Ingest
 

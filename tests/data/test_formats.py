@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from recsae.config import Config
-from recsae.config_file import load
+from recsae.config.loader import load
+from recsae.config.schema import Config
 from recsae.data.formats import dataset
-from recsae.data.ingest import input_content
-from recsae.store.runs import Committed
+from recsae.data.stage import input_content
+from recsae.store.run_store import Committed
 from tests.data import frames
 from tests.data.conftest import Ingest, config_of
 

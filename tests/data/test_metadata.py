@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from recsae.config_file import load
+from recsae.config.loader import load
 from recsae.errors import BadInput
 from tests.data import frames
 from tests.data.conftest import Ingest, config_of

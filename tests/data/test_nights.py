@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
-from recsae.data.ingest import ingest
+from recsae.data.stage import ingest
 from recsae.errors import BadInput
-from recsae.store.runs import LAST, Committed, RunStore
+from recsae.store.run_store import LAST, Committed, RunStore
 from tests.data import frames
 from tests.data.conftest import config_of
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.data import ingest as stage
+from recsae.data import stage
 from tests.data import frames
 from tests.data.conftest import Ingest
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from recsae.data.planted import (
+from recsae.data.synthetic import (
     EXPONENT,
     INTERACTIONS,
     ITEMS,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from recsae.concepts import terms
-from recsae.concepts.terms import Vocabulary
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
+from recsae.data.terms import Vocabulary
 
 
 def catalogue_of(*items: tuple[str, dict[str, list[str]]]) -> Catalogue:

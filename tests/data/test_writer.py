@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsae.data import layout
-from recsae.schemas import SPLITS
+from recsae.data import writer
+from recsae.schemas.base import SPLITS
 from tests.data import frames
 from tests.data.conftest import Ingest
 
@@ -129,8 +129,8 @@ def test_batches_and_chunks_leave_no_seam(tmp_path: Path, run: Ingest, monkeypat
     events.to_parquet(tmp_path / "events.parquet")
     data = {"interactions": [str(tmp_path / "events.parquet")], "min_user_events": 3}
     whole = run(data=data)
-    monkeypatch.setattr(layout, "_BATCH", 2048)
-    monkeypatch.setattr(layout, "EVENTS_PER_CHUNK", 400)
+    monkeypatch.setattr(writer, "_BATCH", 2048)
+    monkeypatch.setattr(writer, "EVENTS_PER_CHUNK", 400)
     pieces = run(data=data)
     assert len(whole.files("cases/")) == 8
     assert len(pieces.files("cases/")) == 23
@@ -140,6 +140,6 @@ def test_batches_and_chunks_leave_no_seam(tmp_path: Path, run: Ingest, monkeypat
 
 
 def test_never_more_chunks_than_users() -> None:
-    assert layout.chunks_for(events=100, users=3) == 3
-    assert layout.chunks_for(events=100, users=50) == 8
-    assert layout.chunks_for(events=10_000_001, users=50) == 11
+    assert writer.chunks_for(events=100, users=3) == 3
+    assert writer.chunks_for(events=100, users=50) == 8
+    assert writer.chunks_for(events=10_000_001, users=50) == 11

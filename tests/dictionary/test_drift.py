@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.nights.drift import compare, figures
-from recsae.schemas import conform
-from recsae.schemas_nights import DRIFT
+from recsae.dictionary.drift import compare, figures
+from recsae.schemas.base import conform
+from recsae.schemas.nightly import DRIFT
 
 
 def concept(latent: int, stable_id: str, name: str | None, *, interpretable: bool = True) -> dict[str, Any]:

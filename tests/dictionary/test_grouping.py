@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsae.concepts.cases import LatentCases
-from recsae.concepts.grouping import CONFIRMING, RULE, groups, meanings
+from recsae.dictionary.grouping import CONFIRMING, RULE, groups, meanings
+from recsae.evidence.cases import LatentCases
 
 
 def test_a_group_shares_terms_or_a_name_whatever_the_capitals() -> None:

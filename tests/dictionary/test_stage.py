@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.concepts import labelling, scoring
-from recsae.concepts.chosen import control_bar, passes
-from recsae.concepts.dictionary import CAUSAL, causal_columns, write_dictionary
-from recsae.config import Config
-from recsae.schemas_concepts import EVIDENCE, LATENT_STATS, SCORES
-from recsae.schemas_steering import STEERING
-from recsae.store.runs import Attempt, Committed, Metrics
-from tests.concepts.fakes import FakePool
+from recsae.concepts.best_candidate import control_bar, passes
+from recsae.config.schema import Config
+from recsae.dictionary.stage import CAUSAL, causal_columns, write_dictionary
+from recsae.labels import stage
+from recsae.schemas.concepts import EVIDENCE, LATENT_STATS, SCORES
+from recsae.schemas.steering import STEERING
+from recsae.scores import stage as scoring
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.concepts.worlds import (
     coherent,
     firing,
@@ -28,6 +28,7 @@ from tests.concepts.worlds import (
     run_stage,
 )
 from tests.conftest import N_CONCEPTS, Commit
+from tests.scores.fakes import FakePool
 
 Scores = dict[int, dict[tuple[str, str], dict[str, Any]]]
 
@@ -89,9 +90,7 @@ def test_the_line_from_evidence_to_dictionary_names_what_is_planted(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested)}
-    inputs["labels"] = run_stage(
-        commit, labelling, labelling.label_latents, planted_config, inputs, FakePool(), monkeypatch
-    )
+    inputs["labels"] = run_stage(commit, stage, stage.label_latents, planted_config, inputs, FakePool(), monkeypatch)
     rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
     names = genres(ingested)
     assert [row["latent"] for row in rows] == list(range(N_CONCEPTS))
@@ -288,8 +287,6 @@ def test_no_living_latent_is_an_empty_dictionary(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested, 0)}
-    inputs["labels"] = run_stage(
-        commit, labelling, labelling.label_latents, planted_config, inputs, FakePool(), monkeypatch
-    )
+    inputs["labels"] = run_stage(commit, stage, stage.label_latents, planted_config, inputs, FakePool(), monkeypatch)
     rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
     assert rows == [] and done.metrics["interpretable"] == 0

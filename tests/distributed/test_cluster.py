@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from recsae import machines
+from recsae.distributed import cluster as machines
 
 
 class Cluster:

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from recsae.lanes import LANES, add_lanes, flatten, lane_rows, seed_lane, unflatten
+from recsae.distributed.deterministic_reduce import LANES, add_lanes, flatten, lane_rows, seed_lane, unflatten
 
 AT_WORK = {1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 4, 8: 8, 9: 8, 11: 8}
 """Workers, and how many of them have a share of the lanes; the others stand by."""

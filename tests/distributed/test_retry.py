@@ -8,8 +8,8 @@ import pytest
 from ray.exceptions import ActorDiedError, NodeDiedError, OutOfDiskError, RayTaskError, WorkerCrashedError
 from ray.train.v2.api.exceptions import ControllerError, WorkerGroupError
 
+from recsae.distributed.retry import FIRST_WAIT, LONGEST_WAIT, retrying
 from recsae.errors import BadInput
-from recsae.retrying import FIRST_WAIT, LONGEST_WAIT, retrying
 
 
 class Work:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from recsae import tasks
+from recsae.distributed import tasks
 from tests.sae.fake_ray import FakeRay, without_ray
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsae.config import ResourcesConfig
-from recsae.train_run import Checkpoints, _workers, load_optimisers, optimiser_tensors
-from tests.train_reports import Reports, contents
+from recsae.config.schema import ResourcesConfig
+from recsae.distributed.training import Checkpoints, _workers, load_optimisers, optimiser_tensors
+from tests.distributed.train_reports import Reports, contents
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Implicitly cleaning up:ResourceWarning"

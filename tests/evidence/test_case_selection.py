@@ -11,11 +11,11 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsae.concepts.evidence import Evidence, choose, level_of
-from recsae.concepts.silent import nearest
-from recsae.concepts.sketch import Sketch, sketch_block
-from recsae.config_concepts import EvidenceConfig
-from recsae.schemas import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, PARTS, SILENT_ROLES
+from recsae.config.concepts import EvidenceConfig
+from recsae.evidence.case_selection import Evidence, choose, level_of
+from recsae.evidence.negatives import nearest
+from recsae.evidence.sketch import Sketch, sketch_block
+from recsae.schemas.base import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, PARTS, SILENT_ROLES
 from tests.concepts.streams import SMALL, Stream, bears, popularity, splitmix, stream
 
 SEED = 7

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.concepts.cases import Judged, _halves, read_cases
-from recsae.schemas import PARTS
-from recsae.schemas_concepts import EVIDENCE
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.evidence.cases import Judged, _halves, read_cases
+from recsae.schemas.base import PARTS
+from recsae.schemas.concepts import EVIDENCE
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.concepts.worlds import ROLES
 from tests.conftest import Commit
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recsae.concepts import item_views
-from recsae.concepts.item_views import LEAST_FOR_LIFT, ONE, Pairs, PairSums
 from recsae.errors import BadInput
-from recsae.schemas_concepts import ITEM_LATENTS, LATENT_ITEMS
-from recsae.store.runs import Attempt, RunStore
+from recsae.evidence import item_latents
+from recsae.evidence.item_latents import LEAST_FOR_LIFT, ONE, Pairs, PairSums
+from recsae.schemas.concepts import ITEM_LATENTS, LATENT_ITEMS
+from recsae.store.run_store import Attempt, RunStore
 
 ITEMS, LATENTS, FIRST = 12, 7, 4
 Case = tuple[int, dict[int, float]]
@@ -51,7 +51,7 @@ def attempt(folder: Path) -> Attempt:
 
 def written(folder: Path, shards: list[Pairs], memory_gb: float = 1.0) -> tuple[pd.DataFrame, pd.DataFrame]:
     out = attempt(folder)
-    with item_views.item_views(memory_gb) as views:
+    with item_latents.item_views(memory_gb) as views:
         for pairs in shards:
             views.add(pairs)
         views.write(out, FIRST)
@@ -121,8 +121,8 @@ def test_the_order_and_the_size_of_shards_change_no_bit(
     first = written(tmp_path / "whole", [summed(made)])
     draw = np.random.default_rng(seed)
     shuffled = [made[place] for place in draw.permutation(len(made))]
-    monkeypatch.setattr(item_views, "_PAIRS_AT_LEAST", 10)
-    monkeypatch.setattr(item_views, "_ROWS_AT_LEAST", 25)
+    monkeypatch.setattr(item_latents, "_PAIRS_AT_LEAST", 10)
+    monkeypatch.setattr(item_latents, "_ROWS_AT_LEAST", 25)
     second = written(tmp_path / "parts", in_shards(shuffled, [100, 1, 99, 150, 50]))
     for one, other in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.concepts import silent
-from recsae.concepts.silent import _closest, _largest, nearest
+from recsae.evidence import negatives
+from recsae.evidence.negatives import _closest, _largest, nearest
 
 
 @pytest.mark.parametrize("floats", [1, 200, 10**6])
@@ -14,7 +14,7 @@ from recsae.concepts.silent import _closest, _largest, nearest
 def test_the_nearest_latents_are_those_with_the_largest_cosine(
     monkeypatch: pytest.MonkeyPatch, latents: int, count: int, floats: int
 ) -> None:
-    monkeypatch.setattr(silent, "FLOATS_AT_ONCE", floats)
+    monkeypatch.setattr(negatives, "FLOATS_AT_ONCE", floats)
     draw = np.random.default_rng(latents)
     W_dec = (draw.standard_normal((latents, 7)) * draw.lognormal(0, 1, (latents, 1))).astype(np.float32)
     alive = np.sort(draw.choice(latents, latents - latents // 4, replace=False))

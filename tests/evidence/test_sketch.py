@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recsae.concepts import keeping
-from recsae.concepts.keeping import LAST, Rows
-from recsae.concepts.sketch import Sketch, Sketcher, blocks, priority, sketch_block
+from recsae.evidence import top_per_group
+from recsae.evidence.sketch import Sketch, Sketcher, blocks, priority, sketch_block
+from recsae.evidence.top_per_group import LAST, Rows
 from tests.concepts.streams import LATENTS, SMALL, Case, Stream, splitmix, stream
 
 SEED = 7
@@ -118,7 +118,7 @@ def random_parts(of: Stream, draw: np.random.Generator, count: int) -> list[Stre
 @given(st.integers(0, 2**32), st.integers(1, 9), st.sampled_from([1, 7, 100, 10**6]))
 def test_any_blocks_in_any_order_make_the_same_sketch(seed: int, count: int, rows_at_least: int) -> None:
     draw = np.random.default_rng(seed)
-    with patch.object(keeping, "ROWS_AT_LEAST", rows_at_least):
+    with patch.object(top_per_group, "ROWS_AT_LEAST", rows_at_least):
         parts = [whole(part) for part in random_parts(STREAM, draw, count)]
         while len(parts) > 1:
             first, second = draw.choice(len(parts), 2, replace=False)
@@ -132,7 +132,7 @@ def test_any_blocks_in_any_order_make_the_same_sketch(seed: int, count: int, row
 def test_what_the_bars_of_the_whole_refuse_is_not_missed(seed: int, count: int, rows_at_least: int) -> None:
     draw = np.random.default_rng(seed)
     total, sent = Sketcher(LATENTS, SMALL, SEED), 0
-    with patch.object(keeping, "ROWS_AT_LEAST", rows_at_least):
+    with patch.object(top_per_group, "ROWS_AT_LEAST", rows_at_least):
         for part in random_parts(STREAM, draw, count):
             sketcher = Sketcher(LATENTS, SMALL, SEED, total.bars())
             for block in blocks(part.table, part.sae):
@@ -161,7 +161,7 @@ def test_bars_spare_the_rows_that_a_large_whole_would_refuse() -> None:
 
 def test_the_number_of_cases_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = whole()
-    monkeypatch.setattr("recsae.concepts.sketch.FLOATS_AT_ONCE", 40 * LATENTS)
+    monkeypatch.setattr("recsae.evidence.sketch.FLOATS_AT_ONCE", 40 * LATENTS)
     assert sum(1 for _ in blocks(STREAM.table, STREAM.sae)) == -(-len(STREAM.cases) // 40)
     same(whole(), expected)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.concepts import keeping
-from recsae.concepts.keeping import LAST, First, Offer, Rows, first_per_group
+from recsae.evidence import top_per_group
+from recsae.evidence.top_per_group import LAST, First, Offer, Rows, first_per_group
 
 GROUPS, COUNT = 5, 3
 
@@ -45,7 +45,7 @@ def by_lists(found: list[Offer], one_a_user: bool) -> list[tuple[int, int, int]]
 def test_the_first_of_any_number_of_offers(
     monkeypatch: pytest.MonkeyPatch, seed: int, at_least: int, one_a_user: bool
 ) -> None:
-    monkeypatch.setattr(keeping, "ROWS_AT_LEAST", at_least)
+    monkeypatch.setattr(top_per_group, "ROWS_AT_LEAST", at_least)
     draw = np.random.default_rng(seed)
     found = [offers(draw, int(draw.integers(1, 60))) for _ in range(12)]
     first = First(GROUPS, COUNT, one_a_user=one_a_user)

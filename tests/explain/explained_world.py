@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.config_sae import Kind
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Recommender
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.sae import Kind
+from recsae.recommenders import registry
+from recsae.recommenders.base import Recommender
 from recsae.recommenders.ranking import pad
 from recsae.sae.model import Sae
-from recsae.steering.present import Present
+from recsae.steering.user_batches import Present
 
 USERS, ITEMS, WIDTH, LATENTS = 9, 30, 16, 40
 
 
 def model_at(kind: str, site: str) -> Recommender:
     sizes = {"width": WIDTH, "heads": 2, "blocks": 2, "max_length": 7}
-    model = saved.build(RecommenderConfig.model_validate({"kind": kind, **sizes}), USERS, ITEMS, 0)
+    model = registry.build(RecommenderConfig.model_validate({"kind": kind, **sizes}), USERS, ITEMS, 0)
     for name, value in model.state_dict().items():
         # As training leaves it: weights that matter, and a catalogue whose average is not nothing.
         value.normal_(0.3 if name.startswith("item") else 0.0, 0.5)

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from recsae.config_sae import Kind
-from recsae.explaining import explainer
-from recsae.explaining.explainer import Explained, Explainer, Parts, explain
-from recsae.explaining.slopes import slopes
-from recsae.recommenders.contract import Recommender, Trainable, last
+from recsae.config.sae import Kind
+from recsae.explain import explainer
+from recsae.explain.explainer import Explained, Explainer, Parts, explain
+from recsae.explain.slopes import slopes
+from recsae.recommenders.base import Recommender, Trainable, last
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.present import Present
-from tests.explaining.explained_world import ITEMS, LATENTS, USERS, model_at, sae_of, users
+from recsae.steering.user_batches import Present
+from tests.explain.explained_world import ITEMS, LATENTS, USERS, model_at, sae_of, users
 
 EXACT = [
     ("sasrec", "user"),

@@ -10,19 +10,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import chunk_of, n_chunks, read_chunk
-from recsae.explaining import many
-from recsae.explaining.explainer import Explained
-from recsae.explaining.many import Asked, Names, rows, strongest, write_explanations
+from recsae.explain import many
+from recsae.explain.explainer import Explained
+from recsae.explain.many import Asked, Names, rows, strongest, write_explanations
 from recsae.sae import model
-from recsae.schemas_concepts import CONCEPTS
-from recsae.schemas_steering import EXPLANATIONS
-from recsae.steering.present import batches, user_ids
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.schemas.concepts import CONCEPTS
+from recsae.schemas.steering import EXPLANATIONS
+from recsae.steering.user_batches import batches, user_ids
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
+from tests.activations.committed import trained
 from tests.conftest import committing
-from tests.probing.committed import trained
 from tests.report.concepts_table import concept_row, concepts_table
 from tests.sae.fake_ray import FakeRay, without_ray
 

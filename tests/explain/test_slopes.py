@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from recsae.errors import BadInput
-from recsae.explaining.slopes import slopes
-from recsae.recommenders.contract import Histories, Recommender
-from tests.explaining.explained_world import ITEMS, USERS, WIDTH, model_at, users
+from recsae.explain.slopes import slopes
+from recsae.recommenders.base import Histories, Recommender
+from tests.explain.explained_world import ITEMS, USERS, WIDTH, model_at, users
 
 
 class Table(Recommender):

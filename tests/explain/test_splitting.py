@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recsae.config_sae import Kind
-from recsae.explaining.splitting import Splitter
-from tests.explaining.explained_world import LATENTS, WIDTH, sae_of
+from recsae.config.sae import Kind
+from recsae.explain.splitting import Splitter
+from tests.explain.explained_world import LATENTS, WIDTH, sae_of
 
 
 def vectors(number: int = 50) -> torch.Tensor:

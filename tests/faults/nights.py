@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from recsae.config import Config
-from recsae.config_file import load
-from recsae.pipeline import Pipeline
-from recsae.stages import STAGES
-from recsae.store.runs import Committed
+from recsae.config.loader import load
+from recsae.config.schema import Config
+from recsae.pipeline.runner import Pipeline
+from recsae.pipeline.stages import STAGES
+from recsae.store.run_store import Committed
 from tests.integration.conftest import planted_toml
 from tests.planted import write_planted
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from recsae.stages import STAGES
-from recsae.store.runs import Committed
+from recsae.pipeline.stages import STAGES
+from recsae.store.run_store import Committed
 from tests.faults.nights import Store
 
 pytestmark = pytest.mark.short

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from recsae.stages import STAGES
+from recsae.pipeline.stages import STAGES
 from tests.faults.cluster import ThreeNodes, caught
 from tests.faults.nights import PATIENCE, Store, assert_same_dictionary, assert_same_files
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.command import connect
-from recsae.config import Config
-from recsae.config_concepts import LlmConfig
-from recsae.llm.engine import kept
+from recsae.cli.command import connect
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import Config
 from recsae.llm.model import locate_model
-from recsae.pipeline import STAGES, Pipeline
+from recsae.llm.pool import kept
+from recsae.pipeline.runner import STAGES, Pipeline
 from tests.integration.browsing import browser, opened
 from tests.planted import write_planted
 
@@ -80,7 +80,7 @@ llm_actors = 1
 @pytest.fixture(scope="session")
 def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """The config and its TOML file of a line that ran from events to report, undisturbed."""
-    from recsae.config_file import load
+    from recsae.config.loader import load
 
     folder = tmp_path_factory.mktemp("planted")
     write_planted(folder)

@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 
-from recsae.config import ResourcesConfig
-from recsae.config_concepts import LlmConfig
-from recsae.llm.engine import Answer, Engine, EnginePool, Request, Spent, kept
-from recsae.llm.readings import MAX_TOKEN_IDS
-from recsae.llm.worker import _precision
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import ResourcesConfig
+from recsae.llm.engine import _precision
+from recsae.llm.loglikelihood import MAX_TOKEN_IDS
+from recsae.llm.pool import Answer, Engine, EnginePool, Request, Spent, kept
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
 ITEMS = (
@@ -250,7 +250,7 @@ def kill_twice(diary: Diary, killed: list[int]) -> None:
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsae.llm.engine.CHUNK", 4)
+    monkeypatch.setattr("recsae.llm.pool.CHUNK", 4)
 
 
 def test_of_two_engines_one_is_killed_twice(

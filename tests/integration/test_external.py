@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import torch
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
 from recsae.errors import BadInput
-from recsae.pipeline import Pipeline
-from recsae.recommenders import saved
+from recsae.pipeline.runner import Pipeline
+from recsae.recommenders import registry
 from recsae.recommenders.evaluation import briefly, count_chunk
-from recsae.recommenders.figures import figures
+from recsae.stats.ranking_metrics import figures
 from recsae.store import shards
 from tests.planted import write_planted
-from tests.recommenders import foreign_models
-from tests.recommenders.foreign_world import MASKED, MODELS, state_of
+from tests.recommenders import external_models
+from tests.recommenders.external_world import MASKED, MODELS, state_of
 
 
 def config_of(folder: Path, name: str, **probe: Any) -> Config:
@@ -30,7 +30,7 @@ def config_of(folder: Path, name: str, **probe: Any) -> Config:
     pd.DataFrame({"item_id": ids, "token": np.arange(len(ids)) + 1}).to_csv(folder / "v.csv", index=False)
     arguments = {"n_tokens": len(ids) + 1, "width": 12}
     torch.manual_seed(0)
-    (folder / "w.safetensors").write_bytes(state_of(getattr(foreign_models, name)(**arguments)))
+    (folder / "w.safetensors").write_bytes(state_of(getattr(external_models, name)(**arguments)))
     return Config.model_validate(
         {
             "name": "foreign",
@@ -61,7 +61,7 @@ def config_of(folder: Path, name: str, **probe: Any) -> Config:
 def test_a_model_of_every_position_is_measured_and_read(ray_session: str, tmp_path: Path) -> None:
     pipeline = Pipeline(config_of(tmp_path, "Running"))
     ingested, trained, read = (pipeline.run(stage) for stage in ("ingest", "recommender", "activations"))
-    model = saved.load(trained, "first")
+    model = registry.load(trained, "first")
     survey = briefly(ingested, "test", 0, pipeline.config.ranking)
     counts = sum(count_chunk(model, survey, number, "cpu") for number in range(n_chunks(ingested)))
     assert trained.metrics["test"] == figures(counts[0])  # type: ignore[index]

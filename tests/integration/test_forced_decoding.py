@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from recsae.llm.readings import Walk
+from recsae.llm.loglikelihood import Walk
 
 
 def test_paths_are_written_by_the_rows_that_bear_them() -> None:
     from vllm.v1.sample.logits_processor import BatchUpdate, MoveDirectionality
 
-    from recsae.llm.walking import PathWriter, walk_params
+    from recsae.llm.forced_decoding import PathWriter, walk_params
 
     writer = PathWriter(None, None, False)
     written: list[list[int]] = [[], [], []]
@@ -37,7 +37,7 @@ def test_paths_are_written_by_the_rows_that_bear_them() -> None:
 
 
 def test_a_walk_reads_once_more_than_it_writes() -> None:
-    from recsae.llm.walking import walk_params
+    from recsae.llm.forced_decoding import walk_params
 
     params = walk_params(Walk((1, 2), (3, 4), [3, 4, 9]))
     assert params.max_tokens == 3 and params.ignore_eos and params.temperature == 0

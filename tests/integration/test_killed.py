@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from recsae.config import Config
-from recsae.pipeline import Pipeline
-from recsae.store.folder import Folder
+from recsae.config.schema import Config
+from recsae.pipeline.runner import Pipeline
+from recsae.store.filesystem import Folder
 
 LATER = ("labels", "scores", "concepts", "report")
 

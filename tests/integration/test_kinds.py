@@ -18,14 +18,14 @@ import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from recsae.config import Config
-from recsae.llm.engine import kept
-from recsae.pipeline import STAGES, Pipeline
+from recsae.config.schema import Config
+from recsae.llm.pool import kept
+from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.recommenders.ranking import pad
 from recsae.store import shards
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 from tests.planted import PLANTED
-from tests.recommenders.foreign_models import gpt2
+from tests.recommenders.external_models import gpt2
 
 GPT2 = {"width": 32, "max_length": 20}
 
@@ -134,7 +134,7 @@ def test_a_hugging_face_model(planted_run: tuple[Config, Path], tmp_path: Path) 
     safetensors.torch.save_model(model, str(tmp_path / "gpt2.safetensors"))
     pd.DataFrame({"item_id": list(tokens), "token": list(tokens.values())}).to_csv(tmp_path / "tokens.csv", index=False)
     foreign = {
-        "factory": "tests.recommenders.foreign_models:gpt2",
+        "factory": "tests.recommenders.external_models:gpt2",
         "arguments": {"n_tokens": len(tokens) + 1, **GPT2},
         "weights": str(tmp_path / "gpt2.safetensors"),
         "vocabulary": str(tmp_path / "tokens.csv"),

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binom
 
-from recsae.config import Config
-from recsae.pipeline import STAGES, Pipeline
-from recsae.store.runs import Committed
+from recsae.config.schema import Config
+from recsae.pipeline.runner import STAGES, Pipeline
+from recsae.store.run_store import Committed
 from tests.planted import PLANTED
 
 CONCEPTS = set(PLANTED[:8])

@@ -32,7 +32,7 @@ import ray
 
 from jobs import command, logs
 from recsae import pipeline, watching
-from recsae.config_file import load
+from recsae.config.loader import load
 from recsae.llm.engine import Answer, Meter
 
 secret, toml = sys.argv.pop(), sys.argv[-1]
@@ -150,7 +150,7 @@ def test_the_endpoint_counts_attempts_failures_and_questions(watched: tuple[Told
 def test_every_line_is_an_object_also_a_workers(watched: tuple[Told, Seen, Path]) -> None:
     told, _, store = watched
     begun = next(one for one in told if one["message"].startswith("ingest: started"))
-    assert (begun["run"], begun["stage"], begun["logger"]) == ("planted", "ingest", "recsae.pipeline")
+    assert (begun["run"], begun["stage"], begun["logger"]) == ("planted", "ingest", "recsae.pipeline.runner")
     (attempt,) = store.glob("planted/ingest/*/attempt-*")
     assert begun["attempt"] == attempt.name
     afar = next(one for one in told if "from afar" in one["message"])

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from recsae.comparing.models import compare
+from recsae.comparison.models import compare
+from recsae.comparison.page import models_page
 from recsae.lookup.served import served
-from recsae.report.models_page import models_page
-from tests.comparing.made_models import rows, serve
-from tests.comparing.test_models import GOOD, POOR
+from tests.comparison.made_models import rows, serve
+from tests.comparison.test_models import GOOD, POOR
 from tests.integration.browsing import assert_accessible, needs_browser
 from tests.report.concepts_table import HOSTILE, hostile_table, made_up_table
 from tests.report.made_page import make_pages
 from tests.report.made_tables import ALL, tables
-from tests.report.test_sweep_facts import committed
+from tests.report.sections.test_sweep import committed
 
 pytestmark = needs_browser
 MANY = 10_000

@@ -10,7 +10,7 @@ from tests.integration.own_cluster import LOOPBACK, REPOSITORY
 
 EMBEDDED = """
 import os
-from jobs.command import connect
+from recsae.cli.command import connect
 from recsae.config import Config
 from tests.integration.own_cluster import listening
 connect(Config(name="ports"))

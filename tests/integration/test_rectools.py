@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import read_chunk
-from recsae.pipeline import Pipeline
+from recsae.pipeline.runner import Pipeline
 from recsae.store import shards
 from tests.planted import write_planted
 

@@ -12,13 +12,13 @@ from urllib.parse import quote
 import pyarrow as pa
 import pytest
 
-from jobs import export, recommend, show, survey
-from jobs.table import print_dictionary
-from recsae.config import Config
-from recsae.config_file import load
-from recsae.llm.engine import kept
-from recsae.pipeline import STAGES, Pipeline
-from recsae.store.folder import file_at
+from recsae.cli import export, recommend, show, survey
+from recsae.cli.render.dictionary import print_dictionary
+from recsae.config.loader import load
+from recsae.config.schema import Config
+from recsae.llm.pool import kept
+from recsae.pipeline.runner import STAGES, Pipeline
+from recsae.store.filesystem import file_at
 from tests.integration.conftest import planted_toml
 from tests.planted import write_planted
 from tests.store.s3_server import BUCKET, KEY, SECRET, Proxy, Server, secret_uri

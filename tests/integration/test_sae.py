@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import ray
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.pipeline import Pipeline
+from recsae.pipeline.runner import Pipeline
 from recsae.sae.model import WEIGHTS
 from recsae.sae.stage import train_sae
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 from tests.conftest import committing
 from tests.integration.killing import kill_one
 from tests.planted import PLANTED

@@ -14,12 +14,12 @@ import jsonschema
 import numpy as np
 import pytest
 
-from recsae.concepts import prompts
-from recsae.config import ResourcesConfig
-from recsae.config_concepts import LlmConfig
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import ResourcesConfig
 from recsae.data.catalogue import Catalogue
 from recsae.data.text import TITLE_LIMIT, clean
-from recsae.llm.engine import Answer, EnginePool, Request
+from recsae.labels import prompts
+from recsae.llm.pool import Answer, EnginePool, Request
 
 NOISE = 1e-3
 """Nats that the company of other rows may move a value in float32, whose sums run in another order in another batch; of

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from jobs import explain, recommend, tune
-from recsae.config import Config
-from recsae.pipeline import Pipeline
-from recsae.store.runs import Committed
+from recsae.cli import explain, recommend, tune
+from recsae.config.schema import Config
+from recsae.pipeline.runner import Pipeline
+from recsae.store.run_store import Committed
 from tests.planted import PLANTED
 
 CONCEPTS = set(PLANTED[:8])

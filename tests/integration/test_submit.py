@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from recsae.submitting.reaching import reach
+from recsae.submission.retry import reach
 from tests.integration.own_cluster import REPOSITORY, own_cluster
 from tests.planted import write_planted
 
@@ -26,7 +26,7 @@ SUBMITTER = f"""
 import sys
 from jobs import submit
 import recsae.pipeline
-recsae.pipeline.STAGES = {{name: recsae.pipeline.STAGES[name] for name in {STAGES!r}}}
+recsae.pipeline.runner.STAGES = {{name: recsae.pipeline.runner.STAGES[name] for name in {STAGES!r}}}
 plan = submit.plan
 submit.plan = lambda config, path, overrides, night, stages: plan(config, path, overrides, night, {list(STAGES)!r})
 submit.main()

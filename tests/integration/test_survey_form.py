@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from recsae.store.folder import as_json
-from recsae.surveying import counting
-from recsae.surveying.form import form_page
-from recsae.surveying.key import Case, Concept, Key, read_answers, read_key
+from recsae.store.filesystem import as_json
+from recsae.survey import counting
+from recsae.survey.form import form_page
+from recsae.survey.key import Case, Concept, Key, read_answers, read_key
 from tests.integration.browsing import assert_accessible, needs_browser, watched
 from tests.report.concepts_table import HOSTILE
 

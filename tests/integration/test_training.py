@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.pipeline import Pipeline
-from recsae.store.runs import Committed
+from recsae.config.schema import Config
+from recsae.pipeline.runner import Pipeline
+from recsae.store.run_store import Committed
 from tests.integration.killing import kill_one
 from tests.planted import write_planted
 

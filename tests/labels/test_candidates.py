@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import sparse, stats
 
-from recsae.concepts import candidates
-from recsae.concepts.candidates import (
+from recsae.data.terms import Vocabulary
+from recsae.evidence.cases import LatentCases
+from recsae.labels import candidates
+from recsae.labels.candidates import (
     ORDINARY_LISTS,
     Candidate,
     Usage,
@@ -18,8 +20,6 @@ from recsae.concepts.candidates import (
     shown_items,
     weigh,
 )
-from recsae.concepts.cases import LatentCases
-from recsae.concepts.terms import Vocabulary
 
 
 def usage_of(bearers: dict[str, list[int]], popularity: list[int]) -> Usage:

@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from recsae.concepts import prompts
+from recsae.labels import prompts
 
 NASTY = [
     "Film {item} and {concept} {items}",

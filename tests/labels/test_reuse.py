@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from recsae.concepts import labelling, scoring
-from recsae.concepts.chosen import read_labels
-from recsae.config import Config
-from recsae.nights.carrying import jaccard
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
-from tests.concepts.fakes import FakePool
+from recsae.concepts.best_candidate import read_labels
+from recsae.config.schema import Config
+from recsae.labels import stage as labelling
+from recsae.labels.reuse import jaccard
+from recsae.scores import stage as scoring
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 from tests.concepts.worlds import firing, latents_by_concept, matches, run_stage
 from tests.conftest import N_CONCEPTS, Commit
+from tests.scores.fakes import FakePool
 
 LABELLED = "labelled.parquet"
 
@@ -145,7 +146,7 @@ def test_terms_that_the_catalogue_lost_are_not_carried(nights: Nights, commit: C
     first = nights.night()
     import pyarrow as pa
 
-    from recsae.schemas_concepts import LABELS
+    from recsae.schemas.concepts import LABELS
 
     rows = first["labels"].read_table("labels.parquet").to_pylist()
     for row in rows:

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from recsae.concepts.candidates import Candidate, Usage, weigh
-from recsae.concepts.label_rows import free_row, mark_finalists, pair_row, term_row
-from recsae.concepts.terms import Vocabulary
-from recsae.llm.engine import Answer
-from recsae.schemas_concepts import LABELS
+from recsae.data.terms import Vocabulary
+from recsae.labels.candidates import Candidate, Usage, weigh
+from recsae.labels.rows import free_row, mark_finalists, pair_row, term_row
+from recsae.llm.pool import Answer
+from recsae.schemas.concepts import LABELS
 
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
 USAGE = Usage(VOCABULARY, np.array([1, 3, 5, 90]))

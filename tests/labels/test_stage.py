@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from recsae.concepts import labelling
-from recsae.config import Config
-from recsae.config_concepts import EndpointConfig
-from recsae.llm.engine import Answer, Request
-from recsae.store.runs import Committed
-from tests.concepts.fakes import FakePool, knowing
+from recsae.config.concepts import EndpointConfig
+from recsae.config.schema import Config
+from recsae.labels import stage
+from recsae.llm.pool import Answer, Request
+from recsae.store.run_store import Committed
 from tests.concepts.worlds import genres, latents_by_concept, run_stage
 from tests.conftest import N_CONCEPTS, Commit
+from tests.scores.fakes import FakePool, knowing
 
 
 def committed(
@@ -23,8 +23,8 @@ def committed(
     evidence = latents_by_concept(commit, ingested)
     return run_stage(
         commit,
-        labelling,
-        labelling.label_latents,
+        stage,
+        stage.label_latents,
         config,
         {"ingest": ingested, "evidence": evidence},
         pool,
@@ -69,8 +69,8 @@ def test_only_items_of_explain_users_are_shown(
     evidence = latents_by_concept(commit, ingested, elsewhere=True)
     run_stage(
         commit,
-        labelling,
-        labelling.label_latents,
+        stage,
+        stage.label_latents,
         planted_config,
         {"ingest": ingested, "evidence": evidence},
         pool,
@@ -198,7 +198,7 @@ def test_an_endpoint_writes_the_names_and_nothing_else(
         opened.append(config)
         return served
 
-    monkeypatch.setattr(labelling, "EndpointPool", open_endpoint)
+    monkeypatch.setattr(stage, "EndpointPool", open_endpoint)
     there = EndpointConfig(url="http://nowhere/v1", model="big")
     rows = labelled(commit, ingested, changed(planted_config, endpoint=there), engines, monkeypatch)
     assert opened == [there]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from recsae.concepts import prompts
-from recsae.concepts.questions import Question, ask_fitting
-from recsae.llm.engine import Answer, Request
+from recsae.labels import prompts
+from recsae.labels.truncation import Question, ask_fitting
+from recsae.llm.pool import Answer, Request
 
 
 class Limited:

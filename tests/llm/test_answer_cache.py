@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from recsae.llm.asking import ask_once, key
-from recsae.llm.engine import Answer, Request
+from recsae.llm.answer_cache import ask_once, key
+from recsae.llm.pool import Answer, Request
 from recsae.store.progress import Progress
-from recsae.store.runs import RunStore
-from tests.concepts.fakes import FakePool
+from recsae.store.run_store import RunStore
+from tests.scores.fakes import FakePool
 
 
 @pytest.fixture

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from recsae.concepts import prompts
-from recsae.config_concepts import EndpointConfig
+from recsae.config.concepts import EndpointConfig
 from recsae.errors import BadInput
+from recsae.labels import prompts
 from recsae.llm import endpoint
 from recsae.llm.endpoint import EndpointPool
-from recsae.llm.engine import Answer, Request
+from recsae.llm.pool import Answer, Request
 
 Reply = tuple[int, Any]
 SECRET = "sk-a-key-that-nobody-may-see"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recsae.llm.readings import MAX_TOKEN_IDS, Ids, Step, Walk, log_odds, steps, text_status, walks
+from recsae.llm.loglikelihood import MAX_TOKEN_IDS, Ids, Step, Walk, log_odds, steps, text_status, walks
 
 
 def logprob(beginning: Ids, token: int) -> float:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from recsae.config import Config
-from recsae.config_concepts import LlmConfig
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.llm import model
 from recsae.llm.model import EMBEDDED, locate_model, model_content

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from recsae.config import ResourcesConfig
-from recsae.config_concepts import LlmConfig
-from recsae.llm.engine import CHUNK, LIKELIHOODS, Answer, EnginePool, Meter, Request, Spent, chunks, environment
+from recsae.config.concepts import LlmConfig
+from recsae.config.schema import ResourcesConfig
+from recsae.llm.pool import CHUNK, LIKELIHOODS, Answer, EnginePool, Meter, Request, Spent, chunks, environment
 
 
 def names(count: int) -> list[Request]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from tests.lookup import made_night
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.schemas import CASES, INTERACTIONS, ITEMS, NEAR_DIRECTION, NEAR_MISS, PARTS, SPLITS, USERS
-from recsae.schemas_concepts import (
+from recsae.config.schema import Config
+from recsae.schemas.base import CASES, INTERACTIONS, ITEMS, NEAR_DIRECTION, NEAR_MISS, PARTS, SPLITS, USERS
+from recsae.schemas.concepts import (
     ATTRIBUTE_STATS,
     CONCEPTS,
     EVIDENCE,
@@ -23,9 +23,9 @@ from recsae.schemas_concepts import (
     SCORES,
     VERDICTS,
 )
-from recsae.schemas_steering import STEERING
+from recsae.schemas.steering import STEERING
 from recsae.store.nights import Night, Record
-from recsae.store.runs import Attempt, RunStore
+from recsae.store.run_store import Attempt, RunStore
 from tests.report.concepts_table import concept_row
 from tests.report.made_tables import step_row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.lookup.items import item
 from recsae.lookup.served import served

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.lookup.latents import EXAMPLES, LATEST, latent
 from recsae.lookup.served import served

@@ -9,7 +9,7 @@ import pytest
 from recsae.errors import BadInput
 from recsae.lookup.dictionary import search
 from recsae.lookup.served import served
-from recsae.store.runs import RunStore
+from recsae.store.run_store import RunStore
 from tests.lookup import made_night
 
 

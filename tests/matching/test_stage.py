@@ -11,12 +11,12 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsae.config import Config
-from recsae.nights.matching import Codes, correlate, cosines, match, match_latents
+from recsae.config.schema import Config
+from recsae.matching.stage import Codes, correlate, cosines, match, match_latents
 from recsae.sae import model
-from recsae.schemas import PARTS, activations
+from recsae.schemas.base import PARTS, activations
 from recsae.store import shards
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 from tests.conftest import Commit
 from tests.sae.fake_ray import without_ray
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from jobs.logs import FORMAT, lines
-from recsae import watching
 from recsae.errors import BadInput
-from recsae.store.runs import RunStore
+from recsae.observability import context
+from recsae.observability.log_format import FORMAT, lines
+from recsae.store.run_store import RunStore
 
 REPOSITORY = Path(__file__).parents[2]
 SECRET = "hunter22secret"
@@ -34,7 +34,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A secret to keep, and what is asked of an error that nobody caught as it was."""
     monkeypatch.delenv(FORMAT, raising=False)
     monkeypatch.setenv("RECSAE_ENDPOINT_KEY", SECRET)
-    monkeypatch.setattr(watching, "_work", watching.Work())  # what another test's threads left
+    monkeypatch.setattr(context, "_work", context.Work())  # what another test's threads left
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
 
@@ -56,8 +56,8 @@ def test_for_machines_a_line_says_when_who_and_at_what(capsys: Captured, tmp_pat
     attempt = store.attempt("ingest", "f1", store.lease("ingest", "f1", 20))
     with lines():
         log.info("before")
-        with watching.at_work("shop", "ingest"):
-            watching.began(attempt)
+        with context.at_work("shop", "ingest"):
+            context.began(attempt)
             log.warning("café %s", "☕")
         log.info("after")
     before, within, after = objects(capsys.readouterr().out)
@@ -71,7 +71,7 @@ def test_for_machines_a_line_says_when_who_and_at_what(capsys: Captured, tmp_pat
 
 @pytest.mark.usefixtures("as_json")
 def test_printed_lines_and_those_of_workers_become_objects_too(capsys: Captured) -> None:
-    with lines(), watching.at_work("shop", "recommender"):
+    with lines(), context.at_work("shop", "recommender"):
         print("\x1b[36m(RayTrainWorker pid=7, ip=10.0.0.2)\x1b[0m recommender: epoch 1")
         print("(raylet) a node left")
         print("one", end=" ")
@@ -145,7 +145,7 @@ def test_a_format_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 UNCAUGHT = """
 import sys
-from jobs.command import ending
+from recsae.cli.command import ending
 with ending("x"):
     raise RuntimeError("lost s3://k:" + sys.argv[1] + "@bucket")
 """

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from recsae import tracking
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.stages import STAGES
-from recsae.store.runs import Committed
+from recsae.observability import mlflow
+from recsae.pipeline.stages import STAGES
+from recsae.store.run_store import Committed
 from tests.made_run import commit_all, config_at
 
 NIGHT = "20261125T030000-000000001Z"
@@ -42,8 +42,8 @@ def runs(config: Config) -> tuple[Any, list[Any]]:
 @needs_mlflow
 def test_a_night_is_written_down_with_all_that_came_of_it(config: Config, tmp_path: Path) -> None:
     made = commit_all(config)
-    tracking.check(config)
-    tracking.log_night(config, NIGHT, made)
+    mlflow.check(config)
+    mlflow.log_night(config, NIGHT, made)
     client, (run,) = runs(config)
     assert run.info.status == "FINISHED"
     assert run.data.params["sae.k"] == "4" and run.data.params["store.root"] == str(tmp_path / "runs")
@@ -63,7 +63,7 @@ def test_a_night_is_written_down_with_all_that_came_of_it(config: Config, tmp_pa
 def test_a_night_is_written_down_once(config: Config) -> None:
     made = commit_all(config)
     for night in (NIGHT, NIGHT, "another"):
-        tracking.log_night(config, night, made)
+        mlflow.log_night(config, night, made)
     assert sorted(run.data.tags["recsae.night"] for run in runs(config)[1]) == sorted([NIGHT, "another"])
 
 
@@ -72,11 +72,11 @@ def test_what_broke_off_is_marked_and_written_down_again(config: Config, caplog:
     made = commit_all(config)
     report = Path(made["report"].data.path, "report.html")
     report.unlink()
-    tracking.log_night(config, NIGHT, made)
+    mlflow.log_night(config, NIGHT, made)
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert "is not written down" in warning.getMessage()
     report.write_bytes(b"<html></html>")
-    tracking.log_night(config, NIGHT, made)
+    mlflow.log_night(config, NIGHT, made)
     assert sorted(run.info.status for run in runs(config)[1]) == ["FAILED", "FINISHED"]
 
 
@@ -88,8 +88,8 @@ def test_a_server_that_is_down_is_one_warning_without_its_password(
         closed.bind(("127.0.0.1", 0))
         uri = f"http://user:hunter22@127.0.0.1:{closed.getsockname()[1]}"
         down = config_at(tmp_path / "runs", mlflow={"uri": uri})
-        tracking.check(down)
-        tracking.log_night(down, NIGHT, commit_all(config))
+        mlflow.check(down)
+        mlflow.log_night(down, NIGHT, commit_all(config))
     (told,) = [record.getMessage() for record in caplog.records if record.levelno >= 30]
     assert "is not written down at http://127.0.0.1" in told and "hunter22" not in caplog.text
 
@@ -97,22 +97,22 @@ def test_a_server_that_is_down_is_one_warning_without_its_password(
 @needs_mlflow
 def test_a_uri_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"mlflow\.uri = nowhere://x cannot be used") as caught:
-        tracking.check(config_at(tmp_path, mlflow={"uri": "nowhere://k:hunter22@x"}))
+        mlflow.check(config_at(tmp_path, mlflow={"uri": "nowhere://k:hunter22@x"}))
     assert "\n" not in str(caught.value) and "hunter22" not in str(caught.value)
 
 
 def test_a_missing_package_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'recsae\[mlflow\]'"):
-        tracking.check(config_at(tmp_path, mlflow={"uri": "http://127.0.0.1"}))
+        mlflow.check(config_at(tmp_path, mlflow={"uri": "http://127.0.0.1"}))
 
 
 def test_without_the_section_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "_client", lambda section: pytest.fail("off"))
+    monkeypatch.setattr(mlflow, "_client", lambda section: pytest.fail("off"))
     config = config_at(tmp_path)
     made: Mapping[str, Committed] = {}
-    tracking.check(config)
-    tracking.log_night(config, NIGHT, made)
+    mlflow.check(config)
+    mlflow.log_night(config, NIGHT, made)
 
 
 def test_where_a_night_is_written_down_is_in_no_fingerprint() -> None:

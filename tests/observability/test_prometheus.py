@@ -1,4 +1,4 @@
-"""What Prometheus is told, on a made-up Ray: the real one is scraped in tests/integration/test_watching.py."""
+"""What Prometheus is told, on a made-up Ray: the real one is scraped in tests/integration/test_observability.py."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from recsae import gauges, watching
-from recsae.llm.engine import Answer, Meter
-from recsae.store.runs import Attempt, RunStore
+from recsae.llm.pool import Answer, Meter
+from recsae.observability import context, prometheus
+from recsae.store.run_store import Attempt, RunStore
 
 Seen = dict[tuple[str, str, str], float]
 
@@ -44,8 +44,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
 
 def _forget() -> None:
-    gauges._gauge.cache_clear()
-    gauges._counter.cache_clear()
+    prometheus._gauge.cache_clear()
+    prometheus._counter.cache_clear()
 
 
 def attempt_at(root: Path) -> tuple[RunStore, Attempt]:
@@ -60,9 +60,9 @@ FACTS: dict[str, Any] = {"metrics": {"fvu": 0.05, "dead_share": 0.0, "l0": None}
 
 def test_a_committed_stage_tells_its_figures(seen: Seen, tmp_path: Path) -> None:
     store, attempt = attempt_at(tmp_path)
-    with watching.at_work("shop", "sae"):
-        watching.began(attempt)
-        watching.committed(store.commit("sae", attempt, FACTS))
+    with context.at_work("shop", "sae"):
+        context.began(attempt)
+        context.committed(store.commit("sae", attempt, FACTS))
     assert seen == {
         ("recsae_stage_attempts", "shop", "sae"): 1,
         ("recsae_stage_seconds", "shop", "sae"): 2.5,
@@ -76,9 +76,9 @@ def test_an_attempt_that_fails_is_counted_also_where_another_follows(seen: Seen,
     _, attempt = attempt_at(tmp_path)
 
     def two_attempts() -> None:
-        with watching.at_work("shop"), watching.at_work("shop", "sae"):
-            watching.began(attempt)
-            watching.began(attempt)
+        with context.at_work("shop"), context.at_work("shop", "sae"):
+            context.began(attempt)
+            context.began(attempt)
             raise OSError
 
     with pytest.raises(OSError):
@@ -90,7 +90,7 @@ def test_an_attempt_that_fails_is_counted_also_where_another_follows(seen: Seen,
 
 
 def test_what_fails_before_an_attempt_begins_is_no_failed_attempt(seen: Seen) -> None:
-    with pytest.raises(OSError), watching.at_work("shop", "sae"):
+    with pytest.raises(OSError), context.at_work("shop", "sae"):
         raise OSError
     assert seen == {}
 
@@ -98,7 +98,7 @@ def test_what_fails_before_an_attempt_begins_is_no_failed_attempt(seen: Seen) ->
 def test_questions_are_counted_as_they_are_answered(seen: Seen) -> None:
     answers = [Answer("x", None, "ok", 5)] * 3
     meter = Meter(6, "model")
-    with watching.at_work("shop", "labels"):
+    with context.at_work("shop", "labels"):
         meter.start()
         meter.add(answers)
         assert seen["recsae_questions_per_second", "shop", "labels"] > 0
@@ -112,8 +112,8 @@ def test_a_figure_that_cannot_be_told_ends_nothing(
     seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, attempt = attempt_at(tmp_path)
-    with watching.at_work("shop", "sae"):
-        watching.committed(store.commit("sae", attempt, {"metrics": None, "seconds": 1.0}))
+    with context.at_work("shop", "sae"):
+        context.committed(store.commit("sae", attempt, {"metrics": None, "seconds": 1.0}))
     assert "Prometheus is not told" in caplog.text
 
 
@@ -122,8 +122,8 @@ def test_without_ray_nothing_happens(
     ray: object, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(gauges, "_counter", lambda name: pytest.fail("Ray is not up"))
+    monkeypatch.setattr(prometheus, "_counter", lambda name: pytest.fail("Ray is not up"))
     _, attempt = attempt_at(tmp_path)
-    with watching.at_work("shop", "sae"):
-        watching.began(attempt)
+    with context.at_work("shop", "sae"):
+        context.began(attempt)
     assert caplog.text == ""

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae.headlines import TELLING, headline, rows, size
-from recsae.stages import STAGES
-from recsae.store.runs import Committed, RunStore
+from recsae.observability.summary import TELLING, headline, rows, size
+from recsae.pipeline.stages import STAGES
+from recsae.store.run_store import Committed, RunStore
 
 
 def committed(root: Path, stage: str, metrics: dict[str, Any], tables: dict[str, int]) -> Committed:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from recsae import pipeline
-from recsae.config import Config
-from recsae.pipeline import Pipeline
-from recsae.stages import Stage
-from recsae.store.runs import LAST, Attempt, Committed, Metrics
+from recsae.config.schema import Config
+from recsae.pipeline import runner
+from recsae.pipeline.runner import Pipeline
+from recsae.pipeline.stages import Stage
+from recsae.store.run_store import LAST, Attempt, Committed, Metrics
 
 ORDER = ["ingest", "recommender", "sae", "matching", "concepts", "report"]
 FIGURES: dict[str, Metrics] = {
@@ -32,7 +32,7 @@ class Following:
         self.figures = {name: dict(told) for name, told in FIGURES.items()}
         self.events = "monday"
         self.nights: dict[str, Any] | None = {"keep": 3}
-        monkeypatch.setattr(pipeline, "STAGES", self.stages())
+        monkeypatch.setattr(runner, "STAGES", self.stages())
 
     def stages(self) -> dict[str, Stage]:
         def stage(name: str, inputs: tuple[str, ...], *config: str, **more: Any) -> Stage:

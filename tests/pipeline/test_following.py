@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from recsae.errors import BadInput, NotServed
-from recsae.pipeline import Pipeline
-from recsae.stages import STAGES
-from recsae.store.runs import Committed
-from tests.nights.following import ORDER, Following
+from recsae.pipeline.runner import Pipeline
+from recsae.pipeline.stages import STAGES
+from recsae.store.run_store import Committed
+from tests.pipeline.following import ORDER, Following
 
 
 @pytest.fixture

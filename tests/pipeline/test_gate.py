@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from recsae.config_nights import GateConfig
-from recsae.nights.gate import failing, judge
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.config.nightly import GateConfig
+from recsae.pipeline.gate import failing, judge
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 FOLDER = Folder("nowhere")
 

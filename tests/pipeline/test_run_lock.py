@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from recsae.errors import BadInput, NotServed
-from recsae.nights.alone import alone, refuse_lost
-from recsae.store.folder import Folder
+from recsae.pipeline.run_lock import alone, refuse_lost
+from recsae.store.filesystem import Folder
 from recsae.store.progress import Lease
 
 SECONDS = 60.0

@@ -13,12 +13,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae import pipeline
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.pipeline import Pipeline, Stage
+from recsae.pipeline import runner
+from recsae.pipeline.runner import Pipeline, Stage
 from recsae.store.progress import Lease
-from recsae.store.runs import Attempt, Committed, Metrics, RunStore
+from recsae.store.run_store import Attempt, Committed, Metrics, RunStore
 
 ORDER = ["ingest", "sae", "concepts", "report"]
 
@@ -73,13 +73,13 @@ class Line:
 @pytest.fixture
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     made = Line(tmp_path)
-    monkeypatch.setattr(pipeline, "STAGES", made.stages())
+    monkeypatch.setattr(runner, "STAGES", made.stages())
     return made
 
 
 def test_the_real_table_lists_every_stage_after_its_inputs() -> None:
     before: set[str] = set()
-    for name, stage in pipeline.STAGES.items():
+    for name, stage in runner.STAGES.items():
         assert name == stage.name and set(stage.inputs) <= before, name
         before.add(name)
 
@@ -97,9 +97,9 @@ def test_stages_run_in_order_and_read_what_their_inputs_committed(line: Line) ->
 def test_a_manifest_tells_what_stood_reserved_and_none_where_that_is_not_known(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline.machines, "reserved", lambda: {"cpus": 96.0, "gpus": 8.0})
+    monkeypatch.setattr(runner.cluster, "reserved", lambda: {"cpus": 96.0, "gpus": 8.0})
     assert line.pipeline().run("ingest").manifest["machines"] == {"cpus": 96.0, "gpus": 8.0}
-    monkeypatch.setattr(pipeline.machines, "reserved", lambda: None)
+    monkeypatch.setattr(runner.cluster, "reserved", lambda: None)
     assert "machines" not in line.pipeline().run("sae").manifest
 
 
@@ -137,8 +137,8 @@ def test_new_content_of_an_input_file_reruns_everything(line: Line) -> None:
 
 def test_a_new_version_reruns_its_stage_and_those_after(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     line.run()
-    sae = pipeline.STAGES["sae"]
-    monkeypatch.setitem(pipeline.STAGES, "sae", Stage(sae.name, sae.run, sae.inputs, sae.config, version=2))
+    sae = runner.STAGES["sae"]
+    monkeypatch.setitem(runner.STAGES, "sae", Stage(sae.name, sae.run, sae.inputs, sae.config, version=2))
     assert line.run() == ["sae", "concepts", "report"]
 
 
@@ -231,7 +231,7 @@ def test_two_drivers_that_both_believe_to_hold_the_lease_commit_once(
 def sleeping(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
     """Do `act` where the pipeline would sleep, rather than sleep."""
     clock = SimpleNamespace(sleep=lambda seconds: act(), monotonic=time.monotonic)
-    monkeypatch.setattr(pipeline, "time", clock)
+    monkeypatch.setattr(runner, "time", clock)
 
 
 def other_driver_commits(driver: Pipeline, lease: Lease) -> None:

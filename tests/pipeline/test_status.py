@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.overview import RunState, StageState, look
-from recsae.stages import STAGES
-from recsae.store.folder import as_json
+from recsae.pipeline.stages import STAGES
+from recsae.pipeline.status import RunState, StageState, look
+from recsae.store.filesystem import as_json
 from tests.made_run import commit, commit_all, config_at, serve, store_of
 
 NOW = 1_000_000.0

@@ -15,21 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from recsae.config import Config
-from recsae.config_recommender import RecommenderConfig
+from recsae.activations.items import ItemProber
+from recsae.activations.users import UserProber
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
-from recsae.data.ingest import ingest
-from recsae.probing.items import ItemProber
-from recsae.probing.users import UserProber
-from recsae.recommenders import saved
+from recsae.data.stage import ingest
+from recsae.policies.build import Made
+from recsae.policies.concept_lookup import Dictionary
+from recsae.recommenders import registry
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
-from recsae.schemas import SPLITS
-from recsae.store.runs import Attempt, Committed, Metrics
-from recsae.tuning.making import Made
-from recsae.tuning.naming import Dictionary
+from recsae.schemas.base import SPLITS
+from recsae.store.run_store import Attempt, Committed, Metrics
+from tests.activations.committed import probe_config
 from tests.conftest import Commit
-from tests.probing.committed import probe_config
 
 CONCEPTS = ("Horror", "Western", "Musical", "Animation", "Romance", "War", "Comedy", "Crime")
 PUSHED = 0
@@ -120,7 +120,7 @@ def made(commit: Commit, settings: Config) -> Made:
 
 def _model(out: Attempt, config: RecommenderConfig, ingested: Committed) -> Metrics:
     n_users, n_items = int(ingested.metrics["users"]), int(ingested.metrics["items"])
-    model = saved.build(config, n_users, n_items, 0)
+    model = registry.build(config, n_users, n_items, 0)
     genres = ingested.read_table("items.parquet", ["attributes"])["attributes"].to_pylist()
     concept_I = np.array([CONCEPTS.index(pairs[0]["value"]) for pairs in genres])
     draw = torch.Generator().manual_seed(0)
@@ -136,7 +136,7 @@ def _model(out: Attempt, config: RecommenderConfig, ingested: Committed) -> Metr
         for user, item in zip(owner[training].tolist(), chunk.items[training].tolist(), strict=True):
             weights["user.weight"][user, concept_I[item]] += 1 / events[user]
     assert set(weights) == set(model.state_dict())
-    saved.save(out.data.child("model"), weights, config, n_users, n_items)
+    registry.save(out.data.child("model"), weights, config, n_users, n_items)
     return {"kind": "bprmf"}
 
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from recsae.errors import BadInput
-from recsae.schemas import USERS
-from recsae.store.runs import Attempt, Committed, Metrics
-from recsae.tuning.audience import by_ids, groups, members, read_ids
-from recsae.tuning.policy import Users
+from recsae.policies.audience import by_ids, groups, members, read_ids
+from recsae.policies.policy import Users
+from recsae.schemas.base import USERS
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
 
 HELD = [

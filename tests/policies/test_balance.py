@@ -10,7 +10,7 @@ import pytest
 from scipy import sparse
 
 from recsae.data.chunks import Chunk
-from recsae.tuning.balance import Between, Facts, Lacking, Popular, Shares, common, facts, ground, head, ndcg, sums
+from recsae.policies.balance import Between, Facts, Lacking, Popular, Shares, common, facts, ground, head, ndcg, sums
 
 ITEMS, CASES, VARIANTS = 30, 50, 3
 DRAW = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsae.concepts.terms import Vocabulary
+from recsae.data.terms import Vocabulary
 from recsae.errors import BadInput
-from recsae.tuning.naming import Dictionary
+from recsae.policies.concept_lookup import Dictionary
 
 
 def row(latent: int, name: str | None, terms: list[str], interpretable: bool = False, confidence: float = 0.5):  # type: ignore[no-untyped-def]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.tuning.customising import Wish, customise
-from recsae.tuning.making import Made
-from recsae.tuning.policy import Users
+from recsae.policies.build import Made
+from recsae.policies.customising import Wish, customise
+from recsae.policies.policy import Users
 from tests.conftest import committing
+from tests.policies import biased
 from tests.sae.fake_ray import without_ray
-from tests.tuning import biased
 
 MORE, LESS = Wish("--more", "western", 1.5), Wish("--less", "Comedy", 0.5)
 

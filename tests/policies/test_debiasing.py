@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.store.folder import Folder
-from recsae.tuning import policy
-from recsae.tuning.debiasing import debias
-from recsae.tuning.making import Made
+from recsae.policies import policy
+from recsae.policies.build import Made
+from recsae.policies.debiasing import debias
+from recsae.store.filesystem import Folder
 from tests.conftest import committing
+from tests.policies import biased
 from tests.sae.fake_ray import without_ray
-from tests.tuning import biased
 
 
 @pytest.fixture(scope="module")

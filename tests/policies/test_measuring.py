@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
+from recsae.policies import balance, measuring
+from recsae.policies.balance import Between, Shares
+from recsae.policies.build import Made
+from recsae.policies.measuring import Asked, deals, described, elsewhere, measure
 from recsae.recommenders.ranking import rank_chunk
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import SteeredRecommender, answers
-from recsae.tuning import balance, measuring
-from recsae.tuning.balance import Between, Shares
-from recsae.tuning.making import Made
-from recsae.tuning.measuring import Asked, deals, described, elsewhere, measure
 from tests.conftest import committing
+from tests.policies import biased
 from tests.sae.fake_ray import without_ray
-from tests.tuning import biased
 
 ABLATED = (Operation(biased.PUSHED, "ablate"),)
 NULL = ((Operation(8, "ablate"),), (Operation(2, "add", 1.0),))
@@ -87,7 +87,7 @@ def test_changes_are_paired_by_user(settings: Config, made: Made) -> None:
 
 
 def test_groups_dealt_at_random_have_the_gap_of_chance(settings: Config, made: Made) -> None:
-    from recsae.tuning.audience import groups
+    from recsae.policies.audience import groups
 
     held = groups(made.ingested, "group", 10)
     dealt = deals(held.group_U, held.part_U, "score", 30, 0)

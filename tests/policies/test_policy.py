@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from recsae.errors import BadInput
+from recsae.policies.policy import MadeFor, Policy, Users, Written, check, read, write
 from recsae.steering.operations import Operation
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
-from recsae.tuning.policy import MadeFor, Policy, Users, Written, check, read, write
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
 
 MADE_FOR = MadeFor(recommender="r1", sae="s1", site="user")
 POLICY = Policy(

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from recsae.data.chunks import n_chunks, read_chunk
+from recsae.policies import balance, search
+from recsae.policies.balance import CASES, CHOSEN, GAIN, HEAD, SLOTS, Popular, ndcg
+from recsae.policies.measuring import World
+from recsae.policies.search import Turn, close, joined, of_chunk
 from recsae.recommenders.ranking import rank_chunk
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import SteeredRecommender
-from recsae.tuning import balance, search
-from recsae.tuning.balance import CASES, CHOSEN, GAIN, HEAD, SLOTS, Popular, ndcg
-from recsae.tuning.measuring import World
-from recsae.tuning.search import Turn, close, joined, of_chunk
 from tests.conftest import committing
-from tests.tuning import biased
+from tests.policies import biased
 
 STEPS = (1.0, -1.0)
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 from scipy import stats
 
+from recsae.policies import trait_latents
+from recsae.policies.trait_latents import Trait, correlated, find, of_table
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
-from recsae.schemas import PARTS, activations, conform
+from recsae.schemas.base import PARTS, activations, conform
 from recsae.steering.operations import dense
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Attempt, Metrics
-from recsae.tuning import carriers
-from recsae.tuning.carriers import Trait, correlated, find, of_table
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Attempt, Metrics
 from tests.conftest import Commit
 from tests.sae.fake_ray import without_ray
 
@@ -104,7 +104,7 @@ def test_shards_of_a_chunk_and_blocks_add_up(
     commit: Commit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
     without_ray(monkeypatch)
-    monkeypatch.setattr(carriers, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(trait_latents, "ROWS_AT_ONCE", rows_at_once)
     whole, folder = table(), Folder(str(tmp_path / "sae"))
     saes.save(folder, sae())
     border = int(np.searchsorted(whole["user_idx"].to_numpy(), 60))

@@ -10,18 +10,18 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders import foreign_files
-from recsae.recommenders.contract import Histories
-from recsae.recommenders.foreign import Foreign
-from recsae.recommenders.foreign_files import Parts
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders import external_files
+from recsae.recommenders.base import Histories
+from recsae.recommenders.external import Foreign
+from recsae.recommenders.external_files import Parts
 from recsae.recommenders.ranking import pad
-from tests.recommenders import foreign_models
-from tests.recommenders.foreign_models import gpt2
+from tests.recommenders import external_models
+from tests.recommenders.external_models import gpt2
 
 N_ITEMS, N_TOKENS, WIDTH, LENGTH = 30, 40, 16, 10
 USERS = np.array([3, 5, 9])
-MODELS = "tests.recommenders.foreign_models"
+MODELS = "tests.recommenders.external_models"
 MASKED = {"items": "items", "mask": "mask"}
 GPT = {"input_ids": "items", "attention_mask": "mask", "position_ids": "positions"}
 TOKENS = torch.from_numpy(np.random.default_rng(5).permutation(np.arange(1, N_TOKENS))[:N_ITEMS])
@@ -39,7 +39,7 @@ def made(name: str, site: str = "first", **foreign: Any) -> Given:
     """A hand-made model by its class."""
     arguments = {"n_tokens": N_TOKENS, "width": WIDTH, **foreign.pop("arguments", {})}
     section = {"factory": f"{MODELS}:{name}", "arguments": arguments, "inputs": MASKED, **foreign}
-    return Given(section, site, lambda: getattr(foreign_models, name)(**arguments))
+    return Given(section, site, lambda: getattr(external_models, name)(**arguments))
 
 
 def hugging_face(site: str, **foreign: Any) -> Given:
@@ -90,7 +90,7 @@ def seeded(module: Callable[[], nn.Module]) -> nn.Module:
 
 def assembled(given: Given, max_length: int = LENGTH, tokens_N: Tensor = TOKENS) -> Foreign:
     parts = Parts(state_of(seeded(given.module)), tokens_N)
-    return foreign_files.assemble(config_of(given.foreign, max_length), parts, given.site, "cpu")
+    return external_files.assemble(config_of(given.foreign, max_length), parts, given.site, "cpu")
 
 
 def histories_of(lengths: tuple[int, ...] = (10, 4, 1)) -> Histories:

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Histories, Trainable, last
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders import registry
+from recsae.recommenders.base import Histories, Trainable, last
 from recsae.recommenders.losses import LOSSES, summed_loss
 from recsae.recommenders.ranking import pad
-from recsae.store.runs import Attempt, Metrics
+from recsae.store.run_store import Attempt, Metrics
 from tests.conftest import Commit
 
 N_USERS, N_ITEMS = 12, 30
@@ -31,7 +31,7 @@ def config_of(kind: str) -> RecommenderConfig:
 
 
 def build(kind: str, seed: int = 1) -> Trainable:
-    model = saved.build(config_of(kind), N_USERS, N_ITEMS, seed)
+    model = registry.build(config_of(kind), N_USERS, N_ITEMS, seed)
     draw = np.random.default_rng(0)
     pairs = np.concatenate([np.stack([np.arange(N_USERS), np.arange(N_USERS)]), draw.integers(0, N_USERS, (2, 40))], 1)
     model.set_graph(torch.from_numpy(pairs[0]), torch.from_numpy(pairs[1] * 2))
@@ -39,12 +39,12 @@ def build(kind: str, seed: int = 1) -> Trainable:
     return model
 
 
-@pytest.fixture(params=sorted(saved.KINDS))
+@pytest.fixture(params=sorted(registry.KINDS))
 def model(request: pytest.FixtureRequest) -> Trainable:
     return build(request.param)
 
 
-@pytest.fixture(params=[(kind, site) for kind in sorted(saved.KINDS) for site in SITES[kind]], ids="-".join)
+@pytest.fixture(params=[(kind, site) for kind in sorted(registry.KINDS) for site in SITES[kind]], ids="-".join)
 def read(request: pytest.FixtureRequest) -> Trainable:
     """A model at each of its sites."""
     kind, site = request.param
@@ -150,7 +150,7 @@ def test_scores_of_a_range_are_those_of_the_whole(read: Trainable) -> None:
 
 
 @pytest.mark.parametrize("loss", sorted(LOSSES))
-@pytest.mark.parametrize("kind", sorted(saved.KINDS))
+@pytest.mark.parametrize("kind", sorted(registry.KINDS))
 def test_every_loss_reaches_every_parameter(kind: str, loss: str) -> None:
     model, histories = build(kind), histories_of((10, 10, 9))
     target_BL = next_items(histories)
@@ -184,17 +184,17 @@ def test_vectors_of_training_and_of_inference_agree(read: Trainable) -> None:
     torch.testing.assert_close(last(read.probe(histories), histories).detach(), frozen, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", sorted(saved.KINDS))
+@pytest.mark.parametrize("kind", sorted(registry.KINDS))
 def test_a_saved_model_scores_the_same_to_the_bit(kind: str, commit: Commit) -> None:
     model = build(kind, seed=4)
 
     def write(out: Attempt) -> Metrics:
-        saved.save(out.data.child("model"), model.state_dict(), config_of(kind), N_USERS, N_ITEMS)
+        registry.save(out.data.child("model"), model.state_dict(), config_of(kind), N_USERS, N_ITEMS)
         return {}
 
     trained = commit("recommender", write)
     for site in SITES[kind]:
-        loaded = saved.load(trained, site)
+        loaded = registry.load(trained, site)
         histories = histories_of()
         model.site = site
         with torch.inference_mode():
@@ -204,8 +204,8 @@ def test_a_saved_model_scores_the_same_to_the_bit(kind: str, commit: Commit) -> 
         assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
 
 
-@pytest.mark.parametrize("kind", sorted(saved.KINDS))
+@pytest.mark.parametrize("kind", sorted(registry.KINDS))
 def test_the_seed_decides_the_weights(kind: str) -> None:
-    first, again, other = (saved.build(config_of(kind), N_USERS, N_ITEMS, seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (registry.build(config_of(kind), N_USERS, N_ITEMS, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)

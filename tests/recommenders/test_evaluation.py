@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.config import Config
-from recsae.config_recommender import RankingConfig
+from recsae.config.recommender import RankingConfig
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_cases
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Trainable
+from recsae.recommenders import registry
+from recsae.recommenders.base import Trainable
 from recsae.recommenders.evaluation import Survey, briefly, count_chunk, drawn, evaluate, in_full, measured
 from recsae.recommenders.ranking import of_split
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 
 @pytest.fixture
 def model(ingested: Committed, planted_config: Config) -> Trainable:
     sizes = ingested.metrics["users"], ingested.metrics["items"]
-    return saved.build(planted_config.recommender, *sizes, 0).eval()
+    return registry.build(planted_config.recommender, *sizes, 0).eval()
 
 
 def test_a_brief_look_is_full_ranking_of_all_users(model: Trainable, ingested: Committed) -> None:

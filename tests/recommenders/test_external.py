@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recsae.recommenders.contract import last
-from recsae.recommenders.foreign import Foreign
+from recsae.recommenders.base import last
+from recsae.recommenders.external import Foreign
 from recsae.recommenders.ranking import pad
-from tests.recommenders.foreign_world import (
+from tests.recommenders.external_world import (  # fmt: skip
     GIVEN,
     LAST_ONLY,
     N_ITEMS,
@@ -20,7 +20,7 @@ from tests.recommenders.foreign_world import (
     hugging_face,
     prefix_of,
     seeded,
-)  # fmt: skip
+)
 
 
 @pytest.fixture(params=GIVEN)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from recsae.errors import BadInput
-from recsae.recommenders import foreign_files
-from recsae.recommenders.foreign_files import Parts
-from tests.recommenders.foreign_world import (
+from recsae.recommenders import external_files
+from recsae.recommenders.external_files import Parts
+from tests.recommenders.external_world import (  # fmt: skip
     GIVEN,
     MODELS,
     N_TOKENS,
@@ -23,7 +23,7 @@ from tests.recommenders.foreign_world import (
     made,
     seeded,
     state_of,
-)  # fmt: skip
+)
 
 RIGHT, GPT2 = made("Running"), hugging_face("transformer.h.1")
 REFUSED: dict[str, tuple[Given, dict[str, Any], str]] = {
@@ -116,13 +116,13 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name: str) -> None:
     given, changed, said = REFUSED[name]
     parts = Parts(state_of(seeded(given.module)), TOKENS)
     with pytest.raises(BadInput) as refused:
-        foreign_files.assemble(config_of(given.foreign | changed), parts, given.site, "cpu")
+        external_files.assemble(config_of(given.foreign | changed), parts, given.site, "cpu")
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_weights_that_are_no_safetensors_are_refused() -> None:
     with pytest.raises(BadInput, match=r"weights: w.safetensors: not a safetensors file \(SafetensorError"):
-        foreign_files.assemble(config_of(RIGHT.foreign), Parts(b"pickled", TOKENS), RIGHT.site, "cpu")
+        external_files.assemble(config_of(RIGHT.foreign), Parts(b"pickled", TOKENS), RIGHT.site, "cpu")
 
 
 def test_tokens_and_lengths_beyond_the_model_are_refused() -> None:

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
-from recsae.config import Config
-from recsae.config_recommender import ForeignConfig, RecommenderConfig
+from recsae.config.recommender import ForeignConfig, RecommenderConfig
+from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.pipeline import Pipeline
-from recsae.recommenders import foreign_files, saved
+from recsae.pipeline.runner import Pipeline
+from recsae.recommenders import external_files, registry
 from recsae.recommenders.ranking import pad
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
-from tests.recommenders.foreign_models import Running
-from tests.recommenders.foreign_world import MASKED, MODELS, state_of
+from tests.recommenders.external_models import Running
+from tests.recommenders.external_world import MASKED, MODELS, state_of
 
 WIDTH, LENGTH = 12, 12
 
@@ -61,7 +61,7 @@ def section(config: Config, **changed: Any) -> ForeignConfig:
 
 
 def test_tokens_come_by_the_catalogue_whatever_else_the_vocabulary_holds(config: Config, ingested: Committed) -> None:
-    tokens_N = foreign_files.gather(section(config), ingested).tokens_N
+    tokens_N = external_files.gather(section(config), ingested).tokens_N
     assert tokens_N.tolist() == list(range(1, 2 * len(tokens_N), 2))
     assert tokens_N.dtype == torch.int64
 
@@ -73,19 +73,19 @@ def test_whole_numbers_may_be_written_as_a_table_has_them(config: Config, ingest
         ("v.tsv", lambda path: read.to_csv(path, sep="\t", index=False)),
     ):
         write(tmp_path / name)
-        tokens_N = foreign_files.gather(section(config, vocabulary=str(tmp_path / name)), ingested).tokens_N
+        tokens_N = external_files.gather(section(config, vocabulary=str(tmp_path / name)), ingested).tokens_N
         assert tokens_N.tolist() == list(range(1, 2 * len(tokens_N), 2))
 
 
 def test_a_saved_model_scores_the_same_to_the_bit(config: Config, ingested: Committed, commit: Commit) -> None:
-    parts = foreign_files.gather(section(config), ingested)
-    model = foreign_files.assemble(config.recommender, parts, "first", "cpu")
+    parts = external_files.gather(section(config), ingested)
+    model = external_files.assemble(config.recommender, parts, "first", "cpu")
 
     def write(out: Attempt) -> Metrics:
-        foreign_files.save(out.data.child("model"), parts, config.recommender, 120, model.n_items)
+        external_files.save(out.data.child("model"), parts, config.recommender, 120, model.n_items)
         return {}
 
-    loaded = saved.load(commit("recommender", write), "first")
+    loaded = registry.load(commit("recommender", write), "first")
     draw = np.random.default_rng(0)
     histories = pad([draw.integers(0, model.n_items, length) for length in (12, 5, 1)], "cpu", np.arange(3))
     with torch.inference_mode():
@@ -105,7 +105,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 
     before = prints()
     assert prints() == before
-    assert sorted(foreign_files.foreign_content(config)) == [
+    assert sorted(external_files.foreign_content(config)) == [
         "recommender.foreign.vocabulary",
         "recommender.foreign.weights",
     ]
@@ -116,7 +116,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
         ingest, recommender = prints()
         assert ingest == before[0] and recommender not in seen
         seen.add(recommender)
-    assert foreign_files.foreign_content(config.model_copy(update={"recommender": RecommenderConfig()})) == {}
+    assert external_files.foreign_content(config.model_copy(update={"recommender": RecommenderConfig()})) == {}
 
 
 @pytest.mark.parametrize("key", ["weights", "vocabulary"])
@@ -124,7 +124,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 def test_files_that_are_not_there(config: Config, key: str, path: str) -> None:
     changed = config.recommender.model_copy(update={"foreign": section(config, **{key: path})})
     with pytest.raises(BadInput, match=f"^recommender.foreign.{key}: {path}: no such file; mend the path$"):
-        foreign_files.foreign_content(config.model_copy(update={"recommender": changed}))
+        external_files.foreign_content(config.model_copy(update={"recommender": changed}))
 
 
 def swapped(row: str, token: str) -> str:
@@ -157,7 +157,7 @@ def test_vocabularies_that_cannot_be_used(
     rows = (tmp_path / "v.csv").read_text().splitlines()
     (tmp_path / "v.csv").write_text("\n".join(spoil(rows)) + "\n")
     with pytest.raises(BadInput, match=f"^recommender.foreign.vocabulary: .*/v.csv: {said}"):
-        foreign_files.gather(section(config), ingested)
+        external_files.gather(section(config), ingested)
 
 
 @pytest.mark.parametrize(

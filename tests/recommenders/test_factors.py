@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recsae.config_recommender import RecommenderConfig
+from recsae.config.recommender import RecommenderConfig
 from recsae.recommenders.factors import LightGCN
 
 USERS, ITEMS, WIDTH = 5, 7, 3

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsae.config import Config
-from recsae.config_recommender import RecommenderConfig
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.schema import Config
 from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
-from recsae.recommenders import ranking, saved, top
-from recsae.recommenders.contract import Histories, Recommender, Trainable, last
-from recsae.recommenders.figures import count
+from recsae.recommenders import ranking, registry, topk
+from recsae.recommenders.base import Histories, Recommender, Trainable, last
 from recsae.recommenders.ranking import Edit, compare_chunk, draw_unseen, of_split, pad, rank_chunk
-from recsae.store.runs import Committed
+from recsae.stats.ranking_metrics import count
+from recsae.store.run_store import Committed
 
 N_USERS, N_ITEMS = 140, 80
 SITES = [
@@ -90,7 +90,7 @@ def brute_force(model: LastItem, chunk: Chunk, cases: pa.Table) -> list[int]:
 @pytest.mark.parametrize("levels", [4, 100_000])
 def test_ranks_equal_brute_force(levels: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "CASES_AT_ONCE", 37)
-    monkeypatch.setattr(top, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(topk, "SCORES_AT_ONCE", at_once)
     chunk, cases = random_chunk()
     model = LastItem(levels)
     assert rank_chunk(model, chunk, cases).full_C.tolist() == brute_force(model, chunk, cases)
@@ -155,7 +155,7 @@ def test_drawn_items_are_the_free_ones_evenly() -> None:
 
 def build(kind: str, site: str) -> Trainable:
     config = RecommenderConfig(kind=kind, width=16, heads=2, max_length=6)  # type: ignore[arg-type]
-    model = saved.build(config, N_USERS, N_ITEMS, 0)
+    model = registry.build(config, N_USERS, N_ITEMS, 0)
     draw = np.random.default_rng(0)
     model.set_graph(torch.from_numpy(draw.integers(0, N_USERS, 500)), torch.from_numpy(draw.integers(0, N_ITEMS, 500)))
     model.eval().settle()
@@ -259,7 +259,7 @@ def test_a_split_is_of_the_target(ingested: Committed) -> None:
 
 def test_the_real_line_of_cases_ranks_every_user_once(ingested: Committed, planted_config: Config) -> None:
     sizes = ingested.metrics["users"], ingested.metrics["items"]
-    model = saved.build(planted_config.recommender, *sizes, 0).eval()
+    model = registry.build(planted_config.recommender, *sizes, 0).eval()
     counts = sum(
         count(rank_chunk(model, read_chunk(ingested, number), of_split(read_cases(ingested, number), "test")).full_C)
         for number in range(n_chunks(ingested))

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from recsae.recommenders import foreign_files
-from recsae.recommenders.contract import last
-from recsae.recommenders.foreign import Foreign
-from recsae.recommenders.foreign_files import Parts
-from tests.recommenders.foreign_world import LENGTH, N_ITEMS, N_TOKENS, TOKENS, config_of, histories_of, state_of
+from recsae.recommenders import external_files
+from recsae.recommenders.base import last
+from recsae.recommenders.external import Foreign
+from recsae.recommenders.external_files import Parts
+from tests.recommenders.external_world import LENGTH, N_ITEMS, N_TOKENS, TOKENS, config_of, histories_of, state_of
 
 pytest.importorskip("rectools", reason="`make test` installs it without its pins, which clash with ours")
 SITES = ["transformer_layers.transformer_blocks.0", "transformer_layers.last_layernorm"]
@@ -44,7 +44,7 @@ def taken_over(module: nn.Module, site: str, **more: bool) -> Foreign:
         "fixed_length": True,
         **more,
     }
-    return foreign_files.assemble(config_of(section), Parts(state_of(module), TOKENS), site, "cpu")
+    return external_files.assemble(config_of(section), Parts(state_of(module), TOKENS), site, "cpu")
 
 
 def theirs(module: nn.Module, items: Tensor) -> Tensor:

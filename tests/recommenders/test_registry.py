@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders import saved
-from recsae.store.folder import Folder
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders import registry
+from recsae.store.filesystem import Folder
 
 USERS, ITEMS = 20, 30
 
@@ -18,14 +18,14 @@ def config(kind: str, **given: object) -> RecommenderConfig:
     return RecommenderConfig.model_validate({"kind": kind, "width": 8, "heads": 2, "max_length": 6, **given})
 
 
-@pytest.mark.parametrize("kind", saved.KINDS)
+@pytest.mark.parametrize("kind", registry.KINDS)
 def test_weights_are_taken_over_and_new_rows_are_their_own(kind: str, tmp_path: Path) -> None:
     folder = Folder(str(tmp_path / "model"))
-    before = saved.build(config(kind), USERS, ITEMS, seed=1)
-    saved.save(folder, before.state_dict(), config(kind), USERS, ITEMS)
-    assert saved.differs(folder, config(kind, epochs=3, learning_rate=0.5)) is None
-    fresh, after = (saved.build(config(kind), USERS + 4, ITEMS + 5, seed=2) for _ in range(2))
-    saved.go_on_from(after, folder)
+    before = registry.build(config(kind), USERS, ITEMS, seed=1)
+    registry.save(folder, before.state_dict(), config(kind), USERS, ITEMS)
+    assert registry.differs(folder, config(kind, epochs=3, learning_rate=0.5)) is None
+    fresh, after = (registry.build(config(kind), USERS + 4, ITEMS + 5, seed=2) for _ in range(2))
+    registry.go_on_from(after, folder)
     for name, value in after.state_dict().items():
         known = before.state_dict()[name]
         assert torch.equal(value[: len(known)], known), name
@@ -38,8 +38,8 @@ def test_weights_are_taken_over_and_new_rows_are_their_own(kind: str, tmp_path: 
 )
 def test_another_form_is_named(change: dict[str, object], key: str, tmp_path: Path) -> None:
     folder = Folder(str(tmp_path / "model"))
-    model = saved.build(config("sasrec"), USERS, ITEMS, seed=1)
-    saved.save(folder, model.state_dict(), config("sasrec"), USERS, ITEMS)
-    told = saved.differs(folder, config("sasrec", **change))
+    model = registry.build(config("sasrec"), USERS, ITEMS, seed=1)
+    registry.save(folder, model.state_dict(), config("sasrec"), USERS, ITEMS)
+    told = registry.differs(folder, config("sasrec", **change))
     assert told is not None and told[0] == key
-    assert saved.differs(folder, config("gpt")) == ("kind", "sasrec")
+    assert registry.differs(folder, config("gpt")) == ("kind", "sasrec")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from recsae.config_recommender import RecommenderConfig
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Trainable, last
+from recsae.config.recommender import RecommenderConfig
+from recsae.recommenders import registry
+from recsae.recommenders.base import Trainable, last
 from recsae.recommenders.losses import LOSSES
 from recsae.recommenders.ranking import pad
 from recsae.recommenders.step import Negatives, Stepper
@@ -44,7 +44,7 @@ def batch_of(kind: str, draw: np.random.Generator, rows: int = N_USERS) -> Batch
 
 
 def stepper_of(config: RecommenderConfig, seed: int = 0) -> Stepper:
-    model = saved.build(config, N_USERS, N_ITEMS, seed).train()
+    model = registry.build(config, N_USERS, N_ITEMS, seed).train()
     draw = np.random.default_rng(5)
     pairs = [batch_of("bprmf", draw) for _ in range(6)]
     model.set_graph(
@@ -78,7 +78,7 @@ def found(model: Trainable, kind: str) -> float:
 
 @pytest.mark.parametrize(
     ("kind", "loss", "negatives"),
-    [(kind, "cross-entropy", 8) for kind in sorted(saved.KINDS)]
+    [(kind, "cross-entropy", 8) for kind in sorted(registry.KINDS)]
     + [("sasrec", "cross-entropy", 0), ("sasrec", "bce", 0), ("sasrec", "bpr", 0)]
     + [("bprmf", loss, 8) for loss in sorted(LOSSES)],
 )

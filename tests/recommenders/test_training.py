@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from recsae.config_recommender import RecommenderConfig
+from recsae.config.recommender import RecommenderConfig
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders.training import WARM_UP, rate, training_events
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
 
 
 def test_the_rate_rises_stays_and_falls() -> None:

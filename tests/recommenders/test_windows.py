@@ -14,8 +14,8 @@ import pytest
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.recommenders import windows
 from recsae.recommenders.windows import Batch, event_batches, window_batches
-from recsae.schemas import SPLITS
-from recsae.store.runs import Committed
+from recsae.schemas.base import SPLITS
+from recsae.store.run_store import Committed
 
 LENGTH = 5
 Batches = Callable[[Committed, int, int], Iterator[Batch]]

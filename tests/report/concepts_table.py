@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.schemas import conform
-from recsae.schemas_concepts import CONCEPTS
+from recsae.schemas.base import conform
+from recsae.schemas.concepts import CONCEPTS
 
 HOSTILE = (
     "</script><script>alert(1)</script>",

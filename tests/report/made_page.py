@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.config import Config
-from recsae.report.page import write_report
-from recsae.store.folder import Folder
+from recsae.config.schema import Config
+from recsae.report.stage import write_report
+from recsae.store.filesystem import Folder
 from recsae.store.progress import Lease, Progress
-from recsae.store.runs import Attempt, Committed
+from recsae.store.run_store import Attempt, Committed
 
 STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "steering", "concepts")
 Tables = Mapping[tuple[str, str], pa.Table]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.schemas import ITEMS, conform
-from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, ITEM_LATENTS, LATENT_ITEMS, LEVELS
-from recsae.schemas_steering import STEERING, WISHES
+from recsae.schemas.base import ITEMS, conform
+from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, ITEM_LATENTS, LATENT_ITEMS, LEVELS
+from recsae.schemas.steering import STEERING, WISHES
 from tests.report.concepts_table import HOSTILE, WORDS
 from tests.report.made_page import METRICS
 

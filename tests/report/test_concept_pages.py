@@ -8,12 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.report import concept_pages as pages
 from recsae.report.concept_pages import ConceptPage, concept_pages, groups_of, page_name
-from recsae.schemas_concepts import EVIDENCE
-from recsae.schemas_nights import HISTORY
-from recsae.store.folder import Folder
+from recsae.schemas.concepts import EVIDENCE
+from recsae.schemas.nightly import HISTORY
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE, concept_row, concepts_table
 from tests.report.made_page import METRICS, NO_TABLES, Page, Tables, committed, make_pages
 from tests.report.made_tables import ALL, table, tables

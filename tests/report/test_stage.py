@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.report.histogram import BINS, histogram
-from recsae.report.inline import json_block
-from recsae.report.table_rows import COLUMNS
+from recsae.config.schema import Config
+from recsae.report.charts.histogram import BINS, histogram
+from recsae.report.rows.dictionary import COLUMNS
+from recsae.text.html import json_block
 from tests.report.concepts_table import HOSTILE, concepts_table, hostile_table, made_up_table
 from tests.report.made_page import METRICS, Page, make_report
 from tests.report.made_tables import ALL, tables

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from recsae.report.turned import Step, read_steps
-from recsae.schemas_steering import STEERING
-from recsae.store.folder import Folder
+from recsae.report.steering_steps import Step, read_steps
+from recsae.schemas.steering import STEERING
+from recsae.store.filesystem import Folder
 from tests.report.made_page import METRICS, NO_TABLES, Tables, committed
 from tests.report.made_tables import steering, step_row, table
 

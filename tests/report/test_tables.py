@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from recsae.report.reading import TITLE_LIMIT, Titles, is_one_of, number_items, read_if_there
-from recsae.store.folder import Folder
+from recsae.report.tables import TITLE_LIMIT, Titles, is_one_of, number_items, read_if_there
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE
 from tests.report.made_page import METRICS, committed
 from tests.report.made_tables import items

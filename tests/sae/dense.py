@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recsae.config_sae import SaeConfig
-from recsae.sae.lane import DEAD_PER_CHOSEN
+from recsae.config.sae import SaeConfig
+from recsae.sae.loss import DEAD_PER_CHOSEN
 from recsae.sae.model import Sae
 
 

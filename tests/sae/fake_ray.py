@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recsae import tasks
+from recsae.distributed import tasks
 
 
 class Task:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from recsae.schemas import activations
+from recsae.schemas.base import activations
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
 
 WIDTH = 4

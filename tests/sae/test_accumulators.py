@@ -9,15 +9,15 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recsae.recommenders.figures import DEEPEST, count, weights
 from recsae.recommenders.ranking import Compared
-from recsae.sae import sums
+from recsae.sae import accumulators
+from recsae.sae.accumulators import Active, ChunkSums, Draws, ShardSums, chunk_sums, moments, shard_sums
 from recsae.sae.controls import Control, Raw, Trained
 from recsae.sae.model import Sae, save
-from recsae.sae.sums import Active, ChunkSums, Draws, ShardSums, chunk_sums, moments, shard_sums
-from recsae.schemas import PARTS, activations, conform
+from recsae.schemas.base import PARTS, activations, conform
+from recsae.stats.ranking_metrics import DEEPEST, count, weights
 from recsae.store import shards
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 
 WIDTH, LATENTS = 6, 24
 DRAWS = Draws(40, 3)
@@ -47,7 +47,7 @@ def controls(tmp_path: Path) -> dict[str, Control]:
 
 @pytest.mark.parametrize("at_once", [4_000_000, 100])
 def test_moments_of_pieces_are_those_of_the_whole(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sums, "FLOATS_AT_ONCE", at_once)
+    monkeypatch.setattr(accumulators, "FLOATS_AT_ONCE", at_once)
     table = shard()
     x, _ = of_part(table, "explain")
     pieces = [moments(table.slice(start, size), "explain") for start, size in ((0, 90), (90, 5), (95, 205))]
@@ -86,7 +86,7 @@ def test_sums_do_not_depend_on_how_shards_are_cut(
     """A cut through a user's cases, and blocks of few cases: he keeps his weights."""
     table = shard()
     whole = shard_sums(table, controls, "score", True, DRAWS)
-    monkeypatch.setattr(sums, "FLOATS_AT_ONCE", 13 * WIDTH)
+    monkeypatch.setattr(accumulators, "FLOATS_AT_ONCE", 13 * WIDTH)
     parts = [shard_sums(table.slice(*cut), controls, "score", True, DRAWS) for cut in ((0, 83), (83, 217))]
     total = parts[0].plus(parts[1])
     np.testing.assert_allclose(total.sum_SX, whole.sum_SX, rtol=1e-6)  # the product of fewer rows rounds in another way

@@ -11,7 +11,7 @@ import torch
 
 from recsae.sae.controls import Principal, Raw, Reconstruction, Trained, Untrained, beside, principal
 from recsae.sae.model import Sae, load, save
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 
 WIDTH, LATENTS, K = 12, 48, 4
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsae import tasks
+from recsae.distributed import tasks
 from recsae.sae import attributes, correlating, model
 from recsae.sae.controls import Trained, principal
 from recsae.sae.correlating import items_of_cases, sums_of_code
 from recsae.sae.model import Sae
-from recsae.schemas import ITEMS, PARTS, activations
+from recsae.schemas.base import ITEMS, PARTS, activations
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
 from tests.sae.fake_ray import FakeRay, Task
 

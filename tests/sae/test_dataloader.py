@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.sae import feeding
-from recsae.sae.feeding import Block, batches, blocks, of_part, read_block
-from recsae.schemas import PARTS
+from recsae.sae import dataloader
+from recsae.sae.dataloader import Block, batches, blocks, of_part, read_block
+from recsae.schemas.base import PARTS
 from recsae.store import shards
 from tests.conftest import Commit
 from tests.sae.numbered import SIZES, WIDTH, commit_shards, rows_of
@@ -30,7 +30,7 @@ BLOCKS = (1, 9 * WIDTH, 41 * WIDTH, 10**6)
 
 @pytest.fixture(params=BLOCKS)
 def block_floats(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(feeding, "BLOCK_FLOATS", request.param)
+    monkeypatch.setattr(dataloader, "BLOCK_FLOATS", request.param)
     floats: int = request.param
     return floats
 
@@ -86,7 +86,7 @@ def test_any_step_can_be_gone_on_from(rows_S: tuple[int, ...], size: int, block_
 
 
 def test_each_epoch_takes_the_shards_in_an_order_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 1)
+    monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     rows_S = [10] * 12
     first, second, later = (
         [block.shards for block in itertools.islice(blocks(rows_S, WIDTH, 0, epoch), 12)] for epoch in (0, 1, 1)
@@ -110,7 +110,7 @@ def test_a_batch_stays_as_it_was_when_the_next_is_read() -> None:
 
 
 def test_the_next_block_is_asked_for_while_one_is_in_use_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 1)
+    monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     rows_S = (10, 10, 10)
     reader = Reader(rows_S)
     source = batches(rows_S, WIDTH, 5, 0, 0, reader.ask)
@@ -122,7 +122,7 @@ def test_the_next_block_is_asked_for_while_one_is_in_use_and_no_more(monkeypatch
 
 @pytest.mark.parametrize(("step", "before"), [(0, 0), (1, 0), (2, 1), (5, 2), (6, 3), (7, 3), (600, 300)])
 def test_blocks_before_the_step_are_never_read(step: int, before: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 1)
+    monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     rows_S = (10, 10, 10)
     reader = Reader(rows_S)
     next(batches(rows_S, WIDTH, 5, 0, step, reader.ask))

@@ -14,11 +14,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from recsae.config_sae import Kind
+from recsae.config.sae import Kind
 from recsae.errors import BadInput
 from recsae.sae import export
 from recsae.sae.model import Sae
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 
 WIDTH, LATENTS, K, ROWS = 6, 20, 4, 50
 KINDS: tuple[Kind, ...] = ("topk", "batchtopk", "matryoshka", "relu")

@@ -9,21 +9,21 @@ import numpy as np
 import pytest
 import torch
 
-from recsae import tasks
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_cases
+from recsae.distributed import tasks
 from recsae.errors import BadInput
-from recsae.recommenders.figures import DEEPEST
 from recsae.sae import fidelity
+from recsae.sae.accumulators import Moments
 from recsae.sae.controls import Control, Principal, Raw, Trained, Untrained
 from recsae.sae.fidelity import Survey, chunk_of, measure, moments, table, untrained
 from recsae.sae.model import Sae, save
-from recsae.sae.sums import Moments
+from recsae.stats.ranking_metrics import DEEPEST
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
+from tests.activations.committed import probe_config, probed, trained
 from tests.conftest import committing
-from tests.probing.committed import probe_config, probed, trained
 from tests.sae.fake_ray import FakeRay, Task
 
 WIDTH = 16

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.recommenders.figures import count, figures, intervals
 from recsae.recommenders.ranking import Compared
-from recsae.sae.kept import fvu, measured
-from recsae.sae.sums import Active, ChunkSums, Draws, ShardSums, chunk_sums
+from recsae.sae.accumulators import Active, ChunkSums, Draws, ShardSums, chunk_sums
+from recsae.sae.fidelity_metrics import fvu, measured
+from recsae.stats.ranking_metrics import count, figures, intervals
 
 DRAWS = Draws(500, 1)
 USERS = 300

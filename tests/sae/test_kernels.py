@@ -181,7 +181,7 @@ def test_decoding_sums_the_latents_of_each_prefix(bounds: list[int]) -> None:
 
 
 def test_gradients_are_added_to_what_is_there() -> None:
-    """Their values are test_lane.py's matter."""
+    """Their values are test_loss.py's matter."""
     rows, latents, width = 15, 20, 6
     code, group_H = a_code(rows, latents, 8), torch.zeros(latents, dtype=torch.long)
     x_BD, slope_GBD, W_dec_HD = (torch.randn(shape, dtype=torch.float64) for shape in ((15, 6), (1, 15, 6), (20, 6)))

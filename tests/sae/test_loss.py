@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsae.config_sae import SaeConfig
-from recsae.sae.lane import Lane, Objective
+from recsae.config.sae import SaeConfig
+from recsae.sae.loss import Lane, Objective
 from recsae.sae.model import Sae
 from tests.sae.dense import code_of, loss_of, random_sae
 

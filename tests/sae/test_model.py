@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from recsae.config_sae import Kind, SaeConfig
+from recsae.config.sae import Kind, SaeConfig
 from recsae.sae import model
 from recsae.sae.model import Encoded, Sae
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 from tests.sae.dense import code_of, random_sae
 
 WIDTH, LATENTS, K = 6, 20, 4

@@ -13,17 +13,18 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 
-from recsae.config_sae import Candidate, SaeConfig, candidates
-from recsae.sae import feeding, training
-from recsae.sae.feeding import blocks, of_part, read_block
+from recsae.config.sae import Candidate, SaeConfig, candidates
+from recsae.distributed.training import _state
+from recsae.sae import dataloader
+from recsae.sae import train_loop as training
+from recsae.sae.dataloader import blocks, of_part, read_block
 from recsae.sae.model import Sae
-from recsae.sae.training import Feeder, _dealt, _some_shards, _span, select_fvu, train_loop
+from recsae.sae.train_loop import Feeder, _dealt, _some_shards, _span, select_fvu, train_loop
 from recsae.store import shards
-from recsae.store.runs import Committed
-from recsae.train_run import _state
+from recsae.store.run_store import Committed
 from tests.conftest import Commit
+from tests.distributed.train_reports import Reports, contents
 from tests.sae.numbered import SIZES, WIDTH, commit_shards, rows_of
-from tests.train_reports import Reports, contents
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Implicitly cleaning up:ResourceWarning"
@@ -104,7 +105,7 @@ def a_feeder(stored: Committed) -> Any:
 def test_a_block_is_read_once_for_all_and_the_newest_are_kept(
     commit: Commit, put_in_place: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 1)
+    monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     feeder, read = a_feeder(commit_shards(commit)), []
 
     def noted(activations: Committed, block: Any, part: str, seed: int) -> np.ndarray:
@@ -189,7 +190,7 @@ def test_a_checkpoint_has_a_folder_of_each_sae_with_its_best_weights(
 def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(
     sweep: dict[str, Any], commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeding, "BLOCK_FLOATS", 40 * WIDTH)
+    monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 40 * WIDTH)
     stored = commit_shards(commit)
     whole = run(task_of(stored, sweep), tmp_path / "whole", monkeypatch)
     first = tmp_path / "whole" / "2"

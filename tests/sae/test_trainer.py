@@ -16,11 +16,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from recsae.config_sae import Kind, SaeConfig
-from recsae.lanes import LANES, lane_rows
-from recsae.sae.fitting import WARMUP, Fit, schedule
-from recsae.sae.lane import Objective
+from recsae.config.sae import Kind, SaeConfig
+from recsae.distributed.deterministic_reduce import LANES, lane_rows
+from recsae.sae.loss import Objective
 from recsae.sae.model import Sae
+from recsae.sae.trainer import WARMUP, Fit, schedule
 from tests.sae.atoms import ACTIVE, ATOMS, D, planted
 
 KINDS = get_args(Kind)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from recsae.llm.engine import Answer, Request
+from recsae.llm.pool import Answer, Request
 
 Reply = Callable[[Request], Answer]
 

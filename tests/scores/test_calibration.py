@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.concepts.calibration import LEAST, calibrate, expected, user_halves
-from recsae.concepts.measures import Counts
-from recsae.concepts.trials import Ruling
+from recsae.scores.calibration import LEAST, calibrate, expected, user_halves
+from recsae.scores.evaluation import Ruling
+from recsae.stats.classification import Counts
 
 NOBODY = np.zeros(0, dtype=bool)
 

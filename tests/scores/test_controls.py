@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from recsae.concepts.controls import draw_controls
 from recsae.concepts.finalists import Finalist
+from recsae.scores.controls import draw_controls
 
 
 def world(concepts: list[str], others: dict[int, set[str]] | None = None) -> tuple[list[Finalist], dict[int, set[str]]]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.concepts import measures, terms
-from recsae.concepts.cases import Judged
 from recsae.concepts.finalists import Finalist
-from recsae.concepts.judging import Bearing, Verdicts
-from recsae.concepts.trials import Trial, by_attributes, by_model, centre_of, row
+from recsae.data import terms
 from recsae.data.catalogue import Catalogue
-from recsae.llm.engine import Answer
-from recsae.store.runs import Committed
+from recsae.evidence.cases import Judged
+from recsae.llm.pool import Answer
+from recsae.scores.evaluation import Trial, by_attributes, by_model, centre_of, row
+from recsae.scores.judges import Bearing, Verdicts
+from recsae.stats import classification
+from recsae.store.run_store import Committed
 from tests.concepts.worlds import items_by_concept
 
 
@@ -65,7 +66,7 @@ def test_counts_by_hand_and_a_failed_verdict_costs_its_row(ingested: Committed) 
 
 def test_a_value_at_the_centre_is_not_above_it(ingested: Committed) -> None:
     ruling = by_model(verdicts_of(ingested, {0: 1.0, 1: 1.0}), "C", trial(judged(0), judged(1)), 1.0)
-    assert measures.count(ruling.judged, ruling.active) == measures.Counts(tp=0, fp=0, tn=1, fn=1)
+    assert classification.count(ruling.judged, ruling.active) == classification.Counts(tp=0, fp=0, tn=1, fn=1)
 
 
 def test_rows_are_plain_values(ingested: Committed) -> None:

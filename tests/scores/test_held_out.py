@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.concepts import held_out
-from recsae.concepts.held_out import Pairing, Plan, count_shard, level_rows, with_silent
-from recsae.config_sae import Kind
+from recsae.config.sae import Kind
 from recsae.sae import model
-from recsae.schemas import PARTS
+from recsae.schemas.base import PARTS
+from recsae.scores import held_out
+from recsae.scores.held_out import Pairing, Plan, count_shard, level_rows, with_silent
 from tests.concepts.streams import LATENTS, N_ITEMS, Stream, bears, popularity, stream
 
 NOWHERE: Any = None

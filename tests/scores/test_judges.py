@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsae.concepts.judging import Bearing, Verdicts, among
-from recsae.concepts.terms import Vocabulary
 from recsae.data.catalogue import Catalogue
-from recsae.llm.engine import Answer
-from recsae.schemas import conform
-from recsae.schemas_concepts import VERDICTS
+from recsae.data.terms import Vocabulary
+from recsae.llm.pool import Answer
+from recsae.schemas.base import conform
+from recsae.schemas.concepts import VERDICTS
+from recsae.scores.judges import Bearing, Verdicts, among
 
 CATALOGUE = Catalogue(list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64))
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))

@@ -7,10 +7,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from recsae.concepts import prompts
-from recsae.concepts.cases import LatentCases
 from recsae.concepts.finalists import Finalist
-from recsae.concepts.protocol import (
+from recsae.data.catalogue import Catalogue
+from recsae.evidence.cases import LatentCases
+from recsae.labels import prompts
+from recsae.llm.loglikelihood import text_status
+from recsae.llm.pool import Answer
+from recsae.scores.recsae_protocol import (
     LEVEL_SCHEMA,
     Quiz,
     draw_quizzes,
@@ -21,10 +24,7 @@ from recsae.concepts.protocol import (
     row,
     shuffled_share,
 )
-from recsae.data.catalogue import Catalogue
-from recsae.llm.engine import Answer
-from recsae.llm.readings import text_status
-from tests.concepts.test_prompts import NASTY, marks
+from tests.labels.test_prompts import NASTY, marks
 
 CATALOGUE = Catalogue(
     list("abcdefghij"), [f"Title {one}" for one in "abcdefghij"], [{}] * 10, np.ones(10, dtype=np.int64)

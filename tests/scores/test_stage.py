@@ -7,16 +7,15 @@ import json
 import pandas as pd
 import pytest
 
-from recsae.concepts import scoring
-from recsae.concepts.cases import read_cases
-from recsae.concepts.controls import draw_controls
 from recsae.concepts.finalists import read_proposals
-from recsae.concepts.protocol import LEVEL_SCHEMA
-from recsae.concepts.trials import Trial
-from recsae.config import Config
-from recsae.llm.engine import Answer, Request
-from recsae.store.runs import Committed
-from tests.concepts.fakes import FakePool, knowing, noise
+from recsae.config.schema import Config
+from recsae.evidence.cases import read_cases
+from recsae.llm.pool import Answer, Request
+from recsae.scores import stage
+from recsae.scores.controls import draw_controls
+from recsae.scores.evaluation import Trial
+from recsae.scores.recsae_protocol import LEVEL_SCHEMA
+from recsae.store.run_store import Committed
 from tests.concepts.worlds import (
     firing,
     genres,
@@ -26,6 +25,7 @@ from tests.concepts.worlds import (
     run_stage,
 )
 from tests.conftest import N_CONCEPTS, Commit
+from tests.scores.fakes import FakePool, knowing, noise
 
 
 def reply(request: Request) -> Answer:
@@ -53,7 +53,7 @@ def scored(
     monkeypatch: pytest.MonkeyPatch,
     pool: FakePool | None = None,
 ) -> tuple[pd.DataFrame, Committed]:
-    done = run_stage(commit, scoring, scoring.score_concepts, config, inputs, pool or FakePool(reply), monkeypatch)
+    done = run_stage(commit, stage, stage.score_concepts, config, inputs, pool or FakePool(reply), monkeypatch)
     return done.read_table("scores.parquet").to_pandas(), done
 
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from recsae.concepts import counting
-from recsae.concepts.counting import Known, Plan, count_shard, draw, look_at, score_cases, smallest
 from recsae.sae.attributes import Attributes
-from recsae.schemas import PARTS, activations
+from recsae.schemas.base import PARTS, activations
+from recsae.statistics import accumulate
+from recsae.statistics.accumulate import Known, Plan, count_shard, draw, look_at, score_cases, smallest
 from recsae.store import shards
 
 CASES, WIDTH, ITEMS, SEED = 120, 3, 9, 7
@@ -94,5 +94,5 @@ def test_cases_up_to_the_limit_are_drawn_with_their_item() -> None:
     some = found["recommended"]
     assert list(zip(some.hash_N.tolist(), some.item_N.tolist(), some.x_ND.tolist(), strict=True)) == inside
     assert 0 < len(inside) <= 13 and not len(found["input"].hash_N)
-    by_hash = counting._by_hash([some, found["input"]])
+    by_hash = accumulate._by_hash([some, found["input"]])
     assert by_hash.hash_N.tolist() == sorted(some.hash_N.tolist())

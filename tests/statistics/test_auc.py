@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy import sparse, stats
 
-from recsae.concepts import ranks
-from recsae.concepts.counting import ScoreCases
-from recsae.concepts.ranks import Pairs, auc, joined, mean_ranks, pairs_of, partitions, ranges, rank, rank_sums, split
 from recsae.sae import correlating
 from recsae.sae.model import Sae
+from recsae.statistics import auc as ranks
+from recsae.statistics.accumulate import ScoreCases
+from recsae.statistics.auc import Pairs, auc, joined, mean_ranks, pairs_of, partitions, ranges, rank, rank_sums, split
 
 CASES, WIDTH, LATENTS, ITEMS, BORNE = 400, 6, 15, 30, 4
 

@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from recsae.concepts import coherence
-from recsae.concepts.coherence import CASES as KEPT
-from recsae.concepts.coherence import Seeker, Strongest, ends, farther_ends, measure
+from recsae.statistics import coherence
+from recsae.statistics.coherence import CASES as KEPT
+from recsae.statistics.coherence import Seeker, Strongest, ends, farther_ends, measure
 
 CASES, WIDTH, LATENTS, USERS = 300, 5, 7, 40
 

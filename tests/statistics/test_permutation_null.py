@@ -9,10 +9,10 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsae.concepts.chance import Null, best_of_permuted, values
 from recsae.sae import correlating
 from recsae.sae.controls import principal
 from recsae.sae.model import Sae
+from recsae.statistics.permutation_null import Null, best_of_permuted, values
 
 CASES, ITEMS, LATENTS, BORNE, SEED = 250, 25, 8, 5, 11
 

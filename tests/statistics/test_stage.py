@@ -12,16 +12,16 @@ import pytest
 import torch
 from scipy import stats
 
-from recsae.concepts import chance, ranks, statistics
-from recsae.concepts.counting import draw
-from recsae.concepts.statistics import measure_statistics, views_of
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.sae import fidelity, model
 from recsae.sae.model import Sae
-from recsae.schemas import ITEMS, PARTS, activations
-from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
+from recsae.schemas.base import ITEMS, PARTS, activations
+from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
+from recsae.statistics import auc, permutation_null, stage
+from recsae.statistics.accumulate import draw
+from recsae.statistics.stage import measure_statistics, views_of
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.concepts.in_place import without_ray
 from tests.conftest import Commit
 
@@ -135,8 +135,8 @@ def test_every_figure_is_that_of_scipy_and_plain_counting(
     commit: Commit, edges: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_ray(monkeypatch)
-    monkeypatch.setattr(ranks, "MOST_PAIRS", 400)
-    monkeypatch.setattr(ranks, "PAIRS_AT_ONCE", 200)
+    monkeypatch.setattr(auc, "MOST_PAIRS", 400)
+    monkeypatch.setattr(auc, "PAIRS_AT_ONCE", 200)
     table = cases()
     made = Made(
         commit,
@@ -205,7 +205,7 @@ def test_the_cut_of_shards_changes_no_table(commit: Commit, monkeypatch: pytest.
 
 
 def test_the_null_is_of_the_cases_with_the_smallest_hash(commit: Commit, monkeypatch: pytest.MonkeyPatch) -> None:
-    """100 of some 430, permuted by the plain functions that test_chance.py holds against loops."""
+    """100 of some 430, permuted by the plain functions that test_permutation_null.py holds against loops."""
     without_ray(monkeypatch)
     table = cases()
     asked = {"attributes": 3, "permutations": 30, "null_cases": 100}
@@ -214,12 +214,12 @@ def test_the_null_is_of_the_cases_with_the_smallest_hash(commit: Commit, monkeyp
     rows = np.flatnonzero(known)
     rows = rows[np.argsort(draw(table["case_id"].to_numpy()[rows], 5))[:100]]
     best = made.best.to_pandas()
-    bears = statistics.attributes.choose(ITEMS_OF, np.bincount(table["top_idx"].to_numpy()[known].astype(int)), LATENTS)
+    bears = stage.attributes.choose(ITEMS_OF, np.bincount(table["top_idx"].to_numpy()[known].astype(int)), LATENTS)
     for code in ("sae", "raw"):
         z = dense_codes(made.inputs, table, rows)[code]
         z = z - z.mean(0)
         item = table["top_idx"].to_numpy()[rows].astype(int)
-        null = chance.best_of_permuted(z, item, bears.bears_IA, range(30), 5, both_signs=code == "raw")
+        null = permutation_null.best_of_permuted(z, item, bears.bears_IA, range(30), 5, both_signs=code == "raw")
         mine = best[best.code == code]
         assert list(zip(mine.attribute, mine.value, strict=True)) == bears.pairs
         np.testing.assert_allclose(mine.null_mean, null.best_PA.mean(0), atol=1e-5)

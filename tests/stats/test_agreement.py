@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from recsae.surveying.agreement import agreeing, balanced_interval, cells, cohen, fleiss, interval, share, wilson
+from recsae.stats.agreement import agreeing, balanced_interval, cells, cohen, fleiss, interval, share, wilson
 
 PSYCHOLOGISTS = [
     [0, 0, 0, 0, 14],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.concepts.measures import LEAST_USERS, Counts, auc, auc_error, count, interval
+from recsae.stats.classification import LEAST_USERS, Counts, auc, auc_error, count, interval
 
 
 @pytest.mark.parametrize("seed", range(5))

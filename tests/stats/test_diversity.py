@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.comparing.diversity import effective, rarefied
+from recsae.stats.diversity import effective, rarefied
 
 
 def test_equally_common_concepts_count_as_many_as_they_are() -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from recsae.recommenders.figures import (
+from recsae.stats.ranking_metrics import (
     CUTOFFS,
     DEEPEST,
     POISSON,
@@ -93,7 +93,7 @@ def test_every_user_has_a_mean_weight_of_one_and_its_variance() -> None:
 def test_few_draws_at_once_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     ranks, user = np.random.default_rng(0).integers(1, 60, 200), np.repeat(np.arange(50), 4)
     whole = resample(ranks, user, 100, np.random.default_rng(0))
-    monkeypatch.setattr("recsae.recommenders.figures.DRAWS_AT_ONCE", 130)
+    monkeypatch.setattr("recsae.stats.ranking_metrics.DRAWS_AT_ONCE", 130)
     assert (resample(ranks, user, 100, np.random.default_rng(0)) == whole).all()
 
 
@@ -121,7 +121,7 @@ def test_weights_are_poisson() -> None:
 
 
 def test_weighted_sums_are_those_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsae.recommenders.figures.DRAWS_AT_ONCE", 100)
+    monkeypatch.setattr("recsae.stats.ranking_metrics.DRAWS_AT_ONCE", 100)
     draw = np.random.default_rng(0)
     users, values = np.repeat(np.arange(40), 3), draw.integers(0, 9, (120, 5))
     found = weighted_sums(values, users, 11, 2)

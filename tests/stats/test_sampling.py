@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsae.concepts.drawing import draw
+from recsae.stats.sampling import draw
 
 
 def test_a_larger_sample_contains_the_smaller() -> None:

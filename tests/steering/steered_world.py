@@ -11,23 +11,23 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from recsae.config import Config
-from recsae.data import layout
+from recsae.config.schema import Config
+from recsae.data import writer
 from recsae.data.catalogue import Catalogue
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
-from recsae.data.ingest import ingest
-from recsae.recommenders import saved
-from recsae.recommenders.contract import Histories, Trainable
+from recsae.data.stage import ingest
+from recsae.recommenders import registry
+from recsae.recommenders.base import Histories, Trainable
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
-from recsae.steering import plan as plans
+from recsae.steering import interventions as plans
 from recsae.steering.effects import Trial
+from recsae.steering.interventions import Plan, plan_of, turns
 from recsae.steering.operations import Operation, Steering, dense
-from recsae.steering.plan import Plan, plan_of, turns
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
+from tests.activations.committed import of_kind, trained
 from tests.conftest import Commit
-from tests.probing.committed import of_kind, trained
 
 WIDTH, LATENTS, SEED = 16, 24, 3
 STRENGTHS = (0.5, -0.25, 0.25)
@@ -66,7 +66,7 @@ def a_plan(sae: Sae, site: str, turned: Sequence[int] = TURNED, concepts: Sequen
 def in_chunks(commit: Commit, config: Config, chunks: int = 5) -> Committed:
     """The planted data in fewer chunks than ingest would make."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "LEAST_CHUNKS", chunks)
+        patch.setattr(writer, "LEAST_CHUNKS", chunks)
         return commit("ingest", lambda out: ingest(config, {}, out))
 
 
@@ -89,7 +89,7 @@ class Case(NamedTuple):
 @torch.inference_mode()
 def by_hand(trial: Trial, part: str, edits: Mapping[int, Edit]) -> dict[int, list[Case]]:
     """Every test case of a part on its own after each edit, from the scores of the whole catalogue."""
-    model = saved.load(trial.recommender, trial.site)
+    model = registry.load(trial.recommender, trial.site)
     assert isinstance(model, Trainable)
     item_ND = model.item_vectors(0, model.n_items)
     items = {name: edit(item_ND) if trial.site == "item" else item_ND for name, edit in edits.items()}

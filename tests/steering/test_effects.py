@@ -7,27 +7,17 @@ import functools
 import numpy as np
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
 from recsae.recommenders.evaluation import drawn
-from recsae.recommenders.figures import weights
 from recsae.sae import model as sae_files
+from recsae.stats.ranking_metrics import weights
 from recsae.steering import effects as module
 from recsae.steering.effects import Effects, Trial, chunk_effects, measure
 from recsae.steering.outcomes import Outcome
 from tests.conftest import committing
 from tests.sae.fake_ray import without_ray
-from tests.steering.turned_world import (
-    CONCEPTS,
-    TURNED,
-    Case,
-    a_plan,
-    a_trial,
-    by_hand,
-    in_chunks,
-    questions,
-    tried,
-)
+from tests.steering.steered_world import CONCEPTS, TURNED, Case, a_plan, a_trial, by_hand, in_chunks, questions, tried
 
 SITES = ("user", "item", "block-0")
 CLEAN = -1

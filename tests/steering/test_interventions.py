@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from recsae.sae.model import Sae
-from recsae.steering import plan as module
+from recsae.steering import interventions as module
+from recsae.steering.interventions import Plan, plan_of, turns
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.outcomes import amounts
-from recsae.steering.plan import Plan, plan_of, turns
-from tests.steering.turned_world import WIDTH, an_sae
+from tests.steering.steered_world import WIDTH, an_sae
 
 SITES = ["user", "item", "block-0"]
 TURNED, CONCEPTS, STRENGTHS = (5, 2, 9), (1, 0, 1), (0.5, -0.25)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsae.recommenders.contract import Recommender
+from recsae.recommenders.base import Recommender
 from recsae.recommenders.ranking import compare_chunk
 from recsae.sae.model import Sae
 from recsae.steering import outcomes as module

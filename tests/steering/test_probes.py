@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from scipy import sparse
 
-from recsae.schemas import PARTS, activations
+from recsae.schemas.base import PARTS, activations
 from recsae.steering.probes import Means, probes, shard_means
 from recsae.store import shards
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
 from tests.sae.fake_ray import without_ray
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from recsae.steering import kernel
+from recsae.steering import ranking_kernel
 
 T = 4
 """First items that are asked for."""
@@ -57,7 +57,9 @@ def run(of: Asked, ranges: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         place_B = np.where((of.target_B >= start) & (of.target_B < stop), of.target_B - start, -1)
         here_Bn = np.ascontiguousarray(base_BN[:, start:stop])
         along_Mn = np.ascontiguousarray(of.direction_MN[:, start:stop])
-        kernel.nudged(here_Bn, along_Mn, of.row_E, of.c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB)
+        ranking_kernel.nudged(
+            here_Bn, along_Mn, of.row_E, of.c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB
+        )
     return best_EBT, item_EBT, less_EB
 
 
@@ -151,7 +153,7 @@ def test_tally_adds_up_what_first_items_are() -> None:
     hits_EC, own_EB = np.full((nudges, concepts), 7), np.zeros((nudges, users), np.int64)
     popularity_E, covered_EI = np.full(nudges, 100), np.zeros((nudges, 3), np.uint8)
     covered_EI[:, 2] = 1 << 4  # item 20, from a batch before
-    kernel.tally(top_EBT, own_E, starts_I, concept_N, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
+    ranking_kernel.tally(top_EBT, own_E, starts_I, concept_N, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
     for e in range(nudges):
         first = [item for of_user in top_EBT[e] for item in of_user if item >= 0]
         assert hits_EC[e].tolist() == (7 + sum(bears_IC[item].astype(int) for item in first)).tolist()

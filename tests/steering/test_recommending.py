@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
-from recsae.recommenders import top
-from recsae.recommenders.contract import last
+from recsae.policies.build import Made
+from recsae.recommenders import topk
+from recsae.recommenders.base import last
 from recsae.recommenders.ranking import pad
-from recsae.schemas_steering import RECOMMENDATIONS
+from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.recommending import Asked, of_chunk, scores_of
 from recsae.steering.steered import SteeredRecommender
-from recsae.tuning.making import Made
 from tests.conftest import committing
+from tests.policies import biased
 from tests.recommenders.test_ranking import LastItem
-from tests.tuning import biased
 
 OPERATIONS = (Operation(2, "add", 1.0), Operation(0, "ablate"))
 
@@ -122,7 +122,7 @@ def test_where_little_is_left_there_are_fewer_rows(settings: Config, made: Made)
 
 @pytest.mark.parametrize("at_once", [4_000_000, 70])
 def test_scores_are_read_block_by_block(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(top, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(topk, "SCORES_AT_ONCE", at_once)
     model = LastItem(1000)
     u_BU = torch.nn.functional.one_hot(torch.tensor([4, 7, 4]), model.width).float()
     item_Bk = np.array([[0, 79, -1], [5, -1, 78], [1, 2, 3]])

@@ -9,25 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
-from recsae.recommenders.figures import weights
-from recsae.schemas_steering import STEERING
+from recsae.schemas.steering import STEERING
+from recsae.stats.ranking_metrics import weights
 from recsae.steering.effects import Effects, chunk_effects
-from recsae.steering.plan import Plan, turns
+from recsae.steering.interventions import Plan, turns
 from recsae.steering.rows import Figures, Turned, steering_rows
 from tests.conftest import Commit
-from tests.steering.turned_world import (
-    CONCEPTS,
-    STRENGTHS,
-    TURNED,
-    a_plan,
-    a_trial,
-    an_sae,
-    by_hand,
-    in_chunks,
-    tried,
-)
+from tests.steering.steered_world import CONCEPTS, STRENGTHS, TURNED, a_plan, a_trial, an_sae, by_hand, in_chunks, tried
 
 USERS, ITEMS, RESAMPLES, C = 40, 48, 80, 3
 NAMES = ["first", "second", "third"]

@@ -8,26 +8,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.concepts.chosen import Chosen, read_chosen
-from recsae.config import Config
-from recsae.config_concepts import SteeringConfig
-from recsae.config_recommender import RankingConfig
+from recsae.concepts.best_candidate import Chosen, read_chosen
+from recsae.config.concepts import SteeringConfig
+from recsae.config.recommender import RankingConfig
+from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
-from recsae.schemas_concepts import SCORES
-from recsae.schemas_steering import STEERING, WISHES
+from recsae.schemas.concepts import SCORES
+from recsae.schemas.steering import STEERING, WISHES
 from recsae.steering import stage
 from recsae.steering.effects import measure
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.rows import Figures, steering_rows
 from recsae.steering.stage import measure_steering, subjects_of, trial_of
-from recsae.steering.wishes import wish_rows
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.steering.target_share import wish_rows
+from recsae.store.run_store import Attempt, Committed, Metrics
+from tests.activations.committed import of_kind, probe_config, probed, trained
 from tests.concepts.worlds import genres, labels_of
 from tests.conftest import Commit, committing
-from tests.probing.committed import of_kind, probe_config, probed, trained
 from tests.sae.fake_ray import without_ray
-from tests.steering.turned_world import an_sae, by_hand, in_chunks
+from tests.steering.steered_world import an_sae, by_hand, in_chunks
 
 SITES = ("user", "item", "block-0")
 STRENGTHS, REFERENCE = (0.5, -0.25, 0.25), 0.25

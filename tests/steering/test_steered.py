@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from recsae.errors import BadInput
-from recsae.recommenders.contract import Recommender, last
+from recsae.recommenders.base import Recommender, last
 from recsae.recommenders.ranking import compare_chunk, pad, rank_chunk
-from recsae.recommenders.top import top_k
+from recsae.recommenders.topk import top_k
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.present import batches
 from recsae.steering.steered import SteeredRecommender, answers
+from recsae.steering.user_batches import batches
 from tests.recommenders.test_ranking import N_ITEMS, SITES, LastItem, build, random_chunk
 
 OPERATIONS = [Operation(3, "add", 1.5), Operation(5, "ablate"), Operation(9, "set", 2.0), Operation(11, "project")]

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.schemas_steering import WISHES
+from recsae.schemas.steering import WISHES
 from recsae.steering.effects import Effects
-from recsae.steering.plan import Plan
+from recsae.steering.interventions import Plan
 from recsae.steering.rows import Figures, Turned
-from recsae.steering.wishes import Curve, curve, wish_rows
-from tests.steering.turned_world import CONCEPTS, STRENGTHS, TURNED, a_plan, an_sae
+from recsae.steering.target_share import Curve, curve, wish_rows
+from tests.steering.steered_world import CONCEPTS, STRENGTHS, TURNED, a_plan, an_sae
 
 PLACES = CASES = 1000
 CLEAN = (100, 400, 200)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed, RunStore
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed, RunStore
 from tests.store.s3_server import KEY, SECRET, Proxy, Server, uri
 
 

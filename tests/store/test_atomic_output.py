@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsae.errors import BadInput
-from recsae.store.outside import named, whole_parquet
+from recsae.store.atomic_output import named, whole_parquet
 
 TABLE = pa.table({"a": [1, 2, 3]})
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pytest
 
 from recsae.errors import BadInput
-from recsae.store.folder import Folder, _object_store, as_json, finite
+from recsae.store.filesystem import Folder, _object_store, as_json, finite
 
 NAMES = ["plain", "two words", "ümläut", "100%", "a%20b", "what?", "hash#1", "br[0]"]
 SPELLINGS: dict[str, Callable[[Path], str]] = {"path": str, "uri": Path.as_uri}
@@ -52,7 +52,8 @@ def test_of_many_threads_one_puts_first(folder: Folder) -> None:
 
 def test_of_several_processes_one_puts_first(tmp_path: Path) -> None:
     program = (
-        "import sys; from recsae.store.folder import Folder; folder = Folder(sys.argv[1]); who = sys.argv[2].encode()\n"
+        "import sys; from recsae.store.filesystem import Folder\n"
+        "folder = Folder(sys.argv[1]); who = sys.argv[2].encode()\n"
         "print('ready', flush=True); input()\n"
         "print(*[key for key in range(200) if folder.put_if_absent(f'{key}.json', who)])"
     )

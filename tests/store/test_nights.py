@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 from recsae.store.nights import Night, Nights
 
 FAILED = ({"key": "fvu", "value": 2.0, "limit": 0.5, "passed": False},)

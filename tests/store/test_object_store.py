@@ -11,19 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from ray import cloudpickle
 
-from jobs.command import ending
-from jobs.table import print_dictionary
-from recsae.config import Config
-from recsae.data.ingest import ingest, input_content
+from recsae.cli.command import ending
+from recsae.cli.render.dictionary import print_dictionary
+from recsae.config.schema import Config
 from recsae.data.sources import by_name
+from recsae.data.stage import ingest, input_content
 from recsae.errors import BadInput
-from recsae.pipeline import Pipeline
-from recsae.store import folder as folders
-from recsae.store import remote
-from recsae.store.folder import Folder, file_at
+from recsae.pipeline.runner import Pipeline
+from recsae.store import filesystem as folders
+from recsae.store import object_store
+from recsae.store.atomic_output import named
+from recsae.store.filesystem import Folder, file_at
 from recsae.store.nights import Night
-from recsae.store.outside import named
-from recsae.store.runs import RunStore
+from recsae.store.run_store import RunStore
 from tests.conftest import Commit
 from tests.store.conftest import committed, store_of
 from tests.store.s3_server import BUCKET, KEY, REGION, SECRET, Fault, Proxy, Server, secret_uri, uri
@@ -35,8 +35,8 @@ TABLE = pa.table({"a": [1, 2, 3]})
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A store counts as away after a second."""
-    caches = (folders._resolve, folders._object_store, remote._bucket_filesystem)
-    monkeypatch.setattr(remote, "PATIENCE_S", 1.0)
+    caches = (folders._resolve, folders._object_store, object_store._bucket_filesystem)
+    monkeypatch.setattr(object_store, "PATIENCE_S", 1.0)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -112,9 +112,9 @@ def test_a_store_that_stays_away_ends_in_one_sentence(
 
 
 def test_both_libraries_wait_about_a_minute() -> None:
-    waits = [0.0] + [remote._AWS_FIRST_WAIT_S * 2**number for number in range(remote._attempts() - 1)]
+    waits = [0.0] + [object_store._AWS_FIRST_WAIT_S * 2**number for number in range(object_store._attempts() - 1)]
     assert 45 <= sum(waits) <= 75
-    assert remote._retries()["retry_timeout"].total_seconds() == remote.PATIENCE_S == 60
+    assert object_store._retries()["retry_timeout"].total_seconds() == object_store.PATIENCE_S == 60
 
 
 def test_credentials_in_a_uri_work_and_stay_there(
@@ -132,10 +132,10 @@ def test_credentials_in_a_uri_work_and_stay_there(
         named("--to", f"{root.partition('?')[0]}/x?regoin=eu")
     assert KEY not in str(told.value) and "--to s3://bucket/" in str(told.value)
     public = uri(server.endpoint, f"{name}/run/stage/f/concepts.parquet")
-    signed = remote.signed(public, root)
+    signed = object_store.signed(public, root)
     assert signed.startswith(f"s3://{KEY}:") and file_at(signed)[0].read_table("concepts.parquet").equals(TABLE)
-    assert remote.signed(public.replace(BUCKET, "another"), root) == public.replace(BUCKET, "another")
-    assert remote.signed(public.replace("scheme=http&", ""), root) == public.replace("scheme=http&", "")
+    assert object_store.signed(public.replace(BUCKET, "another"), root) == public.replace(BUCKET, "another")
+    assert object_store.signed(public.replace("scheme=http&", ""), root) == public.replace("scheme=http&", "")
     with pytest.raises(pa.ArrowInvalid):  # it gets as far as the columns that are not there
         print_dictionary({"dictionary": public, "report": ""}, root)
     assert KEY not in capsys.readouterr().out
@@ -218,18 +218,18 @@ def test_region_and_endpoint_may_come_from_the_environment(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{server.endpoint}")
     monkeypatch.setenv("AWS_REGION", REGION)
-    remote._bucket_filesystem.cache_clear()
+    object_store._bucket_filesystem.cache_clear()
     folder = Folder(f"s3://{BUCKET}/{name}")
     folder.put("a.json", b"1")
     folder.write_table("t.parquet", TABLE)
     assert folder.read_json("a.json") == 1 and server.held(name) == [f"{name}/a.json", f"{name}/t.parquet"]
-    remote._bucket_filesystem.cache_clear()
+    object_store._bucket_filesystem.cache_clear()
 
 
 def test_google_cloud_storage_gets_the_same_bucket_and_key() -> None:
     """What can be told without a server: none that installs here answers pyarrow's and obstore's requests both."""
     there = "gs://anonymous@bucket/a%20b/c?scheme=http&endpoint_override=127.0.0.1:9"
-    filesystem, path = remote.open_filesystem(there)
-    store = remote.open_store(there)
+    filesystem, path = object_store.open_filesystem(there)
+    store = object_store.open_store(there)
     assert isinstance(filesystem, pafs.GcsFileSystem) and path == "bucket/a b/c" == f"bucket/{store.prefix}"
     assert store.config["base_url"] == "http://127.0.0.1:9"

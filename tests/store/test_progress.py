@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recsae.store.folder import Folder
+from recsae.store.filesystem import Folder
 from recsae.store.progress import Lease, Progress
 
 SECONDS = 60.0

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from recsae import schemas
 from recsae.errors import BadInput
-from recsae.store.folder import Folder
-from recsae.store.runs import Attempt, Committed, RunStore
+from recsae.schemas import base
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Attempt, Committed, RunStore
 
 USERS = pa.table({"user_idx": [0], "user_id": ["u"], "part": ["score"], "events": [3], "attributes": [[]]})
 
@@ -56,10 +56,10 @@ def test_nothing_is_seen_before_the_commit(store: RunStore) -> None:
 
 def test_the_manifest_lists_exactly_the_files_written_and_their_sizes(store: RunStore) -> None:
     attempt = attempt_of(store, "abc")
-    attempt.write_table("users.parquet", USERS, schemas.USERS)
-    with attempt.open_parquet("parts/0.parquet", schemas.USERS) as writer:
+    attempt.write_table("users.parquet", USERS, base.USERS)
+    with attempt.open_parquet("parts/0.parquet", base.USERS) as writer:
         for _ in range(2):
-            writer.write_table(schemas.conform(USERS, schemas.USERS))
+            writer.write_table(base.conform(USERS, base.USERS))
     done = commit(store, attempt)
     on_disk = {
         str(path.relative_to(attempt.data.path)): path.stat().st_size
@@ -70,14 +70,14 @@ def test_the_manifest_lists_exactly_the_files_written_and_their_sizes(store: Run
     assert done.files() == ["deep/value.json", "parts/0.parquet", "users.parquet"]
     assert done.files("parts/") == ["parts/0.parquet"]
     users = done.read_table("users.parquet")
-    assert users.schema.equals(schemas.USERS) and users.schema.metadata == schemas.USERS.metadata
+    assert users.schema.equals(base.USERS) and users.schema.metadata == base.USERS.metadata
     assert done.read_table("parts/0.parquet", ["user_id"]).to_pydict() == {"user_id": ["u", "u"]}
 
 
 def test_a_stray_file_after_the_commit_is_not_seen(store: RunStore) -> None:
     attempt = attempt_of(store, "a")
     commit(store, attempt)
-    attempt.write_table("stray.parquet", USERS, schemas.USERS)
+    attempt.write_table("stray.parquet", USERS, base.USERS)
     found = store.committed("ingest", "f1")
     assert found is not None and found.files() == ["deep/value.json"]
     assert found.manifest["files"] == [{"name": "deep/value.json", "bytes": 3}]

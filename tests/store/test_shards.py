@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae import schemas
+from recsae.schemas import base
 from recsae.store import shards
-from recsae.store.folder import Folder
-from recsae.store.runs import RunStore
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import RunStore
 
 WIDTH = 3
 
@@ -60,7 +60,7 @@ def test_many_chunks_sliced_themselves_and_sliced_again_give_their_rows(start: i
 
 def test_no_rows_give_an_empty_matrix_of_the_width() -> None:
     assert shards.vectors(table(vectors(0))).shape == (0, WIDTH)
-    assert shards.vectors(schemas.activations(WIDTH).empty_table()).shape == (0, WIDTH)
+    assert shards.vectors(base.activations(WIDTH).empty_table()).shape == (0, WIDTH)
 
 
 def test_a_column_takes_any_layout_and_number_type() -> None:
@@ -71,7 +71,7 @@ def test_a_column_takes_any_layout_and_number_type() -> None:
 
 
 def test_a_shard_round_trips_in_its_contract(tmp_path: Path) -> None:
-    folder, schema = Folder(str(tmp_path)), schemas.activations(WIDTH)
+    folder, schema = Folder(str(tmp_path)), base.activations(WIDTH)
     values = vectors(10)
     pieces = pa.concat_tables([table(values).slice(0, 6), table(values).slice(6)])
     shards.write(folder, "shards/a.arrow", pieces, schema)
@@ -80,11 +80,11 @@ def test_a_shard_round_trips_in_its_contract(tmp_path: Path) -> None:
     np.testing.assert_array_equal(shards.vectors(back), values)
     assert back["case_id"].to_pylist() == list(range(10))
     with pytest.raises(pa.ArrowException):
-        shards.write(folder, "shards/b.arrow", pieces, schemas.activations(WIDTH + 1))
+        shards.write(folder, "shards/b.arrow", pieces, base.activations(WIDTH + 1))
 
 
 def test_a_stream_gives_the_committed_shards_in_order_and_nothing_else(tmp_path: Path) -> None:
-    store, schema = RunStore(str(tmp_path), "run"), schemas.activations(WIDTH)
+    store, schema = RunStore(str(tmp_path), "run"), base.activations(WIDTH)
     attempt = store.attempt("activations", "f", store.lease("activations", "f", 20))
     for number in (1, 0, 2):
         shards.write(attempt.data, f"shards/{number:05d}.arrow", table(vectors(2, 100 * number)), schema)

@@ -16,15 +16,15 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.store import shards
-from recsae.store.away import trouble
-from recsae.store.folder import Folder, as_json, file_at
+from recsae.store.atomic_output import named, whole_parquet
+from recsae.store.filesystem import Folder, as_json, file_at
 from recsae.store.nights import Night
-from recsae.store.outside import named, whole_parquet
+from recsae.store.object_store_errors import trouble
 from recsae.store.progress import Lease
-from recsae.store.runs import Committed, RunStore
+from recsae.store.run_store import Committed, RunStore
 from tests.store.conftest import store_of
 from tests.store.s3_server import BUCKET, Proxy, Server, uri
-from tests.store.test_folder import NAMES
+from tests.store.test_filesystem import NAMES
 
 TABLE = pa.table({"a": [1, 2, 3]})
 

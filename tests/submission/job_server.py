@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from recsae.config_submit import EntrypointConfig
-from recsae.submitting.jobs import StageJob
-from recsae.submitting.night import Night
+from recsae.config.submit import EntrypointConfig
+from recsae.submission.jobs import StageJob
+from recsae.submission.night import Night
 
 
 @dataclass

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 import aiohttp
 import pytest
 
-from recsae.submitting.errors import NightStopped
-from recsae.submitting.watching import Watch
-from tests.submitting.job_server import FakeServer, Job, succeeded
+from recsae.submission.errors import NightStopped
+from recsae.submission.job_log import Watch
+from tests.submission.job_server import FakeServer, Job, succeeded
 
 Tail = Callable[[Job], AsyncIterator[str]]
 

@@ -6,8 +6,8 @@ import shlex
 
 import pytest
 
-from recsae.config import Config
-from recsae.submitting.jobs import stage_job
+from recsae.config.schema import Config
+from recsae.submission.jobs import stage_job
 
 NIGHT = "2026-11-25"
 

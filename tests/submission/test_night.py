@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from recsae.errors import BadInput
-from recsae.submitting.errors import NightStopped
-from recsae.submitting.night import LOST_TRIES
-from tests.submitting.job_server import FakeServer, Job, Told, failed, lost, stage_jobs, succeeded
+from recsae.submission.errors import NightStopped
+from recsae.submission.night import LOST_TRIES
+from tests.submission.job_server import FakeServer, Job, Told, failed, lost, stage_jobs, succeeded
 
 THREE = ("ingest", "sae", "labels")
 

@@ -7,8 +7,8 @@ import pytest
 import requests
 
 from recsae.errors import BadInput
-from recsae.submitting.errors import NightStopped
-from recsae.submitting.reaching import LONGEST, PATIENCE, passes, reach
+from recsae.submission.errors import NightStopped
+from recsae.submission.retry import LONGEST, PATIENCE, passes, reach
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-import recsae.surveying
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.lookup.served import served
-from recsae.surveying.form import form_page
-from recsae.surveying.key import Answers, Key
-from recsae.surveying.sample import Asked, draw_sample
+from recsae.survey import form
+from recsae.survey.form import form_page
+from recsae.survey.key import Answers, Key
+from recsae.survey.sample import Asked, draw_sample
 from tests.report.concepts_table import HOSTILE
 
-SCRIPT = (Path(recsae.surveying.__file__).parent / "form.js").read_text()
+SCRIPT = (Path(form.__file__).parent / "static" / "form.js").read_text()
 
 
 class Page(HTMLParser):

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.lookup.served import served
-from recsae.schemas import ACTIVE_ROLES, SILENT_ROLES
-from recsae.surveying.key import Key
-from recsae.surveying.sample import Asked, draw_sample
+from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
+from recsae.survey.key import Key
+from recsae.survey.sample import Asked, draw_sample
 from tests.lookup import made_night
 
 ASKED = Asked(concepts=5, decoys=3, cases=8, seed=0)

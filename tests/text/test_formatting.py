@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from recsae.report.formats import (
+from recsae.text.formatting import (
     count,
     decimal,
     duration,

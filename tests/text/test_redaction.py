@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsae.store.shown import masked, shown
+from recsae.text.redaction import masked, shown
 
 
 @pytest.mark.parametrize(

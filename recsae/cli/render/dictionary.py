@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 from rich.table import Table
 from rich.text import Text
 
-from jobs import terminal
-from jobs.plain import plain
-from recsae.store.folder import file_at
-from recsae.store.remote import signed
+from recsae.cli.render import terminal
+from recsae.store.filesystem import file_at
+from recsae.store.object_store import signed
+from recsae.text.sanitize import plain
 
 ROWS = 20
 ITEMS = 3

@@ -12,11 +12,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from jobs import terminal
-from jobs.plain import plain
+from recsae.cli.render import terminal
 from recsae.data.catalogue import Catalogue
-from recsae.explaining.explainer import Explained
-from recsae.explaining.many import Asked, strongest
+from recsae.explain.explainer import Explained
+from recsae.explain.many import Asked, strongest
+from recsae.text.sanitize import plain
 
 LATEST = 20
 """Events of the history that are shown."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from rich.text import Text
 
-from jobs import terminal
-from jobs.plain import plain
-from jobs.terminal import DASH, number
+from recsae.cli.render import terminal
+from recsae.cli.render.terminal import DASH, number
 from recsae.lookup.items import Item
+from recsae.text.sanitize import plain
 
 MOST = 20
 """Latents that are shown."""

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobs import terminal
-from jobs.plain import plain
-from jobs.table import concept
-from jobs.terminal import DASH, interval, number, share
+from recsae.cli.render import terminal
+from recsae.cli.render.dictionary import concept
+from recsae.cli.render.terminal import DASH, interval, number, share
 from recsae.lookup.latents import Latent
+from recsae.text.sanitize import plain
 
 Row = Mapping[str, Any]
 JUDGES = {

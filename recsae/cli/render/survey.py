@@ -10,9 +10,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.text import Text
 
-from jobs import terminal
-from jobs.plain import plain
-from jobs.terminal import DASH, interval, number
+from recsae.cli.render import terminal
+from recsae.cli.render.terminal import DASH, interval, number
+from recsae.text.sanitize import plain
 
 FIGURES = ("kappa_judge", "confidence", "decoys_rejected", "real_against_decoy")
 HEADINGS = ("κ with the model", "real concepts", "decoys rejected", "real against decoys")

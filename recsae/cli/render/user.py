@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from jobs import terminal
-from jobs.one_item import attributes
-from jobs.plain import plain
-from jobs.terminal import DASH, number
+from recsae.cli.render import terminal
+from recsae.cli.render.item import attributes
+from recsae.cli.render.terminal import DASH, number
 from recsae.lookup.users import User
+from recsae.text.sanitize import plain
 
 LATEST = 20
 """Events that are shown."""

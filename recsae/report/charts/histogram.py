@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recsae.report.formats import count, decimal
+from recsae.text.formatting import count, decimal
 
 # Confidence over n active and n silent cases is a multiple of 1 / 2n, and n is 8, 16 or 32 in practice: sixteenths give
 # every bin equally many of the possible values, where twentieths would draw a saw.

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import altair as alt
 from markupsafe import Markup
 
-from recsae.report.calibration import Calibration
-from recsae.report.curves import MARKS, Curves
-from recsae.report.formats import count, decimal
-from recsae.report.histogram import Histogram
-from recsae.report.svg import svg
-from recsae.report.turning_curves import Picture
+from recsae.report.charts.curves import MARKS, Curves
+from recsae.report.charts.histogram import Histogram
+from recsae.report.charts.steering_curves import Picture
+from recsae.report.charts.svg import svg
+from recsae.report.sections.calibration import Calibration
+from recsae.text.formatting import count, decimal
 
 INK, QUIET, SHEET, CONCEPT, CONTROL = (f"var(--{name})" for name in ("ink", "quiet", "sheet", "concept", "control"))
 DASHES = [6, 4]

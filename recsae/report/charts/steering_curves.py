@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from recsae.report.formats import fine_share, signed_share
-from recsae.report.turned import Step
+from recsae.report.steering_steps import Step
+from recsae.text.formatting import fine_share, signed_share
 
 WORST = -0.4
 """A model that hits so much less is broken; what lies beyond is in the table, and would squeeze all else."""

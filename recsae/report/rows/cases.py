@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.data.chunks import chunk_of, read_chunk
-from recsae.report.formats import short
-from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
-from recsae.schemas import NEAR_DIRECTION, NEAR_MISS
-from recsae.store.runs import Committed
+from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS
+from recsae.store.run_store import Committed
+from recsae.text.formatting import short
 
 SHOWN = {"top": 2, "level": 2, NEAR_MISS: 2, NEAR_DIRECTION: 1, "random": 2}
 """Cases of each role, the first ones by its rank."""

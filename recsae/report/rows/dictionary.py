@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.report.formats import short
-from recsae.report.reading import Titles
+from recsae.report.tables import Titles
+from recsae.text.formatting import short
 
 COLUMNS = (
     "latent",

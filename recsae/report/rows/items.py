@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from recsae.report.formats import short
-from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
-from recsae.store.runs import Committed
+from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.store.run_store import Committed
+from recsae.text.formatting import short
 
 MOST = 2000
 """Items that can be looked up."""

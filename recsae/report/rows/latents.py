@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.formats import short
-from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
-from recsae.report.turned import Step, read_steps
-from recsae.store.runs import Committed
+from recsae.report.steering_steps import Step, read_steps
+from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.store.run_store import Committed
+from recsae.text.formatting import short
 
 ITEMS = 10
 """Items shown by each measure."""

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from recsae.report.formats import short
-from recsae.report.reading import read_if_there
+from recsae.report.tables import read_if_there
 from recsae.sae import model
-from recsae.store.runs import Committed
+from recsae.store.run_store import Committed
+from recsae.text.formatting import short
 
 NEIGHBOURS = 6
 

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from recsae.concepts.drawing import draw
-from recsae.config import Config
+from recsae.config.schema import Config
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
-from recsae.explaining.explainer import Explained
-from recsae.explaining.many import Asked, Names, strongest
-from recsae.report.formats import short
-from recsae.report.reading import Titles, is_one_of, number_items, read_if_there
-from recsae.steering.present import Present, batches
-from recsae.store.runs import Committed
+from recsae.explain.explainer import Explained
+from recsae.explain.many import Asked, Names, strongest
+from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.stats.sampling import draw
+from recsae.steering.user_batches import Present, batches
+from recsae.store.run_store import Committed
+from recsae.text.formatting import short
 
 USERS = 40
 HISTORY = 20

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.formats import Cell, Row, count, decimal, look_up, number
-from recsae.report.reading import read_if_there
-from recsae.schemas_concepts import CODES
-from recsae.store.runs import Committed
+from recsae.report.tables import read_if_there
+from recsae.schemas.concepts import CODES
+from recsae.store.run_store import Committed
+from recsae.text.formatting import Cell, Row, count, decimal, look_up, number
 
 BEST = 30
 """Attributes told one by one."""

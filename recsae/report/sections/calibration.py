@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from recsae.report.formats import number
+from recsae.text.formatting import number
 
 
 class Bin(NamedTuple):

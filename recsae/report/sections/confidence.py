@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.calibration import Calibration, calibration
-from recsae.report.formats import Cell, Row, count, decimal, listed, look_up, number, share
+from recsae.report.sections.calibration import Calibration, calibration
+from recsae.text.formatting import Cell, Row, count, decimal, listed, look_up, number, share
 
 THRESHOLDS = ("0.8", "0.9")
 CHANCES = {"coin": "by chance: a coin for a judge", "chance": "by chance: the judge’s own answers, shuffled"}

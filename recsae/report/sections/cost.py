@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from recsae.config_report import ReportConfig
-from recsae.report.formats import DASH, duration, look_up, number
-from recsae.store.runs import Committed
+from recsae.config.report import ReportConfig
+from recsae.store.run_store import Committed
+from recsae.text.formatting import DASH, duration, look_up, number
 
 
 class StageRun(NamedTuple):

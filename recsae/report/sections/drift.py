@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from recsae.report.formats import DASH, Cell, Row, count, decimal, look_up, share, text
-from recsae.report.reading import read_if_there
-from recsae.schemas_nights import CHANGES, DRIFT
-from recsae.store.runs import Committed
+from recsae.report.tables import read_if_there
+from recsae.schemas.nightly import CHANGES, DRIFT
+from recsae.store.run_store import Committed
+from recsae.text.formatting import DASH, Cell, Row, count, decimal, look_up, share, text
 
 MOST = 50
 """Rows of the table; those of concepts that were or are believed come first."""

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.attribute_facts import VIEWS, place
-from recsae.report.formats import count, decimal, number
-from recsae.report.reading import is_one_of, read_if_there
-from recsae.store.runs import Committed
+from recsae.report.sections.attributes import VIEWS, place
+from recsae.report.tables import is_one_of, read_if_there
+from recsae.store.run_store import Committed
+from recsae.text.formatting import count, decimal, number
 
 VALUES = 24
 """Rows, and so at most as many columns."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from recsae.config import Config
-from recsae.config_recommender import RecommenderConfig
-from recsae.report.belief_facts import Counts
-from recsae.report.cost_facts import StageRuns, about_stages
-from recsae.report.formats import DASH, Fact, count, decimal, interval, listed, look_up, number, share, text
-from recsae.report.sae_facts import SaeFacts, about_sae
-from recsae.report.sweep_facts import settings
-from recsae.schemas import PARTS, SPLITS
-from recsae.store.folder import split_query
-from recsae.store.runs import Committed
-from recsae.store.shown import shown
+from recsae.config.recommender import RecommenderConfig
+from recsae.config.schema import Config
+from recsae.report.sections.confidence import Counts
+from recsae.report.sections.cost import StageRuns, about_stages
+from recsae.report.sections.sae import SaeFacts, about_sae
+from recsae.report.sections.sweep import settings
+from recsae.schemas.base import PARTS, SPLITS
+from recsae.store.filesystem import split_query
+from recsae.store.run_store import Committed
+from recsae.text.formatting import DASH, Fact, count, decimal, interval, listed, look_up, number, share, text
+from recsae.text.redaction import shown
 
 CUTOFFS = (5, 10, 20, 50)
 JUDGES = {

@@ -1,6 +1,6 @@
 """What the report says about the sparse autoencoder: what it is, what it keeps beside its controls, what it answers to.
 
-It knows the names of the stage's metrics and nothing of HTML. The sweep is in sweep_facts.py.
+It knows the names of the stage's metrics and nothing of HTML. The sweep is in sweep.py.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from recsae.config import Config
-from recsae.report.formats import (
+from recsae.config.schema import Config
+from recsae.report.sections.sweep import Sweep, settings, sweep
+from recsae.text.formatting import (
     DASH,
     NOT_MEASURED,
     Cell,
@@ -23,7 +24,6 @@ from recsae.report.formats import (
     share,
     text,
 )
-from recsae.report.sweep_facts import Sweep, settings, sweep
 
 KINDS = {
     "topk": "k latents of every case",

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from recsae.config import Config
-from recsae.report.formats import DASH, count, fine_share, look_up, number, plain, signed_share
-from recsae.report.reading import read_if_there
-from recsae.report.turned import Step, read_steps
-from recsae.report.turning_curves import WORST, Picture, Turn, pictures
-from recsae.schemas_steering import WISHES
-from recsae.store.runs import Committed
+from recsae.config.schema import Config
+from recsae.report.charts.steering_curves import WORST, Picture, Turn, pictures
+from recsae.report.steering_steps import Step, read_steps
+from recsae.report.tables import read_if_there
+from recsae.schemas.steering import WISHES
+from recsae.store.run_store import Committed
+from recsae.text.formatting import DASH, count, fine_share, look_up, number, plain, signed_share
 
 MOST = 50
 """Concepts in the table."""

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping, Sequence
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from recsae.config_sae import SweepConfig
-from recsae.report.curves import Curves, Level, Series, curves
-from recsae.report.formats import DASH, Cell, Row, count, decimal, listed, look_up, number, plain, share, text
+from recsae.config.sae import SweepConfig
+from recsae.report.charts.curves import Curves, Level, Series, curves
+from recsae.text.formatting import DASH, Cell, Row, count, decimal, listed, look_up, number, plain, share, text
 
 One = Mapping[str, Any]
 """One SAE, as the stage committed it."""

@@ -2,7 +2,7 @@
 
 A warning is said only where its figure was committed and lies past a bound; what was not measured never warns. It knows
 the names of the stages' metrics and of the config's keys, and nothing of HTML. What a night must reach to be served is
-the gate's, in recsae/nights/gate.py; nothing here holds anything back.
+the gate's, in recsae/pipeline/gate.py; nothing here holds anything back.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from recsae.config import Config
-from recsae.nights.lineage import WARM
-from recsae.report.formats import count, decimal, interval, look_up, number, share
-from recsae.store.runs import Committed
+from recsae.config.schema import Config
+from recsae.store.lineage import WARM
+from recsae.store.run_store import Committed
+from recsae.text.formatting import count, decimal, interval, look_up, number, share
 
 UNTITLED = 0.1
 """Items without a title, of all: more than so many."""

@@ -1,5 +1,5 @@
 // Pictures of one latent: its concept by activation level, its activations, and what turning it does; each with the
-// numbers behind it. It needs marks.js.
+// numbers behind it. It needs dom.js.
 const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [340, 170, 44, 12, 26];
 
 const legendOf = (...keys) => {

@@ -1,4 +1,4 @@
-// Facts of a latent in words: what a row of the dictionary opens to, and what its page begins with. It needs marks.js.
+// Facts of a latent in words: what a row of the dictionary opens to, and what its page begins with. It needs dom.js.
 const MATES = 24;
 const mates = (row) => (data.groups[row.group] ?? []).filter((latent) => latent !== row.latent);
 

@@ -1,5 +1,5 @@
-// Items and the latents that show most in them: a search over titles and ids. What there is says item_rows.py. It needs
-// marks.js, and the table's `latentName`.
+// Items and the latents that show most in them: a search over titles and ids. What there is says items.py. It needs
+// dom.js, and the table's `latentName`.
 const ITEMS_SHOWN = 6;
 const folded = new Map();
 

@@ -1,5 +1,5 @@
-// What the page of a concept shows of its latent. What there is of it, and where, says latent_rows.py; a part that was
-// not measured is left out. It needs marks.js, facts.js, charts.js and turned.js.
+// What the page of a concept shows of its latent. What there is of it, and where, says latents.py; a part that was
+// not measured is left out. It needs dom.js, facts.js, charts.js and steering.js.
 const MEASURES = [
   ["Most often", "cases in which it fires", 1, counted],
   ["Most strongly", "sum of its activations", 2, figure],

@@ -1,5 +1,5 @@
 // The table of concepts: sorts, searches, filters, and draws one page of rows at a time, so that ten thousand latents
-// cost as little as fifty. A link to a latent (#latent-12) turns to its row and opens it. It needs marks.js, facts.js and
+// cost as little as fifty. A link to a latent (#latent-12) turns to its row and opens it. It needs dom.js, facts.js and
 // items.js, and computes no score.
 const PAGE = 50;
 const concepts = data.rows.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));

@@ -1,6 +1,6 @@
 // What an opened row shows of its latent when it was turned: the share of its concept in the top 10 and NDCG@10, turned
-// up and taken out, beside chance and the concept's linear probe. What there is of it says latent_rows.py. It needs
-// marks.js.
+// up and taken out, beside chance and the concept's linear probe. What there is of it says latents.py. It needs
+// dom.js.
 const signed = (value, digits = 1) => (value === null ? "—" : `${Number((100 * value).toFixed(digits)) === 0 ? "±" : value > 0 ? "+" : "−"}${Math.abs(100 * value).toFixed(digits)}`);
 
 function turnedTable([clean, up, out, probe], row) {

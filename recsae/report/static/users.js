@@ -1,4 +1,4 @@
-// One user at a time, by choice or by the address (#user-3). What there is says user_rows.py. It needs marks.js.
+// One user at a time, by choice or by the address (#user-3). What there is says users.py. It needs dom.js.
 const chooser = find("user");
 
 function part(heading, ...content) {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.table import ROWS, print_dictionary
-from recsae.store.folder import Folder
+from recsae.cli.render.dictionary import ROWS, print_dictionary
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import concept_row, concepts_table, hostile_table, made_up_table
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from recsae.report.curves import MARKS, STYLES, Curves, Level, Series, curves
+from recsae.report.charts.curves import MARKS, STYLES, Curves, Level, Series, curves
 
 
 def chart(*series: Series, levels: tuple[Level, ...] = ()) -> Curves:

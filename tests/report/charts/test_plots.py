@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-import recsae.report
-from recsae.report import plots
-from recsae.report.calibration import calibration
-from recsae.report.curves import MARKS, STYLES, Level, Series, curves
-from recsae.report.histogram import histogram
-from recsae.report.turning_curves import pictures
+from recsae.report.charts import plots
+from recsae.report.charts.curves import MARKS, STYLES, Level, Series, curves
+from recsae.report.charts.histogram import histogram
+from recsae.report.charts.steering_curves import pictures
+from recsae.report.sections.calibration import calibration
+from recsae.text import html
+from tests.report.charts.test_steering_curves import step, turn
 from tests.report.concepts_table import HOSTILE
 from tests.report.drawn import Drawn
-from tests.report.test_calibration import BINS
-from tests.report.test_turning_curves import step, turn
+from tests.report.sections.test_calibration import BINS
 
-CSS = (Path(recsae.report.__file__).parent / "page.css").read_text()
+CSS = (Path(html.__file__).parent / "static" / "page.css").read_text()
 CONFIDENCE = ([0.03, 0.5, 0.53, 0.53, 1.0, None], [0.5, 0.51])
 STEPS = (
     step(0.25, 0.3, -0.02, probe=0.25, probe_ndcg=-0.05),
@@ -97,7 +97,8 @@ def test_pictures_of_one_page_share_no_id() -> None:
 
 def test_only_the_stage_that_draws_imports_the_library() -> None:
     code = (
-        "import recsae.pipeline, recsae.report.page, sys; sys.exit(bool({'altair', 'vl_convert'} & set(sys.modules)))"
+        "import recsae.pipeline.runner, recsae.report.stage, sys; "
+        "sys.exit(bool({'altair', 'vl_convert'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

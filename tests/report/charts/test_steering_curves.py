@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from recsae.report.turned import Step
-from recsae.report.turning_curves import WORST, Picture, Turn, pictures
+from recsae.report.charts.steering_curves import WORST, Picture, Turn, pictures
+from recsae.report.steering_steps import Step
 
 
 def step(strength: float | None, share: float, ndcg: float | None, **values: Any) -> Step:

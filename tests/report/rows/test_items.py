@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from recsae.report import item_rows
-from recsae.report.item_rows import item_details
-from recsae.report.reading import Titles
-from recsae.store.folder import Folder
+from recsae.report.rows import items
+from recsae.report.rows.items import item_details
+from recsae.report.tables import Titles
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE
 from tests.report.made_page import METRICS, NO_TABLES, Tables, committed
 from tests.report.made_tables import N_ITEMS, tables
@@ -30,8 +30,8 @@ def test_popular_items_come_first_and_latents_by_strength(tmp_path: Path) -> Non
 
 
 def test_no_more_items_and_latents_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(item_rows, "MOST", 3)
-    monkeypatch.setattr(item_rows, "LATENTS", 1)
+    monkeypatch.setattr(items, "MOST", 3)
+    monkeypatch.setattr(items, "LATENTS", 1)
     found, titles = details(tmp_path, tables())
     assert [titles[number] for number, *_ in found["latents"]] == [HOSTILE[-2], HOSTILE[-3]]
     assert all(len(row) == 4 and row[1] == 2 for row in found["latents"])

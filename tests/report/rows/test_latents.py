@@ -9,13 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.report import latent_rows
-from recsae.report.latent_rows import ATTRIBUTES, ITEMS, latent_details
-from recsae.report.reading import Titles
-from recsae.schemas import ITEMS as ITEM_TABLE
-from recsae.schemas_concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LATENT_STATS, LEVELS
-from recsae.schemas_steering import STEERING
-from recsae.store.folder import Folder
+from recsae.report.rows import latents as latent_rows
+from recsae.report.rows.latents import ATTRIBUTES, ITEMS, latent_details
+from recsae.report.tables import Titles
+from recsae.schemas.base import ITEMS as ITEM_TABLE
+from recsae.schemas.concepts import ATTRIBUTE_STATS, LATENT_ITEMS, LATENT_STATS, LEVELS
+from recsae.schemas.steering import STEERING
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE, WORDS
 from tests.report.made_page import METRICS, NO_TABLES, Tables, committed
 from tests.report.made_tables import N_ITEMS, attribute_stats, step_row, table, tables

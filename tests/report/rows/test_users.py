@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from recsae.config import Config
-from recsae.report import user_rows as module
-from recsae.report.reading import Titles
-from recsae.report.user_rows import user_rows
+from recsae.config.schema import Config
+from recsae.report.rows import users as module
+from recsae.report.rows.users import user_rows
+from recsae.report.tables import Titles
 from recsae.sae import model
-from recsae.schemas_concepts import CONCEPTS
-from recsae.store.runs import Attempt, Committed, Metrics
+from recsae.schemas.concepts import CONCEPTS
+from recsae.store.run_store import Attempt, Committed, Metrics
+from tests.activations.committed import trained
 from tests.conftest import committing
-from tests.probing.committed import trained
 from tests.report.concepts_table import concept_row, concepts_table
 
 

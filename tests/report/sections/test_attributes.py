@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from recsae.report import attribute_facts
-from recsae.report.attribute_facts import BEST, Against, about_attributes
-from recsae.report.formats import Cell
-from recsae.schemas_concepts import ATTRIBUTE_BEST
-from recsae.store.folder import Folder
+from recsae.report.sections import attributes
+from recsae.report.sections.attributes import BEST, Against, about_attributes
+from recsae.schemas.concepts import ATTRIBUTE_BEST
+from recsae.store.filesystem import Folder
+from recsae.text.formatting import Cell
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, NO_TABLES, Page, Tables, committed, make_report
 from tests.report.made_tables import ALL, LATENTS, STATISTICS, attribute_best, figures, tables
@@ -67,7 +67,7 @@ def test_recommended_comes_before_input(tmp_path: Path) -> None:
 
 
 def test_a_catalogue_of_many_attributes_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attribute_facts, "NAMES", 2)
+    monkeypatch.setattr(attributes, "NAMES", 2)
     by_name = {f"field {size}": {"sae": figures(0.5) | {"attributes": size}} for size in range(5)}
     found = about(tmp_path, {"best": {"recommended": by_name}})
     assert found is not None

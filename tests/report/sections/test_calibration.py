@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from recsae.report.calibration import calibration
+from recsae.report.sections.calibration import calibration
 
 BINS = [{"expected": 0.9, "right": 0.9, "latents": 4}, {"expected": 0.55, "right": 0.7, "latents": 16}]
 

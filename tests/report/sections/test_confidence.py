@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from recsae.report.belief_facts import about_belief, count_rows
-from recsae.report.formats import Cell
+from recsae.report.sections.confidence import about_belief, count_rows
+from recsae.text.formatting import Cell
 from tests.report.concepts_table import concept_row, concepts_table, hostile_table, made_up_table
 from tests.report.made_page import METRICS, Page, make_report
 from tests.report.made_tables import ALL, REACHED, SCORES

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.config_report import ReportConfig
-from recsae.report.cost_facts import StageRuns, about_stages
-from recsae.report.formats import DASH
-from recsae.stages import STAGES
-from recsae.store.folder import Folder
-from recsae.store.runs import Committed
+from recsae.config.report import ReportConfig
+from recsae.config.schema import Config
+from recsae.pipeline.stages import STAGES
+from recsae.report.sections.cost import StageRuns, about_stages
+from recsae.store.filesystem import Folder
+from recsae.store.run_store import Committed
+from recsae.text.formatting import DASH
 from tests.report import made_page
 from tests.report.concepts_table import hostile_table
 from tests.report.made_page import Page, make_report

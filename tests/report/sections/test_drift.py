@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.report import drift_facts
-from recsae.report.drift_facts import about_drift
-from recsae.schemas_nights import DRIFT
-from recsae.store.folder import Folder
+from recsae.report.sections import drift
+from recsae.report.sections.drift import about_drift
+from recsae.schemas.nightly import DRIFT
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, Page, Tables, committed, make_report
 
@@ -68,7 +68,7 @@ def test_changes_of_believed_concepts_stand_by_what_became_of_them(tmp_path: Pat
 
 
 def test_the_table_is_bounded_and_says_what_it_leaves_out(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(drift_facts, "MOST", 2)
+    monkeypatch.setattr(drift, "MOST", 2)
     found = about_drift(committed(Folder(str(tmp_path)), FOLLOWED, tables(*ROWS)))
     assert found is not None and len(found.rows) == 2 and found.more == 2
 

@@ -9,17 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae.report import reading
-from recsae.report import heat_facts
-from recsae.report.heat_facts import STEPS, Heat, HeatColumn, about_heat
-from recsae.schemas_concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS
-from recsae.store.folder import Folder
+from recsae.report import tables as reading
+from recsae.report.sections import heat_map
+from recsae.report.sections.heat_map import STEPS, Heat, HeatColumn, about_heat
+from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS
+from recsae.store.filesystem import Folder
+from recsae.text import html
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, Page, Tables, committed, make_report
 from tests.report.made_tables import ALL, table, tables
 
 NAMES = {7: "space opera", 3: None, 5: HOSTILE[0]}
-STYLE = Path(heat_facts.__file__).parent / "page.css"
+STYLE = Path(html.__file__).parent / "static" / "page.css"
 
 
 def best(attribute: str, value: str, latent: int, r: float, **other: Any) -> dict[str, Any]:
@@ -120,15 +121,15 @@ def test_one_view_is_shown_that_of_the_probe_where_it_was_measured(
     rows = [best("genres", f"of {view}", 3, 0.4, view=view) for view in views]
     found = heat(tmp_path, made(rows), asked)
     assert [row.value for group in found.groups for row in group.rows] == [f"of {shown}"]
-    assert found.described == heat_facts.VIEWS.get(shown, shown)
+    assert found.described == heat_map.VIEWS.get(shown, shown)
 
 
 def test_a_large_catalogue_is_cut_to_what_is_answered_to_best(tmp_path: Path) -> None:
     rows = [best(f"field {value % 3}", f"value {value}", value, value / 100) for value in range(60)]
     found = heat(tmp_path, made(rows))
     values = {int(row.value.split()[1]) for group in found.groups for row in group.rows}
-    assert values == set(range(60 - heat_facts.VALUES, 60)) and (found.shown, found.measured) == (24, 60)
-    assert len(found.columns) == heat_facts.VALUES
+    assert values == set(range(60 - heat_map.VALUES, 60)) and (found.shown, found.measured) == (24, 60)
+    assert len(found.columns) == heat_map.VALUES
 
 
 def test_of_a_large_table_only_the_rows_shown_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.report.formats import Cell
-from recsae.report.sae_facts import SaeFacts, about_sae
+from recsae.config.schema import Config
+from recsae.report.sections.sae import SaeFacts, about_sae
+from recsae.text.formatting import Cell
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, Page, make_report
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.report import turning_facts
-from recsae.report.turning_facts import Turning, about_turning
-from recsae.schemas_steering import STEERING, WISHES
-from recsae.store.folder import Folder
+from recsae.config.schema import Config
+from recsae.report.sections import steering as turning_facts
+from recsae.report.sections.steering import Turning, about_turning
+from recsae.schemas.steering import STEERING, WISHES
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, NO_TABLES, Page, Tables, committed, make_report
 from tests.report.made_tables import ALL, steering, step_row, table, tables, wish_row, wishes

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from recsae.config_sae import Candidate, SaeConfig, SweepConfig, candidates
-from recsae.report.curves import Curves
-from recsae.report.formats import Cell
-from recsae.report.sweep_facts import MOST_LINES, Sweep, sweep
+from recsae.config.sae import Candidate, SaeConfig, SweepConfig, candidates
+from recsae.report.charts.curves import Curves
+from recsae.report.sections.sweep import MOST_LINES, Sweep, sweep
 from recsae.sae.sweep import KEPT, described
+from recsae.text.formatting import Cell
 from tests.report.concepts_table import hostile_table
 from tests.report.made_page import METRICS, Page, make_report
 

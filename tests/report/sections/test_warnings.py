@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from recsae.config import Config
-from recsae.report.warning_facts import Caution, about_warnings
-from recsae.store.folder import Folder
+from recsae.config.schema import Config
+from recsae.report.sections.warnings import Caution, about_warnings
+from recsae.store.filesystem import Folder
 from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, committed, make_report
 
@@ -163,8 +163,8 @@ def test_the_page_lists_them_or_says_that_there_is_none(tmp_path: Path) -> None:
 
 
 def test_the_words_of_a_warning_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recsae.report import page
+    from recsae.report import stage
 
-    monkeypatch.setattr(page, "about_warnings", lambda *_: (Caution(HOSTILE[0], HOSTILE[1]),))
+    monkeypatch.setattr(stage, "about_warnings", lambda *_: (Caution(HOSTILE[0], HOSTILE[1]),))
     text = section(tmp_path, METRICS)
     assert "<img" not in text and "<script" not in text and "&lt;" in text
