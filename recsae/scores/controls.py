@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from recsae.concepts.finalists import Finalist
-from recsae.dictionary.grouping import groups
+from recsae.concepts.grouping import groups
 
 OFFERED = 64
 """Latents drawn for each concept, of which the matching takes one: enough that hardly anyone goes without."""

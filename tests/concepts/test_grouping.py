@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from recsae.dictionary.grouping import CONFIRMING, RULE, groups, meanings
+from recsae.concepts.grouping import CONFIRMING, RULE, groups, meanings
 from recsae.evidence.cases import LatentCases
 
 
