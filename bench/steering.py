@@ -34,7 +34,7 @@ from recsae.recommenders.ranking import questions
 from recsae.sae.model import Sae
 from recsae.steering import ranking_kernel
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.outcomes import Nudges, outcomes
+from recsae.steering.outcomes import Interventions, outcomes
 
 PUBLISHED = 84
 LATENTS, STRENGTHS, CONCEPTS = 1024, (0.5, 1.0, 2.0, 4.0, 6.0, 8.0), 18
@@ -61,7 +61,9 @@ def world(users: int, items: int, width: int) -> tuple[Trainable, Sae, Chunk, pa
 def together(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears: sparse.csr_array, turned: int) -> None:
     every = len(STRENGTHS) * turned
     latent_E, plus_E = np.repeat(np.arange(turned), len(STRENGTHS)), np.tile(STRENGTHS, turned)
-    nudges = Nudges((sae.scale * sae.W_dec).detach().numpy(), latent_E, np.full(every, -1), np.ones(every), plus_E)
+    nudges = Interventions(
+        (sae.scale * sae.W_dec).detach().numpy(), latent_E, np.full(every, -1), np.ones(every), plus_E
+    )
     hits_EC, popularity_E = np.zeros((every, CONCEPTS), np.int64), np.zeros(every, np.int64)
     covered_EI, popularity_I = np.zeros((every, -(-model.n_items // 8)), np.uint8), np.ones(model.n_items, np.int64)
     for outcome in outcomes(model, sae, nudges, chunk, cases):

@@ -1,6 +1,6 @@
 """What a job says to people in one sentence and ends with. It knows nothing of what went wrong elsewhere."""
 
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 
 class BadInput(Exception):
@@ -8,7 +8,7 @@ class BadInput(Exception):
     and says how to mend it; a job prints it and exits with status 2. URIs in it lose their credentials."""
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(shown(sentence))
+        super().__init__(redact_uri(sentence))
 
 
 class NotServed(Exception):

@@ -167,7 +167,7 @@ def test_a_foreign_models_own_config_in_the_store_holds_none(tmp_path: Path) -> 
         }
     )
     folder = Folder(str(tmp_path))
-    external_files.save(folder, external_files.Parts(b"x", torch.zeros(1)), config, 1, 1)
+    external_files.save(folder, external_files.ExternalFiles(b"x", torch.zeros(1)), config, 1, 1)
     kept = folder.read_json("config.json")
     assert kept["foreign"]["weights"] == "s3://bucket/w.safetensors?region=eu"
     assert kept["foreign"]["arguments"] == {"where": "s3://k:argument@x"}, "the factory is given them"

@@ -161,7 +161,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
         for asks, neighbours in groupby(stages, lambda stage: STAGES[stage].asks):
-            with pool.kept() if asks else contextlib.nullcontext():
+            with pool.shared_engines() if asks else contextlib.nullcontext():
                 for stage in neighbours:
                     if pipeline.has_work(stage):
                         connect(config)

@@ -22,8 +22,8 @@ from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.lookup.served import served
 from recsae.schemas.comparison import MODELS
-from recsae.store.atomic_output import beside, named, whole, whole_parquet
-from recsae.text.redaction import shown
+from recsae.store.atomic_output import atomic_parquet_writer, atomic_writer, beside, resolve_output
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 
@@ -44,18 +44,18 @@ def main() -> None:
             refuse_lost("store.root", config.store.root)
             refuse_overwriting(arguments.to, {"--config": path})
         _refuse_twice(configs)
-        folder, name = named("--to", arguments.to)
+        folder, name = resolve_output("--to", arguments.to)
         if not name.endswith(".html"):
             raise BadInput(f"--to {arguments.to}: the page is HTML; give a name that ends so, models.html")
         models = compare([(config, served(config)) for config in configs])
         table = name.removesuffix("html") + "parquet"
         with ExitStack() as both:  # neither file takes its name before the other is whole
-            rows = both.enter_context(whole_parquet(folder, table, MODELS))
-            page = both.enter_context(whole(folder, name))
+            rows = both.enter_context(atomic_parquet_writer(folder, table, MODELS))
+            page = both.enter_context(atomic_writer(folder, name))
             rows.write_table(models)
             page.write(models_page(models).encode())
         _print(models)
-        print(f"wrote {plain(shown(arguments.to))}, and the same as a table: {plain(beside(arguments.to, table))}")
+        print(f"wrote {plain(redact_uri(arguments.to))}, and the same as a table: {plain(beside(arguments.to, table))}")
 
 
 def _refuse_twice(configs: list[Config]) -> None:

@@ -17,12 +17,12 @@ from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
-from recsae.explain.many import Asked, Names, write_explanations
+from recsae.explain.many import ExplanationRequest, Names, write_explanations
 from recsae.policies import audience
 from recsae.steering.user_batches import batches, user_ids
-from recsae.store.atomic_output import named
+from recsae.store.atomic_output import resolve_output
 from recsae.store.run_store import Committed
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 NEEDED = ("ingest", "recommender", "sae", "concepts")
@@ -60,7 +60,7 @@ def _check(arguments: argparse.Namespace) -> None:
         raise BadInput(f"--concepts {arguments.concepts} shows none; give 1 or more")
 
 
-def _asked(config: Config, concepts: int) -> Asked:
+def _asked(config: Config, concepts: int) -> ExplanationRequest:
     """What is explained. Raises BadInput where there is no model, or a stage has not been made."""
     from recsae.pipeline.runner import Pipeline
 
@@ -82,10 +82,10 @@ def _asked(config: Config, concepts: int) -> Asked:
     sae = found["sae"].data.child("model")
     names = Names.read(found["concepts"], sae)
     device = config.resources.device
-    return Asked(found["ingest"], found["recommender"], sae, config.probe.site, names, concepts, device)
+    return ExplanationRequest(found["ingest"], found["recommender"], sae, config.probe.site, names, concepts, device)
 
 
-def _print(asked: Asked, user_id: str, item_id: str | None) -> None:
+def _print(asked: ExplanationRequest, user_id: str, item_id: str | None) -> None:
     """One user, in this process."""
     user = np.flatnonzero(user_ids(asked.ingested) == user_id)
     if not len(user):
@@ -100,18 +100,18 @@ def _print(asked: Asked, user_id: str, item_id: str | None) -> None:
     print_explanation(explainer(present, item_BT), asked, user_id, present.seen[0], catalogue)
 
 
-def _write(config: Config, asked: Asked, users: str, to: str) -> None:
+def _write(config: Config, asked: ExplanationRequest, users: str, to: str) -> None:
     """Many users, by Ray tasks."""
     refuse_lost("--to", to)
     wanted = None
     if users != "all":
         refuse_lost("--users", users)
         wanted = audience.by_ids(f"--users {users}", asked.ingested, audience.read_ids("--users", users))
-    folder, name = named("--to", to)
+    folder, name = resolve_output("--to", to)
     connect(config)
     written = write_explanations(asked, wanted, folder, name)
     count = asked.ingested.metrics["users"] if wanted is None else len(wanted)
-    print(f"wrote {plain(shown(to))}: {written:,} recommendations of {count:,} users")
+    print(f"wrote {plain(redact_uri(to))}: {written:,} recommendations of {count:,} users")
 
 
 if __name__ == "__main__":

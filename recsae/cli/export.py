@@ -12,7 +12,7 @@ from recsae.config.loader import load
 from recsae.errors import BadInput
 from recsae.sae import export, model
 from recsae.store.filesystem import Folder
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 
@@ -38,7 +38,7 @@ def _say(sae: model.Sae, form: export.Format, target: Folder) -> None:
     """Write, and tell where, what and in which units."""
     found = export.write(sae, form, target)
     shape = f"{sae.num_latents:,} latents of {sae.width} dimensions"
-    print(f"wrote {plain(shown(target.uri))}: {' and '.join(found.files)} ({found.architecture}, {shape})")
+    print(f"wrote {plain(redact_uri(target.uri))}: {' and '.join(found.files)} ({found.architecture}, {shape})")
     print(f"it takes raw activations; its latents are {found.latents_scale:.6g} times those of the dictionary")
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from recsae.cli.command import Parser, ending, refuse_lost
 from recsae.data.synthetic import INTERACTIONS, ITEMS, Planted, event_tables, item_tables
-from recsae.store.atomic_output import named, whole_parquet
+from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
 from recsae.text.sanitize import plain
 
 
@@ -31,7 +31,9 @@ def main() -> None:
         with ExitStack() as both:  # neither file takes its name before the other is whole
             tables = {"interactions.parquet": INTERACTIONS, "items.parquet": ITEMS}
             items, events = (
-                both.enter_context(whole_parquet(*named("--to", f"{arguments.to.rstrip('/')}/{name}"), schema))
+                both.enter_context(
+                    atomic_parquet_writer(*resolve_output("--to", f"{arguments.to.rstrip('/')}/{name}"), schema)
+                )
                 for name, schema in reversed(tables.items())
             )
             for table in item_tables(planted):

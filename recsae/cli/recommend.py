@@ -14,10 +14,10 @@ from recsae.errors import BadInput
 from recsae.policies import audience, policy
 from recsae.sae.model import FACTS
 from recsae.schemas.steering import RECOMMENDATIONS
-from recsae.steering.recommending import Asked, recommend
-from recsae.store.atomic_output import named, whole_parquet
+from recsae.steering.recommending import RecommendationRequest, recommend
+from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
 from recsae.store.run_store import Committed
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 
@@ -36,21 +36,21 @@ def main() -> None:
                 refuse_lost(option, path)
         refuse_overwriting(arguments.to, {"--config": arguments.config, **read})
         asked = ask(config, arguments.policy, arguments.k, arguments.users)
-        folder, name = named("--to", arguments.to)
+        folder, name = resolve_output("--to", arguments.to)
         connect(config)
         start, users, steered = time.monotonic(), 0, 0
-        with whole_parquet(folder, name, RECOMMENDATIONS) as out:
+        with atomic_parquet_writer(folder, name, RECOMMENDATIONS) as out:
             for found in recommend(asked):
                 out.write_table(found.table)
                 users, steered = users + found.users, steered + found.steered
         told = f", {steered:,} of them steered" if arguments.policy else ""
         print(
-            f"wrote {plain(shown(arguments.to))}: up to {asked.k} items for each of {users:,} users{told}, "
+            f"wrote {plain(redact_uri(arguments.to))}: up to {asked.k} items for each of {users:,} users{told}, "
             f"{time.monotonic() - start:.1f} s"
         )
 
 
-def ask(config: Config, source: str | None, k: int, users: str) -> Asked:
+def ask(config: Config, source: str | None, k: int, users: str) -> RecommendationRequest:
     """What the command line asks for. Raises BadInput."""
     from recsae.pipeline.runner import Pipeline
 
@@ -63,7 +63,7 @@ def ask(config: Config, source: str | None, k: int, users: str) -> Asked:
     wanted = None
     if users != "all":
         wanted = audience.by_ids(f"--users {users}", ingested, audience.read_ids("--users", users))
-    asked = Asked(
+    asked = RecommendationRequest(
         ingested,
         recommender,
         config.probe.site,

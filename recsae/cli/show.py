@@ -23,7 +23,7 @@ from recsae.errors import BadInput
 from recsae.lookup import dictionary, items, latents, users
 from recsae.lookup.served import served
 from recsae.store.filesystem import finite
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _print_dictionary(night: Served, arguments: Namespace) -> None:
     more = f"the first {first.num_rows:,} of " if first.num_rows < found.num_rows else ""
     console.print(more + counted(found), soft_wrap=True)
     console.print(f"night       {plain(str(night.record['night']))}", soft_wrap=True)
-    console.print(f"dictionary  {plain(shown(str(night.record['dictionary'])))}", soft_wrap=True)
+    console.print(f"dictionary  {plain(redact_uri(str(night.record['dictionary'])))}", soft_wrap=True)
 
 
 def _print_json(value: Any) -> None:

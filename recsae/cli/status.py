@@ -22,7 +22,7 @@ from rich.text import Text
 from recsae.cli.command import Parser, ending, refuse_lost
 from recsae.cli.render import terminal
 from recsae.config.loader import load
-from recsae.text.redaction import masked
+from recsae.text.redaction import redact_secrets
 from recsae.text.sanitize import plain
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _command(job: str, arguments: Namespace) -> str:
     """The line that runs a job on this config; empty: there is no job to run."""
     overrides = [part for pair in arguments.set for part in ("--set", pair)]
     line = shlex.join(["python", "-m", f"jobs.{job}", "--config", arguments.config, *overrides])
-    return plain(masked(line)) if job else ""
+    return plain(redact_secrets(line)) if job else ""
 
 
 def _print(state: RunState, arguments: Namespace) -> None:

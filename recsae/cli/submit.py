@@ -84,12 +84,12 @@ def main() -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         from ray.exceptions import AuthenticationError
 
-        from recsae.submission.night import Night
+        from recsae.submission.night import NightJobs
         from recsae.submission.retry import reach
 
         tell = logging.getLogger("recsae.submit").info
         try:
-            Night(reach(job_server, time.sleep, tell), jobs, time.sleep, _show, tell).run()
+            NightJobs(reach(job_server, time.sleep, tell), jobs, time.sleep, _show, tell).run()
         except AuthenticationError:
             raise BadInput(
                 "the job server refuses the token; RAY_AUTH_TOKEN or the file in RAY_AUTH_TOKEN_PATH must hold the "

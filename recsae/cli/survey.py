@@ -17,12 +17,12 @@ from recsae.config.loader import load
 from recsae.errors import BadInput
 from recsae.lookup.served import served
 from recsae.schemas.survey import SURVEY
-from recsae.store.atomic_output import beside, named, whole, whole_parquet
+from recsae.store.atomic_output import atomic_parquet_writer, atomic_writer, beside, resolve_output
 from recsae.store.filesystem import as_json
 from recsae.survey import counting
 from recsae.survey.form import form_page
 from recsae.survey.key import read_answers, read_key
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 
@@ -51,21 +51,21 @@ def _export(arguments: Namespace) -> None:
         refuse_lost(option, path)
     refuse_overwriting(arguments.to, {"--config": arguments.config})
     decoys, seed = _checked(arguments, config.seed)
-    from recsae.survey.sample import Asked, draw_sample  # with torch, which counting answers needs not
+    from recsae.survey.sample import SurveySize, draw_sample  # with torch, which counting answers needs not
 
-    asked = Asked(arguments.concepts, decoys, arguments.cases, seed)
+    asked = SurveySize(arguments.concepts, decoys, arguments.cases, seed)
     key = draw_sample(served(config), config.name, asked)
-    folder, name = named("--to", arguments.to)
+    folder, name = resolve_output("--to", arguments.to)
     secret = name.removesuffix(".html") + ".key.json"
     if folder.filesystem.get_file_info(folder.locate(secret)).is_file:
         raise BadInput(f"--to {arguments.to}: {secret} is there already, and answers may need it; give another name")
     with ExitStack() as both:  # neither file takes its name before the other is whole
-        form, kept = (both.enter_context(whole(folder, one)) for one in (name, secret))
+        form, kept = (both.enter_context(atomic_writer(folder, one)) for one in (name, secret))
         form.write(form_page(key.survey, key.view, key.questions()).encode())
         kept.write(as_json(key.model_dump(mode="json")))
     questions = len(key.ids())
     print(
-        f"wrote {plain(shown(arguments.to))}: {questions:,} questions about {asked.concepts} concepts and "
+        f"wrote {plain(redact_uri(arguments.to))}: {questions:,} questions about {asked.concepts} concepts and "
         f"{asked.decoys} decoys; give it to people"
     )
     print(f"wrote {plain(beside(arguments.to, secret))}: which is which; keep it from them")
@@ -95,14 +95,14 @@ def _score(arguments: Namespace) -> None:
     key = read_key(arguments.key)
     votes = counting.gather(key, read_answers(arguments.answers, key))
     table, found = counting.by_concept(key, votes), counting.overall(votes, key.seed)
-    folder, name = named("--to", arguments.to)
-    with whole_parquet(folder, name, SURVEY) as out:
+    folder, name = resolve_output("--to", arguments.to)
+    with atomic_parquet_writer(folder, name, SURVEY) as out:
         out.write_table(table)
     if arguments.json:
         print(json.dumps({"survey": key.survey, **found}, ensure_ascii=False))
         return
     print_survey(found, table)
-    print(f"wrote {plain(shown(arguments.to))}: {table.num_rows} rows, one for each concept and decoy")
+    print(f"wrote {plain(redact_uri(arguments.to))}: {table.num_rows} rows, one for each concept and decoy")
 
 
 if __name__ == "__main__":

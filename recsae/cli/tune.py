@@ -18,12 +18,12 @@ from recsae.errors import BadInput
 from recsae.policies import audience, policy
 from recsae.policies.build import Made
 from recsae.policies.concept_lookup import Dictionary
-from recsae.policies.customising import Wish, customise, wished
+from recsae.policies.customising import ShareTarget, customise, wished
 from recsae.policies.debiasing import debias
 from recsae.policies.policy import Policy, Users
-from recsae.store.atomic_output import named
+from recsae.store.atomic_output import resolve_output
 from recsae.store.run_store import Committed
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 TARGET, FACTOR = 0.5, 1.77
@@ -53,7 +53,7 @@ def main() -> None:
             refuse_lost(option, path)
         refuse_overwriting(arguments.to, {"--config": arguments.config, "--users": arguments.users})
         made = read(config)
-        folder, name = named("--to", arguments.to)
+        folder, name = resolve_output("--to", arguments.to)
         users = _users(arguments, made)
         if arguments.balance is None:
             wishes = _wishes(arguments, made)
@@ -68,7 +68,7 @@ def main() -> None:
         policy.write(found, folder, name)
         for line in told(found):
             print(plain(line))
-        print(f"policy  {plain(shown(arguments.to))}")
+        print(f"policy  {plain(redact_uri(arguments.to))}")
 
 
 def refuse_unfit(arguments: argparse.Namespace) -> None:
@@ -152,7 +152,7 @@ def _sought(found: Policy) -> list[str]:
     return [name for name in found.found["score"]["figures"] if name == "gap" or name.startswith("share of ")]
 
 
-def _turned(one: policy.Written) -> str:
+def _turned(one: policy.PolicyStep) -> str:
     value = "" if one.operation in ("ablate", "project") else f" {one.value:+.4g}"
     return f"{one.operation}{value} latent {one.latent}" + (f" ({one.concept})" if one.concept else "")
 
@@ -181,10 +181,10 @@ def _users(arguments: argparse.Namespace, made: Made) -> Users | None:
     return None
 
 
-def _wishes(arguments: argparse.Namespace, made: Made) -> list[Wish]:
+def _wishes(arguments: argparse.Namespace, made: Made) -> list[ShareTarget]:
     factor = FACTOR if arguments.factor is None else arguments.factor
-    wishes = [Wish("--more", name, factor) for name in arguments.more]
-    wishes += [Wish("--less", name, 1 / factor) for name in arguments.less]
+    wishes = [ShareTarget("--more", name, factor) for name in arguments.more]
+    wishes += [ShareTarget("--less", name, 1 / factor) for name in arguments.less]
     wished(made, wishes)
     return wishes
 

@@ -24,7 +24,7 @@ from recsae.stats.diversity import effective, rarefied
 from recsae.store.filesystem import as_json, split_query
 from recsae.store.run_store import Committed
 from recsae.text.formatting import look_up, number
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 
 def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
@@ -79,7 +79,7 @@ def _data_hash(ingest: Committed) -> str:
 def _files(data: Mapping[str, Any]) -> str:
     """The last two names of the folder or files of events; no query, which may hold a secret."""
     paths = [data["path"]] if data.get("path") else data["interactions"]
-    names = ("/".join(PurePosixPath(split_query(shown(str(path)))[0]).parts[-2:]) for path in paths)
+    names = ("/".join(PurePosixPath(split_query(redact_uri(str(path)))[0]).parts[-2:]) for path in paths)
     return ", ".join(names)
 
 

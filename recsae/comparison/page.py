@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from recsae.comparison.pairs import MEASURES, Tally, tell
+from recsae.comparison.pairs import MEASURES, PairCounts, tell
 from recsae.text.formatting import DASH, Cell, Row, count, decimal, interval, share
 from recsae.text.html import render
 
@@ -80,7 +80,7 @@ def _measures(row: Mapping[str, Any]) -> dict[str, Cell]:
     }
 
 
-def _counted(tally: Tally) -> str:
+def _counted(tally: PairCounts) -> str:
     """`5 of 9`, and how many are the same."""
     pairs = sum(tally)
     if not pairs:

@@ -22,7 +22,7 @@ MEASURES = {
 """Columns of MODELS that tell how many, and how different, concepts a model holds; and what they are."""
 
 
-class Tally(NamedTuple):
+class PairCounts(NamedTuple):
     """Pairs in which the better recommender has more of one measure, less of it, and as much."""
 
     more: int = 0
@@ -30,15 +30,15 @@ class Tally(NamedTuple):
     same: int = 0
 
 
-class Told(NamedTuple):
+class MeasureComparison(NamedTuple):
     measure: str
-    every: Tally
+    every: PairCounts
     """Of all pairs whose NDCG@10 differs."""
-    clear: Tally
+    clear: PairCounts
     """Of those whose intervals of NDCG@10 do not overlap."""
 
 
-def tell(models: Sequence[Mapping[str, Any]]) -> tuple[Told, ...]:
+def tell(models: Sequence[Mapping[str, Any]]) -> tuple[MeasureComparison, ...]:
     """One line for each of MEASURES. A pair in which one of the two lacks the measure counts nowhere."""
     pairs = [
         (one, other) if one["ndcg_10"] > other["ndcg_10"] else (other, one)
@@ -48,7 +48,7 @@ def tell(models: Sequence[Mapping[str, Any]]) -> tuple[Told, ...]:
         and one["ndcg_10"] != other["ndcg_10"]
     ]
     clear = [pair for pair in pairs if _apart(*pair)]
-    return tuple(Told(measure, _tally(measure, pairs), _tally(measure, clear)) for measure in MEASURES)
+    return tuple(MeasureComparison(measure, _tally(measure, pairs), _tally(measure, clear)) for measure in MEASURES)
 
 
 def _apart(better: Mapping[str, Any], worse: Mapping[str, Any]) -> bool:
@@ -56,10 +56,10 @@ def _apart(better: Mapping[str, Any], worse: Mapping[str, Any]) -> bool:
     return lower is not None and upper is not None and lower > upper
 
 
-def _tally(measure: str, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> Tally:
+def _tally(measure: str, pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> PairCounts:
     known = [(better[measure], worse[measure]) for better, worse in pairs]
     known = [pair for pair in known if None not in pair]
-    return Tally(
+    return PairCounts(
         sum(better > worse for better, worse in known),
         sum(better < worse for better, worse in known),
         sum(better == worse for better, worse in known),

@@ -21,7 +21,7 @@ Scores = Mapping[tuple[str, str], Row]
 NO_ROW: Row = {}
 
 
-class Chosen(NamedTuple):
+class BestCandidate(NamedTuple):
     """The concept of one latent."""
 
     concept: str
@@ -30,13 +30,13 @@ class Chosen(NamedTuple):
     interpretable: bool
 
 
-def read_chosen(labels: Committed, scores: Committed) -> dict[int, Chosen]:
+def read_chosen(labels: Committed, scores: Committed) -> dict[int, BestCandidate]:
     """Of every latent that was scored."""
     candidates, found = read_labels(labels), read_scores(scores)
     bar = control_bar(found)
-    named = named_by(candidates, found)
+    named = chosen_labels(candidates, found)
     return {
-        latent: Chosen(label["concept"], label["terms"], passes(found[latent].get(("llm", "none")), bar))
+        latent: BestCandidate(label["concept"], label["terms"], passes(found[latent].get(("llm", "none")), bar))
         for latent, label in named.items()
     }
 
@@ -58,7 +58,7 @@ def read_scores(scores: Committed) -> dict[int, dict[tuple[str, str], Row]]:
     return found
 
 
-def named_by(labels: Mapping[int, Mapping[int, Row]], scores: Mapping[int, Scores]) -> dict[int, Row]:
+def chosen_labels(labels: Mapping[int, Mapping[int, Row]], scores: Mapping[int, Scores]) -> dict[int, Row]:
     """The chosen candidate's row of every scored latent."""
     return {latent: labels[latent][found["llm", "none"]["candidate"]] for latent, found in scores.items()}
 

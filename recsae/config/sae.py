@@ -102,14 +102,14 @@ class SaeConfig(Section):
         return self
 
 
-class Candidate(NamedTuple):
+class SweepMember(NamedTuple):
     """One SAE of a sweep: its config, without the sweep, and the seed of its first weights."""
 
     config: SaeConfig
     seed: int
 
 
-def candidates(config: SaeConfig, seed: int) -> tuple[Candidate, ...]:
+def candidates(config: SaeConfig, seed: int) -> tuple[SweepMember, ...]:
     """Every combination that the sweep asks for, none twice; one where it asks for nothing."""
     sweep = config.sweep
     axes = {
@@ -120,11 +120,11 @@ def candidates(config: SaeConfig, seed: int) -> tuple[Candidate, ...]:
         "learning_rate": sweep.learning_rate,
     }
     plain = config.model_copy(update={"sweep": SweepConfig()})
-    found: dict[Candidate, None] = {}
+    found: dict[SweepMember, None] = {}
     for values in itertools.product(*(axis or (getattr(config, name),) for name, axis in axes.items())):
         chosen = dict(zip(axes, values, strict=True))
         # What a kind does not have must not tell two of it apart.
         chosen |= {"k": config.k} if chosen["kind"] == "relu" else {"l1": config.l1}
         for one in sweep.seed or (seed,):
-            found[Candidate(plain.model_copy(update=chosen), one)] = None
+            found[SweepMember(plain.model_copy(update=chosen), one)] = None
     return tuple(found)

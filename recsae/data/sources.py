@@ -25,7 +25,7 @@ from recsae.data.text import is_utf8
 from recsae.errors import BadInput
 from recsae.store.filesystem import split_query
 from recsae.store.object_store import open_filesystem
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 Row = dict[str, Any]
 _KINDS = {".csv": ",", ".tsv": "\t", ".parquet": "parquet", ".jsonl": "json", ".ndjson": "json"}
@@ -83,7 +83,7 @@ class Source:
     @property
     def shown(self) -> str:
         """The path without credentials, for what is printed or stored."""
-        return shown(self.path)
+        return redact_uri(self.path)
 
     def checksum(self) -> str:
         """Of the bytes as they lie there: sha256, or the object store's own tag, so that they are not read twice."""

@@ -18,10 +18,10 @@ from recsae.data.events import read_events
 from recsae.data.filters import filter_events, split_by_time
 from recsae.data.formats import Dataset, dataset
 from recsae.data.metadata import refuse_strangers, stage_listing, write_items, write_users
-from recsae.data.writer import Written, write_events
+from recsae.data.writer import WriteSummary, write_events
 from recsae.errors import BadInput
 from recsae.schemas.base import PARTS
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
     """
     found = dataset(config)
     with temporary_database(config.resources.ingest_memory_gb) as connection:
-        return _ingest(connection, config, found, inputs.get(LAST + "ingest"), out)
+        return _ingest(connection, config, found, inputs.get(PREVIOUS + "ingest"), out)
 
 
 def _ingest(
@@ -107,7 +107,7 @@ def _users_by_part(connection: duckdb.DuckDBPyConnection, users: int) -> dict[st
     return parts
 
 
-def _refuse_empty_split(config: Config, written: Written) -> None:
+def _refuse_empty_split(config: Config, written: WriteSummary) -> None:
     for split, events in written.events.items():
         if not events:
             raise BadInput(

@@ -50,7 +50,7 @@ _LAST_TWO = "CASE events - place WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE 0 END"
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteSummary:
     """What the pass saw."""
 
     events: dict[str, int]
@@ -63,7 +63,7 @@ def chunks_for(events: int, users: int) -> int:
     return min(users, max(LEAST_CHUNKS, -(-events // EVENTS_PER_CHUNK)))
 
 
-def write_events(connection: duckdb.DuckDBPyConnection, config: Config, kept: Kept, out: Attempt) -> Written:
+def write_events(connection: duckdb.DuckDBPyConnection, config: Config, kept: Kept, out: Attempt) -> WriteSummary:
     """`interactions/{split}/chunk-*.parquet` and `cases/chunk-*.parquet`, sorted by user and position."""
     n_chunks = chunks_for(kept.events, kept.users)
     query = _PAIRED.format(split=_LAST_TWO if config.split.kind == "leave-one-out" else "split", order=ORDER)
@@ -82,7 +82,7 @@ def write_events(connection: duckdb.DuckDBPyConnection, config: Config, kept: Ke
                 for index, split in enumerate(SPLITS):
                     counts[split] += files.write(split, part.filter(pc.equal(part.column("split"), index)))
                 counts["cases"] += files.write("cases", _cases(part, config.cases.max_per_user))
-    return Written({split: counts[split] for split in SPLITS}, counts["cases"], popularity)
+    return WriteSummary({split: counts[split] for split in SPLITS}, counts["cases"], popularity)
 
 
 def _cases(events: pa.Table, max_per_user: int) -> pa.Table:

@@ -12,17 +12,27 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.concepts.best_candidate import NO_ROW, Row, Scores, control_bar, named_by, passes, read_labels, read_scores
+from recsae.concepts import grouping
+from recsae.concepts.best_candidate import (
+    NO_ROW,
+    Row,
+    Scores,
+    chosen_labels,
+    control_bar,
+    passes,
+    read_labels,
+    read_scores,
+)
 from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
-from recsae.dictionary import drift, grouping
+from recsae.dictionary import drift
 from recsae.evidence.cases import LatentCases, read_cases
 from recsae.labels.candidates import Usage
 from recsae.schemas.concepts import CONCEPTS, NOT_ASKED
 from recsae.schemas.nightly import CHANGES, DRIFT, HISTORY
-from recsae.stats.classification import Counts
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.stats.classification import ConfusionCounts
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +58,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
     scores = read_scores(inputs["scores"])
     coherent = inputs["statistics"].read_table("coherence.parquet", ["code", "latent", "within"]).to_pylist()
     within = {row["latent"]: row["within"] for row in coherent if row["code"] == "sae"}
-    named = named_by(labels, scores)
+    named = chosen_labels(labels, scores)
     leader = grouping.groups({latent: (label["concept"], label["terms"]) for latent, label in named.items()})
     sizes = Counter(leader.values())
     meanings = _meanings(labels, named, read_cases(inputs["evidence"], config.probe.view), catalogue)
@@ -90,7 +100,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
         row["drift"] = change["change"]
     out.write_table("concepts.parquet", pa.Table.from_pylist(rows, CONCEPTS), CONCEPTS)
     out.write_table("drift.parquet", pa.Table.from_pylist(changes, DRIFT), DRIFT)
-    before = inputs.get(LAST + "concepts")
+    before = inputs.get(PREVIOUS + "concepts")
     said = before.read_table("history.parquet") if before and before.files("history") else None
     out.write_table("history.parquet", drift.history(rows if config.nights else [], said), HISTORY)
     found = _metrics(rows, scores, bar) | ({"drift": drift.figures(changes)} if changes else {})
@@ -110,9 +120,9 @@ def _drift(
     config: Config, inputs: Mapping[str, Committed], rows: list[dict[str, Any]], matches: Mapping[int, Row]
 ) -> list[dict[str, Any]]:
     """Rows of DRIFT, those of `rows` first and in their order; none on the first night."""
-    if LAST + "concepts" not in inputs or config.nights is None:
+    if PREVIOUS + "concepts" not in inputs or config.nights is None:
         return []
-    last = inputs[LAST + "concepts"].read_table("concepts.parquet").to_pylist()
+    last = inputs[PREVIOUS + "concepts"].read_table("concepts.parquet").to_pylist()
     labelled = {row["latent"]: row for row in inputs["labels"].read_table("labelled.parquet").to_pylist()}
     return drift.compare(rows, last, matches, labelled, config.nights.unchanged)
 
@@ -168,7 +178,7 @@ def _score_columns(scores: Scores, bar: float | None) -> dict[str, Any]:
         "recsae_confidence": recsae.get("confidence"),
         "recsae_recall": recsae.get("recall"),
         "recsae_true_negative_rate": (
-            Counts(*(recsae[name] for name in Counts._fields)).true_negative_rate if recsae else None
+            ConfusionCounts(*(recsae[name] for name in ConfusionCounts._fields)).true_negative_rate if recsae else None
         ),
     }
 

@@ -34,7 +34,7 @@ _ROWS_AT_LEAST = 8_000_000
 _BATCH = 200_000
 
 
-class Pairs(NamedTuple):
+class ItemLatentSums(NamedTuple):
     """Sums over some explain cases whose item is known. Latents and items of `_N` are distinct as pairs."""
 
     latent_N: np.ndarray
@@ -69,12 +69,12 @@ class PairSums:
         if self._waiting >= max(_PAIRS_AT_LEAST, self._held):
             self._settle()
 
-    def total(self) -> Pairs:
+    def total(self) -> ItemLatentSums:
         self._settle()
         ((pair_N, activations_N, strength_N),) = self._pairs
         latent_N, item_N = (pair_N >> 32).astype(np.int32), (pair_N & 0xFFFFFFFF).astype(np.int32)
         item_I, cases_I = _added(*(np.concatenate(column) for column in zip(*self._items, strict=True)))
-        return Pairs(latent_N, item_N, activations_N, strength_N, item_I.astype(np.int32), cases_I)
+        return ItemLatentSums(latent_N, item_N, activations_N, strength_N, item_I.astype(np.int32), cases_I)
 
     def _settle(self) -> None:
         self._pairs = [_added(*(np.concatenate(column) for column in zip(*self._pairs, strict=True)))]
@@ -90,7 +90,7 @@ class ItemViews:
         connection.execute("CREATE TABLE pairs (latent INT, item_idx INT, activations BIGINT, strength HUGEINT)")
         connection.execute("CREATE TABLE items (item_idx INT, cases BIGINT)")
 
-    def add(self, pairs: Pairs) -> None:
+    def add(self, pairs: ItemLatentSums) -> None:
         self._insert("pairs", pairs.latent_N, pairs.item_N, pairs.activations_N, pairs.strength_N)
         self._insert("items", pairs.item_I, pairs.cases_I)
         self._waiting += len(pairs.latent_N)

@@ -28,7 +28,7 @@ CASE_COLUMNS = ("case_id", "user_idx", "position", "item_idx", "top_idx")
 EXPLAIN = PARTS.index("explain")
 
 
-class Block(NamedTuple):
+class CaseBlock(NamedTuple):
     """Some cases, and the latents that fire in them."""
 
     cases: Rows
@@ -82,7 +82,7 @@ class Sketcher:
         self._sample = First(groups, config.sample, bar_G=sample_G)
         self._pool = First(len(PARTS), config.pool, bar_G=pool_G)
 
-    def add_block(self, block: Block) -> None:
+    def add_block(self, block: CaseBlock) -> None:
         cases, latent_A, activation_A = block.cases, block.latent_A, block.activation_A
         part_A = cases.part[block.row_A]
         explained_A = part_A == EXPLAIN
@@ -133,14 +133,14 @@ class Sketcher:
         )
 
 
-def blocks(table: pa.Table, sae: Sae) -> Iterator[Block]:
+def blocks(table: pa.Table, sae: Sae) -> Iterator[CaseBlock]:
     """The cases of a table and what fires in them, as many at a time as their pre-activations fit in memory."""
     at_once = max(1, FLOATS_AT_ONCE // sae.num_latents)
     for start in range(0, table.num_rows, at_once):
         yield _block(table.slice(start, at_once), sae)
 
 
-def _block(table: pa.Table, sae: Sae) -> Block:
+def _block(table: pa.Table, sae: Sae) -> CaseBlock:
     with torch.inference_mode():
         encoded = sae.encode(torch.from_numpy(shards.vectors(table).copy()))
     index_BK = encoded.index_BK.numpy().astype(np.int32)
@@ -150,7 +150,7 @@ def _block(table: pa.Table, sae: Sae) -> Block:
     part_B = table["part"].to_numpy()
     columns_CB = [pc.fill_null(table[name], -1).to_numpy() for name in CASE_COLUMNS]
     nobody_B, nothing_B = np.full(len(part_B), -1, dtype=np.int32), np.zeros(len(part_B), dtype=np.float32)
-    return Block(
+    return CaseBlock(
         Rows(*[nobody_B, part_B, *columns_CB, nothing_B]),
         np.where(fires_BK, index_BK, np.int32(-1)),
         row_A,

@@ -23,7 +23,7 @@ from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence import case_selection, negatives
-from recsae.evidence.item_latents import Pairs, PairSums, item_views
+from recsae.evidence.item_latents import ItemLatentSums, PairSums, item_views
 from recsae.evidence.sketch import EXPLAIN, Bars, Sketch, Sketcher, blocks
 from recsae.sae import model
 from recsae.schemas.concepts import EVIDENCE, LATENT_STATS
@@ -40,11 +40,11 @@ SECONDS = 5.0
 _CASES_AT_LEAST = 8192
 
 
-class Found(NamedTuple):
+class ShardEvidence(NamedTuple):
     """What one shard adds."""
 
     sketch: Sketch
-    pairs: Pairs
+    pairs: ItemLatentSums
 
 
 class Pass(NamedTuple):
@@ -94,12 +94,12 @@ def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attemp
     }
 
 
-def _as_they_come(told: Pass, bars: Callable[[], Bars]) -> Iterator[Found]:
+def _as_they_come(told: Pass, bars: Callable[[], Bars]) -> Iterator[ShardEvidence]:
     """What each shard adds; the next is begun with the bars of that moment."""
     names = told.activations.files(shards.PREFIX)
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     at_once = max(LEAST_IN_FLIGHT, cores + 1)
-    waiting: list[ray.ObjectRef[Found]] = []
+    waiting: list[ray.ObjectRef[ShardEvidence]] = []
     spoken = time.monotonic()
     begun = done = 0
     while done < len(names):
@@ -116,12 +116,12 @@ def _as_they_come(told: Pass, bars: Callable[[], Bars]) -> Iterator[Found]:
 
 
 @ray.remote
-def _pass_shard(told: Pass, name: str, bars: Bars) -> Found:
+def _pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
     torch.set_num_threads(1)
     return pass_shard(told, name, bars)
 
 
-def pass_shard(told: Pass, name: str, bars: Bars) -> Found:
+def pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
     """One shard, some of its cases in memory at a time."""
     sae = _loaded(told.sae)
     sketcher, sums = Sketcher(sae.num_latents, told.config, told.seed, bars), PairSums()
@@ -133,7 +133,7 @@ def pass_shard(told: Pass, name: str, bars: Bars) -> Found:
             explained_B = block.cases.part == EXPLAIN
             item_B = np.where(explained_B, block.cases.shown(told.view), -1)
             sums.add(item_B, block.row_A, block.latent_A, block.activation_A)
-    return Found(sketcher.sketch(), sums.total())
+    return ShardEvidence(sketcher.sketch(), sums.total())
 
 
 @functools.lru_cache(maxsize=1)

@@ -36,7 +36,7 @@ SLOPES_AT_ONCE = 16_000_000
 """S x B x L x D of slopes, and B x L x U behind them: a bound on memory."""
 
 
-class Parts(NamedTuple):
+class ScoreParts(NamedTuple):
     """Scores and what they are sums of, float64: `score = bias + error + rest + Σ_K contribution`."""
 
     score_BT: np.ndarray
@@ -48,8 +48,8 @@ class Parts(NamedTuple):
     """0 where the split is exact; of the average item at `item`, latents of the catalogue that this item has not."""
     contribution_BTK: np.ndarray
 
-    def without(self, other: Parts) -> Parts:
-        return Parts(*(one - another for one, another in zip(self, other, strict=True)))
+    def without(self, other: ScoreParts) -> ScoreParts:
+        return ScoreParts(*(one - another for one, another in zip(self, other, strict=True)))
 
 
 class Explained(NamedTuple):
@@ -64,13 +64,13 @@ class Explained(NamedTuple):
     """int64, in no order; -1 where fewer than K are active. The same for all items of a user, but not at `item`."""
     activation_BTK: np.ndarray
     """In the SAE's scaled units, as the dictionary has them; summed over the history where all of it is probed."""
-    item: Parts
-    average: Parts
+    item: ScoreParts
+    average: ScoreParts
     """What the same parts give the average item of the catalogue."""
     exact: bool
 
     @property
-    def beyond(self) -> Parts:
+    def beyond(self) -> ScoreParts:
         """What each part gives this item more than the average one: what it is ranked by."""
         return self.item.without(self.average)
 
@@ -127,10 +127,11 @@ class Explainer:
         latent_BTK, value_BTK = (of.expand(shape).cpu().numpy() for of in (found.index_BTK, found.value_BTK))
         latent_BTK = np.where(value_BTK > 0, latent_BTK, -1)
         item, average = (
-            Parts(*(of.expand(shape[: of.ndim]).cpu().numpy() for of in parts)) for parts in (found.item, found.average)
+            ScoreParts(*(of.expand(shape[: of.ndim]).cpu().numpy() for of in parts))
+            for parts in (found.item, found.average)
         )
         if (item_BT < 0).any():
-            item = Parts(
+            item = ScoreParts(
                 *(np.where((item_BT >= 0).reshape(*shape[:2], *[1] * (of.ndim - 2)), of, np.nan) for of in item)
             )
         return Explained(

@@ -22,7 +22,7 @@ from recsae.sae import model
 from recsae.schemas.base import conform
 from recsae.schemas.steering import EXPLANATIONS
 from recsae.steering.user_batches import batches, user_ids
-from recsae.store.atomic_output import whole_parquet
+from recsae.store.atomic_output import atomic_parquet_writer
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
@@ -51,7 +51,7 @@ class Names(NamedTuple):
         return found
 
 
-class Asked(NamedTuple):
+class ExplanationRequest(NamedTuple):
     """What is explained, and by what: the same for all users."""
 
     ingested: Committed
@@ -79,7 +79,7 @@ def strongest(found: Explained, number: int) -> np.ndarray:
     return np.where(np.take_along_axis(size_BTK, place_BTN, 2) >= 0, place_BTN, -1)
 
 
-def rows(found: Explained, asked: Asked, user_id_B: np.ndarray, item_ids: pa.ChunkedArray) -> pa.Table:
+def rows(found: Explained, asked: ExplanationRequest, user_id_B: np.ndarray, item_ids: pa.ChunkedArray) -> pa.Table:
     """One row an item, by user and rank."""
     place_BTN = strongest(found, asked.concepts)
     there_BT = found.item_BT >= 0
@@ -118,7 +118,7 @@ def rows(found: Explained, asked: Asked, user_id_B: np.ndarray, item_ids: pa.Chu
     return conform(pa.table(columns), EXPLANATIONS)
 
 
-def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, name: str) -> int:
+def write_explanations(asked: ExplanationRequest, wanted: np.ndarray | None, folder: Folder, name: str) -> int:
     """The first ten unseen items of all users, or of `wanted` (user_idx), by user_idx; returns how many rows.
 
     Raises BadInput as Explainer does, and then leaves no file.
@@ -130,7 +130,7 @@ def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, 
     pieces = [piece for of in of_chunks for piece in np.split(of, range(USERS_A_TASK, len(of), USERS_A_TASK))]
     written = 0
     try:
-        with whole_parquet(folder, name, EXPLANATIONS) as out:
+        with atomic_parquet_writer(folder, name, EXPLANATIONS) as out:
             for table in tasks.over(_explain, asked, [(some, ids[some]) for some in pieces], "explained", asked.device):
                 out.write_table(table)
                 written += table.num_rows
@@ -139,11 +139,11 @@ def write_explanations(asked: Asked, wanted: np.ndarray | None, folder: Folder, 
     return written
 
 
-def _explain(asked: Asked, some: tuple[np.ndarray, np.ndarray]) -> pa.Table:
+def _explain(asked: ExplanationRequest, some: tuple[np.ndarray, np.ndarray]) -> pa.Table:
     return explain_users(asked, *some)
 
 
-def explain_users(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
+def explain_users(asked: ExplanationRequest, users: np.ndarray, ids: np.ndarray) -> pa.Table:
     """Some users of one chunk, ascending, and their external ids."""
     explainer = asked.explainer()
     item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"]

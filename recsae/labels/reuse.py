@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from recsae.concepts.best_candidate import named_by, read_labels, read_scores
+from recsae.concepts.best_candidate import chosen_labels, read_labels, read_scores
 from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.data.terms import Vocabulary
 from recsae.labels import prompts
 from recsae.llm.model import model_content
-from recsae.store.run_store import LAST, Committed
-from recsae.text.redaction import all_shown
+from recsae.store.run_store import PREVIOUS, Committed
+from recsae.text.redaction import redact_tree
 
 ITEMS = 20
 """Strongest explain items by which a latent is told."""
@@ -49,7 +49,7 @@ def carry(
     """Sort `latents` into those that keep their labels and those that are labelled anew."""
     stable_ids = inputs["matching"].read_table("matches.parquet", ["stable_id"])["stable_id"].to_pylist()
     strongest = strongest_items(inputs["evidence"], catalogue)
-    before = _Before(inputs) if LAST + "labels" in inputs else None
+    before = _Before(inputs) if PREVIOUS + "labels" in inputs else None
     same = before is not None and asked_alike(before.labels, config)
     found = Carried([], [])
     for latent in sorted(latents):
@@ -77,7 +77,7 @@ def asked_alike(before: Committed, config: Config) -> bool:
     """Whether last night's labels or scores come from the model, the view and the seed of tonight, and, where they are
     labels, from the same prompts and settings."""
     asked = before.manifest["config"]
-    wanted = all_shown(config.model_dump(mode="json", include=set(asked)))
+    wanted = redact_tree(config.model_dump(mode="json", include=set(asked)))
     alike = ("llm", "probe", "seed", "labels")
     return (
         all(asked[name] == wanted[name] for name in alike if name in asked)
@@ -90,11 +90,11 @@ class _Before:
     """Last night's labels by stable id."""
 
     def __init__(self, inputs: Mapping[str, Committed]) -> None:
-        self.labels = inputs[LAST + "labels"]
-        ids = inputs[LAST + "matching"].read_table("matches.parquet", ["latent", "stable_id"]).to_pylist()
+        self.labels = inputs[PREVIOUS + "labels"]
+        ids = inputs[PREVIOUS + "matching"].read_table("matches.parquet", ["latent", "stable_id"]).to_pylist()
         self._latent = {row["stable_id"]: row["latent"] for row in ids}
         self._labels = read_labels(self.labels)
-        self._chosen = named_by(self._labels, read_scores(inputs[LAST + "scores"]))
+        self._chosen = chosen_labels(self._labels, read_scores(inputs[PREVIOUS + "scores"]))
         self.labelled = {row["stable_id"]: row for row in self.labels.read_table("labelled.parquet").to_pylist()}
 
     def rows(self, stable_id: str) -> list[Row]:

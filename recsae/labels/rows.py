@@ -16,7 +16,7 @@ from recsae.data.terms import Vocabulary
 from recsae.data.text import clean
 from recsae.labels import prompts
 from recsae.labels.candidates import Candidate, Usage, weigh
-from recsae.llm.pool import Answer
+from recsae.llm.pool import Completion
 
 MOST_WORDS = 4
 """One to three are asked for. A longer name is mostly a copy of some item's text, which a likelihood judge likes."""
@@ -25,7 +25,7 @@ Row = dict[str, Any]
 """Columns of `labels` but those that all rows of a latent or of the table share."""
 
 
-def term_row(candidate: Candidate, given: Answer, without: float, vocabulary: Vocabulary) -> Row:
+def term_row(candidate: Candidate, given: Completion, without: float, vocabulary: Vocabulary) -> Row:
     """A single term; `given` is its likelihood after the evidence, `without` the mean one after ordinary items."""
     pmi = (np.nan if given.value is None else given.value) - without
     text = vocabulary.terms[candidate.terms[0]]
@@ -56,7 +56,7 @@ def pair_row(candidate: Candidate, vocabulary: Vocabulary) -> Row:
     }
 
 
-def free_row(answer: Answer, items: np.ndarray, usage: Usage) -> Row:
+def free_row(answer: Completion, items: np.ndarray, usage: Usage) -> Row:
     """A name that a language model wrote, spelt as the vocabulary spells it where it is a term.
 
     `items` is the evidence, one entry a case, from which the terms that stand in the name get their figures.

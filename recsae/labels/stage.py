@@ -29,15 +29,15 @@ from recsae.labels import prompts
 from recsae.labels.candidates import ORDINARY_LISTS, Usage, ordinary_items, pairs, propose, shown_items
 from recsae.labels.reuse import carry
 from recsae.labels.rows import Row, free_row, mark_finalists, pair_row, term_row
-from recsae.labels.truncation import Question, Told, ask_fitting
+from recsae.labels.truncation import ListQuestion, QuestionResults, ask_fitting
 from recsae.llm.answer_cache import Pool, ask_once
 from recsae.llm.endpoint import EndpointPool
 from recsae.llm.model import locate_model
-from recsae.llm.pool import Answer, EnginePool, Request
+from recsae.llm.pool import Completion, EnginePool, Request
 from recsae.schemas.concepts import LABELS
 from recsae.schemas.nightly import LABELLED
 from recsae.stats.sampling import draw
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     drawn = draw(living, config.labels.latents, config.seed)
     carried = carry(config, inputs, drawn, catalogue, vocabulary)
     asked = [latent for latent in drawn if latent not in carried.latents]
-    if LAST + "labels" in inputs:
+    if PREVIOUS + "labels" in inputs:
         log.info("labels: %d latents keep last night's, %d are labelled anew", len(carried.latents), len(asked))
     begun = time.monotonic()
     fresh = _label(config, asked, living, catalogue, vocabulary, out) if asked else Labels([], [])
@@ -81,7 +81,7 @@ class Labels(NamedTuple):
     """What the language model was asked for, and what came of it."""
 
     rows: list[Row]
-    told: list[Told]
+    told: list[QuestionResults]
 
 
 def _label(
@@ -108,11 +108,11 @@ def _label(
     used = sorted({term for _, term in pairs_asked})
     # Of all living latents, so that a sample is compared with what the whole would be.
     ordinary = [texts(items) for items in ordinary_items(living, settings.cases, config.seed)]
-    base = [Question(items, vocabulary.terms[term]) for items in ordinary for term in used]
-    ranking = [Question(shown[latent], vocabulary.terms[term]) for latent, term in pairs_asked]
+    base = [ListQuestion(items, vocabulary.terms[term]) for items in ordinary for term in used]
+    ranking = [ListQuestion(shown[latent], vocabulary.terms[term]) for latent, term in pairs_asked]
     log.info("labels: %d of %d latents, %d likelihoods to ask", len(asked), len(living), len(base + ranking))
     with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool, _namer(config, pool) as namer:
-        named = _ask([Question(items) for items in shown.values()], namer, out, "names", len(asked))
+        named = _ask([ListQuestion(items) for items in shown.values()], namer, out, "names", len(asked))
         told = _ask([*base, *ranking], pool, out, "likelihoods", len(asked))
 
     by_list = np.array([_value(answer) for answer in told.answers[: len(base)]]).reshape(ORDINARY_LISTS, len(used))
@@ -142,11 +142,11 @@ def _namer(config: Config, pool: EnginePool) -> AbstractContextManager[Pool]:
     return EndpointPool(endpoint, config.resources.endpoint_requests) if endpoint else nullcontext(pool)
 
 
-def _ask(questions: list[Question], pool: Pool, out: Attempt, name: str, latents: int) -> Told:
+def _ask(questions: list[ListQuestion], pool: Pool, out: Attempt, name: str, latents: int) -> QuestionResults:
     """Names are bound to their JSON schema."""
     schema = prompts.NAME_SCHEMA if name == "names" else None
 
-    def ask(requests: Sequence[Request]) -> list[Answer]:
+    def ask(requests: Sequence[Request]) -> list[Completion]:
         served = math.ceil(latents * len(requests) / max(len(questions), 1))
         return ask_once(requests, pool, out.progress, name, schema, latents=served)
 
@@ -159,5 +159,5 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else np.nan
 
 
-def _value(answer: Answer) -> float:
+def _value(answer: Completion) -> float:
     return np.nan if answer.value is None else answer.value

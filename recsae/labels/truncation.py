@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from recsae.labels import prompts
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 
-Ask = Callable[[Sequence[Request]], list[Answer]]
+Ask = Callable[[Sequence[Request]], list[Completion]]
 """One answer a request, in order."""
 
 
-class Question(NamedTuple):
+class ListQuestion(NamedTuple):
     """What a list of items has in common: how likely a concept is, or, without one, its name."""
 
     items: tuple[str, ...]
@@ -28,7 +28,7 @@ class Question(NamedTuple):
             return Request("generate", prompts.name(list(self.items)))
         return Request("loglikelihood", prompts.rank(list(self.items)), prompts.continuation(self.concept))
 
-    def shorter(self) -> Question | None:
+    def shorter(self) -> ListQuestion | None:
         """With half the items, or half the text of the last one; None where nothing is left to cut."""
         if len(self.items) > 1:
             return self._replace(items=self.items[: len(self.items) // 2])
@@ -37,20 +37,20 @@ class Question(NamedTuple):
         return None
 
 
-class Told(NamedTuple):
+class QuestionResults(NamedTuple):
     """What came of questions."""
 
-    answers: list[Answer]
+    answers: list[Completion]
     """One a question, in order."""
     requests: int
     truncated: int
     """Questions that were asked with less than all their items."""
 
 
-def ask_fitting(questions: Sequence[Question], ask: Ask) -> Told:
+def ask_fitting(questions: Sequence[ListQuestion], ask: Ask) -> QuestionResults:
     """Ask all; those whose answer is `too_long` again, shorter, until they fit or nothing is left to cut."""
     answers = ask([question.request() for question in questions])
-    requests, cut = len(questions), dict[int, Question]()
+    requests, cut = len(questions), dict[int, ListQuestion]()
     while True:
         again = {
             index: shorter
@@ -58,7 +58,7 @@ def ask_fitting(questions: Sequence[Question], ask: Ask) -> Told:
             if answer.status == "too_long" and (shorter := cut.get(index, questions[index]).shorter())
         }
         if not again:
-            return Told(answers, requests, len(cut))
+            return QuestionResults(answers, requests, len(cut))
         cut |= again
         requests += len(again)
         for index, answer in zip(again, ask([question.request() for question in again.values()]), strict=True):

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 from recsae.store.progress import Progress
 
 ANSWERS = pa.schema(
@@ -33,7 +33,7 @@ class Pool(Protocol):
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
-    ) -> Iterator[tuple[range, list[Answer]]]:
+    ) -> Iterator[tuple[range, list[Completion]]]:
         """Yield (indices, their answers) as they come, each index once. `latents`: how many the requests serve."""
 
 
@@ -49,7 +49,7 @@ def ask_once(
     name: str,
     schema: dict[str, Any] | None = None,
     latents: int | None = None,
-) -> list[Answer]:
+) -> list[Completion]:
     """One answer a request, in order. Only questions without a kept answer reach the pool, each of them once.
 
     `latents`: how many the requests serve, for the pool's log; of these the pool is told the share still open.
@@ -57,7 +57,7 @@ def ask_once(
     keys = [key(request) for request in requests]
     kept = progress.rows(name, ANSWERS)
     columns = [kept[column].to_pylist() for column in ("text", "value", "status", "tokens")]
-    answers = {done: Answer(*row) for done, *row in zip(kept["key"].to_pylist(), *columns, strict=True)}
+    answers = {done: Completion(*row) for done, *row in zip(kept["key"].to_pylist(), *columns, strict=True)}
     missing = {done: request for done, request in zip(keys, requests, strict=True) if done not in answers}
     open_keys = list(missing)
     if latents is not None and missing:

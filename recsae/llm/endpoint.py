@@ -19,8 +19,8 @@ from recsae.config.concepts import EndpointConfig
 from recsae.data.text import clean
 from recsae.errors import BadInput
 from recsae.llm.loglikelihood import text_status
-from recsae.llm.pool import LOG_SECONDS, Answer, Meter, Request
-from recsae.text.redaction import masked, shown
+from recsae.llm.pool import LOG_SECONDS, Completion, Meter, Request
+from recsae.text.redaction import redact_secrets, redact_uri
 
 KEY = "RECSAE_ENDPOINT_KEY"
 """The environment variable that holds the key."""
@@ -56,7 +56,7 @@ class EndpointPool:
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
-    ) -> Iterator[tuple[range, list[Answer]]]:
+    ) -> Iterator[tuple[range, list[Completion]]]:
         """Yield (indices, their answers) as chunks finish, checked against the JSON schema where one is given.
 
         Raises BadInput where the endpoint cannot be reached, where it refuses our key or does not know the model, and
@@ -68,7 +68,7 @@ class EndpointPool:
             raise ValueError("an endpoint answers generate requests only")
         meter = Meter(len(requests), self._endpoint.model, latents)
         meter.start()
-        held: list[tuple[range, list[Answer]]] = []  # failed, and not yet known to have failed by themselves
+        held: list[tuple[range, list[Completion]]] = []  # failed, and not yet known to have failed by themselves
         rows = 0
         for indices, answers in self._chunks(requests, schema, meter):
             meter.add(answers)
@@ -87,7 +87,7 @@ class EndpointPool:
 
     def _chunks(
         self, requests: Sequence[Request], schema: dict[str, Any] | None, meter: Meter
-    ) -> Iterator[tuple[range, list[Answer]]]:
+    ) -> Iterator[tuple[range, list[Completion]]]:
         from openai import AsyncOpenAI
 
         for name in ("openai", "httpx", "httpx2"):  # They report each request.
@@ -102,10 +102,10 @@ class EndpointPool:
             gate = asyncio.Semaphore(self._at_once)
             loop = runner.get_loop()
 
-            async def together(indices: range) -> list[Answer]:
+            async def together(indices: range) -> list[Completion]:
                 return await asyncio.gather(*(self._row(client, gate, requests[index], schema) for index in indices))
 
-            running: dict[asyncio.Task[list[Answer]], range] = {}
+            running: dict[asyncio.Task[list[Completion]], range] = {}
             while True:
                 for indices in islice(following, useful - len(running)):
                     running[loop.create_task(together(indices))] = indices
@@ -119,7 +119,7 @@ class EndpointPool:
 
     async def _row(
         self, client: Any, gate: asyncio.Semaphore, request: Request, schema: dict[str, Any] | None
-    ) -> Answer:
+    ) -> Completion:
         import openai
 
         form = {"name": "answer", "schema": schema}
@@ -138,24 +138,24 @@ class EndpointPool:
             except openai.NotFoundError as error:
                 raise self._unusable(f"there is no such address, or no model {self._endpoint.model}: {error}") from None
             except openai.APITimeoutError:
-                return Answer(None, None, "failed: timeout", 0)
+                return Completion(None, None, "failed: timeout", 0)
             except openai.APIConnectionError as error:
                 raise self._unusable(f"it cannot be reached: {error.__cause__ or error}") from None
             except (openai.OpenAIError, ValueError) as error:
-                return Answer(None, None, self._status(error), 0)
+                return Completion(None, None, self._status(error), 0)
         return self._answer(found, schema)
 
-    def _answer(self, found: Any, schema: dict[str, Any] | None) -> Answer:
+    def _answer(self, found: Any, schema: dict[str, Any] | None) -> Completion:
         choices = getattr(found, "choices", None)
         if not choices or choices[0].message is None:
-            return Answer(None, None, "refused: what came back is no chat completion", 0)
+            return Completion(None, None, "refused: what came back is no chat completion", 0)
         usage, message = getattr(found, "usage", None), choices[0].message
         tokens = int(usage.total_tokens or 0) if usage else 0
         if not message.content:
             said = self._said(getattr(message, "refusal", None) or "no text")
-            return Answer(None, None, f"refused: {said}", tokens)
+            return Completion(None, None, f"refused: {said}", tokens)
         text = message.content.strip()
-        return Answer(text, None, text_status(text, _any_length(schema)), tokens)
+        return Completion(text, None, text_status(text, _any_length(schema)), tokens)
 
     def _status(self, error: Exception) -> str:
         code, said = getattr(error, "status_code", None), self._said(str(error))
@@ -165,10 +165,12 @@ class EndpointPool:
 
     def _said(self, text: str) -> str:
         """A server's words in one short line; some repeat the key, or the address with its password."""
-        return clean(masked(text.replace(self._key, "…") if self._key else text), MESSAGE_LIMIT)
+        return clean(redact_secrets(text.replace(self._key, "…") if self._key else text), MESSAGE_LIMIT)
 
     def _unusable(self, why: str) -> BadInput:
-        return BadInput(f"labels.endpoint.url = {shown(self._endpoint.url)}: {self._said(why)}; mend it, and run again")
+        return BadInput(
+            f"labels.endpoint.url = {redact_uri(self._endpoint.url)}: {self._said(why)}; mend it, and run again"
+        )
 
 
 async def _first_of(tasks: Any) -> Any:

@@ -20,7 +20,7 @@ import torch
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm import loglikelihood
-from recsae.llm.loglikelihood import Ids, Step
+from recsae.llm.loglikelihood import Ids, TokenStep
 from recsae.llm.model import EMBEDDED, locate_model
 
 MAX_ANSWER_TOKENS = 96
@@ -42,7 +42,7 @@ class Request(NamedTuple):
     """`loglikelihood`: the text whose log-likelihood after the prompt is asked, with its leading space or newline."""
 
 
-class Answer(NamedTuple):
+class Completion(NamedTuple):
     """What came of one request."""
 
     text: str | None
@@ -124,7 +124,7 @@ class Engine:
         encoded = [self._tokenizer.encode(word, add_special_tokens=False) for word in words]
         return list(dict.fromkeys(ids[0] for ids in encoded if len(ids) == 1)) or encoded[0][:1]
 
-    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Spent]:
         """One answer a request, in order. Ends the process where the engine is beyond repair; Ray starts another."""
         try:
             return self._answer(requests, schema)
@@ -133,18 +133,18 @@ class Engine:
             sys.stderr.flush()
             os._exit(1)
 
-    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Spent]:
         from recsae.llm.forced_decoding import walk_params
 
         began = time.perf_counter()
-        answers: dict[int, Answer] = {}
+        answers: dict[int, Completion] = {}
         texts = self._texts(requests, answers)
         queries = self._queries(requests, schema, answers)
         walks = loglikelihood.walks(texts.values())
         outputs = self._run([*queries.values(), *(Query(walk.ids, walk_params(walk)) for walk in walks)])
         for index, output in zip(queries, outputs, strict=False):
             answers[index] = self._told(requests[index].kind, queries[index], output, schema)
-        steps: dict[Step, float | str] = {}
+        steps: dict[TokenStep, float | str] = {}
         for walk, output in zip(walks, outputs[len(queries) :], strict=True):
             refused = isinstance(output, str)
             steps |= dict.fromkeys(walk.steps(), output) if refused else walk.read(output.outputs[0].logprobs)
@@ -153,7 +153,7 @@ class Engine:
         done = [answers[index] for index in range(len(requests))]
         return done, _spent(outputs, time.perf_counter() - began)
 
-    def _texts(self, requests: list[Request], answers: dict[int, Answer]) -> dict[int, tuple[Ids, Ids]]:
+    def _texts(self, requests: list[Request], answers: dict[int, Completion]) -> dict[int, tuple[Ids, Ids]]:
         """Prompts and continuations whose likelihood is asked; rows that cannot be go to `answers`."""
         encoded: dict[tuple[str, bool], Ids] = {}
 
@@ -173,15 +173,15 @@ class Engine:
             continuation = encode(request.continuation, begins=False)
             tokens = len(prompt) + len(continuation)
             if not continuation:
-                answers[index] = Answer(None, None, "no_answer", tokens)
+                answers[index] = Completion(None, None, "no_answer", tokens)
             elif tokens > self._limit:
-                answers[index] = Answer(None, None, "too_long", tokens)
+                answers[index] = Completion(None, None, "too_long", tokens)
             else:
                 texts[index] = prompt, continuation
         return texts
 
     def _queries(
-        self, requests: list[Request], schema: dict[str, Any] | None, answers: dict[int, Answer]
+        self, requests: list[Request], schema: dict[str, Any] | None, answers: dict[int, Completion]
     ) -> dict[int, Query]:
         """What is asked as a chat; rows that are too long go to `answers`."""
         writing, judging = self._writing(schema), self._judging()
@@ -193,7 +193,7 @@ class Engine:
             ids = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
             params = writing if request.kind == "generate" else judging
             if len(ids) + params.max_tokens > self._limit:
-                answers[index] = Answer(None, None, "too_long", len(ids))
+                answers[index] = Completion(None, None, "too_long", len(ids))
             else:
                 queries[index] = Query(tuple(ids), params)
         return queries
@@ -211,16 +211,16 @@ class Engine:
         words = [*self._yes, *self._no]
         return SamplingParams(max_tokens=1, temperature=0, logprob_token_ids=words, detokenize=False)
 
-    def _told(self, kind: str, query: Query, output: Any, schema: dict[str, Any] | None) -> Answer:
+    def _told(self, kind: str, query: Query, output: Any, schema: dict[str, Any] | None) -> Completion:
         if isinstance(output, str):
-            return Answer(None, None, output, len(query.ids))
+            return Completion(None, None, output, len(query.ids))
         written = output.outputs[0]
         tokens = len(query.ids) + len(written.token_ids)
         if kind == "generate":
             text = written.text.strip()
-            return Answer(text, None, loglikelihood.text_status(text, schema), tokens)
+            return Completion(text, None, loglikelihood.text_status(text, schema), tokens)
         logprobs = {token: entry.logprob for token, entry in written.logprobs[0].items()}
-        return Answer(None, loglikelihood.log_odds(logprobs, self._yes, self._no), "ok", tokens)
+        return Completion(None, loglikelihood.log_odds(logprobs, self._yes, self._no), "ok", tokens)
 
     def _run(self, queries: Sequence[Query]) -> list[Any]:
         """vLLM's outputs, in order; a sentence in the place of one that it refused."""
@@ -243,14 +243,14 @@ def _precision(llm: LlmConfig, resources: ResourcesConfig) -> str:
     return "bfloat16" if resources.device == "cuda" or computes or platform.machine() == "aarch64" else "float32"
 
 
-def _summed(prompt: Ids, continuation: Ids, steps: Mapping[Step, float | str]) -> Answer:
+def _summed(prompt: Ids, continuation: Ids, steps: Mapping[TokenStep, float | str]) -> Completion:
     tokens = len(prompt) + len(continuation)
     told = [steps[step] for step in loglikelihood.steps(prompt, continuation)]
     values = [value for value in told if not isinstance(value, str)]
     if len(values) < len(told):
         refused = next(value for value in told if isinstance(value, str))
-        return Answer(None, None, refused, tokens)
-    return Answer(None, math.fsum(values), "ok", tokens)
+        return Completion(None, None, refused, tokens)
+    return Completion(None, math.fsum(values), "ok", tokens)
 
 
 def _spent(outputs: Sequence[Any], seconds: float) -> Spent:

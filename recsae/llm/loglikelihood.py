@@ -19,7 +19,7 @@ MAX_TOKEN_IDS = 128
 Ids = tuple[int, ...]
 
 
-class Step(NamedTuple):
+class TokenStep(NamedTuple):
     """A token as it comes after a beginning."""
 
     beginning: Ids
@@ -36,19 +36,19 @@ class Walk(NamedTuple):
     path: Ids
     tokens: list[int]
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[TokenStep]:
         """What is reported."""
         beginnings = [self.ids + self.path[:at] for at in range(len(self.path) + 1)]
-        return [Step(beginning, token) for beginning in beginnings for token in self.tokens]
+        return [TokenStep(beginning, token) for beginning in beginnings for token in self.tokens]
 
-    def read(self, reported: Sequence[Mapping[int, Any]]) -> dict[Step, float]:
+    def read(self, reported: Sequence[Mapping[int, Any]]) -> dict[TokenStep, float]:
         """The log-probabilities, in nats, of what the engine reported: for each token written, entries by token."""
         return {step: float(reported[len(step.beginning) - len(self.ids)][step.token].logprob) for step in self.steps()}
 
 
-def steps(prompt: Ids, continuation: Ids) -> list[Step]:
+def steps(prompt: Ids, continuation: Ids) -> list[TokenStep]:
     """What the likelihood of a continuation is summed over."""
-    return [Step(prompt + continuation[:at], token) for at, token in enumerate(continuation)]
+    return [TokenStep(prompt + continuation[:at], token) for at, token in enumerate(continuation)]
 
 
 def walks(texts: Iterable[tuple[Ids, Ids]]) -> list[Walk]:

@@ -1,8 +1,8 @@
 """The small interface in front of the language model: a pool of vLLM engines that answers requests.
 
-The engines are Ray actors; they start at the first question and end with the pool, or, within `kept`, with the last of
-several pools. It knows requests and answers, and of latents only how many are served. Requests that share a prompt
-should stand next to each other: an engine that gets them together reads it once.
+The engines are Ray actors; they start at the first question and end with the pool, or, within `shared_engines`, with
+the last of several pools. It knows requests and answers, and of latents only how many are served. Requests that share a
+prompt should stand next to each other: an engine that gets them together reads it once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Self
 
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
-from recsae.llm.engine import CPU_SEQUENCES, Answer, Engine, Request, Spent
+from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, Request, Spent
 from recsae.observability import context
 from recsae.store.filesystem import as_json
 
-__all__ = ["Answer", "Engine", "EnginePool", "Request", "Spent"]
+__all__ = ["Completion", "Engine", "EnginePool", "Request", "Spent"]
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ IN_FLIGHT = 2
 LOG_SECONDS = 5.0
 
 _shelf: dict[tuple[type[Engine], bytes], list[Any]] | None = None
-"""Within `kept`: engines whose pool has ended, by what they are."""
+"""Within `shared_engines`: engines whose pool has ended, by what they are."""
 
 
 @contextlib.contextmanager
-def kept() -> Iterator[None]:
+def shared_engines() -> Iterator[None]:
     """Engines outlast their pool, for the next one of the same model and settings: to start one takes longer than to
     answer for some dozen latents. They end with the block, or as soon as a pool wants others."""
     global _shelf
@@ -90,7 +90,7 @@ class EnginePool:
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
-    ) -> Iterator[tuple[range, list[Answer]]]:
+    ) -> Iterator[tuple[range, list[Completion]]]:
         """Yield (indices, their answers) as chunks finish; `generate` is bound to the JSON schema where one is given.
 
         `latents`: how many the requests serve, for the log. Raises ActorDiedError where an engine cannot start, or dies
@@ -217,7 +217,7 @@ class Meter:
         if not self._started:
             self._started, self._began = True, time.monotonic()
 
-    def add(self, answers: Sequence[Answer]) -> None:
+    def add(self, answers: Sequence[Completion]) -> None:
         self._done += len(answers)
         self._tokens += sum(answer.tokens for answer in answers)
         self._failed += sum(answer.status != "ok" for answer in answers)

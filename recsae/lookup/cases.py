@@ -18,7 +18,7 @@ from recsae.lookup.served import Row, Served, among
 from recsae.schemas.base import SPLITS
 
 
-class Item(NamedTuple):
+class NamedItem(NamedTuple):
     """An item as people know it."""
 
     item_id: str
@@ -30,11 +30,11 @@ def shown_column(view: str) -> str:
     return "top_idx" if view == "recommended" else "item_idx"
 
 
-def items(served: Served, wanted: Iterable[int | None]) -> dict[int, Item]:
+def items(served: Served, wanted: Iterable[int | None]) -> dict[int, NamedItem]:
     """By item_idx; nulls among `wanted` are left out."""
     known = {item for item in wanted if item is not None}
     rows = served.rows("ingest", "items.parquet", ("item_idx", "item_id", "title"), among("item_idx", known))
-    return {row["item_idx"]: Item(row["item_id"], row["title"]) for row in rows}
+    return {row["item_idx"]: NamedItem(row["item_id"], row["title"]) for row in rows}
 
 
 def user_ids(served: Served, wanted: Iterable[int]) -> dict[int, str]:

@@ -16,7 +16,7 @@ NEAR = 5
 
 
 @dataclass(frozen=True)
-class Item:
+class ItemView:
     item: Row
     """Its row of ITEMS."""
     latents: list[Row]
@@ -24,7 +24,7 @@ class Item:
     those of which it is a telling item `lift` and its `rank_lift`."""
 
 
-def item(served: Served, asked: str) -> Item:
+def item(served: Served, asked: str) -> ItemView:
     """By id, title, or a part of a title that no other has, in any case. Raises BadInput with what there is near."""
     row = _find(served, asked)
     own = among("item_idx", [row["item_idx"]])
@@ -42,7 +42,7 @@ def item(served: Served, asked: str) -> Item:
         for latent, found in by_latent.items()
         if latent in known
     ]
-    return Item(row, sorted(latents, key=lambda one: (-one["strength"], one["latent"])))
+    return ItemView(row, sorted(latents, key=lambda one: (-one["strength"], one["latent"])))
 
 
 def _find(served: Served, asked: str) -> Row:

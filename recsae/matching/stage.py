@@ -31,7 +31,7 @@ from recsae.schemas.nightly import MATCHES
 from recsae.store import shards
 from recsae.store.filesystem import Folder
 from recsae.store.lineage import same_probe, same_space
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Matched(NamedTuple):
     correlation_N: np.ndarray
 
 
-class _Held(NamedTuple):
+class _SampledCases(NamedTuple):
     activations: Committed
     sae: Folder
     share: float
@@ -73,14 +73,14 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         dict.fromkeys(MATCHES.names) | {"latent": latent, "stable_id": one} for latent, one in enumerate(ids)
     ]
     metrics: Metrics = {"latents": sae.num_latents, "matched": 0}
-    if LAST + "sae" in inputs and same_probe(inputs, config.probe):
-        before = model.load(inputs[LAST + "sae"].data.child("model"))
+    if PREVIOUS + "sae" in inputs and same_probe(inputs, config.probe):
+        before = model.load(inputs[PREVIOUS + "sae"].data.child("model"))
         shared = same_space(inputs)
         tonight = _codes(inputs["activations"], inputs["sae"], config.seed)
-        last = _codes(inputs[LAST + "activations"], inputs[LAST + "sae"], config.seed)
+        last = _codes(inputs[PREVIOUS + "activations"], inputs[PREVIOUS + "sae"], config.seed)
         correlation_HL, cases = correlate(tonight, last)
         found = match(correlation_HL, cosines(sae, before) if shared else None, _least(config))
-        last_ids = inputs[LAST + "matching"].read_table("matches.parquet", ["stable_id"])["stable_id"].to_pylist()
+        last_ids = inputs[PREVIOUS + "matching"].read_table("matches.parquet", ["stable_id"])["stable_id"].to_pylist()
         for place, latent in enumerate(found.latent_N.tolist()):
             rows[latent] |= {
                 "stable_id": last_ids[found.last_N[place]],
@@ -108,7 +108,7 @@ def _least(config: Config) -> float:
 def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:
     """The active latents of the sample of explain cases, by case."""
     explain = max(activations.metrics["cases_by_part"]["explain"], 1)
-    held = _Held(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
+    held = _SampledCases(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
     names = activations.files(shards.PREFIX)
     found = list(tasks.over(_of_shard, held, names, "matching, shard"))
     case_B = np.concatenate([one.case_B for one in found])
@@ -116,7 +116,7 @@ def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:
     return Codes(case_B[order], sparse.vstack([one.code_BH for one in found], format="csr")[order])
 
 
-def _of_shard(held: _Held, name: str) -> Codes:
+def _of_shard(held: _SampledCases, name: str) -> Codes:
     table = shards.read(held.activations.data, name)
     case_B = table["case_id"].to_numpy()
     with np.errstate(over="ignore"):

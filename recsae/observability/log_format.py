@@ -21,7 +21,7 @@ from typing import Any, TextIO, cast
 
 from recsae.errors import BadInput
 from recsae.observability import context
-from recsae.text.redaction import masked
+from recsae.text.redaction import redact_secrets
 from recsae.text.sanitize import plain
 
 FORMAT = "RECSAE_LOG"
@@ -69,7 +69,7 @@ def lines() -> Iterator[None]:
 
 def _safe(text: str) -> str:
     """The one way of text into either format; its line breaks stay."""
-    return _COMMANDS.sub(" ", masked(text))
+    return _COMMANDS.sub(" ", redact_secrets(text))
 
 
 class _Text(logging.Formatter):

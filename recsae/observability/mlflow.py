@@ -25,7 +25,7 @@ from recsae.errors import BadInput
 from recsae.observability.summary import rows, size
 from recsae.store.run_store import Committed
 from recsae.text.formatting import number
-from recsae.text.redaction import masked, shown
+from recsae.text.redaction import redact_secrets, redact_uri
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,10 @@ def check(config: Config) -> None:
     try:
         _client(config.mlflow)
     except Exception as error:
-        reason = masked(str(error).splitlines()[0])
-        raise BadInput(f"mlflow.uri = {shown(config.mlflow.uri)} cannot be used ({reason}); give another") from None
+        reason = redact_secrets(str(error).splitlines()[0])
+        raise BadInput(
+            f"mlflow.uri = {redact_uri(config.mlflow.uri)} cannot be used ({reason}); give another"
+        ) from None
 
 
 def log_night(config: Config, night: str, made: Mapping[str, Committed]) -> None:
@@ -66,7 +68,12 @@ def log_night(config: Config, night: str, made: Mapping[str, Committed]) -> None
             _log(config, config.mlflow, night, made)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        log.warning("mlflow: night %s is not written down at %s: %s", night, shown(config.mlflow.uri), masked(reason))
+        log.warning(
+            "mlflow: night %s is not written down at %s: %s",
+            night,
+            redact_uri(config.mlflow.uri),
+            redact_secrets(reason),
+        )
 
 
 def _log(config: Config, section: MlflowConfig, night: str, made: Mapping[str, Committed]) -> None:
@@ -107,7 +114,7 @@ def params(config: Config) -> dict[str, str]:
     for key, value in _flat(config.model_dump(mode="json", exclude={"mlflow"})):
         if value is not None:
             text = value if isinstance(value, str) else json.dumps(value)
-            told = masked(f"{key}={text}").partition("=")[2]  # what a key is called may say that it is a secret
+            told = redact_secrets(f"{key}={text}").partition("=")[2]  # what a key is called may say that it is a secret
             found[_named(key)] = told[:PARAM_LETTERS]
     return found
 

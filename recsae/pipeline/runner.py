@@ -24,8 +24,8 @@ from recsae.store.filesystem import as_json
 from recsae.store.nights import Night, Record
 from recsae.store.object_store_errors import is_away
 from recsae.store.progress import Lease
-from recsae.store.run_store import LAST, Committed, RunStore
-from recsae.text.redaction import all_shown, shown
+from recsae.store.run_store import PREVIOUS, Committed, RunStore
+from recsae.text.redaction import redact_tree, redact_uri
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +73,13 @@ class Pipeline:
 
     def _content(self, stage: Stage) -> Mapping[str, str]:
         if stage.content not in self._contents:
-            self._contents[stage.content] = {shown(name): told for name, told in stage.content(self.config).items()}
+            self._contents[stage.content] = {
+                redact_uri(name): told for name, told in stage.content(self.config).items()
+            }
         return self._contents[stage.content]
 
     def _slice(self, stage: Stage, last: Mapping[str, str]) -> dict[str, Any]:
-        found: dict[str, Any] = all_shown(self.config.model_dump(mode="json", include=set(stage.config)))
+        found: dict[str, Any] = redact_tree(self.config.model_dump(mode="json", include=set(stage.config)))
         if last and stage.nights and self.config.nights:
             found["nights"] = self.config.nights.model_dump(mode="json", include=set(stage.nights))
         return found
@@ -129,7 +131,7 @@ class Pipeline:
 
     def _last_inputs(self, name: str) -> dict[str, Committed]:
         found = {need: self.store.committed(need, fingerprint) for need, fingerprint in self._last(name).items()}
-        return {LAST + need: one for need, one in found.items() if one}
+        return {PREVIOUS + need: one for need, one in found.items() if one}
 
     def _work(self, stage: Stage, inputs: Mapping[str, Committed]) -> Committed:
         """Hold the stage's lease, attempt it and commit; wait where another attempt is at work."""
@@ -161,7 +163,11 @@ class Pipeline:
             metrics = stage.run(self.config, inputs, attempt)
             seconds = time.monotonic() - start
             reserved = cluster.reserved()
-            last = {key.removeprefix(LAST): found.fingerprint for key, found in inputs.items() if key.startswith(LAST)}
+            last = {
+                key.removeprefix(PREVIOUS): found.fingerprint
+                for key, found in inputs.items()
+                if key.startswith(PREVIOUS)
+            }
             done = self.store.commit(
                 stage.name,
                 attempt,
@@ -204,8 +210,8 @@ class Pipeline:
         night = self.store.nights.close(
             Night(
                 {name: found.fingerprint for name, found in made.items()},
-                shown(concepts.data.child(concepts.files("concepts")[0]).uri),
-                shown(report.data.child(report.files("report")[0]).uri),
+                redact_uri(concepts.data.child(concepts.files("concepts")[0]).uri),
+                redact_uri(report.data.child(report.files("report")[0]).uri),
                 tuple(check._asdict() for check in checks),
             )
         )

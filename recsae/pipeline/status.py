@@ -19,10 +19,10 @@ from recsae.observability.summary import headline, rows, size
 from recsae.pipeline.stages import STAGES, Stage
 from recsae.store import inspection
 from recsae.store.filesystem import Folder, split_query
-from recsae.store.inspection import Found, Record
+from recsae.store.inspection import Record, StageInspection
 from recsae.store.run_store import RunStore
 from recsae.text.formatting import number
-from recsae.text.redaction import all_shown, shown
+from recsae.text.redaction import redact_tree, redact_uri
 
 NIGHTS = 5
 """Newest nights that are listed."""
@@ -81,7 +81,7 @@ class RunState:
 def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
     """The state of the config's run. Raises BadInput where the store cannot be asked."""
     run = RunStore(config.store.root, config.name).folder
-    root, now = shown(config.store.root), clock()
+    root, now = redact_uri(config.store.root), clock()
     try:
         there = inspection.exists(run)
     except OSError as error:
@@ -94,7 +94,7 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
         above = {need: stages[need].fingerprint for need in stage.inputs}
         stages[stage.name] = _state(config, stage, above, inspection.stage(run, stage.name), now)
     current, problem = inspection.record(run, "current.json")
-    served = {key: shown(str(current.get(key, ""))) for key in SERVED} if current else None
+    served = {key: redact_uri(str(current.get(key, ""))) for key in SERVED} if current else None
     nights = list(inspection.nights(run, NIGHTS))
     following, why = _following(stages, run, current, nights)
     return RunState(
@@ -113,7 +113,7 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
 
 
 def _state(
-    config: Config, stage: Stage, above: Mapping[str, str | None], found: Iterable[Found], now: float
+    config: Config, stage: Stage, above: Mapping[str, str | None], found: Iterable[StageInspection], now: float
 ) -> StageState:
     """The one fingerprint that speaks for the stage: what is being made, else the newest result that fits."""
     found = list(found)
@@ -137,15 +137,15 @@ def _state(
     return StageState(stage.name, "missing", unfit[results[-1].fingerprint] if results else "")
 
 
-def _committed_at(one: Found) -> str:
+def _committed_at(one: StageInspection) -> str:
     return str(one.done.manifest["committed_at"]) if one.done else ""
 
 
-def _beat(one: Found) -> float:
+def _beat(one: StageInspection) -> float:
     return number(one.lease.get("beat")) or 0.0
 
 
-def _committed(name: str, one: Found) -> StageState:
+def _committed(name: str, one: StageInspection) -> StageState:
     assert one.done is not None
     manifest, problem = one.done.manifest, inspection.damage(one.done)
     try:
@@ -165,7 +165,7 @@ def _committed(name: str, one: Found) -> StageState:
     )
 
 
-def _unfit(config: Config, stage: Stage, one: Found, above: Mapping[str, str | None]) -> str:
+def _unfit(config: Config, stage: Stage, one: StageInspection, above: Mapping[str, str | None]) -> str:
     """Why a result is not this config's; empty: it may be."""
     assert one.done is not None
     manifest = one.done.manifest
@@ -177,7 +177,7 @@ def _unfit(config: Config, stage: Stage, one: Found, above: Mapping[str, str | N
     made = manifest.get("config")
     wanted = config.model_dump(mode="json", include=set(stage.config))  # with credentials, which no manifest holds
     if not isinstance(made, Mapping) or any(
-        all_shown(made.get(key)) != all_shown(value) for key, value in wanted.items()
+        redact_tree(made.get(key)) != redact_tree(value) for key, value in wanted.items()
     ):
         return "only made under another config"
     return ""
@@ -189,7 +189,7 @@ def _following(
     """The next job, and why."""
     for one in stages.values():
         if one.state == "damaged":
-            folder = shown(run.child(one.name, str(one.fingerprint)).uri)
+            folder = redact_uri(run.child(one.name, str(one.fingerprint)).uri)
             return one.name, f"{one.name} is damaged: {one.note}; delete {folder} first"
     for one in stages.values():
         if one.state == "running":
@@ -207,7 +207,7 @@ def _following(
 
 def _gone(run: Folder, served: Mapping[str, str]) -> str:
     """Which served file is not there."""
-    here = split_query(shown(run.uri))[0] + "/"
+    here = split_query(redact_uri(run.uri))[0] + "/"
     for key in ("dictionary", "report"):
         name = split_query(served[key])[0].removeprefix(here)
         try:

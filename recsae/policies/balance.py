@@ -51,7 +51,7 @@ class Ground(NamedTuple):
         return self.groups + 1, SLOTS + self.slots_IX.shape[1]
 
 
-class Facts(NamedTuple):
+class CaseFacts(NamedTuple):
     """Of the cases of a chunk."""
 
     group_C: np.ndarray
@@ -158,7 +158,7 @@ def head(popularity_I: np.ndarray) -> np.ndarray:
     return found
 
 
-def facts(ground: Ground, chunk: Chunk, cases: pa.Table) -> Facts:
+def facts(ground: Ground, chunk: Chunk, cases: pa.Table) -> CaseFacts:
     """Of the cases of one chunk, in their order."""
     user_C, position_C = cases["user_idx"].to_numpy(), cases["position"].to_numpy()
     heads = np.concatenate([[0], np.cumsum(ground.head_I[chunk.items])])
@@ -166,7 +166,7 @@ def facts(ground: Ground, chunk: Chunk, cases: pa.Table) -> Facts:
     past_C = (heads[start_C + position_C] - heads[start_C]) / np.maximum(position_C, 1)
     group_C = np.zeros(len(user_C), dtype=np.int64) if ground.group_U is None else ground.group_U[user_C].astype(int)
     chosen_C = ground.head_I[cases["target_idx"].to_numpy()]
-    return Facts(np.where(group_C < 0, ground.groups, group_C), np.stack([chosen_C, past_C], axis=1))
+    return CaseFacts(np.where(group_C < 0, ground.groups, group_C), np.stack([chosen_C, past_C], axis=1))
 
 
 def columns(ground: Ground, head_B2: np.ndarray, rank_B: np.ndarray, top_BT: np.ndarray) -> np.ndarray:
@@ -182,7 +182,7 @@ def columns(ground: Ground, head_B2: np.ndarray, rank_B: np.ndarray, top_BT: np.
 
 
 def sums(
-    ground: Ground, told: Facts, rows: np.ndarray, ranks_VB: Sequence[np.ndarray], tops_VBT: Sequence[np.ndarray]
+    ground: Ground, told: CaseFacts, rows: np.ndarray, ranks_VB: Sequence[np.ndarray], tops_VBT: Sequence[np.ndarray]
 ) -> np.ndarray:
     """What a batch of cases adds, `(V, G, X)` float64."""
     member_GB = sparse.csr_array(

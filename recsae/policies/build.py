@@ -15,8 +15,8 @@ from recsae.errors import BadInput
 from recsae.policies import measuring
 from recsae.policies.balance import Aim, Ground
 from recsae.policies.concept_lookup import Dictionary
-from recsae.policies.measuring import Asked, World
-from recsae.policies.policy import MadeFor, Policy, Users, Written
+from recsae.policies.measuring import MeasurementPlan, World
+from recsae.policies.policy import MadeFor, Policy, PolicyStep, Users
 from recsae.steering.operations import Operation
 from recsae.store.filesystem import finite
 from recsae.store.run_store import Committed
@@ -71,7 +71,7 @@ def measured(
     """Figures of operations on a part of the users, beside the same ones on random latents among `others`."""
     null = measuring.elsewhere(operations, others, NULLS, config.seed)
     variants = ((), tuple(operations), *null)
-    asked = Asked(world, part, ground, variants, deals_RU, config.ranking.bootstrap)
+    asked = MeasurementPlan(world, part, ground, variants, deals_RU, config.ranking.bootstrap)
     return measuring.described(aim, measuring.measure(asked))
 
 
@@ -85,7 +85,9 @@ def written(made: Made, operations: Sequence[Operation], users: Users | None, to
         ),
         users=users,
         operations=tuple(
-            Written(latent=one.latent, concept=made.names.get(one.latent), operation=one.kind, value=float(one.value))
+            PolicyStep(
+                latent=one.latent, concept=made.names.get(one.latent), operation=one.kind, value=float(one.value)
+            )
             for one in operations
         ),
         found=finite(told),

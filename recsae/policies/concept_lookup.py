@@ -18,7 +18,7 @@ from recsae.store.run_store import Committed
 _BETWEEN = re.compile(r"\s*[,+&]\s*")
 
 
-class Concept(NamedTuple):
+class RequestedConcept(NamedTuple):
     """A concept that somebody asked for."""
 
     name: str
@@ -48,7 +48,7 @@ class Dictionary:
     def names(self) -> dict[int, str]:
         return {row["latent"]: row["name"] for row in self.rows if row["name"]}
 
-    def find(self, option: str, wanted: str) -> Concept:
+    def find(self, option: str, wanted: str) -> RequestedConcept:
         """By name, or by all terms with commas between them, however capitalised.
 
         Raises BadInput with the nearest names, and where the concept has no terms: its share cannot be measured then.
@@ -71,7 +71,7 @@ class Dictionary:
                 "cannot be measured; give a concept that has some"
             )
         same = [row for row in found if _folded(row) == _folded(first)]
-        return Concept(first["name"] or wanted, list(first["terms"]), [row["latent"] for row in same])
+        return RequestedConcept(first["name"] or wanted, list(first["terms"]), [row["latent"] for row in same])
 
 
 def _folded(row: dict[str, Any]) -> list[str]:

@@ -20,16 +20,16 @@ from recsae.errors import BadInput
 from recsae.policies import audience, balance, search
 from recsae.policies.balance import Lacking, Shares
 from recsae.policies.build import Made, measured, written
-from recsae.policies.concept_lookup import Concept
+from recsae.policies.concept_lookup import RequestedConcept
 from recsae.policies.policy import Policy, Users
-from recsae.policies.search import Turn
+from recsae.policies.search import LatentMoves
 from recsae.steering.operations import typical_length
 
 FARTHER = 1.03
 """Of the way to a wanted share: the search ends where what is left of it is not worth a move."""
 
 
-class Wish(NamedTuple):
+class ShareTarget(NamedTuple):
     """More of a concept, or less: its share is to become `factor` times what it is."""
 
     option: str
@@ -38,7 +38,7 @@ class Wish(NamedTuple):
 
 
 def customise(
-    config: Config, made: Made, wishes: Sequence[Wish], users: Users | None = None, max_loss: float | None = None
+    config: Config, made: Made, wishes: Sequence[ShareTarget], users: Users | None = None, max_loss: float | None = None
 ) -> Policy:
     """Bring the shares of concepts to their factors, for everybody or for some users, by the concepts' own latents.
 
@@ -83,7 +83,7 @@ def customise(
     return written(made, found.operations, users, told)
 
 
-def wished(made: Made, wishes: Sequence[Wish]) -> list[Concept]:
+def wished(made: Made, wishes: Sequence[ShareTarget]) -> list[RequestedConcept]:
     """The concepts of the wishes. Raises BadInput where one is not there, or is named twice."""
     concepts = [made.named.find(one.option, one.concept) for one in wishes]
     for place, (wish, concept) in enumerate(zip(wishes, concepts, strict=True)):
@@ -92,7 +92,9 @@ def wished(made: Made, wishes: Sequence[Wish]) -> list[Concept]:
     return concepts
 
 
-def _turns(wishes: Sequence[Wish], concepts: Sequence[Concept], site: str, typical: float) -> list[Turn]:
+def _turns(
+    wishes: Sequence[ShareTarget], concepts: Sequence[RequestedConcept], site: str, typical: float
+) -> list[LatentMoves]:
     """The latents of all concepts in turn, so that each has its first ones among those that are tried.
 
     At the site `item` what is added to all items alike moves none of them past another: there activations are scaled.
@@ -102,11 +104,11 @@ def _turns(wishes: Sequence[Wish], concepts: Sequence[Concept], site: str, typic
         up, on_items = wish.factor > 1, site == "item"
         factors = (search.RAISED if on_items else ()) if up else search.DAMPED
         steps = () if on_items else tuple((1 if up else -1) * one * typical for one in search.STRENGTHS)
-        queues.append([Turn(latent, factors, steps) for latent in concept.latents])
+        queues.append([LatentMoves(latent, factors, steps) for latent in concept.latents])
     return [one for row in itertools.zip_longest(*queues) for one in row if one is not None]
 
 
-def _refuse_empty(clean_GX: np.ndarray, wishes: Sequence[Wish], shares: Shares) -> None:
+def _refuse_empty(clean_GX: np.ndarray, wishes: Sequence[ShareTarget], shares: Shares) -> None:
     if not clean_GX[..., balance.CASES].any():
         raise BadInput("none of these users has a test case on which an adjustment can be chosen; give more users")
     for wish, share in zip(wishes, shares.figures(clean_GX).values(), strict=True):

@@ -20,7 +20,7 @@ from recsae.policies.audience import Groups
 from recsae.policies.balance import Aim, Between, Ground, Popular
 from recsae.policies.build import NULLS, Made, measured, written
 from recsae.policies.policy import Policy
-from recsae.policies.search import Turn
+from recsae.policies.search import LatentMoves
 from recsae.policies.trait_latents import Carriers, Trait
 from recsae.sae import attributes
 from recsae.steering.operations import typical_length
@@ -51,7 +51,7 @@ def debias(config: Config, made: Made, attribute: str, target: float, max_loss: 
     # An addition is the same for all groups, and for all items: what it seems to close on some users it does not on
     # others, and it moves no item past another.
     added = tuple(sign * one * typical_length(world.load_sae()) for one in steps for sign in (1, -1))
-    turns = [Turn(latent, search.DAMPED, added) for latent in carrying.latent_N.tolist()]
+    turns = [LatentMoves(latent, search.DAMPED, added) for latent in carrying.latent_N.tolist()]
     found = search.close(evaluate, aim, turns, target, max_loss)
     deals = None
     if groups is not None:

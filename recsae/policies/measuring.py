@@ -62,7 +62,7 @@ class World(NamedTuple):
         return saes.load(self.sae, self.device)
 
 
-class Asked(NamedTuple):
+class MeasurementPlan(NamedTuple):
     """What is measured."""
 
     world: World
@@ -75,7 +75,7 @@ class Asked(NamedTuple):
     resamples: int
 
 
-class Sums(NamedTuple):
+class ChunkSums(NamedTuple):
     """What the cases of one chunk add."""
 
     plain_VGX: np.ndarray
@@ -86,13 +86,13 @@ class Sums(NamedTuple):
     """Whether anybody is recommended the item."""
     users: int
 
-    def plus(self, other: Sums) -> Sums:
+    def plus(self, other: ChunkSums) -> ChunkSums:
         dealt = None
         if self.dealt_RGX is not None and other.dealt_RGX is not None:
             dealt = self.dealt_RGX[0] + other.dealt_RGX[0], self.dealt_RGX[1] + other.dealt_RGX[1]
         mine, yours = self.resampled_SGX, other.resampled_SGX
         seen, too = self.recommended_I, other.recommended_I
-        return Sums(
+        return ChunkSums(
             self.plain_VGX + other.plain_VGX,
             (mine[0] + yours[0], mine[1] + yours[1]),
             dealt,
@@ -101,13 +101,13 @@ class Sums(NamedTuple):
         )
 
 
-def measure(asked: Asked) -> Sums:
+def measure(asked: MeasurementPlan) -> ChunkSums:
     """Over all chunks of users."""
     numbers = range(n_chunks(asked.world.ingested))
-    return functools.reduce(Sums.plus, tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device))
+    return functools.reduce(ChunkSums.plus, tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device))
 
 
-def of_chunk(asked: Asked, number: int) -> Sums:
+def of_chunk(asked: MeasurementPlan, number: int) -> ChunkSums:
     """The cases of one chunk."""
     world, ground = asked.world, asked.ground
     cases, chunk = world.cases(number, asked.part), read_chunk(world.ingested, number)
@@ -133,7 +133,7 @@ def of_chunk(asked: Asked, number: int) -> Sums:
     if asked.deals_RU is not None:
         shares = [_by_deal(asked.deals_RU[:, user_C], groups, value_CX) for value_CX in value_2CX]
         dealt = shares[0], shares[1]
-    return Sums(
+    return ChunkSums(
         plain_VGX,
         (resampled[0], resampled[1]),
         dealt,
@@ -177,7 +177,7 @@ def elsewhere(operations: Operations, others: np.ndarray, count: int, seed: int)
     ]
 
 
-def described(aim: Aim, sums: Sums) -> dict[str, Any]:
+def described(aim: Aim, sums: ChunkSums) -> dict[str, Any]:
     """Every figure before and after with `[low, high]`, its relative change, and the two nulls."""
     before_SGX, after_SGX = sums.resampled_SGX
     told = {

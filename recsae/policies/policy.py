@@ -16,13 +16,13 @@ from recsae.config.base import Section
 from recsae.errors import BadInput
 from recsae.steering.operations import WITHOUT_VALUE, Kind, Operation
 from recsae.steering.operations import check as check_operations
-from recsae.store.atomic_output import whole
+from recsae.store.atomic_output import atomic_writer
 from recsae.store.filesystem import Folder, as_json
 from recsae.store.run_store import Committed
 from recsae.store.validated_json import read_edited
 
 
-class Written(Section):
+class PolicyStep(Section):
     """An operation as people read it."""
 
     latent: int
@@ -58,7 +58,7 @@ class Policy(Section):
     made_for: MadeFor
     users: Users | None = None
     """Left out: everybody."""
-    operations: Annotated[tuple[Written, ...], Field(strict=False)]
+    operations: Annotated[tuple[PolicyStep, ...], Field(strict=False)]
     found: dict[str, Any] = Field(default={})
     """What was measured when it was made; nothing follows from it."""
 
@@ -79,7 +79,7 @@ def read(option: str, source: str) -> Policy:
 
 def write(policy: Policy, folder: Folder, name: str) -> None:
     """Write it whole; what was there under that name is replaced in one step."""
-    with whole(folder, name) as sink:
+    with atomic_writer(folder, name) as sink:
         sink.write(as_json(json.loads(policy.model_dump_json())))
 
 

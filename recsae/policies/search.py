@@ -23,7 +23,7 @@ from recsae.policies.balance import Aim, Ground, ndcg
 from recsae.policies.measuring import World
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.outcomes import Nudges, nudges_of, outcomes
+from recsae.steering.outcomes import Interventions, interventions_of, outcomes
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ Evaluate = Callable[[Sequence[Operation], Sequence[Operation]], np.ndarray]
 """`(decided, moves) -> (1 + moves, G, X)`: sums as decided, and with each move on top of it."""
 
 
-class Turn(NamedTuple):
+class LatentMoves(NamedTuple):
     """What may be done to one latent: factors of `scale`, ever farther from 1, and steps of `add`; one of the two."""
 
     latent: int
@@ -60,7 +60,7 @@ class Turn(NamedTuple):
     steps: tuple[float, ...]
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search ended with; figures are of the users on whom it searched."""
 
     operations: list[Operation]
@@ -98,13 +98,15 @@ def of_chunk(
     return total_VGX
 
 
-def nudges(sae: Sae, moves: Sequence[Operation]) -> Nudges:
+def nudges(sae: Sae, moves: Sequence[Operation]) -> Interventions:
     """Moves as changes along decoder directions."""
     latent_M, row_E = np.unique(np.array([one.latent for one in moves], dtype=np.int64), return_inverse=True)
-    return nudges_of(moves, (sae.scale * sae.W_dec[latent_M]).cpu().numpy(), row_E)
+    return interventions_of(moves, (sae.scale * sae.W_dec[latent_M]).cpu().numpy(), row_E)
 
 
-def close(evaluate: Evaluate, aim: Aim, turns: Sequence[Turn], target: float, max_loss: float | None) -> Found:
+def close(
+    evaluate: Evaluate, aim: Aim, turns: Sequence[LatentMoves], target: float, max_loss: float | None
+) -> SearchResult:
     """Shrink the first figure of the aim to `target` times what it is, at a relative loss of at most `max_loss`.
 
     Of `turns` the first count, as many as MOVES allows. Where the target is not met, what was found on the way to it.
@@ -133,7 +135,7 @@ def close(evaluate: Evaluate, aim: Aim, turns: Sequence[Turn], target: float, ma
         decided = joined(decided, moves[best - 1])
         gap, loss = float(gap_V[best]), float(loss_V[best])
         log.info("round %d: %.1f %% of the way, NDCG@10 %+.2f %%", number + 1, 100 * (1 - gap / start), -100 * loss)
-    return Found([_plainly(one) for one in decided], start > 0 and gap <= target * start, start, gap, loss)
+    return SearchResult([_plainly(one) for one in decided], start > 0 and gap <= target * start, start, gap, loss)
 
 
 def joined(decided: Sequence[Operation], move: Operation) -> list[Operation]:
@@ -147,7 +149,7 @@ def joined(decided: Sequence[Operation], move: Operation) -> list[Operation]:
     return [one for one in found.values() if one.kind != "add" or abs(one.value) > 1e-9]
 
 
-def _moves(turns: Sequence[Turn], decided: Sequence[Operation]) -> list[Operation]:
+def _moves(turns: Sequence[LatentMoves], decided: Sequence[Operation]) -> list[Operation]:
     """What may be done next."""
     held = {one.latent: one for one in decided}
     found = []

@@ -51,7 +51,7 @@ class Trait(NamedTuple):
         return 1 if self.groups <= 2 else self.groups
 
 
-class Sums(NamedTuple):
+class UserSums(NamedTuple):
     """What users add up to, float64."""
 
     users: int
@@ -61,8 +61,8 @@ class Sums(NamedTuple):
     zz_H: np.ndarray
     zy_GH: np.ndarray
 
-    def plus(self, other: Sums) -> Sums:
-        return Sums(
+    def plus(self, other: UserSums) -> UserSums:
+        return UserSums(
             self.users + other.users,
             self.y_G + other.y_G,
             self.yy_G + other.yy_G,
@@ -99,10 +99,10 @@ def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu")
     """Over the explain users of all shards, by a task for the shards of each chunk of users."""
     held = _Held(activations, sae, trait, device)
     found = tasks.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device)
-    return correlated(functools.reduce(Sums.plus, found))
+    return correlated(functools.reduce(UserSums.plus, found))
 
 
-def correlated(sums: Sums) -> Carriers:
+def correlated(sums: UserSums) -> Carriers:
     """The correlations that the sums hold, and which of them are more than chance. Latents that never vary are none."""
     n = max(sums.users, 1)
     z_H, zz_H = sums.z_H / n, sums.zz_H / n
@@ -129,7 +129,7 @@ def correlated(sums: Sums) -> Carriers:
     return Carriers(kept, r_H[kept], trait_H[kept], q_H[kept], sums.users, len(alive_N) * len(r_GH), alive_N)
 
 
-def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> Sums:
+def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> UserSums:
     """The explain users of one table of cases, who have no case elsewhere."""
     rows_B = np.flatnonzero(table["part"].to_numpy() == PARTS.index("explain"))
     user_B = table["user_idx"].to_numpy()[rows_B]
@@ -153,7 +153,7 @@ def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> Su
         z_BH = as_matrix(encoded.index_BK.cpu().numpy(), encoded.value_BK.cpu().numpy(), sae.num_latents)
         z_UH = z_UH + mean_UB[:, start : start + len(some)] @ z_BH
     y_UG = mean_UB @ y_BG
-    return Sums(
+    return UserSums(
         len(users),
         y_UG.sum(0),
         np.square(y_UG).sum(0),
@@ -163,7 +163,7 @@ def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> Su
     )
 
 
-def _of_shards(held: _Held, names: tuple[str, ...]) -> Sums:
+def _of_shards(held: _Held, names: tuple[str, ...]) -> UserSums:
     tables = [shards.read(held.activations.data, name) for name in names]
     return of_table(pa.concat_tables(tables), load(held.sae, held.device), held.trait, held.device)
 

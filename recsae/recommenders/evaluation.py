@@ -23,7 +23,7 @@ from recsae.stats.ranking_metrics import DEEPEST, count, figures, intervals, res
 from recsae.store.run_store import Committed
 
 
-class Survey(NamedTuple):
+class EvaluationPlan(NamedTuple):
     """What is counted: over which cases, and what besides full ranking."""
 
     ingested: Committed
@@ -37,24 +37,24 @@ class Survey(NamedTuple):
     """Resamples of users behind the intervals."""
 
 
-class Measured(NamedTuple):
+class RankingMetrics(NamedTuple):
     """HR and NDCG of full ranking with `[low, high]` of each, and, as `sampled_…`, among sampled items where asked."""
 
     figures: dict[str, float]
     intervals: dict[str, list[float]]
 
 
-def briefly(ingested: Committed, split: str, seed: int, config: RankingConfig) -> Survey:
+def briefly(ingested: Committed, split: str, seed: int, config: RankingConfig) -> EvaluationPlan:
     """Full ranking and no more: what every epoch is judged by."""
-    return Survey(ingested, split, seed, config.users)
+    return EvaluationPlan(ingested, split, seed, config.users)
 
 
-def in_full(ingested: Committed, split: str, seed: int, config: RankingConfig) -> Survey:
+def in_full(ingested: Committed, split: str, seed: int, config: RankingConfig) -> EvaluationPlan:
     """With intervals, and with sampled items if the config asks for them."""
-    return Survey(ingested, split, seed, config.users, config.sampled_negatives, config.bootstrap)
+    return EvaluationPlan(ingested, split, seed, config.users, config.sampled_negatives, config.bootstrap)
 
 
-def evaluate(model: Trainable, survey: Survey, rank: int, world: int, device: str) -> Measured:
+def evaluate(model: Trainable, survey: EvaluationPlan, rank: int, world: int, device: str) -> RankingMetrics:
     """Every worker counts every `world`-th chunk; all of them get the figures of the whole."""
     model.eval()
     model.settle()
@@ -68,7 +68,7 @@ def evaluate(model: Trainable, survey: Survey, rank: int, world: int, device: st
     return measured(count_SK, survey)
 
 
-def count_chunk(model: Recommender, survey: Survey, number: int, device: str) -> np.ndarray:
+def count_chunk(model: Recommender, survey: EvaluationPlan, number: int, device: str) -> np.ndarray:
     """Counts of one chunk: row 0 of full ranking, row 1 among sampled items, then the resamples of row 0."""
     cases = of_split(read_cases(survey.ingested, number), survey.split)
     if survey.users is not None:
@@ -81,12 +81,12 @@ def count_chunk(model: Recommender, survey: Survey, number: int, device: str) ->
     return np.concatenate([[count(ranked.full_C)], [count(ranked.sampled_C)], resampled])
 
 
-def measured(count_SK: np.ndarray, survey: Survey) -> Measured:
+def measured(count_SK: np.ndarray, survey: EvaluationPlan) -> RankingMetrics:
     """Figures of the sum of `count_chunk` over all chunks."""
     found = figures(count_SK[0])
     if survey.negatives:
         found |= {f"sampled_{name}": value for name, value in figures(count_SK[1]).items()}
-    return Measured(found, intervals(count_SK[2:]) if survey.resamples else {})
+    return RankingMetrics(found, intervals(count_SK[2:]) if survey.resamples else {})
 
 
 def held_out_cases(

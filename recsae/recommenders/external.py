@@ -20,7 +20,7 @@ from recsae.config.recommender import ForeignConfig
 from recsae.recommenders.base import Histories, Recommender
 
 
-class Asked(NamedTuple):
+class ExternalCall(NamedTuple):
     """A call of the module, and where in its positions ours are."""
 
     positional: tuple[Tensor, ...]
@@ -91,7 +91,7 @@ class Foreign(Recommender):
     def scores(self, u_XU: Tensor, start: int, stop: int) -> Tensor:
         return u_XU[:, self.tokens_N[start:stop]]
 
-    def ask(self, histories: Histories) -> Asked:
+    def ask(self, histories: Histories) -> ExternalCall:
         """Build the module's arguments: our histories as its tokens, filled up on its side."""
         items_BL, length_B = histories.items_BL, histories.length_B
         place_L = torch.arange(items_BL.shape[1], device=items_BL.device)
@@ -114,16 +114,16 @@ class Foreign(Recommender):
         }
         given = {name: offered[what]() for name, what in self.config.inputs.items()}
         positional = (given.pop(""),) if "" in given else ()
-        return Asked(positional, given, real_BL, there_BL)
+        return ExternalCall(positional, given, real_BL, there_BL)
 
-    def run(self, asked: Asked) -> Tensor:
+    def run(self, asked: ExternalCall) -> Tensor:
         """One call of the module: its scores `(B, W, T)` or `(B, T)`."""
         result = self.module(*asked.positional, **asked.named)
         if name := self.config.output:
             result = result[name] if isinstance(result, Mapping) else getattr(result, name)
         return tensor_of(result)
 
-    def back(self, x_BWX: Tensor, asked: Asked) -> Tensor:
+    def back(self, x_BWX: Tensor, asked: ExternalCall) -> Tensor:
         """What the module has at our positions, `(B, L, X)`."""
         if self.config.padding == "right":
             return x_BWX[:, : asked.there_BL.shape[1]]

@@ -22,7 +22,7 @@ FEW = 3
 """Positions of the history that is asked in several ways."""
 
 
-class Found(NamedTuple):
+class CheckResult(NamedTuple):
     """What a trial tells."""
 
     width: int
@@ -44,7 +44,7 @@ class _Seen(NamedTuple):
 
 
 @torch.no_grad()
-def examine(model: Foreign) -> Found:
+def examine(model: Foreign) -> CheckResult:
     """Raises BadInput with one sentence where the module, the inputs or the site do not fit each other."""
     _check_site(model)
     few = min(FEW, model.max_length)
@@ -69,7 +69,7 @@ def examine(model: Foreign) -> Found:
             "torch.export another example tensor for each of them",
         )
     _check_edit(model, [walk])
-    return Found(alone.h_BLD.shape[2], alone.u.shape[-1], alone.u.ndim == 3 and _earlier_stay(alone, changed))
+    return CheckResult(alone.h_BLD.shape[2], alone.u.shape[-1], alone.u.ndim == 3 and _earlier_stay(alone, changed))
 
 
 def _check_site(model: Foreign) -> None:

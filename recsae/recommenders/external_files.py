@@ -21,12 +21,12 @@ from recsae.recommenders.external_checks import examine
 from recsae.recommenders.external_module import first_line, module_of
 from recsae.store.filesystem import Folder, as_json
 from recsae.store.run_store import Committed
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 _KEY = "recommender.foreign"
 
 
-class Parts(NamedTuple):
+class ExternalFiles(NamedTuple):
     """All of a foreign model but the factory's code."""
 
     state: bytes
@@ -47,35 +47,35 @@ def foreign_content(config: Config) -> dict[str, str]:
     )
 
 
-def gather(config: ForeignConfig, ingested: Committed) -> Parts:
+def gather(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
     """The user's files. Raises BadInput where one is missing or an item of the catalogue has no token."""
     filesystem, path = _state(config).location
     with filesystem.open_input_file(path) as file:
         state: bytes = file.read()
     items = ingested.read_table("items.parquet", ["item_idx", "item_id"]).sort_by("item_idx")
-    return Parts(state, _tokens(_vocabulary(config), items["item_id"].to_pylist()))
+    return ExternalFiles(state, _tokens(_vocabulary(config), items["item_id"].to_pylist()))
 
 
-def save(folder: Folder, parts: Parts, config: RecommenderConfig, n_users: int, n_items: int) -> None:
+def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_users: int, n_items: int) -> None:
     with folder.open_output(_name(config)) as sink:
         sink.write(parts.state)
     with folder.open_output("tokens.safetensors") as sink:
         sink.write(safetensors.torch.save({"tokens": parts.tokens_N}))
     facts = config.model_dump(mode="json")
-    facts["foreign"] |= {key: shown(facts["foreign"][key]) for key in ("weights", "program", "vocabulary")}
+    facts["foreign"] |= {key: redact_uri(facts["foreign"][key]) for key in ("weights", "program", "vocabulary")}
     with folder.open_output("config.json") as sink:
         sink.write(as_json({"n_users": n_users, "n_items": n_items, **facts}))
 
 
-def saved_parts(folder: Folder, config: RecommenderConfig) -> Parts:
+def saved_parts(folder: Folder, config: RecommenderConfig) -> ExternalFiles:
     """What `save` wrote."""
     with folder.open_input(_name(config)) as source:
         state: bytes = source.read()
     with folder.open_input("tokens.safetensors") as source:
-        return Parts(state, safetensors.torch.load(source.read())["tokens"])
+        return ExternalFiles(state, safetensors.torch.load(source.read())["tokens"])
 
 
-def assemble(config: RecommenderConfig, parts: Parts, site: str, device: str) -> Foreign:
+def assemble(config: RecommenderConfig, parts: ExternalFiles, site: str, device: str) -> Foreign:
     """The frozen model, tried out. Raises BadInput where its parts do not fit each other, the config or the site."""
     assert config.foreign is not None
     module = module_of(config, parts.state, device)

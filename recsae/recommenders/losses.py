@@ -31,7 +31,7 @@ SCORES_AT_ONCE = 2**18
 WIDER = 256
 
 
-class Block(NamedTuple):
+class LossBlock(NamedTuple):
     """Loss of a block of rows, and its derivatives by the targets' and the negatives' scores."""
 
     loss: Tensor
@@ -39,34 +39,34 @@ class Block(NamedTuple):
     by_negative_bM: Tensor
 
 
-BlockLoss = Callable[[Tensor, Tensor, Tensor, float], Block]
+BlockLoss = Callable[[Tensor, Tensor, Tensor, float], LossBlock]
 """Scores of targets `(b,)` and negatives `(b, M)`, minus infinity where one does not count, how many do, and β."""
 
 
-def _cross_entropy(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+def _cross_entropy(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> LossBlock:
     top_b = torch.maximum(negative_bM.amax(1), target_b)
     share_bM = negative_bM.sub_(top_b[:, None]).exp_()
     share_b = (target_b - top_b).exp()
     total_b = share_bM.sum(1) + share_b
     loss = (total_b.log() + top_b - target_b).sum()
-    return Block(loss, share_b / total_b - 1, share_bM.div_(total_b[:, None]))
+    return LossBlock(loss, share_b / total_b - 1, share_bM.div_(total_b[:, None]))
 
 
-def _bce(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+def _bce(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> LossBlock:
     loss = F.softplus(-target_b).sum() + (F.softplus(negative_bM).sum(1) / counted_b).sum()
-    return Block(loss, -torch.sigmoid(-target_b), negative_bM.sigmoid_().div_(counted_b[:, None]))
+    return LossBlock(loss, -torch.sigmoid(-target_b), negative_bM.sigmoid_().div_(counted_b[:, None]))
 
 
-def _gbce(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+def _gbce(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> LossBlock:
     loss = beta * F.softplus(-target_b).sum() + F.softplus(negative_bM).sum()
-    return Block(loss, -beta * torch.sigmoid(-target_b), negative_bM.sigmoid_())
+    return LossBlock(loss, -beta * torch.sigmoid(-target_b), negative_bM.sigmoid_())
 
 
-def _bpr(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> Block:
+def _bpr(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> LossBlock:
     apart_bM = negative_bM.sub_(target_b[:, None])
     loss = (F.softplus(apart_bM).sum(1) / counted_b).sum()
     by_negative_bM = apart_bM.sigmoid_().div_(counted_b[:, None])
-    return Block(loss, -by_negative_bM.sum(1), by_negative_bM)
+    return LossBlock(loss, -by_negative_bM.sum(1), by_negative_bM)
 
 
 LOSSES: dict[str, BlockLoss] = {"cross-entropy": _cross_entropy, "bce": _bce, "gbce": _gbce, "bpr": _bpr}

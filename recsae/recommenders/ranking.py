@@ -29,7 +29,7 @@ TOP = 10
 Edit = Callable[[Tensor], Tensor]
 
 
-class Question(NamedTuple):
+class CaseBatch(NamedTuple):
     """A batch of cases: their rows in the table, and what the model and the ranking need of them."""
 
     rows: np.ndarray
@@ -39,7 +39,7 @@ class Question(NamedTuple):
     target_B: np.ndarray
 
 
-def questions(chunk: Chunk, cases: pa.Table, model: Recommender, device: str) -> Iterator[Question]:
+def questions(chunk: Chunk, cases: pa.Table, model: Recommender, device: str) -> Iterator[CaseBatch]:
     """The cases of one chunk, in batches. `cases` must have targets.
 
     They come by target: on a large catalogue the targets of a batch then lie in few blocks of scores.
@@ -53,7 +53,7 @@ def questions(chunk: Chunk, cases: pa.Table, model: Recommender, device: str) ->
         rows = order[first : first + at_once]
         seen = [chunk.items[starts[row] : starts[row] + positions[row]] for row in rows]
         recent = [items[-model.max_length :] for items in seen]
-        yield Question(rows, pad(recent, device, users[rows]), seen, targets[rows])
+        yield CaseBatch(rows, pad(recent, device, users[rows]), seen, targets[rows])
 
 
 def pad(sequences: list[np.ndarray], device: str, users: np.ndarray) -> Histories:
@@ -156,7 +156,7 @@ def compare_chunk(
         {name: per_case() for name in edits},
         {name: per_case() for name in edits},
     )
-    held: list[tuple[Question, Tensor, np.ndarray]] = []
+    held: list[tuple[CaseBatch, Tensor, np.ndarray]] = []
     for question in questions(chunk, cases, model, device):
         rows, histories = question.rows, question.histories
         h_BLD = model.probe(histories)
@@ -183,7 +183,7 @@ def compare_chunk(
     return found
 
 
-def _ranked(model: Scorer, u_BU: Tensor, question: Question) -> tuple[np.ndarray, np.ndarray]:
+def _ranked(model: Scorer, u_BU: Tensor, question: CaseBatch) -> tuple[np.ndarray, np.ndarray]:
     """The rank of each target, and the first items."""
     return ranks(model, u_BU, question.seen, question.target_B), top_k(model, u_BU, question.seen, TOP)
 

@@ -22,11 +22,11 @@ from recsae.data.chunks import n_chunks
 from recsae.distributed import training
 from recsae.errors import BadInput
 from recsae.recommenders import external_files, registry
-from recsae.recommenders.evaluation import Measured, Survey, count_chunk, in_full, measured
+from recsae.recommenders.evaluation import EvaluationPlan, RankingMetrics, count_chunk, in_full, measured
 from recsae.recommenders.training import MODEL, rate, train_loop
 from recsae.store.filesystem import Folder
 from recsae.store.lineage import FRESH, WARM
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
     }
     state, best = training.fit(train_loop, task, config.resources, out.progress)[MODEL]
     registry.save(out.data.child("model"), best, config.recommender, *sizes)
-    test = Measured(state["test"], state["test_intervals"])
+    test = RankingMetrics(state["test"], state["test_intervals"])
     log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _in_words(test))
     return {
         "kind": config.recommender.kind,
@@ -76,7 +76,7 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
 
 def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
     """The model of last night that training goes on from."""
-    last = inputs.get(LAST + "recommender")
+    last = inputs.get(PREVIOUS + "recommender")
     if last is None or config.nights is None or config.nights.recommender == "retrain":
         return None
     folder = last.data.child("model")
@@ -87,7 +87,7 @@ def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
     return folder
 
 
-def _in_words(test: Measured) -> str:
+def _in_words(test: RankingMetrics) -> str:
     low, high = test.intervals["ndcg@10"]
     return f"test HR@10 {test.figures['hr@10']:.4f}, NDCG@10 {test.figures['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"
 
@@ -123,13 +123,13 @@ def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
 
 
 @ray.remote
-def _try_out(model: RecommenderConfig, parts: external_files.Parts, site: str, device: str) -> bool:
+def _try_out(model: RecommenderConfig, parts: external_files.ExternalFiles, site: str, device: str) -> bool:
     """Whether a run gives every position its own. Raises BadInput where it cannot be asked or read."""
     return external_files.assemble(model, parts, site, device).every_position
 
 
 @ray.remote
-def _chunk_counts(surveys: list[Survey], folder: Folder, site: str, device: str, number: int) -> np.ndarray:
+def _chunk_counts(surveys: list[EvaluationPlan], folder: Folder, site: str, device: str, number: int) -> np.ndarray:
     """What a chunk adds to each survey."""
     if device == "cpu":
         torch.set_num_threads(1)

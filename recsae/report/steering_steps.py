@@ -22,7 +22,7 @@ COLUMNS = (
 )
 
 
-class Step(NamedTuple):
+class SteeringStep(NamedTuple):
     """One latent at one strength. Shares are of the places in the top 10; NDCG is a change by so much of the clean
     model's, None where that is 0. The ends of intervals are at 95 %."""
 
@@ -58,13 +58,13 @@ class Step(NamedTuple):
         return self.lower - self.null_upper
 
 
-def read_steps(inputs: Mapping[str, Committed], where: pc.Expression | None = None) -> dict[int, list[Step]]:
+def read_steps(inputs: Mapping[str, Committed], where: pc.Expression | None = None) -> dict[int, list[SteeringStep]]:
     """By latent its steps on score users that `where` admits, strengths ascending, and taken out at the end."""
     scored = pc.field("part") == "score"
     table = read_if_there(
         inputs, "steering", "steering.parquet", ["part", *COLUMNS], scored if where is None else scored & where
     )
-    found: dict[int, list[Step]] = {}
+    found: dict[int, list[SteeringStep]] = {}
     for row in table.to_pylist() if table is not None else []:
         found.setdefault(row["latent"], []).append(_step(row))
     for steps in found.values():
@@ -72,7 +72,7 @@ def read_steps(inputs: Mapping[str, Committed], where: pc.Expression | None = No
     return found
 
 
-def _step(row: Mapping[str, Any]) -> Step:
+def _step(row: Mapping[str, Any]) -> SteeringStep:
     share_before, ndcg_before = row["share"] - row["share_change"], row["ndcg"] - row["ndcg_change"]
 
     def ndcg(name: str) -> float | None:
@@ -82,7 +82,7 @@ def _step(row: Mapping[str, Any]) -> Step:
     def share(name: str) -> float:
         return float(share_before + row[name])
 
-    return Step(
+    return SteeringStep(
         concept=row["concept"],
         strength=None if row["operation"] == "ablate" else row["strength"],
         scaled=row["operation"] == "scale",

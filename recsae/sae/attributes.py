@@ -44,7 +44,7 @@ class Attributes(NamedTuple):
     cases: int
 
 
-class Sums(NamedTuple):
+class AttributeSums(NamedTuple):
     """What cases add up to under one code, float64: each latent's sum and sum of squares, and its sum by attribute."""
 
     total_H: np.ndarray
@@ -123,9 +123,9 @@ def choose(attributes: Sequence[Mapping[str, Sequence[str]]], cases_I: np.ndarra
     return Attributes([pairs[column] for column in kept], support_A[kept], bears_IA[:, kept], cases)
 
 
-def nothing(latents: int, attributes: int) -> Sums:
+def nothing(latents: int, attributes: int) -> AttributeSums:
     """The sums of no case."""
-    return Sums(np.zeros(latents), np.zeros(latents), np.zeros((attributes, latents)))
+    return AttributeSums(np.zeros(latents), np.zeros(latents), np.zeros((attributes, latents)))
 
 
 def never(latents: int, attributes: int) -> Fires:
@@ -141,7 +141,7 @@ def as_matrix(index_BK: np.ndarray, value_BK: np.ndarray, latents: int) -> spars
     return sparse.csr_array((value_N, index_BK[active_BK], starts), shape=(len(index_BK), latents))
 
 
-def add_latents(sums: Sums, index_BK: np.ndarray, value_BK: np.ndarray, bears_BA: sparse.csr_array) -> None:
+def add_latents(sums: AttributeSums, index_BK: np.ndarray, value_BK: np.ndarray, bears_BA: sparse.csr_array) -> None:
     """Add cases by their active latents; where `value_BK` is 0 there is none."""
     width = len(sums.total_H)
     code_BH = as_matrix(index_BK, value_BK, width)
@@ -159,7 +159,7 @@ def add_fires(fires: Fires, index_BK: np.ndarray, value_BK: np.ndarray, bears_BA
     fires.both_AH[found.row, found.col] += found.data.astype(np.int64)
 
 
-def add_dimensions(sums: Sums, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> None:
+def add_dimensions(sums: AttributeSums, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> None:
     """Add cases by their raw dimensions; r is the same with and without centring."""
     exact_BD = x_BD.astype(np.float64)
     sums.total_H[:] += exact_BD.sum(0)
@@ -167,13 +167,13 @@ def add_dimensions(sums: Sums, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> 
     sums.cross_AH[:] += bears_BA.T @ exact_BD
 
 
-def add(total: Sums | Fires, part: Sums | Fires) -> None:
+def add(total: AttributeSums | Fires, part: AttributeSums | Fires) -> None:
     """Add `part` to `total`, in place: both may fill much of the memory."""
     for whole, piece in zip(total, part, strict=True):
         whole += piece
 
 
-def best(sums: Sums, attributes: Attributes, *, both_signs: bool) -> Correlated:
+def best(sums: AttributeSums, attributes: Attributes, *, both_signs: bool) -> Correlated:
     """The best latent of every attribute. One that never varies, as a dead one, correlates by 0."""
     rows_A = np.arange(len(attributes.pairs))
     best_A = np.full(len(rows_A), -np.inf)
@@ -187,7 +187,7 @@ def best(sums: Sums, attributes: Attributes, *, both_signs: bool) -> Correlated:
     return Correlated(attributes.pairs, attributes.support_A, best_A, latent_A)
 
 
-def listed(sums: Sums, attributes: Attributes, count: int) -> Listed:
+def listed(sums: AttributeSums, attributes: Attributes, count: int) -> Listed:
     """The `count` most correlated attributes of each latent, by |r|; a latent that never varies has none."""
     varies_H, _ = deviations(sums, attributes.cases)
     pieces = []
@@ -199,14 +199,14 @@ def listed(sums: Sums, attributes: Attributes, count: int) -> Listed:
     return Listed(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
-def deviations(sums: Sums, cases: int) -> tuple[np.ndarray, np.ndarray]:
+def deviations(sums: AttributeSums, cases: int) -> tuple[np.ndarray, np.ndarray]:
     """Whether each latent varies at all, and `√Σ (z − mean)²`, or 1 where it does not."""
     variance_H = sums.square_H - np.square(sums.total_H) / max(cases, 1)
     varies_H = variance_H > CONSTANT * sums.square_H
     return varies_H, np.sqrt(np.where(varies_H, variance_H, 1.0))
 
 
-def _correlations(sums: Sums, attributes: Attributes) -> Iterator[tuple[int, np.ndarray]]:
+def _correlations(sums: AttributeSums, attributes: Attributes) -> Iterator[tuple[int, np.ndarray]]:
     """r `(A, H)` of some latents at a time, and which is the first of them; 0 where one never varies."""
     n = max(attributes.cases, 1)
     varies_H, deviation_H = deviations(sums, n)

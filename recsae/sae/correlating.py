@@ -19,7 +19,7 @@ from scipy import sparse
 from recsae.data.catalogue import Catalogue
 from recsae.distributed import tasks
 from recsae.sae import attributes, model
-from recsae.sae.attributes import Correlated, Sums
+from recsae.sae.attributes import AttributeSums, Correlated
 from recsae.sae.controls import Principal, Trained, Untrained
 from recsae.sae.model import Encoded, Sae
 from recsae.schemas.base import PARTS
@@ -85,7 +85,7 @@ def _items(activations: Committed, name: str, view: str, part: str, n_items: int
 @ray.remote
 def _shard(
     activations: Committed, name: str, view: str, part: str, codes: Codes, bears_IA: sparse.csr_array
-) -> dict[str, Sums]:
+) -> dict[str, AttributeSums]:
     torch.set_num_threads(1)
     table = shards.read(activations.data, name)
     rows_B, item_B = items_of_cases(table, view, part)
@@ -100,7 +100,7 @@ def items_of_cases(table: pa.Table, view: str, part: str) -> tuple[np.ndarray, n
     return rows_B, item_B[rows_B]
 
 
-def sums_of_code(code: Loaded, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> Sums:
+def sums_of_code(code: Loaded, x_BD: np.ndarray, bears_BA: sparse.csr_array) -> AttributeSums:
     """The sums of the cases under one code."""
     sums = attributes.nothing(width_of(code, x_BD), bears_BA.shape[1])
     for rows, found in blocks_of_code(code, x_BD):

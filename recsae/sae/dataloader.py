@@ -20,7 +20,7 @@ BLOCK_FLOATS = 64_000_000
 """About so many numbers are shuffled together: a bound on memory."""
 
 
-class Block(NamedTuple):
+class ShardBlock(NamedTuple):
     """Shards that are shuffled together, and how many activations of the part they hold."""
 
     epoch: int
@@ -29,7 +29,7 @@ class Block(NamedTuple):
     rows: int
 
 
-def blocks(rows_S: Sequence[int], width: int, seed: int, epoch: int = 0) -> Iterator[Block]:
+def blocks(rows_S: Sequence[int], width: int, seed: int, epoch: int = 0) -> Iterator[ShardBlock]:
     """Endless, from the beginning of an epoch; each epoch has every shard once, in an order of its own."""
     while True:
         number, taken, rows = 0, [], 0
@@ -38,12 +38,12 @@ def blocks(rows_S: Sequence[int], width: int, seed: int, epoch: int = 0) -> Iter
             taken.append(int(shard))
             rows += rows_S[shard]
             if rows * width >= BLOCK_FLOATS or place + 1 == len(order):
-                yield Block(epoch, number, tuple(taken), rows)
+                yield ShardBlock(epoch, number, tuple(taken), rows)
                 number, taken, rows = number + 1, [], 0
         epoch += 1
 
 
-def read_block(activations: Committed, block: Block, part: str, seed: int) -> np.ndarray:
+def read_block(activations: Committed, block: ShardBlock, part: str, seed: int) -> np.ndarray:
     """The activations `(rows, D)` of one part in a block, shuffled."""
     names = activations.files(shards.PREFIX)
     found = [of_part(shards.read(activations.data, names[shard]), part) for shard in block.shards]
@@ -52,7 +52,12 @@ def read_block(activations: Committed, block: Block, part: str, seed: int) -> np
 
 
 def batches(
-    rows_S: Sequence[int], width: int, size: int, seed: int, step: int, ask: Callable[[Block], Callable[[], np.ndarray]]
+    rows_S: Sequence[int],
+    width: int,
+    size: int,
+    seed: int,
+    step: int,
+    ask: Callable[[ShardBlock], Callable[[], np.ndarray]],
 ) -> Iterator[np.ndarray]:
     """Endless global batches `(size, D)`, the first being that of `step`; blocks before it are never read.
 

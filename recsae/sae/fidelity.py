@@ -23,14 +23,14 @@ from recsae.recommenders.ranking import compare_chunk
 from recsae.sae import accumulators
 from recsae.sae.accumulators import ChunkSums, Draws, Moments, ShardSums
 from recsae.sae.controls import Control, Untrained, beside
-from recsae.sae.fidelity_metrics import Measured, measured
+from recsae.sae.fidelity_metrics import FidelityRow, measured
 from recsae.sae.model import best_length
 from recsae.store import shards
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
 
-class Survey(NamedTuple):
+class FidelityPlan(NamedTuple):
     """On whose activations and cases SAEs and controls are measured, and how closely."""
 
     ingested: Committed
@@ -73,7 +73,7 @@ def untrained(activations: Committed, folder: Folder, k: int, seed: int, device:
     return control
 
 
-def table(survey: Survey, control: Untrained, stream: Moments) -> dict[str, Any]:
+def table(survey: FidelityPlan, control: Untrained, stream: Moments) -> dict[str, Any]:
     """The SAE that `control` is like, beside its controls: `fvu`, `l0`, and `fidelity`, the table of all.
 
     `stream` are the moments that PCA is of; they and the control's k are of other users than the survey's.
@@ -92,7 +92,7 @@ def table(survey: Survey, control: Untrained, stream: Moments) -> dict[str, Any]
     }
 
 
-def measure(survey: Survey, controls: Mapping[str, Control]) -> Measured:
+def measure(survey: FidelityPlan, controls: Mapping[str, Control]) -> FidelityRow:
     """All controls in one pass over the shards and one over the chunks of users."""
     # Once to the store and not with every task: manifests and PCA's axes may be large.
     held, gpus = ray.put((survey, controls)), _gpus(survey.device)
@@ -124,7 +124,7 @@ def _shard_length(activations: Committed, name: str, control: Untrained, device:
 
 
 @ray.remote
-def _shard_sums(held: tuple[Survey, Mapping[str, Control]], name: str) -> ShardSums:
+def _shard_sums(held: tuple[FidelityPlan, Mapping[str, Control]], name: str) -> ShardSums:
     survey, controls = held
     _one_thread(survey.device)
     shard = shards.read(survey.activations.data, name)
@@ -132,13 +132,13 @@ def _shard_sums(held: tuple[Survey, Mapping[str, Control]], name: str) -> ShardS
 
 
 @ray.remote
-def _chunk_sums(held: tuple[Survey, Mapping[str, Control]], number: int) -> ChunkSums:
+def _chunk_sums(held: tuple[FidelityPlan, Mapping[str, Control]], number: int) -> ChunkSums:
     survey, controls = held
     _one_thread(survey.device)
     return chunk_of(survey, controls, number)
 
 
-def chunk_of(survey: Survey, controls: Mapping[str, Control], number: int) -> ChunkSums:
+def chunk_of(survey: FidelityPlan, controls: Mapping[str, Control], number: int) -> ChunkSums:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
     cases = held_out_cases(survey.ingested, number, survey.part, survey.users, survey.seed)
     model = registry.load(survey.recommender, survey.activations.metrics["site"], survey.device)
@@ -147,7 +147,7 @@ def chunk_of(survey: Survey, controls: Mapping[str, Control], number: int) -> Ch
     return accumulators.chunk_sums(compared, _draws(survey))
 
 
-def _draws(survey: Survey) -> Draws:
+def _draws(survey: FidelityPlan) -> Draws:
     return Draws(survey.resamples, survey.seed)
 
 

@@ -16,7 +16,7 @@ from recsae.stats.ranking_metrics import each, interval
 Row = dict[str, float | list[float]]
 
 
-class Measured(NamedTuple):
+class FidelityRow(NamedTuple):
     """What was kept, by the name of the edit. Without ranking, cases are activations."""
 
     rows: dict[str, Row]
@@ -31,14 +31,14 @@ class Measured(NamedTuple):
     users: int
 
 
-def measured(names: Sequence[str], vectors: ShardSums, ranks: ChunkSums | None) -> Measured:
+def measured(names: Sequence[str], vectors: ShardSums, ranks: ChunkSums | None) -> FidelityRow:
     """What the sums over all shards and chunks say of the edits in their order."""
     rows: dict[str, Row] = {} if ranks is None else {"clean": {}}
     for name, fvu_S in zip(names, fvu(vectors.sum_SX, len(names)).T, strict=True):
         rows[name] = _values("fvu", fvu_S)
     if ranks is None:
         cases, users = int(vectors.sum_SX[0, 0]), len(np.unique(vectors.user_U))
-        return Measured(rows, vectors.active, vectors.on_explain, cases, users)
+        return FidelityRow(rows, vectors.active, vectors.on_explain, cases, users)
     clean_SK, top10_S = ranks.sum_SRK[:, 0, :-1], ranks.sum_SRK[:, 0, -1]
     clean = _figures(clean_SK)
     for name, value_S in clean.items():
@@ -50,7 +50,7 @@ def measured(names: Sequence[str], vectors: ShardSums, ranks: ChunkSums | None) 
         for name, value_S in edited.items():
             rows[edit] |= _values(f"{name}_kept", _ratio(value_S, clean[name]))
         rows[edit] |= _values("top10_overlap", _ratio(ranks.sum_SRK[:, number, -1], top10_S))
-    return Measured(rows, vectors.active, vectors.on_explain, int(clean_SK[0].sum()), ranks.users)
+    return FidelityRow(rows, vectors.active, vectors.on_explain, int(clean_SK[0].sum()), ranks.users)
 
 
 def fvu(sum_SX: np.ndarray, edits: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from recsae.config.sae import Candidate, candidates
+from recsae.config.sae import SweepMember, candidates
 from recsae.config.schema import Config
 from recsae.distributed import training
 from recsae.errors import BadInput
@@ -20,13 +20,13 @@ from recsae.sae.accumulators import Moments
 from recsae.sae.attributes import side_by_side
 from recsae.sae.controls import Trained
 from recsae.sae.correlating import correlate
-from recsae.sae.fidelity import Survey
-from recsae.sae.fidelity_metrics import Measured
+from recsae.sae.fidelity import FidelityPlan
+from recsae.sae.fidelity_metrics import FidelityRow
 from recsae.sae.model import Sae
 from recsae.sae.train_loop import Feeder, train_loop
 from recsae.store.filesystem import Folder
 from recsae.store.lineage import FRESH, WARM, same_probe, same_space
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
     start = _start(config, inputs)
     every, states, folders = fit_candidates(config, activations, stream, out, start)
     trained = {str(number): Trained(folder) for number, folder in enumerate(folders)}
-    survey = Survey(
+    survey = FidelityPlan(
         inputs["ingest"],
         inputs["recommender"],
         activations,
@@ -93,7 +93,7 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
 
 def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
     """Last night's SAE, if tonight's goes on from it."""
-    last, sae = inputs.get(LAST + "sae"), config.sae
+    last, sae = inputs.get(PREVIOUS + "sae"), config.sae
     if last is None or config.nights is None or config.nights.sae == "retrain":
         return None
     folder = last.data.child("model")
@@ -109,7 +109,7 @@ def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
 
 def fit_candidates(
     config: Config, activations: Committed, stream: Moments, out: Attempt, start: Folder | None = None
-) -> tuple[Sequence[Candidate], list[training.State], list[Folder]]:
+) -> tuple[Sequence[SweepMember], list[training.State], list[Folder]]:
     """Train what the config asks for by one read of the shards; their last states, and folders of their best weights.
 
     Raises BadInput where all of them diverged.
@@ -152,7 +152,11 @@ def fit_candidates(
 
 
 def _compare(
-    survey: Survey, view: str, every: Sequence[Candidate], trained: Mapping[str, Trained], on_select: Measured
+    survey: FidelityPlan,
+    view: str,
+    every: Sequence[SweepMember],
+    trained: Mapping[str, Trained],
+    on_select: FidelityRow,
 ) -> list[dict[str, Any]]:
     """The table of a sweep: what each SAE is, and its figures on select users and on score users."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -168,7 +172,7 @@ def _compare(
     ]
 
 
-def _refuse_divergence(every: Sequence[Candidate], states: Sequence[training.State]) -> None:
+def _refuse_divergence(every: Sequence[SweepMember], states: Sequence[training.State]) -> None:
     """Some SAEs of a sweep may diverge, and keep what was best before; not all of them."""
     lost = [one.config for one, state in zip(every, states, strict=True) if state["diverged"]]
     for config in lost:

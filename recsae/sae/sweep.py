@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recsae.config.sae import Candidate, SweepConfig
+from recsae.config.sae import SweepConfig, SweepMember
 from recsae.sae.accumulators import Active
 from recsae.sae.attributes import Correlated
 from recsae.sae.fidelity_metrics import Row
@@ -17,7 +17,7 @@ from recsae.sae.fidelity_metrics import Row
 KEPT = ("hr@10", "ndcg@10", "hr@10_kept", "ndcg@10_kept", "top10_overlap")
 
 
-def described(candidate: Candidate) -> dict[str, Any]:
+def described(candidate: SweepMember) -> dict[str, Any]:
     """What tells this SAE from the others; null where its kind does not have it."""
     config = candidate.config
     relu = config.kind == "relu"

@@ -18,10 +18,10 @@ import ray.train
 import torch
 import torch.distributed as dist
 
-from recsae.config.sae import Candidate
+from recsae.config.sae import SweepMember
 from recsae.distributed import training
 from recsae.sae import model
-from recsae.sae.dataloader import Block, batches, of_part, read_block
+from recsae.sae.dataloader import ShardBlock, batches, of_part, read_block
 from recsae.sae.model import Sae
 from recsae.sae.trainer import Fit
 from recsae.store import shards
@@ -39,9 +39,9 @@ class Feeder:
 
     def __init__(self, activations: Committed, part: str, seed: int) -> None:
         self._source = activations, part, seed
-        self._kept: dict[Block, ray.ObjectRef[np.ndarray]] = {}
+        self._kept: dict[ShardBlock, ray.ObjectRef[np.ndarray]] = {}
 
-    def block(self, block: Block) -> list[ray.ObjectRef[np.ndarray]]:
+    def block(self, block: ShardBlock) -> list[ray.ObjectRef[np.ndarray]]:
         """In a list, since a reference by itself would be followed and copied here."""
         activations, part, seed = self._source
         if block not in self._kept:
@@ -56,7 +56,7 @@ def train_loop(task: dict[str, Any]) -> None:
 
     `task`: `candidates`, `start` (the folder of an SAE to go on from, or None), `seed`, `width`, `mean`, `scale`,
     `rows`, `activations` (Committed), `feeder`, `device`."""
-    candidates: Sequence[Candidate] = task["candidates"]
+    candidates: Sequence[SweepMember] = task["candidates"]
     activations, device = task["activations"], task["device"]
     worker = ray.train.get_context()
     rank, world = worker.get_world_rank(), worker.get_world_size()
@@ -120,15 +120,15 @@ def train_loop(task: dict[str, Any]) -> None:
             start, since = time.monotonic(), step
 
 
-def _dealt(candidates: Sequence[Candidate], world: int) -> list[list[int]]:
+def _dealt(candidates: Sequence[SweepMember], world: int) -> list[list[int]]:
     """Which candidates each worker trains: the widest and densest first, one to each in turn."""
     cost = [(one.config.num_latents, one.config.k) for one in candidates]
     order = sorted(range(len(candidates)), key=cost.__getitem__, reverse=True)
     return [order[rank::world] for rank in range(world)]
 
 
-def _asking(feeder: Any) -> Callable[[Block], Callable[[], np.ndarray]]:
-    def ask(block: Block) -> Callable[[], np.ndarray]:
+def _asking(feeder: Any) -> Callable[[ShardBlock], Callable[[], np.ndarray]]:
+    def ask(block: ShardBlock) -> Callable[[], np.ndarray]:
         promise = feeder.block.remote(block)
         return lambda: ray.get(ray.get(promise)[0])
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recsae.hashing import GOLDEN, finalise
-from recsae.scores.evaluation import Ruling
-from recsae.stats.classification import Counts, count
+from recsae.scores.evaluation import Prediction
+from recsae.stats.classification import ConfusionCounts, count
 from recsae.store.run_store import Metrics
 
 GRID = (np.arange(200) + 0.5) / 200
@@ -34,7 +34,7 @@ class Calibration(NamedTuple):
     """`expected` and `right`, means, and `latents`, each of which is counted once for either half."""
 
 
-def expected(counts: Sequence[Counts]) -> np.ndarray:
+def expected(counts: Sequence[ConfusionCounts]) -> np.ndarray:
     """The confidence to expect of each latent on unseen cases, `(latents,)`; NaN without active or silent cases.
 
     With confidence x over p active and q silent cases, n = 4 / (1/p + 1/q) answers count as many as the two rates
@@ -62,7 +62,7 @@ def expected(counts: Sequence[Counts]) -> np.ndarray:
     return found
 
 
-def calibrate(rulings: Sequence[Ruling], seed: int) -> Calibration:
+def calibrate(rulings: Sequence[Prediction], seed: int) -> Calibration:
     """How far what is expected from one half of each latent's users lies from the right answers on the other.
 
     Users are halved by a hash. Each half of all latents predicts the other, and both predictions are binned together.
@@ -79,7 +79,7 @@ def calibrate(rulings: Sequence[Ruling], seed: int) -> Calibration:
     return Calibration(error, bins)
 
 
-def _half(ruling: Ruling, half: int, seed: int) -> Counts:
+def _half(ruling: Prediction, half: int, seed: int) -> ConfusionCounts:
     here = user_halves(ruling.user, seed) == half
     return count(ruling.judged[here], ruling.active[here])
 

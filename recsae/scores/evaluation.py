@@ -12,11 +12,11 @@ import numpy as np
 from recsae.concepts.finalists import Finalist
 from recsae.evidence.cases import Judged, LatentCases
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS
-from recsae.scores.judges import Bearing, Verdicts
+from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.stats import classification
 
 
-class Trial(NamedTuple):
+class EvalSet(NamedTuple):
     """Cases of one latent and part: active ones, silent ones, and two kinds that are silent but close."""
 
     active: Judged
@@ -25,18 +25,18 @@ class Trial(NamedTuple):
     near_direction: Judged
 
     @staticmethod
-    def of(cases: LatentCases, part: str, count: int) -> Trial:
+    def of(cases: LatentCases, part: str, count: int) -> EvalSet:
         """Up to `count` active cases and as many silent ones; close ones only of score users, who report them."""
         near = [
             cases.of_role(part, role) if part == "score" else Judged.nobody() for role in (NEAR_MISS, NEAR_DIRECTION)
         ]
-        return Trial(cases.active(part, count), cases.silent(part, count), *near)
+        return EvalSet(cases.active(part, count), cases.silent(part, count), *near)
 
     def items(self) -> np.ndarray:
         return np.concatenate([judged.item for judged in self])
 
 
-class Ruling(NamedTuple):
+class Prediction(NamedTuple):
     """What one judge said in one trial; `(cases,)` each, of the cases that got an answer."""
 
     judge: str
@@ -51,7 +51,7 @@ class Ruling(NamedTuple):
     near_direction: np.ndarray
 
 
-def centre_of(verdicts: Verdicts, concept: str, trial: Trial) -> float | None:
+def centre_of(verdicts: LlmJudge, concept: str, trial: EvalSet) -> float | None:
     """The midpoint of the median values of active and of silent cases; None where either have none.
 
     Of medians, because a few active cases that the concept does not fit would draw a mean to the silent ones.
@@ -61,7 +61,7 @@ def centre_of(verdicts: Verdicts, concept: str, trial: Trial) -> float | None:
     return float((np.median(active) + np.median(silent)) / 2) if len(active) and len(silent) else None
 
 
-def by_model(verdicts: Verdicts, concept: str, trial: Trial, centre: float) -> Ruling:
+def by_model(verdicts: LlmJudge, concept: str, trial: EvalSet, centre: float) -> Prediction:
     """The language model's: a value above the centre says active. A case whose verdict failed is left out."""
     item, user, active = _cases(trial)
     value = verdicts.values(concept, item)
@@ -71,7 +71,7 @@ def by_model(verdicts: Verdicts, concept: str, trial: Trial, centre: float) -> R
         of_near = verdicts.values(concept, near.item)
         return np.asarray(of_near[~np.isnan(of_near)] > centre)
 
-    return Ruling(
+    return Prediction(
         "llm",
         centre,
         value[told] > centre,
@@ -83,15 +83,15 @@ def by_model(verdicts: Verdicts, concept: str, trial: Trial, centre: float) -> R
     )
 
 
-def by_attributes(bearing: Bearing, terms: list[str], trial: Trial) -> Ruling:
+def by_attributes(bearing: AttributeJudge, terms: list[str], trial: EvalSet) -> Prediction:
     """The catalogue's: an item that bears all terms is active."""
     item, user, active = _cases(trial)
     borne = bearing.of(terms, item)
     near_miss, near_direction = (bearing.of(terms, near.item) for near in (trial.near_miss, trial.near_direction))
-    return Ruling("attributes", None, borne, active, user, borne.astype(np.float64), near_miss, near_direction)
+    return Prediction("attributes", None, borne, active, user, borne.astype(np.float64), near_miss, near_direction)
 
 
-def sureness(ruling: Ruling) -> tuple[float | None, float]:
+def sureness(ruling: Prediction) -> tuple[float | None, float]:
     """The AUC of a ruling and its standard error."""
     value = classification.auc(ruling.value, ruling.active)
     if value is None:
@@ -99,14 +99,14 @@ def sureness(ruling: Ruling) -> tuple[float | None, float]:
     return value, classification.auc_error(value, int(ruling.active.sum()), int((~ruling.active).sum()))
 
 
-def _cases(trial: Trial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cases(trial: EvalSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     item = np.concatenate([trial.active.item, trial.silent.item])
     user = np.concatenate([trial.active.user, trial.silent.user])
     return item, user, np.arange(len(item)) < len(trial.active.item)
 
 
 def row(
-    finalist: Finalist, part: str, control: str, ruling: Ruling, bounds: tuple[float, float] | None
+    finalist: Finalist, part: str, control: str, ruling: Prediction, bounds: tuple[float, float] | None
 ) -> dict[str, Any]:
     """One row of SCORES; what was not measured is None. `bounds` are of the confidence."""
     counts = classification.count(ruling.judged, ruling.active)
@@ -134,7 +134,7 @@ def names(finalist: Finalist, part: str, judge: str, control: str) -> dict[str, 
     }
 
 
-def figures(counts: classification.Counts) -> dict[str, Any]:
+def figures(counts: classification.ConfusionCounts) -> dict[str, Any]:
     """The columns of SCORES that counts alone decide."""
     return {
         **counts._asdict(),

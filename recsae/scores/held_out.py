@@ -25,7 +25,7 @@ from recsae.sae import model
 from recsae.sae.model import Sae
 from recsae.schemas.base import PARTS
 from recsae.scores.judges import among
-from recsae.stats.classification import Counts
+from recsae.stats.classification import ConfusionCounts
 from recsae.store import shards
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
@@ -43,7 +43,7 @@ class Pairing(NamedTuple):
     """All that bear the concept, ascending."""
 
 
-class Plan(NamedTuple):
+class HeldOutPlan(NamedTuple):
     """What is counted: the same for all shards."""
 
     activations: Committed
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     n_items: int
 
 
-class Tally(NamedTuple):
+class HeldOutCounts(NamedTuple):
     """Cases that have an item in the view."""
 
     cases_PV: np.ndarray
@@ -63,33 +63,35 @@ class Tally(NamedTuple):
     items_I: np.ndarray
     """Cases of each item."""
 
-    def plus(self, other: Tally) -> Tally:
-        return Tally(*(one + another for one, another in zip(self, other, strict=True)))
+    def plus(self, other: HeldOutCounts) -> HeldOutCounts:
+        return HeldOutCounts(*(one + another for one, another in zip(self, other, strict=True)))
 
-    def counts(self, number: int) -> Counts:
+    def counts(self, number: int) -> ConfusionCounts:
         """Of one pairing: an item that bears the concept is judged active, a latent that fires is active."""
         cases_V, hits_V = self.cases_PV[number], self.hits_PV[number]
         tp, fp = int(hits_V[1:].sum()), int(hits_V[0])
-        return Counts(tp, fp, int(cases_V[0]) - fp, int(cases_V[1:].sum()) - tp)
+        return ConfusionCounts(tp, fp, int(cases_V[0]) - fp, int(cases_V[1:].sum()) - tp)
 
 
-def count(plan: Plan) -> Tally:
+def count(plan: HeldOutPlan) -> HeldOutCounts:
     """The pass, by Ray tasks."""
     if not plan.pairings:
         return _nothing(plan)
     held = ray.put(plan)
     names = plan.activations.files(shards.PREFIX)
-    active: Tally = tasks.total(lambda name: _count.remote(held, name), names, "concepts on held-out cases, shard")
+    active: HeldOutCounts = tasks.total(
+        lambda name: _count.remote(held, name), names, "concepts on held-out cases, shard"
+    )
     return with_silent(active, plan.pairings)
 
 
 @ray.remote
-def _count(plan: Plan, name: str) -> Tally:
+def _count(plan: HeldOutPlan, name: str) -> HeldOutCounts:
     torch.set_num_threads(1)
     return count_shard(plan, shards.read(plan.activations.data, name), model.load(plan.sae))
 
 
-def count_shard(plan: Plan, table: pa.Table, sae: Sae) -> Tally:
+def count_shard(plan: HeldOutPlan, table: pa.Table, sae: Sae) -> HeldOutCounts:
     """What one shard adds; level 0 is left out until all are added."""
     found = _nothing(plan)
     of_latent: dict[int, list[int]] = {}
@@ -112,16 +114,16 @@ def count_shard(plan: Plan, table: pa.Table, sae: Sae) -> Tally:
     return found
 
 
-def with_silent(active: Tally, pairings: Sequence[Pairing]) -> Tally:
+def with_silent(active: HeldOutCounts, pairings: Sequence[Pairing]) -> HeldOutCounts:
     """Level 0: all cases, and all cases whose item bears the concept, less those in which the latent fires."""
     cases_PV, hits_PV = active.cases_PV.copy(), active.hits_PV.copy()
     cases_PV[:, 0] = active.items_I.sum() - cases_PV[:, 1:].sum(axis=1)
     borne_P = np.array([active.items_I[pairing.items].sum() for pairing in pairings], dtype=np.int64)
     hits_PV[:, 0] = borne_P - hits_PV[:, 1:].sum(axis=1)
-    return Tally(cases_PV, hits_PV, active.items_I)
+    return HeldOutCounts(cases_PV, hits_PV, active.items_I)
 
 
-def level_rows(concept: str, number: int, pairing: Pairing, tally: Tally, popularity: np.ndarray) -> list[Any]:
+def level_rows(concept: str, number: int, pairing: Pairing, tally: HeldOutCounts, popularity: np.ndarray) -> list[Any]:
     """The rows of LEVELS of one pairing."""
     shared = {
         "latent": pairing.latent,
@@ -135,9 +137,9 @@ def level_rows(concept: str, number: int, pairing: Pairing, tally: Tally, popula
     ]
 
 
-def _nothing(plan: Plan) -> Tally:
+def _nothing(plan: HeldOutPlan) -> HeldOutCounts:
     shape = len(plan.pairings), LEVELS + 1
-    return Tally(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(plan.n_items, np.int64))
+    return HeldOutCounts(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(plan.n_items, np.int64))
 
 
 def _active(table: pa.Table, view: str, sae: Sae) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:

@@ -15,20 +15,20 @@ import pyarrow as pa
 from recsae.data.catalogue import Catalogue
 from recsae.data.terms import Vocabulary
 from recsae.labels import prompts
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 from recsae.stats.classification import auc
 
 Pair = tuple[str, int]
 """A concept's text and an item."""
 
 
-class Verdicts:
+class LlmJudge:
     """The language model's values of all pairs asked so far; NaN where a row failed."""
 
     def __init__(self, judge: str, catalogue: Catalogue) -> None:
         self.judge = judge
         self.catalogue = catalogue
-        self.answers: dict[Pair, Answer] = {}
+        self.answers: dict[Pair, Completion] = {}
 
     def missing(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Pairs not asked yet, those of one item next to each other, so that the engine reuses its prefix."""
@@ -45,7 +45,7 @@ class Verdicts:
         told = [self.answers[concept, item].value for item in items.tolist()]
         return np.array([np.nan if value is None else value for value in told], dtype=np.float64)
 
-    def own_auc(self, bearing: Bearing, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
+    def own_auc(self, bearing: AttributeJudge, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
         """The judge's AUC on pairs whose truth the attributes tell, each concept's values centred by their mean."""
         terms = dict(concepts)
         found: dict[str, list[tuple[int, float]]] = {}
@@ -76,7 +76,7 @@ class Verdicts:
         )
 
 
-class Bearing:
+class AttributeJudge:
     """Which items bear all terms of a concept. The items of a concept are sought once."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:

@@ -19,9 +19,9 @@ from recsae.concepts.finalists import Finalist
 from recsae.data.catalogue import Catalogue
 from recsae.evidence.cases import LatentCases
 from recsae.labels import prompts
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 from recsae.scores import evaluation
-from recsae.stats.classification import Counts
+from recsae.stats.classification import ConfusionCounts
 from recsae.stats.sampling import draw
 from recsae.store.run_store import Metrics
 
@@ -40,7 +40,7 @@ class Quiz(NamedTuple):
     items: list[int]
 
 
-class Votes(NamedTuple):
+class LevelVotes(NamedTuple):
     """Answers to the active cases or to the silent ones, by what they say; the rest were no level."""
 
     active: int
@@ -49,14 +49,14 @@ class Votes(NamedTuple):
 
 class Result(NamedTuple):
     finalist: Finalist
-    on_active: Votes
-    on_silent: Votes
+    on_active: LevelVotes
+    on_silent: LevelVotes
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ConfusionCounts:
         """What is no level counts as wrong."""
         tp, tn = self.on_active.active, self.on_silent.silent
-        return Counts(tp, CASES - tn, tn, CASES - tp)
+        return ConfusionCounts(tp, CASES - tn, tn, CASES - tp)
 
     @property
     def right(self) -> int:
@@ -86,7 +86,7 @@ def requests(quizzes: Sequence[Quiz], catalogue: Catalogue) -> list[Request]:
     ]
 
 
-def results(quizzes: Sequence[Quiz], answers: Sequence[Answer]) -> list[Result]:
+def results(quizzes: Sequence[Quiz], answers: Sequence[Completion]) -> list[Result]:
     """What the answers to `requests` come to, in its order."""
     levels = [level(answer) for answer in answers]
     found = []
@@ -96,7 +96,7 @@ def results(quizzes: Sequence[Quiz], answers: Sequence[Answer]) -> list[Result]:
     return found
 
 
-def level(answer: Answer) -> int | None:
+def level(answer: Completion) -> int | None:
     """The level that an answer tells; None where it tells none."""
     try:
         told = json.loads(answer.text or "") if answer.status == "ok" else None
@@ -105,9 +105,9 @@ def level(answer: Answer) -> int | None:
     return told if type(told) is int and 0 <= told <= 10 else None
 
 
-def _votes(levels: Sequence[int | None]) -> Votes:
+def _votes(levels: Sequence[int | None]) -> LevelVotes:
     told = [level > ACTIVE_ABOVE for level in levels if level is not None]
-    return Votes(sum(told), len(told) - sum(told))
+    return LevelVotes(sum(told), len(told) - sum(told))
 
 
 def row(result: Result) -> dict[str, Any]:

@@ -24,15 +24,15 @@ from recsae.labels import prompts
 from recsae.labels.reuse import asked_alike
 from recsae.llm.answer_cache import ask_once
 from recsae.llm.model import locate_model
-from recsae.llm.pool import Answer, EnginePool
+from recsae.llm.pool import Completion, EnginePool
 from recsae.schemas.concepts import LEVELS, SCORES, VERDICTS
 from recsae.scores import calibration, evaluation, held_out, recsae_protocol
 from recsae.scores.calibration import calibrate
 from recsae.scores.controls import draw_controls
-from recsae.scores.evaluation import Ruling, Trial
-from recsae.scores.judges import Bearing, Pair, Verdicts
+from recsae.scores.evaluation import EvalSet, Prediction
+from recsae.scores.judges import AttributeJudge, LlmJudge, Pair
 from recsae.stats import classification
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -45,21 +45,21 @@ Row = dict[str, Any]
 class Judges(NamedTuple):
     """Both judges of a concept before a latent's cases, and how closely an interval is drawn."""
 
-    verdicts: Verdicts
-    bearing: Bearing
+    verdicts: LlmJudge
+    bearing: AttributeJudge
     resamplings: int
     seed: int
 
-    def rulings(self, finalist: Finalist, trial: Trial, centre: float) -> list[Ruling]:
+    def rulings(self, finalist: Finalist, trial: EvalSet, centre: float) -> list[Prediction]:
         """The language model's and, where the concept names terms, the attributes'."""
         found = [evaluation.by_model(self.verdicts, finalist.concept, trial, centre)]
         return [*found, evaluation.by_attributes(self.bearing, finalist.terms, trial)] if finalist.terms else found
 
-    def interval(self, ruling: Ruling) -> tuple[float, float] | None:
+    def interval(self, ruling: Prediction) -> tuple[float, float] | None:
         return classification.interval(ruling.judged, ruling.active, ruling.user, self.resamplings, self.seed)
 
 
-class Chosen(NamedTuple):
+class Selection(NamedTuple):
     """What select users decided: of each latent one finalist and its centre, and the rows that say why."""
 
     finalists: list[Finalist]
@@ -72,15 +72,15 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     catalogue = Catalogue.read(inputs["ingest"])
     latents = read_cases(inputs["evidence"], config.probe.view)
     proposals = read_proposals(inputs["labels"])
-    verdicts = Verdicts(config.scores.judge, catalogue)
+    verdicts = LlmJudge(config.scores.judge, catalogue)
     known = _known(config, inputs, catalogue)
-    judges = Judges(verdicts, Bearing(terms.build(catalogue)), config.scores.bootstrap, config.seed)
+    judges = Judges(verdicts, AttributeJudge(terms.build(catalogue)), config.scores.bootstrap, config.seed)
     select = _trials(latents, proposals.words, "select", config.scores.select_cases)
     score = _trials(latents, proposals.words, "score", config.scores.score_cases)
     _announce(proposals.finalists, select, config)
     with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool:
 
-        def ask(before: Iterable[tuple[Finalist, Trial]]) -> None:
+        def ask(before: Iterable[tuple[Finalist, EvalSet]]) -> None:
             asked = list(before)
             pairs = {(one.concept, item) for one, trial in asked for item in trial.items().tolist()}
             verdicts.answers.update({pair: known[pair] for pair in pairs & known.keys()})
@@ -125,30 +125,30 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     }
 
 
-def _known(config: Config, inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[Pair, Answer]:
+def _known(config: Config, inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[Pair, Completion]:
     """Last night's verdicts that would be the same tonight: asked alike, of items whose text is as it was."""
-    if LAST + "scores" not in inputs or not asked_alike(inputs[LAST + "scores"], config):
+    if PREVIOUS + "scores" not in inputs or not asked_alike(inputs[PREVIOUS + "scores"], config):
         return {}
-    before = Catalogue.read(inputs[LAST + "ingest"])
+    before = Catalogue.read(inputs[PREVIOUS + "ingest"])
     place = {one: item for item, one in enumerate(catalogue.ids)}
     same = {
         item: place[one]
         for item, one in enumerate(before.ids)
         if one in place and before.text(item) == catalogue.text(place[one])
     }
-    rows = inputs[LAST + "scores"].read_table("verdicts.parquet").to_pylist()
+    rows = inputs[PREVIOUS + "scores"].read_table("verdicts.parquet").to_pylist()
     return {
-        (row["concept"], same[row["item_idx"]]): Answer(None, row["value"], row["status"], 0)
+        (row["concept"], same[row["item_idx"]]): Completion(None, row["value"], row["status"], 0)
         for row in rows
         if row["item_idx"] in same and row["judge"] == config.scores.judge and row["prompt_version"] == prompts.VERSION
     }
 
 
-def _trials(latents: Mapping[int, LatentCases], of: Iterable[int], part: str, count: int) -> dict[int, Trial]:
-    return {latent: Trial.of(latents[latent], part, count) for latent in of}
+def _trials(latents: Mapping[int, LatentCases], of: Iterable[int], part: str, count: int) -> dict[int, EvalSet]:
+    return {latent: EvalSet.of(latents[latent], part, count) for latent in of}
 
 
-def _announce(finalists: Sequence[Finalist], select: Mapping[int, Trial], config: Config) -> None:
+def _announce(finalists: Sequence[Finalist], select: Mapping[int, EvalSet], config: Config) -> None:
     """The prompts and minutes to expect; pairs that are scored and were selected by, or are shared, make it less."""
     latents = len({finalist.latent for finalist in finalists})
     near = config.evidence.near_miss + config.evidence.near_direction
@@ -167,7 +167,7 @@ def _announce(finalists: Sequence[Finalist], select: Mapping[int, Trial], config
     )
 
 
-def _choose(finalists: Sequence[Finalist], select: Mapping[int, Trial], judges: Judges) -> Chosen:
+def _choose(finalists: Sequence[Finalist], select: Mapping[int, EvalSet], judges: Judges) -> Selection:
     """One finalist of each latent by the language model's AUC on select users."""
     rows: list[Row] = []
     centres: dict[tuple[int, int], float] = {}
@@ -183,7 +183,7 @@ def _choose(finalists: Sequence[Finalist], select: Mapping[int, Trial], judges: 
         judged.append((finalist, *evaluation.sureness(rulings[0])))
         rows += own
     chosen = choose(judged)
-    return Chosen(chosen, {one.latent: centres[one.latent, one.candidate] for one in chosen}, rows)
+    return Selection(chosen, {one.latent: centres[one.latent, one.candidate] for one in chosen}, rows)
 
 
 def _before(chosen: Sequence[Finalist], control: Mapping[int, int]) -> list[tuple[Finalist, str, int]]:
@@ -197,11 +197,11 @@ def _before(chosen: Sequence[Finalist], control: Mapping[int, int]) -> list[tupl
 
 
 def _score(
-    chosen: Chosen, control: Mapping[int, int], score: Mapping[int, Trial], judges: Judges
-) -> tuple[list[Row], list[Ruling]]:
+    chosen: Selection, control: Mapping[int, int], score: Mapping[int, EvalSet], judges: Judges
+) -> tuple[list[Row], list[Prediction]]:
     """The rows of the chosen on score users, their own and the control's, and the language model's own rulings."""
     rows: list[Row] = []
-    own: list[Ruling] = []
+    own: list[Prediction] = []
     for finalist, kind, latent in _before(chosen.finalists, control):
         rulings = judges.rulings(finalist, score[latent], chosen.centre[finalist.latent])
         rows += [evaluation.row(finalist, "score", kind, one, judges.interval(one)) for one in rulings]
@@ -218,13 +218,13 @@ def _over_all_cases(
     inputs: Mapping[str, Committed],
     chosen: Sequence[Finalist],
     control: Mapping[int, int],
-    bearing: Bearing,
+    bearing: AttributeJudge,
     catalogue: Catalogue,
 ) -> tuple[list[Row], list[Row]]:
     """The rows of SCORES by attributes over all cases of score users, and those of LEVELS."""
     both = [one for one in _before(chosen, control) if one[0].terms]
     stats = inputs["evidence"].read_table("latent_stats.parquet", ["latent", "quantiles"]).to_pylist()
-    plan = held_out.Plan(
+    plan = held_out.HeldOutPlan(
         inputs["activations"],
         inputs["sae"].data.child("model"),
         config.probe.view,

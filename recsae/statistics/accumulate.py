@@ -24,7 +24,7 @@ from recsae.distributed import tasks
 from recsae.evidence.sketch import priority
 from recsae.sae import accumulators, attributes, correlating
 from recsae.sae.accumulators import Moments
-from recsae.sae.attributes import Attributes, Fires, Sums
+from recsae.sae.attributes import Attributes, AttributeSums, Fires
 from recsae.sae.controls import Principal
 from recsae.sae.correlating import Code, Codes
 from recsae.sae.model import Encoded
@@ -74,7 +74,7 @@ class Drawn(NamedTuple):
 class Counted(NamedTuple):
     """What cases add up to; sums and counts by code and view, of codes that fire both."""
 
-    sums: dict[tuple[str, str], Sums]
+    sums: dict[tuple[str, str], AttributeSums]
     fires: dict[tuple[str, str], Fires]
     strongest: dict[str, Strongest]
     """By code; the raw dimensions come with both ends (coherence.ends), and principal directions not at all."""
@@ -82,7 +82,7 @@ class Counted(NamedTuple):
     """By view."""
 
 
-class Plan(NamedTuple):
+class StatisticsPlan(NamedTuple):
     """What the second pass counts: the same for all shards."""
 
     activations: Committed
@@ -140,7 +140,7 @@ def draw(case_B: np.ndarray, seed: int) -> np.ndarray:
     return priority(case_B, -1, seed)
 
 
-def count(plan: Plan) -> Counted:
+def count(plan: StatisticsPlan) -> Counted:
     """The second pass."""
     held = ray.put(plan)
 
@@ -167,16 +167,16 @@ def count(plan: Plan) -> Counted:
 
 
 @ray.remote
-def _count(plan: Plan, name: str) -> Counted:
+def _count(plan: StatisticsPlan, name: str) -> Counted:
     torch.set_num_threads(1)
     return count_shard(shards.read(plan.activations.data, name), plan)
 
 
-def count_shard(table: pa.Table, plan: Plan) -> Counted:
+def count_shard(table: pa.Table, plan: StatisticsPlan) -> Counted:
     """What the cases of one shard add up to."""
     cases = score_cases(table, list(plan.met))
     items = dict(zip(plan.met, cases.item_VB, strict=True))
-    added: dict[tuple[str, str], Sums] = {}
+    added: dict[tuple[str, str], AttributeSums] = {}
     fires: dict[tuple[str, str], Fires] = {}
     strongest = {}
     for name, code in plan.codes.items():  # one after the other: of several SAEs one is in memory
@@ -213,7 +213,7 @@ def _offered(code: Code, found: Encoded | np.ndarray, mean_D: np.ndarray) -> Ite
     return [] if isinstance(code, Principal) else coherence.ends(found - mean_D)
 
 
-def _drawn(cases: ScoreCases, plan: Plan) -> Iterator[Drawn]:
+def _drawn(cases: ScoreCases, plan: StatisticsPlan) -> Iterator[Drawn]:
     hash_B = draw(cases.case_B, plan.seed)
     for item_B, limit in zip(cases.item_VB, plan.limits, strict=True):
         inside = (item_B >= 0) & (hash_B <= limit)

@@ -44,7 +44,7 @@ Rows = tuple[np.ndarray, np.ndarray]
 """Listed latents, sorted, and which of the attributes."""
 
 
-class Pairs(NamedTuple):
+class FiringPairs(NamedTuple):
     """A latent that fires and a case in which it does."""
 
     key_N: np.ndarray
@@ -53,7 +53,7 @@ class Pairs(NamedTuple):
     """int32, by view; −1 where the case has no item there."""
 
 
-def pairs_of(cases: ScoreCases, code: Code) -> Pairs:
+def pairs_of(cases: ScoreCases, code: Code) -> FiringPairs:
     """All pairs of some cases, sorted by latent and activation."""
     keys, items = [np.empty(0, dtype=np.uint64)], [np.empty((len(cases.item_VB), 0), dtype=np.int32)]
     for rows, found in correlating.blocks_of_code(correlating.load(code), cases.x_BD):
@@ -65,7 +65,7 @@ def pairs_of(cases: ScoreCases, code: Code) -> Pairs:
         items.append(cases.item_VB[:, rows][:, row_N])
     key_N = np.concatenate(keys)
     order = np.argsort(key_N)
-    return Pairs(key_N[order], np.concatenate(items, axis=1)[:, order])
+    return FiringPairs(key_N[order], np.concatenate(items, axis=1)[:, order])
 
 
 def ranges(fired_H: np.ndarray, most: int) -> list[int]:
@@ -82,20 +82,22 @@ def partitions(bounds: Sequence[int], number: int) -> list[list[int]]:
     return [list(bounds[start : stop + 1]) for start, stop in itertools.pairwise(cuts)]
 
 
-def split(pairs: Pairs, bounds: Sequence[int]) -> tuple[Pairs, ...]:
+def split(pairs: FiringPairs, bounds: Sequence[int]) -> tuple[FiringPairs, ...]:
     """Sorted pairs by the partition of their latent."""
     cuts = np.searchsorted(pairs.key_N, np.array(bounds, dtype=np.uint64) << np.uint64(32)).tolist()
     return tuple(
-        Pairs(pairs.key_N[start:stop], np.ascontiguousarray(pairs.item_VN[:, start:stop]))  # or Ray would copy it later
+        FiringPairs(
+            pairs.key_N[start:stop], np.ascontiguousarray(pairs.item_VN[:, start:stop])
+        )  # or Ray would copy it later
         for start, stop in itertools.pairwise(cuts)
     )
 
 
-def joined(pieces: Sequence[Pairs]) -> Pairs:
+def joined(pieces: Sequence[FiringPairs]) -> FiringPairs:
     """The pairs of several, sorted."""
     key_N = np.concatenate([piece.key_N for piece in pieces])
     order = np.argsort(key_N)
-    return Pairs(key_N[order], np.concatenate([piece.item_VN for piece in pieces], axis=1)[:, order])
+    return FiringPairs(key_N[order], np.concatenate([piece.item_VN for piece in pieces], axis=1)[:, order])
 
 
 def rank_sums(
@@ -168,7 +170,7 @@ def measure(
 @ray.remote
 def _deal(
     held: tuple[Committed, Code], names: Sequence[str], views: Sequence[str], bounds: Sequence[int]
-) -> tuple[Pairs, ...]:
+) -> tuple[FiringPairs, ...]:
     torch.set_num_threads(1)
     activations, code = held
     found = [pairs_of(score_cases(shards.read(activations.data, name), views), code) for name in names]
@@ -181,7 +183,7 @@ def _rank(asked: Sequence[Rows], bounds: Sequence[int], views: int, *held: Any) 
 
 
 def rank(
-    pieces: Sequence[Pairs], borne: Sequence[sparse.csr_array], asked: Sequence[Rows], bounds: Sequence[int]
+    pieces: Sequence[FiringPairs], borne: Sequence[sparse.csr_array], asked: Sequence[Rows], bounds: Sequence[int]
 ) -> list[np.ndarray]:
     """The rank sums of one partition by view, from sorted pieces of it, a range between `bounds` at a time."""
     split_pieces = [split(piece, bounds) for piece in pieces]

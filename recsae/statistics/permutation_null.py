@@ -24,7 +24,7 @@ from scipy import sparse
 
 from recsae.distributed import tasks
 from recsae.sae import attributes, correlating
-from recsae.sae.attributes import Sums
+from recsae.sae.attributes import AttributeSums
 from recsae.sae.correlating import Code
 from recsae.sae.model import Encoded
 from recsae.statistics.accumulate import Drawn
@@ -109,7 +109,7 @@ def best_of_permuted(
     occurs, place_N, cases_I = np.unique(item_N, return_inverse=True, return_counts=True)
     number = len(item_N)
     here = sparse.csr_array((np.ones(number), (place_N, np.arange(number))), shape=(len(occurs), number))
-    sums = Sums(np.asarray(z_NH.sum(0)), np.asarray((z_NH**2).sum(0)), np.empty(0))
+    sums = AttributeSums(np.asarray(z_NH.sum(0)), np.asarray((z_NH**2).sum(0)), np.empty(0))
     varies_H, deviation_H = attributes.deviations(sums, number)
     scale_H = varies_H / deviation_H
     scaled_IH = here @ z_NH

@@ -18,13 +18,13 @@ import pyarrow as pa
 from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.sae import attributes, controls, correlating, fidelity
-from recsae.sae.attributes import Attributes, Correlated, Fires, Listed, Sums
+from recsae.sae.attributes import Attributes, AttributeSums, Correlated, Fires, Listed
 from recsae.sae.controls import Trained
 from recsae.sae.correlating import Codes
 from recsae.schemas.base import conform
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
 from recsae.statistics import accumulate, auc, coherence, permutation_null
-from recsae.statistics.accumulate import Counted, Known, Plan
+from recsae.statistics.accumulate import Counted, Known, StatisticsPlan
 from recsae.statistics.coherence import Coherence
 from recsae.statistics.permutation_null import Null
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -32,7 +32,7 @@ from recsae.store.run_store import Attempt, Committed, Metrics
 log = logging.getLogger(__name__)
 
 
-class Best(NamedTuple):
+class BestLatents(NamedTuple):
     """The best latent of every attribute under one code, and what luck would have given."""
 
     correlated: Correlated
@@ -101,16 +101,16 @@ def plan_of(
     known: Known,
     cases: Mapping[str, np.ndarray],
     seed: int,
-) -> Plan:
+) -> StatisticsPlan:
     """What is counted: in each view the attributes with support there."""
     # Counts take the memory of sums.
     sums = sum(correlating.latents_of(code, activations) * (1 + correlating.fires(code)) for code in codes.values())
     met = {view: attributes.choose(catalogue.attributes, cases_I, sums * len(cases)) for view, cases_I in cases.items()}
     limits = [hashes.max(initial=0) for hashes in known.drawn]
-    return Plan(activations, codes, met, known.stream.mean_D, limits, seed)
+    return StatisticsPlan(activations, codes, met, known.stream.mean_D, limits, seed)
 
 
-def _write_stats(plan: Plan, counted: Counted, count: int, out: Attempt) -> None:
+def _write_stats(plan: StatisticsPlan, counted: Counted, count: int, out: Attempt) -> None:
     """All listed rows, a code and view at a time."""
     with out.open_parquet("attribute_stats.parquet", ATTRIBUTE_STATS) as writer:
         for name in CODES:
@@ -126,7 +126,11 @@ def _write_stats(plan: Plan, counted: Counted, count: int, out: Attempt) -> None
 
 
 def _auc(
-    plan: Plan, name: str, met: Mapping[str, Attributes], rows: Mapping[str, Listed], fires: Mapping[str, Fires]
+    plan: StatisticsPlan,
+    name: str,
+    met: Mapping[str, Attributes],
+    rows: Mapping[str, Listed],
+    fires: Mapping[str, Fires],
 ) -> dict[str, np.ndarray]:
     fired_H = np.max([one.count_H for one in fires.values()], axis=0)
     bears = {view: of.bears_IA for view, of in met.items()}
@@ -140,7 +144,13 @@ def _auc(
 
 
 def stats_table(
-    name: str, view: str, met: Attributes, sums: Sums, fires: Fires | None, rows: Listed, auc_N: np.ndarray | None
+    name: str,
+    view: str,
+    met: Attributes,
+    sums: AttributeSums,
+    fires: Fires | None,
+    rows: Listed,
+    auc_N: np.ndarray | None,
 ) -> pa.Table:
     """ATTRIBUTE_STATS of one code and view."""
     latent_N, row_N = rows.latent_N, rows.row_N
@@ -162,13 +172,15 @@ def stats_table(
     return conform(pa.table(columns), ATTRIBUTE_STATS)
 
 
-def _best(plan: Plan, counted: Counted, name: str, view: str, permutations: int) -> Best:
+def _best(plan: StatisticsPlan, counted: Counted, name: str, view: str, permutations: int) -> BestLatents:
     met, code = plan.met[view], plan.codes[name]
     correlated = attributes.best(counted.sums[name, view], met, both_signs=not correlating.fires(code))
-    return Best(correlated, permutation_null.null(counted.drawn[view], code, met.bears_IA, permutations, plan.seed))
+    return BestLatents(
+        correlated, permutation_null.null(counted.drawn[view], code, met.bears_IA, permutations, plan.seed)
+    )
 
 
-def best_table(name: str, view: str, found: Best) -> pa.Table:
+def best_table(name: str, view: str, found: BestLatents) -> pa.Table:
     """ATTRIBUTE_BEST of one code and view."""
     correlated, null = found
     columns = {
@@ -193,7 +205,7 @@ def _pairs(name: str, view: str, pairs: list[tuple[str, str]], row_N: np.ndarray
     }
 
 
-def best_by_name(by_code: Mapping[str, Best]) -> dict[str, dict[str, dict[str, float | int]]]:
+def best_by_name(by_code: Mapping[str, BestLatents]) -> dict[str, dict[str, dict[str, float | int]]]:
     """Means over the values of each attribute name, by code; `null_upper` is the 95th percentile of that mean."""
     names = [name for name, _ in by_code["sae"].correlated.attributes]
     return {
@@ -202,7 +214,7 @@ def best_by_name(by_code: Mapping[str, Best]) -> dict[str, dict[str, dict[str, f
     }
 
 
-def _mean(found: Best, of: np.ndarray) -> dict[str, float | int]:
+def _mean(found: BestLatents, of: np.ndarray) -> dict[str, float | int]:
     mean, by_luck = float(found.correlated.best_A[of].mean()), float(found.null.mean_A[of].mean())
     return {
         "attributes": int(of.sum()),
@@ -213,7 +225,7 @@ def _mean(found: Best, of: np.ndarray) -> dict[str, float | int]:
     }
 
 
-def _coherence(name: str, plan: Plan, counted: Counted) -> Coherence:
+def _coherence(name: str, plan: StatisticsPlan, counted: Counted) -> Coherence:
     strongest, latents = counted.strongest[name], correlating.latents_of(plan.codes[name], plan.activations)
     if not correlating.fires(plan.codes[name]):
         strongest = coherence.farther_ends(strongest, latents)

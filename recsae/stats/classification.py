@@ -15,7 +15,7 @@ LEAST_USERS = 5
 to a lower bound of 1, however few they are."""
 
 
-class Counts(NamedTuple):
+class ConfusionCounts(NamedTuple):
     """Active cases judged active (tp) or silent (fn), silent cases judged active (fp) or silent (tn)."""
 
     tp: int
@@ -50,11 +50,11 @@ def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def count(judged: np.ndarray, active: np.ndarray) -> Counts:
+def count(judged: np.ndarray, active: np.ndarray) -> ConfusionCounts:
     """Both `(cases,)` booleans."""
     tp = int(np.count_nonzero(judged & active))
     fp, fn = int(np.count_nonzero(judged)) - tp, int(np.count_nonzero(active)) - tp
-    return Counts(tp, fp, len(judged) - tp - fp - fn, fn)
+    return ConfusionCounts(tp, fp, len(judged) - tp - fp - fn, fn)
 
 
 def auc(value: np.ndarray, active: np.ndarray) -> float | None:

@@ -25,8 +25,8 @@ from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
 from recsae.stats.ranking_metrics import weighted_sums
 from recsae.steering import ranking_kernel
-from recsae.steering.interventions import Plan
-from recsae.steering.outcomes import Nudges, outcomes
+from recsae.steering.interventions import InterventionPlan
+from recsae.steering.outcomes import Interventions, outcomes
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
@@ -34,14 +34,14 @@ NUDGES_AT_ONCE = 2048
 """Tried on a batch of cases together."""
 
 
-class Trial(NamedTuple):
+class SteeringSetup(NamedTuple):
     """What is tried, on which model, and by what it is measured."""
 
     ingested: Committed
     recommender: Committed
     sae: Folder
     site: str
-    plan: Plan
+    plan: InterventionPlan
     bears_IC: sparse.csr_array
     popularity_I: np.ndarray
     users: int
@@ -79,18 +79,18 @@ class Effects(NamedTuple):
         return Effects(**{name: mine[name] + theirs[name] for name in mine}, covered_EI=covered_EI)
 
 
-def measure(trial: Trial, part: str) -> Effects:
+def measure(trial: SteeringSetup, part: str) -> Effects:
     """Of one part of users; a line now and then says how far it is."""
     numbers = range(n_chunks(trial.ingested))
     found = tasks.over(_of_chunk, (trial, part), numbers, f"steering {part}, chunk", trial.device)
     return functools.reduce(Effects.plus, found)
 
 
-def _of_chunk(held: tuple[Trial, str], number: int) -> Effects:
+def _of_chunk(held: tuple[SteeringSetup, str], number: int) -> Effects:
     return chunk_effects(*held, number)
 
 
-def chunk_effects(trial: Trial, part: str, number: int) -> Effects:
+def chunk_effects(trial: SteeringSetup, part: str, number: int) -> Effects:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
     cases = held_out_cases(trial.ingested, number, part, trial.users, trial.seed)
     asked = _Asked(
@@ -147,12 +147,12 @@ class _OfNudges(NamedTuple):
     places_N: np.ndarray
 
 
-def _of_nudges(trial: Trial, some: slice, asked: _Asked) -> _OfNudges:
+def _of_nudges(trial: SteeringSetup, some: slice, asked: _Asked) -> _OfNudges:
     """The clean model, and some of the nudges."""
     model, sae, chunk, cases = asked
     bears_IC = trial.bears_IC
     of = trial.plan.nudges
-    nudges = Nudges(of.direction_MD, of.row_E[some], of.latent_E[some], of.keep_E[some], of.plus_E[some])
+    nudges = Interventions(of.direction_MD, of.row_E[some], of.latent_E[some], of.keep_E[some], of.plus_E[some])
     own_E = np.concatenate([[-1], trial.plan.own_E[some]])
     sizes = len(own_E), cases.num_rows
     found = _OfNudges(

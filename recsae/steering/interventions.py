@@ -20,7 +20,7 @@ import numpy as np
 
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, typical_length
-from recsae.steering.outcomes import Nudges, nudges_of
+from recsae.steering.outcomes import Interventions, interventions_of
 
 NULLS = 20
 """Random directions of a null that is one latent's own."""
@@ -28,10 +28,10 @@ TIMES = 2
 """At the item side, by how much a strength of 1 lengthens what a latent adds to a vector."""
 
 
-class Plan(NamedTuple):
-    """Nudges, and where those of each sort stand among them."""
+class InterventionPlan(NamedTuple):
+    """Interventions, and where those of each sort stand among them."""
 
-    nudges: Nudges
+    nudges: Interventions
     own_E: np.ndarray
     """The concept that each is meant to move; -1: all of them."""
     strengths: tuple[float, ...]
@@ -63,7 +63,7 @@ def plan_of(
     site: str,
     directions: int,
     seed: int,
-) -> Plan:
+) -> InterventionPlan:
     """`concept_L`: which concept each latent stands for; `probe_CD`: their probes, of length 1."""
     draw = np.random.default_rng((seed, 6))
     random_RD = draw.standard_normal((max(directions, NULLS), sae.width)).astype(np.float32)
@@ -97,8 +97,8 @@ def plan_of(
     null_ablate_LR = [
         [placed(of_random + r, Operation(latent, "ablate"), own) for r in range(NULLS)] for _, latent, own in every
     ]
-    return Plan(
-        nudges_of([one for _, one, _ in rows], float(sae.scale) * unit_MD, [row for row, _, _ in rows]),
+    return InterventionPlan(
+        interventions_of([one for _, one, _ in rows], float(sae.scale) * unit_MD, [row for row, _, _ in rows]),
         np.array([own for _, _, own in rows], dtype=np.int64),
         strengths,
         np.array(turn_LS).reshape(len(latents), len(strengths)),

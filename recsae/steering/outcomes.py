@@ -21,7 +21,7 @@ from torch import Tensor
 
 from recsae.data.chunks import Chunk
 from recsae.recommenders.base import Histories, Recommender, Trainable, last
-from recsae.recommenders.ranking import TOP, Question, questions
+from recsae.recommenders.ranking import TOP, CaseBatch, questions
 from recsae.recommenders.topk import ranks, top_k
 from recsae.sae.model import Sae
 from recsae.steering import ranking_kernel
@@ -33,7 +33,7 @@ STATE_AT_ONCE = 2_000_000
 """First items held at a time, of which there are T for every nudge and case."""
 
 
-class Nudges(NamedTuple):
+class Interventions(NamedTuple):
     """E moves of the probed vector."""
 
     direction_MD: np.ndarray
@@ -46,9 +46,11 @@ class Nudges(NamedTuple):
     plus_E: np.ndarray
 
 
-def nudges_of(operations: Sequence[Operation], direction_MD: np.ndarray, row_E: Sequence[int] | np.ndarray) -> Nudges:
+def interventions_of(
+    operations: Sequence[Operation], direction_MD: np.ndarray, row_E: Sequence[int] | np.ndarray
+) -> Interventions:
     """Each operation as a move along the direction of its row; `project` is none."""
-    return Nudges(
+    return Interventions(
         np.ascontiguousarray(direction_MD, dtype=np.float32),
         np.asarray(row_E, dtype=np.int64),
         np.array([-1 if one.keep == 1 else one.latent for one in operations], dtype=np.int64),
@@ -73,7 +75,7 @@ class Outcome(NamedTuple):
 def outcomes(
     model: Recommender,
     sae: Sae,
-    nudges: Nudges,
+    nudges: Interventions,
     chunk: Chunk,
     cases: pa.Table,
     device: str = "cpu",
@@ -96,7 +98,7 @@ def outcomes(
 class _OnUsers:
     """Where users' vectors are moved: c depends on the user, and a direction has one score an item."""
 
-    def __init__(self, model: Trainable, sae: Sae, nudges: Nudges, before: Steering | None) -> None:
+    def __init__(self, model: Trainable, sae: Sae, nudges: Interventions, before: Steering | None) -> None:
         self.model, self.sae, self.nudges, self.before = model, sae, nudges, before
         self.row_E = nudges.row_E
         self.direction_MD = torch.tensor(_one_at_least(nudges.direction_MD))
@@ -118,7 +120,7 @@ class _OnUsers:
 class _OnItems:
     """Where items' vectors are moved: c is the user's product with the direction, and amounts depend on the item."""
 
-    def __init__(self, model: Trainable, sae: Sae, nudges: Nudges, before: Steering | None, device: str) -> None:
+    def __init__(self, model: Trainable, sae: Sae, nudges: Interventions, before: Steering | None, device: str) -> None:
         item_ND = model.item_vectors(0, model.n_items)
         self.row_E = np.arange(len(nudges.row_E))
         self._item_ND = item_ND if before is None else before(item_ND)
@@ -140,7 +142,7 @@ def _one_at_least(row_MX: np.ndarray) -> np.ndarray:
     return row_MX if len(row_MX) else np.zeros((1, row_MX.shape[1]), dtype=row_MX.dtype)
 
 
-def amounts(sae: Sae, nudges: Nudges, x_BD: Tensor) -> Tensor:
+def amounts(sae: Sae, nudges: Interventions, x_BD: Tensor) -> Tensor:
     """`c` of every vector and nudge, `(B, E)`; the SAE is asked only where activations are read."""
     keep_E, plus_E = (torch.from_numpy(of.astype(np.float32)).to(x_BD.device) for of in (nudges.keep_E, nudges.plus_E))
     latent_S, place_E = np.unique(nudges.latent_E[nudges.latent_E >= 0], return_inverse=True)
@@ -152,7 +154,7 @@ def amounts(sae: Sae, nudges: Nudges, x_BD: Tensor) -> Tensor:
     return c_BE
 
 
-def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: Question) -> Iterator[Outcome]:
+def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: CaseBatch) -> Iterator[Outcome]:
     """A batch, some cases at a time."""
     row_E = np.concatenate([[0], linear.row_E])
     at_once = max(1, STATE_AT_ONCE // (len(row_E) * TOP))
@@ -189,7 +191,7 @@ def _ranges(n_items: int, within: np.ndarray | None = None) -> list[tuple[int, i
 
 
 def _again(
-    model: Recommender, sae: Sae, nudges: Nudges, h_BLD: Tensor, question: Question, before: Steering | None
+    model: Recommender, sae: Sae, nudges: Interventions, h_BLD: Tensor, question: CaseBatch, before: Steering | None
 ) -> Outcome:
     """A batch through the layers after the site, nudge by nudge."""
     flat_XD = h_BLD.flatten(0, 1)
@@ -210,15 +212,15 @@ def _again(
     return Outcome(question.rows, clean_rank_B, clean_top_BT, rank_EB, top_EBT)
 
 
-def _ranked(model: Recommender, h_BLD: Tensor, question: Question) -> tuple[np.ndarray, np.ndarray]:
+def _ranked(model: Recommender, h_BLD: Tensor, question: CaseBatch) -> tuple[np.ndarray, np.ndarray]:
     u_BU = last(model.proceed(h_BLD, question.histories), question.histories)
     return ranks(model, u_BU, question.seen, question.target_B), top_k(model, u_BU, question.seen, TOP)
 
 
-def _of(question: Question, picked: np.ndarray) -> Question:
+def _of(question: CaseBatch, picked: np.ndarray) -> CaseBatch:
     """Some cases of a batch; a history keeps its padding."""
     at = torch.from_numpy(picked).to(question.histories.items_BL.device)
-    return Question(
+    return CaseBatch(
         question.rows[picked],
         Histories(*(of[at] for of in question.histories)),
         [question.seen[place] for place in picked],

@@ -29,7 +29,7 @@ from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
 
-class Asked(NamedTuple):
+class RecommendationRequest(NamedTuple):
     """Who is recommended what."""
 
     ingested: Committed
@@ -54,12 +54,12 @@ class Recommended(NamedTuple):
     steered: int
 
 
-def recommend(asked: Asked) -> Iterator[Recommended]:
+def recommend(asked: RecommendationRequest) -> Iterator[Recommended]:
     """Chunk by chunk, in order, by a task each."""
     return tasks.over(of_chunk, asked, range(n_chunks(asked.ingested)), "recommendations, chunk", asked.device)
 
 
-def of_chunk(asked: Asked, number: int) -> Recommended:
+def of_chunk(asked: RecommendationRequest, number: int) -> Recommended:
     """The users of one chunk who are asked for, ascending by user_idx. Nothing that a user had is recommended."""
     chunk = read_chunk(asked.ingested, number)
     model = registry.load(asked.recommender, asked.site, asked.device)
@@ -81,7 +81,7 @@ def of_chunk(asked: Asked, number: int) -> Recommended:
 
 @torch.inference_mode()
 def _first(
-    model: Recommender, chunk: Chunk, users: np.ndarray, asked: Asked
+    model: Recommender, chunk: Chunk, users: np.ndarray, asked: RecommendationRequest
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users of a chunk, their first items `(X, k)` and scores."""
     empty = np.zeros((0, asked.k))

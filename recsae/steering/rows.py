@@ -13,7 +13,7 @@ import numpy as np
 
 from recsae.stats.ranking_metrics import interval
 from recsae.steering.effects import Effects
-from recsae.steering.interventions import Plan
+from recsae.steering.interventions import InterventionPlan
 from recsae.steering.operations import Operation
 
 NULL = (5, 95)
@@ -30,7 +30,7 @@ class Turned(NamedTuple):
 class Figures:
     """Effects as shares and means; index 0 of E is the clean model."""
 
-    def __init__(self, effects: Effects, plan: Plan, concepts: int) -> None:
+    def __init__(self, effects: Effects, plan: InterventionPlan, concepts: int) -> None:
         self.effects, self.plan = effects, plan
         places, cases = max(effects.places, 1), max(effects.cases, 1)
         self.share_EC = effects.hits_EC / places

@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-from recsae.concepts.best_candidate import Chosen, read_chosen
+from recsae.concepts.best_candidate import BestCandidate, read_chosen
 from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
 from recsae.schemas.steering import STEERING, WISHES
-from recsae.steering.effects import Effects, Trial, measure
-from recsae.steering.interventions import Plan, plan_of, turns
+from recsae.steering.effects import Effects, SteeringSetup, measure
+from recsae.steering.interventions import InterventionPlan, plan_of, turns
 from recsae.steering.probes import probes
 from recsae.steering.rows import Figures, Turned, steering_rows
 from recsae.steering.target_share import wish_rows
@@ -77,7 +77,7 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     return _metrics(config, effects, trial.plan, rows, subjects, time.monotonic() - start)
 
 
-def subjects_of(chosen: Mapping[int, Chosen], catalogue: Catalogue) -> Subjects:
+def subjects_of(chosen: Mapping[int, BestCandidate], catalogue: Catalogue) -> Subjects:
     """The interpretable latents whose concept has terms; latents with the same terms share a concept."""
     vocabulary = terms.build(catalogue)
     place: dict[tuple[str, ...], int] = {}
@@ -99,7 +99,9 @@ def subjects_of(chosen: Mapping[int, Chosen], catalogue: Catalogue) -> Subjects:
     return Subjects(turned, names, bears_IC, unchecked)
 
 
-def trial_of(config: Config, inputs: Mapping[str, Committed], subjects: Subjects, catalogue: Catalogue) -> Trial:
+def trial_of(
+    config: Config, inputs: Mapping[str, Committed], subjects: Subjects, catalogue: Catalogue
+) -> SteeringSetup:
     """All that a task needs."""
     activations, folder = inputs["activations"], inputs["sae"].data.child("model")
     site = str(activations.metrics["site"])
@@ -117,7 +119,7 @@ def trial_of(config: Config, inputs: Mapping[str, Committed], subjects: Subjects
         config.steering.directions,
         config.seed,
     )
-    return Trial(
+    return SteeringSetup(
         inputs["ingest"],
         inputs["recommender"],
         folder,
@@ -135,7 +137,7 @@ def trial_of(config: Config, inputs: Mapping[str, Committed], subjects: Subjects
 def _metrics(
     config: Config,
     effects: Mapping[str, Effects],
-    plan: Plan,
+    plan: InterventionPlan,
     rows: list[dict[str, Any]],
     subjects: Subjects,
     seconds: float,

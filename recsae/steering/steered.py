@@ -19,7 +19,7 @@ from torch import Tensor
 from recsae.data.chunks import Chunk
 from recsae.errors import BadInput
 from recsae.recommenders.base import Histories, Recommender, Trainable, last
-from recsae.recommenders.ranking import TOP, Question, edited, in_parts, questions
+from recsae.recommenders.ranking import TOP, CaseBatch, edited, in_parts, questions
 from recsae.recommenders.topk import ranks, top_k
 from recsae.steering.operations import Steering
 
@@ -71,7 +71,7 @@ class SteeredRecommender(Recommender):
         return edited(self.steering, h_BLD, histories)
 
 
-class Answer(NamedTuple):
+class Ranking(NamedTuple):
     """Of a batch of cases under one variant: the rank of the target and the first unseen items."""
 
     variant: int
@@ -85,11 +85,11 @@ class Answer(NamedTuple):
 @torch.inference_mode()
 def answers(
     model: Recommender, variants: Sequence[Steering], chunk: Chunk, cases: pa.Table, device: str = "cpu"
-) -> Iterator[Answer]:
+) -> Iterator[Ranking]:
     """The cases of one chunk put to several steerings of one model, which reads every history once."""
     on_items = model.site == "item"
     steered = [] if on_items else [SteeredRecommender(model, one) for one in variants]
-    held: list[tuple[Question, Tensor]] = []
+    held: list[tuple[CaseBatch, Tensor]] = []
     for question in questions(chunk, cases, model, device):
         h_BLD = model.probe(question.histories)
         if on_items:
@@ -103,6 +103,6 @@ def answers(
             yield _answer(variant, altered, u_BU, question)
 
 
-def _answer(variant: int, model: Recommender, u_BU: Tensor, question: Question) -> Answer:
+def _answer(variant: int, model: Recommender, u_BU: Tensor, question: CaseBatch) -> Ranking:
     rank_B = ranks(model, u_BU, question.seen, question.target_B)
-    return Answer(variant, question.rows, rank_B, top_k(model, u_BU, question.seen, TOP))
+    return Ranking(variant, question.rows, rank_B, top_k(model, u_BU, question.seen, TOP))

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 
 from recsae.errors import BadInput
 from recsae.store.filesystem import Folder, file_at, split_query
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 
-def named(option: str, target: str) -> tuple[Folder, str]:
+def resolve_output(option: str, target: str) -> tuple[Folder, str]:
     """The folder and the name of a file. Raises BadInput, naming the option, where it cannot be written there."""
     if not target.isprintable() or not target:
         raise BadInput(f"{option} {target}: names no file; give a path or URI that can be printed")
@@ -41,7 +41,7 @@ def named(option: str, target: str) -> tuple[Folder, str]:
 
 
 @contextlib.contextmanager
-def whole(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
+def atomic_writer(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
     """A file that takes its name at the end, and leaves nothing where the block fails."""
     if not folder.local:  # where nothing can be renamed, but an upload takes its name when it is complete
         with folder.upload(name) as upload:
@@ -59,9 +59,9 @@ def whole(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
 
 
 @contextlib.contextmanager
-def whole_parquet(folder: Folder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def atomic_parquet_writer(folder: Folder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """The same, as a writer of tables."""
-    with whole(folder, name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as out:
+    with atomic_writer(folder, name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as out:
         yield out
 
 
@@ -83,7 +83,7 @@ class _Unclosed:
 
 def beside(target: str, name: str) -> str:
     """The path or URI, as it may be shown, of another file in the folder of `target`."""
-    head = split_query(shown(target))[0]
+    head = split_query(redact_uri(target))[0]
     return f"{head.rpartition('/')[0]}/{name}" if "/" in head else name
 
 

@@ -27,7 +27,7 @@ from obstore.store import from_url
 
 from recsae.errors import BadInput
 from recsae.store import object_store
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 _STAGED = re.compile(r"#\d+$")
 """How obstore ends the name of a local file that it has not put yet, or never will."""
@@ -74,7 +74,7 @@ class Folder:
     uri: str
 
     def __repr__(self) -> str:
-        return f"Folder({shown(self.uri)!r})"
+        return f"Folder({redact_uri(self.uri)!r})"
 
     @property
     def filesystem(self) -> pafs.FileSystem:

@@ -24,7 +24,7 @@ OF_A_MANIFEST = {"stage": str, "fingerprint": str, "attempt": str, "files": list
 
 
 @dataclass(frozen=True)
-class Found:
+class StageInspection:
     """One fingerprint of a stage."""
 
     folder: Folder
@@ -37,12 +37,12 @@ class Found:
     """What the holder of its newest lease said last; empty: nobody has held one."""
 
 
-def stage(run: Folder, name: str) -> list[Found]:
+def stage(run: Folder, name: str) -> list[StageInspection]:
     """Every fingerprint of a stage, in the order of their names."""
     return [_found(run.child(name, fingerprint), name, fingerprint) for fingerprint in _within(run, name, folders=True)]
 
 
-def _found(folder: Folder, name: str, fingerprint: str) -> Found:
+def _found(folder: Folder, name: str, fingerprint: str) -> StageInspection:
     manifest, problem = record(folder, MANIFEST)
     if manifest is not None:
         wrong = [key for key, kind in OF_A_MANIFEST.items() if not isinstance(manifest.get(key), kind)]
@@ -52,7 +52,7 @@ def _found(folder: Folder, name: str, fingerprint: str) -> Found:
             wrong = ["fingerprint"]
         problem = f"{MANIFEST} has no usable {wrong[0]}" if wrong else ""
     done = Committed(folder, manifest) if manifest is not None and not problem else None
-    return Found(folder, fingerprint, done, problem, lease(folder.child("_progress")))
+    return StageInspection(folder, fingerprint, done, problem, lease(folder.child("_progress")))
 
 
 def _is_file(file: Any) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recsae.config.recommender import ProbeConfig
-from recsae.store.run_store import LAST, Committed
-from recsae.text.redaction import all_shown
+from recsae.store.run_store import PREVIOUS, Committed
+from recsae.text.redaction import redact_tree
 
 WARM = "warm"
 FRESH = "fresh"
@@ -15,7 +15,7 @@ FRESH = "fresh"
 
 def same_probe(inputs: Mapping[str, Committed], probe: ProbeConfig) -> bool:
     """Whether last night's SAE was read at the site and in the view of tonight's."""
-    last: bool = inputs[LAST + "sae"].manifest["config"]["probe"] == all_shown(probe.model_dump(mode="json"))
+    last: bool = inputs[PREVIOUS + "sae"].manifest["config"]["probe"] == redact_tree(probe.model_dump(mode="json"))
     return last
 
 
@@ -24,7 +24,7 @@ def same_space(inputs: Mapping[str, Committed]) -> bool:
 
     So it is where the recommender is last night's, went on from its weights, or is a foreign one with the same weights.
     """
-    recommender, before = inputs["recommender"], inputs[LAST + "recommender"]
+    recommender, before = inputs["recommender"], inputs[PREVIOUS + "recommender"]
     if recommender.fingerprint == before.fingerprint:
         return True
     if recommender.metrics["kind"] == "foreign":

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from obstore.store import GCSStore, S3Store, from_url
 
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 PATIENCE_S = 60.0
 """How long a request is tried again before the store counts as away."""
@@ -174,7 +174,7 @@ def signed(uri: str, root: str) -> str:
     if uri.partition("://")[0] not in _SETTINGS or root.partition("://")[0] not in _SETTINGS:
         return uri
     mine, its = _parsed(root), _parsed(uri)
-    if its.root != shown(mine.root):
+    if its.root != redact_uri(mine.root):
         return uri
     return uri.replace(f"://{its.authority}", f"://{mine.authority}", 1)
 

@@ -24,7 +24,7 @@ from recsae.store.nights import MANIFEST, Nights, Record, timestamp
 from recsae.store.progress import Lease, Progress
 
 Metrics = dict[str, Any]
-LAST = "last night's "
+PREVIOUS = "last night's "
 """Before the name of a stage: what it made on the night that is served."""
 
 

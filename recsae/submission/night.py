@@ -23,7 +23,7 @@ LOST_TRIES = 3
 
 
 @dataclass(frozen=True)
-class Night:
+class NightJobs:
     """The jobs of one night, and what it may use of the outside."""
 
     server: JobServer

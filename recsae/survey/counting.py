@@ -23,7 +23,7 @@ from recsae.survey.key import Answers, Key
 VALUES = {"yes": 1.0, "no": 0.0}
 
 
-class Votes(NamedTuple):
+class SurveyVotes(NamedTuple):
     """All answers, and what the key says of each question."""
 
     raters: list[str]
@@ -54,11 +54,11 @@ class Votes(NamedTuple):
         return np.where(np.isnan(share_Q) | (share_Q == 0.5), np.nan, (share_Q > 0.5).astype(np.float64))
 
 
-def gather(key: Key, answers: Sequence[Answers]) -> Votes:
+def gather(key: Key, answers: Sequence[Answers]) -> SurveyVotes:
     ids = key.ids()
     told = [[one.answers.get(question) for question in ids] for one in answers]
     of_case = [(place, one, case) for place, one in enumerate(key.concepts) for case in one.cases]
-    return Votes(
+    return SurveyVotes(
         [one.rater for one in answers],
         np.array([[VALUES.get(answer or "", np.nan) for answer in row] for row in told]),
         np.array([[answer == "unsure" for answer in row] for row in told]),
@@ -69,14 +69,14 @@ def gather(key: Key, answers: Sequence[Answers]) -> Votes:
     )
 
 
-def by_concept(key: Key, votes: Votes) -> pa.Table:
+def by_concept(key: Key, votes: SurveyVotes) -> pa.Table:
     """One row for each concept of the survey, in the schema SURVEY, by latent, real before decoy."""
     rows = [_row(key, place, votes) for place in range(len(key.concepts))]
     rows.sort(key=lambda row: (row["decoy"], row["latent"]))
     return conform(pa.Table.from_pylist(rows, SURVEY), SURVEY)
 
 
-def _row(key: Key, place: int, votes: Votes) -> dict[str, Any]:
+def _row(key: Key, place: int, votes: SurveyVotes) -> dict[str, Any]:
     concept, own = key.concepts[place], votes.concept_Q == place
     counts: dict[str, int] = {}
     for kind, here in (("active", own & votes.active_Q), ("silent", own & ~votes.active_Q)):
@@ -119,7 +119,7 @@ def _row(key: Key, place: int, votes: Votes) -> dict[str, Any]:
     }
 
 
-def overall(votes: Votes, seed: int) -> dict[str, Any]:
+def overall(votes: SurveyVotes, seed: int) -> dict[str, Any]:
     """Figures over all concepts, as JSON: `people`, each with what he answered; `others`, the majority and the language
     model; between people `pairs` by Cohen's kappa, and `fleiss`. An interval resamples concepts; what cannot be
     measured is null."""
@@ -157,7 +157,7 @@ def overall(votes: Votes, seed: int) -> dict[str, Any]:
     }
 
 
-def _figures(told_Q: np.ndarray, votes: Votes, seed: int, *, judged: bool) -> dict[str, Any]:
+def _figures(told_Q: np.ndarray, votes: SurveyVotes, seed: int, *, judged: bool) -> dict[str, Any]:
     """Of one who answers: Cohen's kappa with the language model, balanced accuracy on real concepts, the share of
     decoys' activating cases rejected, and balanced accuracy on activating cases of real concepts against decoys'."""
     found: dict[str, Any] = {}
@@ -180,14 +180,14 @@ def _figures(told_Q: np.ndarray, votes: Votes, seed: int, *, judged: bool) -> di
     }
 
 
-def _right(told_Q: np.ndarray, votes: Votes) -> np.ndarray:
+def _right(told_Q: np.ndarray, votes: SurveyVotes) -> np.ndarray:
     """The terms of balanced accuracy, `(Q, 4)`: yes on activating cases, and no on silent ones."""
     said_Q, active_Q = ~np.isnan(told_Q), votes.active_Q
     return np.column_stack([active_Q & (told_Q == 1), active_Q & said_Q, ~active_Q & (told_Q == 0), ~active_Q & said_Q])
 
 
 def _told(
-    name: str, statistic: Statistic, terms_QT: np.ndarray, sides: Sequence[np.ndarray], votes: Votes, seed: int
+    name: str, statistic: Statistic, terms_QT: np.ndarray, sides: Sequence[np.ndarray], votes: SurveyVotes, seed: int
 ) -> dict[str, Any]:
     """A figure and its interval; `sides` as in `agreement.interval`."""
     value = agreement.known(statistic(terms_QT.sum(0)))

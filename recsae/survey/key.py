@@ -37,7 +37,7 @@ class Case(Section):
     """The language model's verdict; null where it gave none."""
 
 
-class Concept(Section):
+class SurveyConcept(Section):
     """A name, and the cases that it is put to."""
 
     latent: int
@@ -68,7 +68,7 @@ class Key(Section):
     model: str
     """The judge."""
     seed: int
-    concepts: Annotated[tuple[Concept, ...], Field(strict=False, min_length=1)]
+    concepts: Annotated[tuple[SurveyConcept, ...], Field(strict=False, min_length=1)]
 
     def questions(self) -> list[dict[str, Any]]:
         """What people see: names and texts, in order."""

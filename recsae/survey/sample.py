@@ -21,7 +21,7 @@ from recsae.lookup import cases
 from recsae.lookup.served import Row, Served, among
 from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
 from recsae.scores.controls import draw_controls
-from recsae.survey.key import Case, Concept, Key
+from recsae.survey.key import Case, Key, SurveyConcept
 
 COLUMNS = (
     *("latent", "stable_id", "name", "group", "interpretable", "view", "model"),
@@ -30,7 +30,7 @@ COLUMNS = (
 EVIDENCE = ("latent", "role", "case_id", "top_idx", "item_idx", "activation")
 
 
-class Asked(NamedTuple):
+class SurveySize(NamedTuple):
     """How much is asked."""
 
     concepts: int
@@ -40,7 +40,7 @@ class Asked(NamedTuple):
     seed: int
 
 
-def draw_sample(served: Served, run: str, asked: Asked) -> Key:
+def draw_sample(served: Served, run: str, asked: SurveySize) -> Key:
     """Every concept is there once, whatever the number of latents that share it; half of the real ones are
     interpretable where there are so many.
 
@@ -86,7 +86,7 @@ def _different(rows: Sequence[Row], draw: np.random.Generator) -> list[Row]:
     return [row for _, _, row in sorted(in_turn, key=lambda one: one[:2])]
 
 
-def _take(rows: Sequence[Row], count: int, make: Callable[[Row], Concept | None]) -> Iterator[Concept]:
+def _take(rows: Sequence[Row], count: int, make: Callable[[Row], SurveyConcept | None]) -> Iterator[SurveyConcept]:
     """The first `count` that have enough cases."""
     taken = 0
     for row in rows:
@@ -115,7 +115,7 @@ class _Drawer:
         self._item = cases.shown_column(view)
         self._catalogue = Catalogue.read(served.made["ingest"])
 
-    def concept(self, row: Row, of: int) -> Concept | None:
+    def concept(self, row: Row, of: int) -> SurveyConcept | None:
         """A name before the cases of a latent, shuffled; None where it has too few different items.
 
         An item is asked about once: one that the latent fires at now and then stands among the activating ones.
@@ -131,7 +131,7 @@ class _Drawer:
             return None
         both = [*active, *silent]
         centre = cases.centres(self._served, [row["latent"]]).get(row["latent"])
-        return Concept(
+        return SurveyConcept(
             latent=row["latent"],
             stable_id=row["stable_id"],
             name=name,

@@ -29,7 +29,7 @@ _AWS_KEY = re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")
 _SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL", re.IGNORECASE)
 
 
-def shown(text: str) -> str:
+def redact_uri(text: str) -> str:
     """A path or URI without user, password and all of its query that does not say where it is; a sentence with URIs in
     it may be given too. In a local path `?`, `#` and `@` are letters."""
     if "://" not in text:
@@ -38,20 +38,20 @@ def shown(text: str) -> str:
     return _keyless(_REST.sub(lambda found: _place(found[0]), text))
 
 
-def all_shown(tree: Any) -> Any:
+def redact_tree(tree: Any) -> Any:
     """The same of every text in lists and mappings, as a config's that is kept."""
     if isinstance(tree, Mapping):
-        return {key: all_shown(held) for key, held in tree.items()}
+        return {key: redact_tree(held) for key, held in tree.items()}
     if isinstance(tree, list | tuple):
-        return [all_shown(held) for held in tree]
-    return shown(tree) if isinstance(tree, str) else tree
+        return [redact_tree(held) for held in tree]
+    return redact_uri(tree) if isinstance(tree, str) else tree
 
 
-def masked(text: str, environment: Mapping[str, str] | None = None) -> str:
+def redact_secrets(text: str, environment: Mapping[str, str] | None = None) -> str:
     """`text` without the credentials of URIs in it, without keys, and without any secret of the environment."""
     for value in _secrets(os.environ if environment is None else environment):
         text = text.replace(value, HIDDEN)
-    return _AWS_KEY.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", _keyless(shown(text))))
+    return _AWS_KEY.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", _keyless(redact_uri(text))))
 
 
 def _place(rest: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from recsae.cli import recommend
 from recsae.policies import policy
-from recsae.policies.policy import MadeFor, Policy, Users, Written
+from recsae.policies.policy import MadeFor, Policy, PolicyStep, Users
 from recsae.steering.recommending import RECOMMENDATIONS
 from recsae.store.filesystem import Folder
 from tests.cli.tuned import Ask, Line, asking
@@ -33,7 +33,7 @@ def ask(line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 def put(line: Line, folder: Path, users: Users | None = None, **changed: object) -> str:
     """A policy for the line in a file."""
     made_for = MadeFor(recommender=line.made.recommender.fingerprint, sae=line.made.sae.fingerprint, site="user")
-    operations = (Written(latent=2, operation="add", value=1.0), Written(latent=0, operation="ablate"))
+    operations = (PolicyStep(latent=2, operation="add", value=1.0), PolicyStep(latent=0, operation="ablate"))
     found = Policy(made_for=made_for, users=users, operations=operations).model_copy(update=changed)
     policy.write(found, Folder(str(folder)), "policy.json")
     return str(folder / "policy.json")
@@ -77,7 +77,7 @@ def test_bad_input_is_refused_and_leaves_nothing(ask: Ask, line: Line, tmp_path:
     other = MadeFor(recommender=line.made.recommender.fingerprint, sae="another", site="user")
     said = ask("--policy", put(line, tmp_path, made_for=other), *out, status=2)
     assert "made for another SAE (another; this config has" in said
-    said = ask("--policy", put(line, tmp_path, operations=(Written(latent=99, operation="ablate"),)), *out, status=2)
+    said = ask("--policy", put(line, tmp_path, operations=(PolicyStep(latent=99, operation="ablate"),)), *out, status=2)
     assert "latent 99 is none of the SAE's; give one from 0 to 9" in said
     held = json.loads(Path(put(line, tmp_path)).read_text())
     held["operations"][0]["value"] = float("nan")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from recsae.comparison.pairs import MEASURES, Tally, tell
+from recsae.comparison.pairs import MEASURES, PairCounts, tell
 
 
 def model(ndcg: float | None, share: float | None, data: str = "a", width: float = 0.001) -> dict[str, Any]:
@@ -19,25 +19,25 @@ def model(ndcg: float | None, share: float | None, data: str = "a", width: float
     }
 
 
-def tallies(*models: dict[str, Any], measure: str = "share") -> tuple[Tally, Tally]:
+def tallies(*models: dict[str, Any], measure: str = "share") -> tuple[PairCounts, PairCounts]:
     found = {one.measure: one for one in tell(models)}[measure]
     return found.every, found.clear
 
 
 def test_the_better_of_each_pair_has_more_less_or_as_much() -> None:
     every, clear = tallies(model(0.1, 0.5), model(0.2, 0.7), model(0.3, 0.5))
-    assert every == clear == Tally(more=1, less=1, same=1)
+    assert every == clear == PairCounts(more=1, less=1, same=1)
 
 
 def test_models_of_other_data_are_no_pair() -> None:
-    assert tallies(model(0.1, 0.5), model(0.2, 0.7, data="b")) == (Tally(), Tally())
+    assert tallies(model(0.1, 0.5), model(0.2, 0.7, data="b")) == (PairCounts(), PairCounts())
 
 
 def test_overlapping_intervals_are_a_pair_and_not_a_clear_one() -> None:
-    assert tallies(model(0.1, 0.5, width=0.06), model(0.2, 0.7, width=0.06)) == (Tally(more=1), Tally())
+    assert tallies(model(0.1, 0.5, width=0.06), model(0.2, 0.7, width=0.06)) == (PairCounts(more=1), PairCounts())
 
 
 def test_what_one_of_them_lacks_counts_nowhere() -> None:
-    assert tallies(model(0.1, None), model(0.2, 0.7)) == (Tally(), Tally())
-    assert tallies(model(None, 0.5), model(0.2, 0.7)) == (Tally(), Tally())
-    assert tallies(model(0.2, 0.5), model(0.2, 0.7)) == (Tally(), Tally()), "neither is the better"
+    assert tallies(model(0.1, None), model(0.2, 0.7)) == (PairCounts(), PairCounts())
+    assert tallies(model(None, 0.5), model(0.2, 0.7)) == (PairCounts(), PairCounts())
+    assert tallies(model(0.2, 0.5), model(0.2, 0.7)) == (PairCounts(), PairCounts()), "neither is the better"

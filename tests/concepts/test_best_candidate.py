@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae.concepts.best_candidate import Chosen, named_by, read_chosen, read_labels, read_scores
+from recsae.concepts.best_candidate import BestCandidate, chosen_labels, read_chosen, read_labels, read_scores
 from recsae.schemas.concepts import SCORES
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.concepts.worlds import genres, labels_of
@@ -52,9 +52,9 @@ def test_the_judged_candidate_and_whether_it_is_believed(
         row(1, 0, control="shuffled", confidence=1.0, part="select"),
     ]
     found = {
-        1: Chosen(second, [second], True),
-        2: Chosen("Late at night", [], True),
-        3: Chosen(third, [third], False),  # no higher than the bar
+        1: BestCandidate(second, [second], True),
+        2: BestCandidate("Late at night", [], True),
+        3: BestCandidate(third, [third], False),  # no higher than the bar
     }
     assert read_chosen(labels, scores_of(commit, rows)) == found
     assert read_chosen(labels, scores_of(commit, rows[::-1])) == found
@@ -90,7 +90,7 @@ def test_tables_by_latent(commit: Commit, ingested: Committed, labels: Committed
         3: {("llm", "none")},
     }
     assert {latent: list(found) for latent, found in candidates.items()} == {1: [0, 1], 2: [0], 3: [0], 4: [0]}
-    named = named_by(candidates, scores)
+    named = chosen_labels(candidates, scores)
     assert {latent: found["concept"] for latent, found in named.items()} == {
         1: genres(ingested)[1],
         3: genres(ingested)[2],

@@ -11,7 +11,7 @@ import pytest
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.data.stage import ingest
 from recsae.errors import BadInput
-from recsae.store.run_store import LAST, Committed, RunStore
+from recsae.store.run_store import PREVIOUS, Committed, RunStore
 from tests.data import frames
 from tests.data.conftest import config_of
 
@@ -23,7 +23,7 @@ def night(tmp_path: Path, events: pd.DataFrame, last: Committed | None = None, *
     config = config_of({"data": {"interactions": [str(tmp_path / f"{number}.csv")], "min_user_events": 3, **data}})
     store = RunStore(str(tmp_path / "store"), "test")
     attempt = store.attempt("ingest", f"f{number}", store.lease("ingest", f"f{number}", 20))
-    metrics = ingest(config, {LAST + "ingest": last} if last else {}, attempt)
+    metrics = ingest(config, {PREVIOUS + "ingest": last} if last else {}, attempt)
     return store.commit("ingest", attempt, {"metrics": metrics})
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.evidence import item_latents
-from recsae.evidence.item_latents import LEAST_FOR_LIFT, ONE, Pairs, PairSums
+from recsae.evidence.item_latents import LEAST_FOR_LIFT, ONE, ItemLatentSums, PairSums
 from recsae.schemas.concepts import ITEM_LATENTS, LATENT_ITEMS
 from recsae.store.run_store import Attempt, RunStore
 
@@ -33,7 +33,7 @@ def cases(count: int = 400) -> list[Case]:
     return made
 
 
-def summed(shard: list[Case], block: int = 50) -> Pairs:
+def summed(shard: list[Case], block: int = 50) -> ItemLatentSums:
     sums = PairSums()
     for start in range(0, len(shard), block):
         part = shard[start : start + block]
@@ -49,7 +49,7 @@ def attempt(folder: Path) -> Attempt:
     return store.attempt("evidence", "f", store.lease("evidence", "f", 20))
 
 
-def written(folder: Path, shards: list[Pairs], memory_gb: float = 1.0) -> tuple[pd.DataFrame, pd.DataFrame]:
+def written(folder: Path, shards: list[ItemLatentSums], memory_gb: float = 1.0) -> tuple[pd.DataFrame, pd.DataFrame]:
     out = attempt(folder)
     with item_latents.item_views(memory_gb) as views:
         for pairs in shards:
@@ -60,7 +60,7 @@ def written(folder: Path, shards: list[Pairs], memory_gb: float = 1.0) -> tuple[
     return tables[0].to_pandas(), tables[1].to_pandas()
 
 
-def in_shards(made: list[Case], sizes: list[int]) -> list[Pairs]:
+def in_shards(made: list[Case], sizes: list[int]) -> list[ItemLatentSums]:
     stops = np.cumsum(sizes)
     assert stops[-1] == len(made)
     return [summed(made[stop - size : stop]) for size, stop in zip(sizes, stops, strict=True)]
@@ -137,6 +137,8 @@ def test_too_little_memory_is_said(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     pair = draw.permutation(4_000_000)
     whole = np.ones(len(pair), dtype=np.int64)
-    pairs = Pairs((pair // 2000).astype(np.int32), (pair % 2000).astype(np.int32), whole, whole, whole[:0], whole[:0])
+    pairs = ItemLatentSums(
+        (pair // 2000).astype(np.int32), (pair % 2000).astype(np.int32), whole, whole, whole[:0], whole[:0]
+    )
     with pytest.raises(BadInput, match=r"resources.ingest_memory_gb = 0.002 is too little"):
         written(tmp_path, [pairs], memory_gb=0.002)

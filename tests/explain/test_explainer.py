@@ -8,7 +8,7 @@ import torch
 
 from recsae.config.sae import Kind
 from recsae.explain import explainer
-from recsae.explain.explainer import Explained, Explainer, Parts, explain
+from recsae.explain.explainer import Explained, Explainer, ScoreParts, explain
 from recsae.explain.slopes import slopes
 from recsae.recommenders.base import Recommender, Trainable, last
 from recsae.sae.model import Sae
@@ -35,11 +35,11 @@ def scores(model: Recommender, present: Present) -> np.ndarray:
     return model.scores(u_BU, 0, model.n_items).double().numpy()
 
 
-def sums(parts: Parts) -> np.ndarray:
+def sums(parts: ScoreParts) -> np.ndarray:
     return np.asarray(parts.bias_BT + parts.error_BT + parts.rest_BT + parts.contribution_BTK.sum(2))
 
 
-def by_latent(found: Explained, parts: Parts) -> np.ndarray:
+def by_latent(found: Explained, parts: ScoreParts) -> np.ndarray:
     """Contributions `(B, T, H)`."""
     dense = np.zeros((*found.item_BT.shape, LATENTS))
     for place in zip(*np.nonzero(found.latent_BTK >= 0), strict=True):

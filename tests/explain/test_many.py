@@ -14,7 +14,7 @@ from recsae.config.schema import Config
 from recsae.data.chunks import chunk_of, n_chunks, read_chunk
 from recsae.explain import many
 from recsae.explain.explainer import Explained
-from recsae.explain.many import Asked, Names, rows, strongest, write_explanations
+from recsae.explain.many import ExplanationRequest, Names, rows, strongest, write_explanations
 from recsae.sae import model
 from recsae.schemas.concepts import CONCEPTS
 from recsae.schemas.steering import EXPLANATIONS
@@ -30,7 +30,7 @@ LATENTS = 64
 
 
 @pytest.fixture(scope="module")
-def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Asked:
+def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> ExplanationRequest:
     """A recommender and an SAE with random weights; every third latent has a name."""
     folder = tmp_path_factory.mktemp("explained")
     commit = committing(folder)
@@ -44,7 +44,7 @@ def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.
 
     sae = Folder(str(folder / "sae"))
     names = Names.read(commit("concepts", write), sae)
-    return Asked(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", names, 4)
+    return ExplanationRequest(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", names, 4)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     return without_ray(monkeypatch)
 
 
-def explanations(asked: Asked, number: int = 0) -> tuple[Explained, pa.Table, np.ndarray]:
+def explanations(asked: ExplanationRequest, number: int = 0) -> tuple[Explained, pa.Table, np.ndarray]:
     explainer, ids = asked.explainer(), user_ids(asked.ingested)
     present = next(batches(read_chunk(asked.ingested, number), None, explainer.model))
     found = explainer(present)
@@ -61,7 +61,7 @@ def explanations(asked: Asked, number: int = 0) -> tuple[Explained, pa.Table, np
     return found, rows(found, asked, ids[present.user_B], item_ids), ids
 
 
-def test_rows_hold_the_strongest_and_add_up(asked: Asked) -> None:
+def test_rows_hold_the_strongest_and_add_up(asked: ExplanationRequest) -> None:
     found, table, ids = explanations(asked)
     item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"].to_pylist()
     made = iter(table.to_pylist())
@@ -81,7 +81,7 @@ def test_rows_hold_the_strongest_and_add_up(asked: Asked) -> None:
     assert next(made, None) is None
 
 
-def test_what_is_not_there_has_no_row_and_is_not_listed(asked: Asked) -> None:
+def test_what_is_not_there_has_no_row_and_is_not_listed(asked: ExplanationRequest) -> None:
     found, whole, ids = explanations(asked)
     item_BT, latent_BTK = found.item_BT.copy(), found.latent_BTK.copy()
     item_BT[1, 3:] = -1
@@ -94,7 +94,7 @@ def test_what_is_not_there_has_no_row_and_is_not_listed(asked: Asked) -> None:
     assert all(len(listed) == 2 for name in ("latents", "names", "beyond") for listed in table[name].to_pylist())
 
 
-def test_names_of_all_latents_of_the_sae(asked: Asked) -> None:
+def test_names_of_all_latents_of_the_sae(asked: ExplanationRequest) -> None:
     names = asked.names.name_H
     assert len(names) == LATENTS and names[6] == "concept 6" and names[7] is None and names[LATENTS - 1] == "concept 63"
     assert np.flatnonzero(asked.names.interpretable_H).tolist() == [3]
@@ -105,7 +105,7 @@ def test_the_chunk_of_each_user(ingested: Committed) -> None:
         assert set(chunk_of(ingested, read_chunk(ingested, number).users)) == {number}
 
 
-def test_all_users_or_some(asked: Asked, fake: FakeRay, tmp_path: Path) -> None:
+def test_all_users_or_some(asked: ExplanationRequest, fake: FakeRay, tmp_path: Path) -> None:
     folder, ids = Folder(str(tmp_path)), user_ids(asked.ingested)
     assert write_explanations(asked, None, folder, "all.parquet") == 10 * len(ids)
     whole = pq.read_table(tmp_path / "all.parquet")
@@ -121,11 +121,11 @@ def test_all_users_or_some(asked: Asked, fake: FakeRay, tmp_path: Path) -> None:
 
 
 def test_a_failure_on_the_way_leaves_no_file(
-    asked: Asked, fake: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: ExplanationRequest, fake: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explain_users = many.explain_users
 
-    def fails(asked: Asked, users: np.ndarray, ids: np.ndarray) -> pa.Table:
+    def fails(asked: ExplanationRequest, users: np.ndarray, ids: np.ndarray) -> pa.Table:
         if users[0] > 50:
             raise RuntimeError
         return explain_users(asked, users, ids)

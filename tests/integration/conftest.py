@@ -11,7 +11,7 @@ from recsae.cli.command import connect
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import Config
 from recsae.llm.model import locate_model
-from recsae.llm.pool import kept
+from recsae.llm.pool import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from tests.integration.browsing import browser, opened
 from tests.planted import write_planted
@@ -88,7 +88,7 @@ def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> t
     toml.write_text(planted_toml(folder, tmp_path_factory.mktemp("store")))
     config = load(toml)
     pipeline = Pipeline(config)
-    with kept():
+    with shared_engines():
         for stage in STAGES:
             pipeline.run(stage)
     pipeline.publish()

@@ -19,7 +19,7 @@ from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm.engine import _precision
 from recsae.llm.loglikelihood import MAX_TOKEN_IDS
-from recsae.llm.pool import Answer, Engine, EnginePool, Request, Spent, kept
+from recsae.llm.pool import Completion, Engine, EnginePool, Request, Spent, shared_engines
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
 ITEMS = (
@@ -44,8 +44,8 @@ def likelihoods() -> list[Request]:
     ]
 
 
-def collect(pool: EnginePool, requests: list[Request], schema: dict[str, Any] | None = None) -> list[Answer]:
-    answers: dict[int, Answer] = {}
+def collect(pool: EnginePool, requests: list[Request], schema: dict[str, Any] | None = None) -> list[Completion]:
+    answers: dict[int, Completion] = {}
     for indices, chunk in pool.ask(requests, schema):
         answers.update(zip(indices, chunk, strict=True))
     return [answers[index] for index in range(len(requests))]
@@ -207,7 +207,7 @@ def keeping(diary: Diary, *, dies_at: str = "") -> type[EnginePool]:
     """A pool whose engines keep a diary; at the prompt `dies_at` vLLM's own process dies under an engine, once."""
 
     class Keeping(Engine):
-        def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Answer], Spent]:
+        def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Spent]:
             asked_before = [prompt for _, _, prompts in diary.lines("begin") for prompt in prompts]
             diary.write("begin", requests)
             if dies_at and dies_at in [request.prompt for request in requests] and dies_at not in asked_before:
@@ -301,7 +301,7 @@ def test_within_kept_the_next_pool_has_the_same_engine_and_another_model_its_own
             answered(pool, [Request("generate", f"Say {word}.")])
         return diary.lines("begin")[-1][0]
 
-    with kept():
+    with shared_engines():
         first = process(LlmConfig(max_model_len=512), "one")
         assert process(LlmConfig(max_model_len=512), "two") == first
         other = process(LlmConfig(max_model_len=256), "three")

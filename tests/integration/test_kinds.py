@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from recsae.config.schema import Config
-from recsae.llm.pool import kept
+from recsae.llm.pool import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.recommenders.ranking import pad
 from recsae.store import shards
@@ -33,7 +33,7 @@ GPT2 = {"width": 32, "max_length": 20}
 @pytest.fixture(scope="module", autouse=True)
 def engine_of_all_lines(ray_session: str) -> Iterator[None]:
     """To start one takes longer than a line's questions."""
-    with kept():
+    with shared_engines():
         yield
 
 

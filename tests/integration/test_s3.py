@@ -16,7 +16,7 @@ from recsae.cli import export, recommend, show, survey
 from recsae.cli.render.dictionary import print_dictionary
 from recsae.config.loader import load
 from recsae.config.schema import Config
-from recsae.llm.pool import kept
+from recsae.llm.pool import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.store.filesystem import file_at
 from tests.integration.conftest import planted_toml
@@ -58,7 +58,7 @@ def remote_run(
     toml.write_text(written)
     config = load(toml)
     pipeline = Pipeline(config)
-    with kept():
+    with shared_engines():
         for stage in STAGES:
             with proxy.failing("503", first=2):
                 pipeline.run(stage)

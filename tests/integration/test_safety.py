@@ -19,7 +19,7 @@ from recsae.config.schema import ResourcesConfig
 from recsae.data.catalogue import Catalogue
 from recsae.data.text import TITLE_LIMIT, clean
 from recsae.labels import prompts
-from recsae.llm.pool import Answer, EnginePool, Request
+from recsae.llm.pool import Completion, EnginePool, Request
 
 NOISE = 1e-3
 """Nats that the company of other rows may move a value in float32, whose sums run in another order in another batch; of
@@ -56,8 +56,8 @@ def pool(ray_session: str, model_folder: str) -> Iterator[EnginePool]:
         yield pool
 
 
-def collect(pool: EnginePool, requests: list[Request], schema: dict[str, Any] | None = None) -> list[Answer]:
-    answers: dict[int, Answer] = {}
+def collect(pool: EnginePool, requests: list[Request], schema: dict[str, Any] | None = None) -> list[Completion]:
+    answers: dict[int, Completion] = {}
     for indices, chunk in pool.ask(requests, schema):
         answers.update(zip(indices, chunk, strict=True))
     return [answers[index] for index in range(len(requests))]

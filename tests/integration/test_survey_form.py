@@ -15,7 +15,7 @@ import pytest
 from recsae.store.filesystem import as_json
 from recsae.survey import counting
 from recsae.survey.form import form_page
-from recsae.survey.key import Case, Concept, Key, read_answers, read_key
+from recsae.survey.key import Case, Key, SurveyConcept, read_answers, read_key
 from tests.integration.browsing import assert_accessible, needs_browser, watched
 from tests.report.concepts_table import HOSTILE
 
@@ -71,7 +71,7 @@ def made_key() -> Key:
             for number, fires in enumerate(active)
         )
         concepts.append(
-            Concept(
+            SurveyConcept(
                 latent=place,
                 stable_id=f"c-{place}",
                 name=HOSTILE[place],

@@ -11,7 +11,7 @@ from recsae.config.schema import Config
 from recsae.labels import stage as labelling
 from recsae.labels.reuse import jaccard
 from recsae.scores import stage as scoring
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 from tests.concepts.worlds import firing, latents_by_concept, matches, run_stage
 from tests.conftest import N_CONCEPTS, Commit
 from tests.scores.fakes import FakePool
@@ -39,7 +39,7 @@ class Nights:
             "matching": matches(self.commit, N_CONCEPTS, ids),
             **firing(self.commit, self.ingested),
         }
-        before = {LAST + name: found for name, found in (last or {}).items()}
+        before = {PREVIOUS + name: found for name, found in (last or {}).items()}
         self.pool, self.judge = FakePool(), FakePool()
         inputs["labels"] = self._told(labelling, labelling.label_latents, config, {**inputs, **before}, self.pool)
         inputs["scores"] = self._told(scoring, scoring.score_concepts, config, {**inputs, **before}, self.judge)

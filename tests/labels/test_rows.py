@@ -13,7 +13,7 @@ from scipy import sparse
 from recsae.data.terms import Vocabulary
 from recsae.labels.candidates import Candidate, Usage, weigh
 from recsae.labels.rows import free_row, mark_finalists, pair_row, term_row
-from recsae.llm.pool import Answer
+from recsae.llm.pool import Completion
 from recsae.schemas.concepts import LABELS
 
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
@@ -29,7 +29,7 @@ def through_table(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def free(text: str | None, status: str = "ok") -> dict[str, Any]:
-    return through_table(free_row(Answer(text, None, status, 1), EVIDENCE, USAGE))
+    return through_table(free_row(Completion(text, None, status, 1), EVIDENCE, USAGE))
 
 
 def named(name: Any, description: Any = "Films of old wars.") -> str:
@@ -112,13 +112,13 @@ def test_a_free_name_is_spelt_as_the_term_that_it_is_and_has_its_figures() -> No
 
 
 def test_a_name_without_evidence_has_no_figures() -> None:
-    row = free_row(Answer(named("War"), None, "ok", 1), EVIDENCE[:0], USAGE)
+    row = free_row(Completion(named("War"), None, "ok", 1), EVIDENCE[:0], USAGE)
     assert row["terms"] == ["War"] and row["support"] is None
 
 
 def test_a_terms_row_needs_both_likelihoods() -> None:
     candidate, nan = Candidate((0,), 2, 0.75, 0.25, 1.5), float("nan")
-    good, bad = Answer(None, -2.0, "ok", 1), Answer(None, None, "too_long", 0)
+    good, bad = Completion(None, -2.0, "ok", 1), Completion(None, None, "too_long", 0)
     row = through_table(term_row(candidate, good, -5.0, VOCABULARY))
     assert (row["pmi"], row["status"], row["terms"], row["source"]) == (3.0, "ok", ["War"], "terms")
     assert (row["support"], row["lift"], row["tfidf"]) == (2, 3.0, pytest.approx(0.75 * np.log(4)))

@@ -10,7 +10,7 @@ import pytest
 from recsae.config.concepts import EndpointConfig
 from recsae.config.schema import Config
 from recsae.labels import stage
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 from recsae.store.run_store import Committed
 from tests.concepts.worlds import genres, latents_by_concept, run_stage
 from tests.conftest import N_CONCEPTS, Commit
@@ -88,10 +88,10 @@ def test_one_bad_answer_costs_one_row(
 ) -> None:
     bad: list[Request] = []
 
-    def reply(request: Request) -> Answer:
+    def reply(request: Request) -> Completion:
         if request.kind == "generate" and (not bad or request in bad):
             bad.append(request)
-            return Answer("I am sorry", None, "unparsed", 5)
+            return Completion("I am sorry", None, "unparsed", 5)
         return knowing(request)
 
     rows = labelled(commit, ingested, planted_config, FakePool(reply), monkeypatch)
@@ -150,9 +150,9 @@ def test_evidence_is_cut_until_it_fits(
 ) -> None:
     """Nothing fails for its length; what fits is asked once and whole."""
 
-    def reply(request: Request) -> Answer:
+    def reply(request: Request) -> Completion:
         room = limit if request.kind == "generate" else limit - 800
-        return knowing(request) if len(request.prompt) <= room else Answer(None, None, "too_long", 0)
+        return knowing(request) if len(request.prompt) <= room else Completion(None, None, "too_long", 0)
 
     pool = FakePool(reply)
     done = committed(commit, ingested, changed(planted_config, cases=20), pool, monkeypatch)
@@ -165,8 +165,8 @@ def test_evidence_is_cut_until_it_fits(
 def test_what_nothing_makes_fit_costs_its_row(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reply(request: Request) -> Answer:
-        return Answer(None, None, "too_long", 0) if request.kind == "generate" else knowing(request)
+    def reply(request: Request) -> Completion:
+        return Completion(None, None, "too_long", 0) if request.kind == "generate" else knowing(request)
 
     rows = labelled(commit, ingested, planted_config, FakePool(reply), monkeypatch)
     free = [row for row in rows if row["source"] == "model"]
@@ -177,7 +177,7 @@ def test_what_nothing_makes_fit_costs_its_row(
 def test_a_free_name_that_is_a_term_is_that_term(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reply(request: Request) -> Answer:
+    def reply(request: Request) -> Completion:
         answer = knowing(request)
         return answer._replace(text=answer.text.replace(" films", "").lower()) if answer.text else answer
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recsae.llm.answer_cache import ask_once, key
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 from recsae.store.progress import Progress
 from recsae.store.run_store import RunStore
 from tests.scores.fakes import FakePool
@@ -26,10 +26,10 @@ def requests_of(count: int) -> list[Request]:
     return [Request("loglikelihood", f"item {number}", " Horror") for number in range(count)]
 
 
-def echo(request: Request) -> Answer:
+def echo(request: Request) -> Completion:
     """Every third row fails; values have digits to lose."""
     number = int(request.prompt.split()[1])
-    return Answer(None, None, "too_long", 0) if number % 3 == 0 else Answer(None, number / 7, "ok", number)
+    return Completion(None, None, "too_long", 0) if number % 3 == 0 else Completion(None, number / 7, "ok", number)
 
 
 def test_each_question_is_asked_once_and_answered_everywhere(progress: Progress) -> None:
@@ -45,8 +45,8 @@ def test_answers_before_a_kill_are_found_again_to_the_byte(progress: Progress) -
     kept = {name: Path(progress.folder.locate(name)).read_bytes() for name in progress.folder.list("verdicts")}
     assert len(kept) == 2
 
-    def otherwise(request: Request) -> Answer:
-        return Answer("again", -1.0, "ok", 1)
+    def otherwise(request: Request) -> Completion:
+        return Completion("again", -1.0, "ok", 1)
 
     pool = FakePool(otherwise)
     told = ask_once(requests_of(23), pool, progress, "verdicts")

@@ -20,7 +20,7 @@ from recsae.errors import BadInput
 from recsae.labels import prompts
 from recsae.llm import endpoint
 from recsae.llm.endpoint import EndpointPool
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 
 Reply = tuple[int, Any]
 SECRET = "sk-a-key-that-nobody-may-see"
@@ -110,10 +110,12 @@ def named(prompt: str) -> str:
     return json.dumps({"name": f"Name {prompt}", "description": f"What {prompt} is about."})
 
 
-def asked(server: Server | str, count: int, schema: dict[str, Any] | None = None, concurrency: int = 4) -> list[Answer]:
+def asked(
+    server: Server | str, count: int, schema: dict[str, Any] | None = None, concurrency: int = 4
+) -> list[Completion]:
     """Answers of prompts `0` to `count`; every index comes once."""
     url = server if isinstance(server, str) else server.url
-    found: dict[int, Answer] = {}
+    found: dict[int, Completion] = {}
     with EndpointPool(EndpointConfig(url=url, model="big"), concurrency) as pool:
         for indices, answers in pool.ask([Request("generate", str(number)) for number in range(count)], schema, 3):
             assert len(indices) == len(answers) and found.keys().isdisjoint(indices)
@@ -125,7 +127,7 @@ def asked(server: Server | str, count: int, schema: dict[str, Any] | None = None
 def test_good_answers_come_in_order_under_the_grammar(serve: Callable[..., Server]) -> None:
     server = serve(lambda prompt, _: good(named(prompt), 5 + int(prompt)))
     found = asked(server, 40, prompts.NAME_SCHEMA)
-    assert found == [Answer(named(str(number)), None, "ok", 5 + number) for number in range(40)]
+    assert found == [Completion(named(str(number)), None, "ok", 5 + number) for number in range(40)]
     assert server.most_at_once <= 4 and server.keys == {f"Bearer {SECRET}"}
     assert max(server.times.values()) == 1
     for body in server.bodies:
@@ -136,7 +138,7 @@ def test_good_answers_come_in_order_under_the_grammar(serve: Callable[..., Serve
 
 def test_without_a_schema_none_is_sent_and_nothing_is_checked(serve: Callable[..., Server]) -> None:
     server = serve(lambda prompt, _: good(" any words "))
-    assert asked(server, 1) == [Answer("any words", None, "ok", 7)]
+    assert asked(server, 1) == [Completion("any words", None, "ok", 7)]
     assert "response_format" not in server.bodies[0]
     assert list(EndpointPool(EndpointConfig(url=server.url, model="big"), 1).ask([])) == []
     with pytest.raises(ValueError):

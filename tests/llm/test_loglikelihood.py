@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recsae.llm.loglikelihood import MAX_TOKEN_IDS, Ids, Step, Walk, log_odds, steps, text_status, walks
+from recsae.llm.loglikelihood import MAX_TOKEN_IDS, Ids, TokenStep, Walk, log_odds, steps, text_status, walks
 
 
 def logprob(beginning: Ids, token: int) -> float:
@@ -29,7 +29,7 @@ def reported(walk: Walk) -> list[dict[int, Any]]:
 
 def told(texts: list[tuple[Ids, Ids]]) -> list[float]:
     """Each text's likelihood, by walks."""
-    values: dict[Step, float] = {}
+    values: dict[TokenStep, float] = {}
     for walk in walks(texts):
         values |= walk.read(reported(walk))
     return [sum(values[step] for step in steps(*text)) for text in texts]

@@ -16,7 +16,7 @@ from recsae.matching.stage import Codes, correlate, cosines, match, match_latent
 from recsae.sae import model
 from recsae.schemas.base import PARTS, activations
 from recsae.store import shards
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 from tests.conftest import Commit
 from tests.sae.fake_ray import without_ray
 
@@ -124,7 +124,7 @@ class Nights:
             "activations": self._of("activations", write, {}),
             "sae": self._of("sae", write_sae, {}),
         }
-        return {**inputs, **{LAST + name: found for name, found in last.items()}}
+        return {**inputs, **{PREVIOUS + name: found for name, found in last.items()}}
 
     def _of(self, name: str, write: Callable[[Attempt], Metrics], last: dict[str, Committed]) -> Committed:
         made = self.commit(name, write)
@@ -136,7 +136,7 @@ class Nights:
     ) -> tuple[dict[str, Committed], list[dict[str, Any]], Metrics]:
         wanted = Config.model_validate({"name": "x", "nights": {}, **config})
         done = self.commit("matching", lambda out: match_latents(wanted, inputs, out))
-        tonight = {name: found for name, found in inputs.items() if not name.startswith(LAST)}
+        tonight = {name: found for name, found in inputs.items() if not name.startswith(PREVIOUS)}
         return {**tonight, "matching": done}, done.read_table("matches.parquet").to_pylist(), done.metrics
 
 

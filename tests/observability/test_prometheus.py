@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from recsae.llm.pool import Answer, Meter
+from recsae.llm.pool import Completion, Meter
 from recsae.observability import context, prometheus
 from recsae.store.run_store import Attempt, RunStore
 
@@ -96,7 +96,7 @@ def test_what_fails_before_an_attempt_begins_is_no_failed_attempt(seen: Seen) ->
 
 
 def test_questions_are_counted_as_they_are_answered(seen: Seen) -> None:
-    answers = [Answer("x", None, "ok", 5)] * 3
+    answers = [Completion("x", None, "ok", 5)] * 3
     meter = Meter(6, "model")
     with context.at_work("shop", "labels"):
         meter.start()

@@ -12,7 +12,7 @@ from recsae.config.schema import Config
 from recsae.pipeline import runner
 from recsae.pipeline.runner import Pipeline
 from recsae.pipeline.stages import Stage
-from recsae.store.run_store import LAST, Attempt, Committed, Metrics
+from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 ORDER = ["ingest", "recommender", "sae", "matching", "concepts", "report"]
 FIGURES: dict[str, Metrics] = {
@@ -38,7 +38,7 @@ class Following:
         def stage(name: str, inputs: tuple[str, ...], *config: str, **more: Any) -> Stage:
             def run(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
                 self.executed.append(name)
-                self.read[name] = [key.removeprefix(LAST) for key in inputs if key.startswith(LAST)]
+                self.read[name] = [key.removeprefix(PREVIOUS) for key in inputs if key.startswith(PREVIOUS)]
                 out.data.put(f"{name}.txt", f"{name} of {self.events}".encode())
                 return self.figures.get(name, {})
 

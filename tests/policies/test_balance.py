@@ -10,7 +10,19 @@ import pytest
 from scipy import sparse
 
 from recsae.data.chunks import Chunk
-from recsae.policies.balance import Between, Facts, Lacking, Popular, Shares, common, facts, ground, head, ndcg, sums
+from recsae.policies.balance import (
+    Between,
+    CaseFacts,
+    Lacking,
+    Popular,
+    Shares,
+    common,
+    facts,
+    ground,
+    head,
+    ndcg,
+    sums,
+)
 
 ITEMS, CASES, VARIANTS = 30, 50, 3
 DRAW = np.random.default_rng(0)
@@ -26,7 +38,7 @@ HEADS = DRAW.random((CASES, 2))
 def table() -> np.ndarray:
     world = ground(POPULARITY, sparse.csr_array(BEARS.astype(float)), np.zeros(1), 3)
     rows = DRAW.permutation(CASES)
-    told = Facts(GROUP, HEADS)
+    told = CaseFacts(GROUP, HEADS)
     halves = [rows[:20], rows[20:]]
     return np.sum([sums(world, told, some, list(RANK[:, some]), list(TOP[:, some])) for some in halves], axis=0)
 

@@ -8,13 +8,13 @@ import pytest
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.policies.build import Made
-from recsae.policies.customising import Wish, customise
+from recsae.policies.customising import ShareTarget, customise
 from recsae.policies.policy import Users
 from tests.conftest import committing
 from tests.policies import biased
 from tests.sae.fake_ray import without_ray
 
-MORE, LESS = Wish("--more", "western", 1.5), Wish("--less", "Comedy", 0.5)
+MORE, LESS = ShareTarget("--more", "western", 1.5), ShareTarget("--less", "Comedy", 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_a_segment_and_a_list_are_who_is_measured(settings: Config, made: Made) 
 
 
 def test_a_bound_on_the_loss_is_kept_and_what_is_missed_is_told(settings: Config, made: Made) -> None:
-    found = customise(settings, made, [Wish("--more", "Horror", 50.0)], max_loss=0.01)
+    found = customise(settings, made, [ShareTarget("--more", "Horror", 50.0)], max_loss=0.01)
     assert not found.found["select"][0]["met"]
     assert found.found["select"][0]["loss"] <= 0.01
     assert np.isfinite(found.found["select"][0]["after"])
@@ -66,11 +66,11 @@ def test_a_bound_on_the_loss_is_kept_and_what_is_missed_is_told(settings: Config
 @pytest.mark.parametrize(
     ("wishes", "said"),
     [
-        ([Wish("--more", "Westren", 2.0)], "--more Westren: no latent .* the nearest are Western"),
-        ([MORE, Wish("--less", "Western", 0.5)], "--less Western: named by two wishes"),
+        ([ShareTarget("--more", "Westren", 2.0)], "--more Westren: no latent .* the nearest are Western"),
+        ([MORE, ShareTarget("--less", "Western", 0.5)], "--less Western: named by two wishes"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(settings: Config, made: Made, wishes: list[Wish], said: str) -> None:
+def test_what_cannot_be_meant_is_refused(settings: Config, made: Made, wishes: list[ShareTarget], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         customise(settings, made, wishes)
 

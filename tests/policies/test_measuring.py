@@ -10,7 +10,7 @@ from recsae.data.chunks import n_chunks, read_chunk
 from recsae.policies import balance, measuring
 from recsae.policies.balance import Between, Shares
 from recsae.policies.build import Made
-from recsae.policies.measuring import Asked, deals, described, elsewhere, measure
+from recsae.policies.measuring import MeasurementPlan, deals, described, elsewhere, measure
 from recsae.recommenders.ranking import rank_chunk
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import SteeredRecommender, answers
@@ -39,12 +39,12 @@ def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     without_ray(monkeypatch)
 
 
-def asked(settings: Config, made: Made, group_U: np.ndarray | None = None) -> Asked:
+def asked(settings: Config, made: Made, group_U: np.ndarray | None = None) -> MeasurementPlan:
     genres = made.ingested.read_table("items.parquet", ["attributes"])["attributes"].to_pylist()
     bears = np.array([[pairs[0]["value"] == concept for concept in biased.CONCEPTS] for pairs in genres])
     popularity = made.ingested.read_table("items.parquet", ["popularity"])["popularity"].to_numpy()
     ground = balance.ground(popularity, balance.sparse.csr_array(bears.astype(float)), group_U, 2)
-    return Asked(made.world(settings), "score", ground, ((), ABLATED, *NULL), None, 100)
+    return MeasurementPlan(made.world(settings), "score", ground, ((), ABLATED, *NULL), None, 100)
 
 
 def test_figures_are_those_of_the_steered_model(settings: Config, made: Made) -> None:

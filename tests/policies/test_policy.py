@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recsae.errors import BadInput
-from recsae.policies.policy import MadeFor, Policy, Users, Written, check, read, write
+from recsae.policies.policy import MadeFor, Policy, PolicyStep, Users, check, read, write
 from recsae.steering.operations import Operation
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
@@ -19,8 +19,8 @@ POLICY = Policy(
     made_for=MADE_FOR,
     users=Users(attribute="gender", value="F"),
     operations=(
-        Written(latent=3, concept="Wéstern", operation="add", value=-0.1),
-        Written(latent=4, operation="ablate"),
+        PolicyStep(latent=3, concept="Wéstern", operation="add", value=-0.1),
+        PolicyStep(latent=4, operation="ablate"),
     ),
     found={"gap": 0.1, "none": None},
 )

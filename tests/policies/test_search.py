@@ -12,7 +12,7 @@ from recsae.data.chunks import n_chunks, read_chunk
 from recsae.policies import balance, search
 from recsae.policies.balance import CASES, CHOSEN, GAIN, HEAD, SLOTS, Popular, ndcg
 from recsae.policies.measuring import World
-from recsae.policies.search import Turn, close, joined, of_chunk
+from recsae.policies.search import LatentMoves, close, joined, of_chunk
 from recsae.recommenders.ranking import rank_chunk
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import SteeredRecommender
@@ -44,8 +44,8 @@ class Made:
         return found
 
 
-def turns(*latents: int) -> list[Turn]:
-    return [Turn(latent, (), STEPS) for latent in latents]
+def turns(*latents: int) -> list[LatentMoves]:
+    return [LatentMoves(latent, (), STEPS) for latent in latents]
 
 
 def test_the_cheapest_is_taken_until_the_target_is_met() -> None:
@@ -66,7 +66,9 @@ def test_the_bound_on_the_loss_is_kept_and_a_miss_is_told() -> None:
 
 def test_damping_goes_on_to_ablation_and_no_further() -> None:
     evaluate = Made({1: 0.3, 2: -0.1}, {1: 0.0, 2: 0.0})
-    found = close(evaluate, Popular(), [Turn(1, search.DAMPED, ()), Turn(2, search.DAMPED, ())], 0.0, 0.02)
+    found = close(
+        evaluate, Popular(), [LatentMoves(1, search.DAMPED, ()), LatentMoves(2, search.DAMPED, ())], 0.0, 0.02
+    )
     assert found.operations == [Operation(1, "ablate")] and not found.met
     assert evaluate.asked[1] == [Operation(2, "scale", 0.5), Operation(2, "scale", 0.0)]
 

@@ -14,7 +14,7 @@ from recsae.config.recommender import RecommenderConfig
 from recsae.recommenders import external_files
 from recsae.recommenders.base import Histories
 from recsae.recommenders.external import Foreign
-from recsae.recommenders.external_files import Parts
+from recsae.recommenders.external_files import ExternalFiles
 from recsae.recommenders.ranking import pad
 from tests.recommenders import external_models
 from tests.recommenders.external_models import gpt2
@@ -89,7 +89,7 @@ def seeded(module: Callable[[], nn.Module]) -> nn.Module:
 
 
 def assembled(given: Given, max_length: int = LENGTH, tokens_N: Tensor = TOKENS) -> Foreign:
-    parts = Parts(state_of(seeded(given.module)), tokens_N)
+    parts = ExternalFiles(state_of(seeded(given.module)), tokens_N)
     return external_files.assemble(config_of(given.foreign, max_length), parts, given.site, "cpu")
 
 

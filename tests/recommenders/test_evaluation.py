@@ -10,7 +10,7 @@ from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_cases
 from recsae.recommenders import registry
 from recsae.recommenders.base import Trainable
-from recsae.recommenders.evaluation import Survey, briefly, count_chunk, drawn, evaluate, in_full, measured
+from recsae.recommenders.evaluation import EvaluationPlan, briefly, count_chunk, drawn, evaluate, in_full, measured
 from recsae.recommenders.ranking import of_split
 from recsae.store.run_store import Committed
 
@@ -63,7 +63,7 @@ def test_resamples_follow_the_seed(model: Trainable, ingested: Committed) -> Non
 
 def test_fewer_users_are_drawn_by_the_seed(model: Trainable, ingested: Committed) -> None:
     def ranked(users: int | None, seed: int = 0) -> tuple[int, float]:
-        survey = Survey(ingested, "test", seed, users)
+        survey = EvaluationPlan(ingested, "test", seed, users)
         counts = sum(count_chunk(model, survey, number, "cpu")[0] for number in range(n_chunks(ingested)))
         assert isinstance(counts, np.ndarray)
         return int(counts.sum()), measured(counts[None], survey).figures["ndcg@50"]
@@ -87,4 +87,4 @@ def test_every_case_of_a_drawn_user_is_ranked(model: Trainable, ingested: Commit
     cases = of_split(read_cases(ingested, 0), "train")
     kept = drawn(cases["user_idx"].to_numpy(), 60 / ingested.metrics["users"], 0)
     assert 0 < kept.sum() < cases.num_rows
-    assert count_chunk(model, Survey(ingested, "train", 0, 60), 0, "cpu")[0].sum() == kept.sum()
+    assert count_chunk(model, EvaluationPlan(ingested, "train", 0, 60), 0, "cpu")[0].sum() == kept.sum()

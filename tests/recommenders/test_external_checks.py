@@ -9,7 +9,7 @@ import torch
 
 from recsae.errors import BadInput
 from recsae.recommenders import external_files
-from recsae.recommenders.external_files import Parts
+from recsae.recommenders.external_files import ExternalFiles
 from tests.recommenders.external_world import (  # fmt: skip
     GIVEN,
     MODELS,
@@ -114,7 +114,7 @@ REFUSED: dict[str, tuple[Given, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_does_not_fit_is_refused_in_one_sentence(name: str) -> None:
     given, changed, said = REFUSED[name]
-    parts = Parts(state_of(seeded(given.module)), TOKENS)
+    parts = ExternalFiles(state_of(seeded(given.module)), TOKENS)
     with pytest.raises(BadInput) as refused:
         external_files.assemble(config_of(given.foreign | changed), parts, given.site, "cpu")
     assert said in str(refused.value) and "\n" not in str(refused.value)
@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name: str) -> None:
 
 def test_weights_that_are_no_safetensors_are_refused() -> None:
     with pytest.raises(BadInput, match=r"weights: w.safetensors: not a safetensors file \(SafetensorError"):
-        external_files.assemble(config_of(RIGHT.foreign), Parts(b"pickled", TOKENS), RIGHT.site, "cpu")
+        external_files.assemble(config_of(RIGHT.foreign), ExternalFiles(b"pickled", TOKENS), RIGHT.site, "cpu")
 
 
 def test_tokens_and_lengths_beyond_the_model_are_refused() -> None:

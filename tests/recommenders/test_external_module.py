@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recsae.errors import BadInput
 from recsae.recommenders import external_files
 from recsae.recommenders.external import Foreign
-from recsae.recommenders.external_files import Parts
+from recsae.recommenders.external_files import ExternalFiles
 from tests.recommenders import external_models
 from tests.recommenders.external_world import (  # fmt: skip
     LENGTH,
@@ -75,7 +75,7 @@ def test_a_program_does_as_the_module_it_was_exported_from(
     state, histories = (tmp_path / "p.pt2").read_bytes(), histories_of()
     for padding in ("right", "left"):
         config = config_of(program_of(tmp_path / "p.pt2", padding=padding))
-        model = external_files.assemble(config, Parts(state, TOKENS), site, "cpu")
+        model = external_files.assemble(config, ExternalFiles(state, TOKENS), site, "cpu")
         plain = Foreign(model.config, module, TOKENS, LENGTH, site, "cpu")
         h_BLD, edit_BLD = model.probe(histories), torch.randn(3, 10, model.width)
         real_BL = model.ask(histories).real_BL
@@ -89,7 +89,7 @@ def test_a_program_does_as_the_module_it_was_exported_from(
 def test_a_program_of_one_length_is_always_filled_up_to_it(tmp_path: Path) -> None:
     path = tmp_path / "p.pt2"
     exported(path, seeded(made("Running").module), named=True, length=LENGTH)
-    parts = Parts(path.read_bytes(), TOKENS)
+    parts = ExternalFiles(path.read_bytes(), TOKENS)
     config = config_of(program_of(path, fixed_length=True, padding="left"))
     assert external_files.assemble(config, parts, "first", "cpu").probe(histories_of()).shape == (3, 10, WIDTH)
     for foreign, length in ((program_of(path), LENGTH), (program_of(path, fixed_length=True), LENGTH - 1)):
@@ -101,7 +101,7 @@ def test_programs_that_cannot_be_asked(tmp_path: Path) -> None:
     path, module = tmp_path / "p.pt2", seeded(made("Running").module)
 
     def refusal(**foreign: Any) -> str:
-        config, parts = config_of(program_of(path, **foreign)), Parts(path.read_bytes(), TOKENS)
+        config, parts = config_of(program_of(path, **foreign)), ExternalFiles(path.read_bytes(), TOKENS)
         with pytest.raises(BadInput) as refused:
             external_files.assemble(config, parts, "first", "cpu")
         assert "\n" not in str(refused.value)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recsae.recommenders import external_files
 from recsae.recommenders.base import last
 from recsae.recommenders.external import Foreign
-from recsae.recommenders.external_files import Parts
+from recsae.recommenders.external_files import ExternalFiles
 from tests.recommenders.external_world import LENGTH, N_ITEMS, N_TOKENS, TOKENS, config_of, histories_of, state_of
 
 pytest.importorskip("rectools", reason="`make test` installs it without its pins, which clash with ours")
@@ -44,7 +44,7 @@ def taken_over(module: nn.Module, site: str, **more: bool) -> Foreign:
         "fixed_length": True,
         **more,
     }
-    return external_files.assemble(config_of(section), Parts(state_of(module), TOKENS), site, "cpu")
+    return external_files.assemble(config_of(section), ExternalFiles(state_of(module), TOKENS), site, "cpu")
 
 
 def theirs(module: nn.Module, items: Tensor) -> Tensor:

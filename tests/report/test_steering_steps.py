@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from recsae.report.steering_steps import Step, read_steps
+from recsae.report.steering_steps import SteeringStep, read_steps
 from recsae.schemas.steering import STEERING
 from recsae.store.filesystem import Folder
 from tests.report.made_page import METRICS, NO_TABLES, Tables, committed
 from tests.report.made_tables import steering, step_row, table
 
 
-def steps(root: Path, rows: list[dict[str, Any]]) -> dict[int, list[Step]]:
+def steps(root: Path, rows: list[dict[str, Any]]) -> dict[int, list[SteeringStep]]:
     made: Tables = {("steering", "steering.parquet"): table(rows, STEERING)}
     return read_steps(committed(Folder(str(root)), METRICS, made))
 

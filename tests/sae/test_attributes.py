@@ -9,7 +9,7 @@ from scipy import sparse, stats
 from recsae.sae import attributes
 from recsae.sae.attributes import (
     Attributes,
-    Sums,
+    AttributeSums,
     add,
     add_dimensions,
     add_fires,
@@ -51,7 +51,7 @@ def chosen(bears: np.ndarray) -> Attributes:
     return Attributes(pairs, bears.sum(0).astype(np.int64), sparse.csr_array(bears), len(bears))
 
 
-def sums_of(index: np.ndarray, value: np.ndarray, bears: np.ndarray, edges: list[int]) -> Sums:
+def sums_of(index: np.ndarray, value: np.ndarray, bears: np.ndarray, edges: list[int]) -> AttributeSums:
     """The sums of the pieces between `edges`."""
     total = nothing(LATENTS, bears.shape[1])
     for start, stop in zip([0, *edges], [*edges, len(index)], strict=True):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from recsae.sae import dataloader
-from recsae.sae.dataloader import Block, batches, blocks, of_part, read_block
+from recsae.sae.dataloader import ShardBlock, batches, blocks, of_part, read_block
 from recsae.schemas.base import PARTS
 from recsae.store import shards
 from tests.conftest import Commit
@@ -40,10 +40,10 @@ class Reader:
 
     def __init__(self, rows_S: Sequence[int]) -> None:
         self.first = np.cumsum([0, *rows_S])
-        self.asked: list[Block] = []
-        self.read: list[Block] = []
+        self.asked: list[ShardBlock] = []
+        self.read: list[ShardBlock] = []
 
-    def ask(self, block: Block) -> Callable[[], np.ndarray]:
+    def ask(self, block: ShardBlock) -> Callable[[], np.ndarray]:
         self.asked.append(block)
 
         def wait() -> np.ndarray:
@@ -148,7 +148,7 @@ def test_a_block_is_read_from_its_shards_and_shuffled(commit: Commit, part: int)
     stored, rows_S = commit_shards(commit), rows_of(SIZES, part)
     (whole,) = itertools.takewhile(lambda block: block.epoch < 1, blocks(rows_S, WIDTH, 0))
     by_epoch = []
-    for block in (whole, whole._replace(epoch=1), Block(0, 3, (2, 0), rows_S[2] + rows_S[0])):
+    for block in (whole, whole._replace(epoch=1), ShardBlock(0, 3, (2, 0), rows_S[2] + rows_S[0])):
         vectors = read_block(stored, block, PARTS[part], 5)
         wanted = [
             number

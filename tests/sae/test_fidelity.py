@@ -16,7 +16,7 @@ from recsae.errors import BadInput
 from recsae.sae import fidelity
 from recsae.sae.accumulators import Moments
 from recsae.sae.controls import Control, Principal, Raw, Trained, Untrained
-from recsae.sae.fidelity import Survey, chunk_of, measure, moments, table, untrained
+from recsae.sae.fidelity import FidelityPlan, chunk_of, measure, moments, table, untrained
 from recsae.sae.model import Sae, save
 from recsae.stats.ranking_metrics import DEEPEST
 from recsae.store import shards
@@ -44,13 +44,13 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 
 
 @pytest.fixture(scope="module")
-def survey(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Survey:
+def survey(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> FidelityPlan:
     """A recommender with its first weights, over the planted users."""
     commit = committing(tmp_path_factory.mktemp("fidelity"))
     recommender = trained(commit, planted_config.recommender, ingested)
     written, _ = probed(commit, ingested, recommender, probe_config())
     activations = Committed(written.folder, {**written.manifest, "metrics": {"site": "user"}})
-    return Survey(ingested, recommender, activations, "score", 0, resamples=200)
+    return FidelityPlan(ingested, recommender, activations, "score", 0, resamples=200)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Folder]:
     return found
 
 
-def test_every_test_case_of_the_part_is_ranked(survey: Survey) -> None:
+def test_every_test_case_of_the_part_is_ranked(survey: FidelityPlan) -> None:
     found = [chunk_of(survey, NOTHING, number) for number in range(n_chunks(survey.ingested))]
     assert sum(one.users for one in found) == survey.ingested.metrics["users_by_part"]["score"]
     total = found[0]
@@ -74,7 +74,7 @@ def test_every_test_case_of_the_part_is_ranked(survey: Survey) -> None:
     assert other[-1] < 0.6 * clean[-1]
 
 
-def test_parts_are_apart(survey: Survey) -> None:
+def test_parts_are_apart(survey: FidelityPlan) -> None:
     for part in ("select", "score"):
         cases = [read_cases(survey.ingested, number).to_pandas() for number in range(n_chunks(survey.ingested))]
         expected = sum(int(((of["split"] == "test") & (of["part"] == part)).sum()) for of in cases)
@@ -83,7 +83,7 @@ def test_parts_are_apart(survey: Survey) -> None:
         assert found[0].sum_SRK.shape == (201, 1, DEEPEST + 2)
 
 
-def test_so_many_users_of_the_part_are_drawn_by_the_seed(survey: Survey) -> None:
+def test_so_many_users_of_the_part_are_drawn_by_the_seed(survey: FidelityPlan) -> None:
     def users(number: int | None, seed: int = 0) -> list[int]:
         of = survey._replace(users=number, seed=seed)
         return [chunk_of(of, {}, number).users for number in range(n_chunks(survey.ingested))]
@@ -102,7 +102,7 @@ def test_a_part_without_users_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         moments(Committed(Folder("nowhere"), {"files": []}), "explain")
 
 
-def test_the_table(survey: Survey, folders: list[Folder], fake: FakeRay) -> None:
+def test_the_table(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
     stream = moments(survey.activations, "explain")
     found = table(survey, untrained(survey.activations, folders[0], 3, 0, "cpu"), stream)
     kept, rows = found["fidelity"], found["fidelity"]["rows"]
@@ -123,7 +123,9 @@ def test_the_table(survey: Survey, folders: list[Folder], fake: FakeRay) -> None
         }
 
 
-def test_an_untrained_sae_is_no_longer_than_it_should_be(survey: Survey, folders: list[Folder], fake: FakeRay) -> None:
+def test_an_untrained_sae_is_no_longer_than_it_should_be(
+    survey: FidelityPlan, folders: list[Folder], fake: FakeRay
+) -> None:
     """Its length is fitted on explain users: by any other it would keep less of them."""
     control = untrained(survey.activations, folders[0], 30, 0, "cpu")
     x = torch.from_numpy(
@@ -136,7 +138,7 @@ def test_an_untrained_sae_is_no_longer_than_it_should_be(survey: Survey, folders
     assert errors[1] < min(errors[0], errors[2])
 
 
-def test_fvu_of_the_whole_part(survey: Survey, fake: FakeRay) -> None:
+def test_fvu_of_the_whole_part(survey: FidelityPlan, fake: FakeRay) -> None:
     """PCA's error is what its axes leave of the part's vectors, whose variance is about their own mean."""
     stream = moments(survey.activations, "explain")
     x = np.concatenate([shards.vectors(of)[of["part"].to_numpy() == 2] for of in shards.stream(survey.activations)])
@@ -149,7 +151,7 @@ def test_fvu_of_the_whole_part(survey: Survey, fake: FakeRay) -> None:
     assert found.rows["pca"]["fvu"] == pytest.approx(expected, rel=1e-5) and found.cases == len(x)
 
 
-def test_a_sweep_measures_each_as_if_alone(survey: Survey, folders: list[Folder], fake: FakeRay) -> None:
+def test_a_sweep_measures_each_as_if_alone(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
     of = survey._replace(part="select", resamples=0, explain=True)
     controls = {str(number): Trained(folder) for number, folder in enumerate(folders)}
     together = measure(of, controls)
@@ -162,7 +164,7 @@ def test_a_sweep_measures_each_as_if_alone(survey: Survey, folders: list[Folder]
     assert 0 <= together.on_explain["0"].dead_share < 0.5 and together.active["0"].l0 == 4
 
 
-def test_without_a_model_there_is_no_ranking(survey: Survey, folders: list[Folder], fake: FakeRay) -> None:
+def test_without_a_model_there_is_no_ranking(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
     given = Committed(Folder("nowhere"), {"metrics": {"kind": "given"}})
     control = Untrained(folders[0], 2, 0)
     without = survey._replace(ingested=given, recommender=given)

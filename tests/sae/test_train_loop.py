@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 import torch.distributed as dist
 
-from recsae.config.sae import Candidate, SaeConfig, candidates
+from recsae.config.sae import SaeConfig, SweepMember, candidates
 from recsae.distributed.training import _state
 from recsae.sae import dataloader
 from recsae.sae import train_loop as training
@@ -239,6 +239,6 @@ def test_one_of_a_sweep_may_diverge_and_the_others_go_on(
 
 def test_the_widest_and_densest_saes_are_dealt_out_first() -> None:
     sizes = [(64, 8), (1024, 8), (64, 32), (1024, 32), (512, 8)]
-    every = [Candidate(SaeConfig(num_latents=width, k=k), 0) for width, k in sizes]
+    every = [SweepMember(SaeConfig(num_latents=width, k=k), 0) for width, k in sizes]
     assert _dealt(every, 2) == [[3, 4, 0], [1, 2]]
     assert sorted(number for hand in _dealt(every, 3) for number in hand) == [0, 1, 2, 3, 4]

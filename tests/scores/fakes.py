@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Self
 
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 
-Reply = Callable[[Request], Answer]
+Reply = Callable[[Request], Completion]
 
 
 def noise(request: Request) -> float:
@@ -17,14 +17,14 @@ def noise(request: Request) -> float:
     return hashlib.blake2b("|".join(request).encode(), digest_size=2).digest()[0] / 256
 
 
-def knowing(request: Request) -> Answer:
+def knowing(request: Request) -> Completion:
     """Likelier where the concept's word stands in the prompt; a name from the first attribute shown."""
     if request.kind == "generate":
         evidence = request.prompt.rpartition("<<<")[2]  # after the worked examples
         word = evidence.split("genres: ")[1].split(")")[0]
         said = json.dumps({"name": f"{word} films", "description": f"These are {word} films."})
-        return Answer(said, None, "ok", 3)
-    return Answer(None, noise(request) + (3.0 if request.continuation.strip() in request.prompt else -3.0), "ok", 3)
+        return Completion(said, None, "ok", 3)
+    return Completion(None, noise(request) + (3.0 if request.continuation.strip() in request.prompt else -3.0), "ok", 3)
 
 
 class FakePool:
@@ -44,7 +44,7 @@ class FakePool:
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
-    ) -> Iterator[tuple[range, list[Answer]]]:
+    ) -> Iterator[tuple[range, list[Completion]]]:
         self.schemas.append(schema)
         self.latents.append(latents)
         starts = range(0, len(requests), self.size)

@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 
 from recsae.scores.calibration import LEAST, calibrate, expected, user_halves
-from recsae.scores.evaluation import Ruling
-from recsae.stats.classification import Counts
+from recsae.scores.evaluation import Prediction
+from recsae.stats.classification import ConfusionCounts
 
 NOBODY = np.zeros(0, dtype=bool)
 
 
-def seen(rate_L: np.ndarray, cases: int, draw: np.random.Generator) -> list[Counts]:
+def seen(rate_L: np.ndarray, cases: int, draw: np.random.Generator) -> list[ConfusionCounts]:
     """So many active and so many silent cases of latents whose answers are right at these rates."""
     hits, passes = draw.binomial(cases, rate_L), draw.binomial(cases, rate_L)
-    return [Counts(int(tp), cases - int(tn), int(tn), cases - int(tp)) for tp, tn in zip(hits, passes, strict=True)]
+    return [
+        ConfusionCounts(int(tp), cases - int(tn), int(tn), cases - int(tp)) for tp, tn in zip(hits, passes, strict=True)
+    ]
 
 
 def test_the_posterior_mean_under_the_prior_that_was_planted() -> None:
@@ -43,24 +45,24 @@ def test_latents_that_are_all_alike_are_expected_alike() -> None:
 def test_more_cases_are_believed_more() -> None:
     draw = np.random.default_rng(2)
     others = seen(draw.beta(8, 8, 500), 16, draw)
-    few, many = Counts(7, 1, 7, 1), Counts(70, 10, 70, 10)
+    few, many = ConfusionCounts(7, 1, 7, 1), ConfusionCounts(70, 10, 70, 10)
     found = expected([*others, few, many])
     assert 0.55 < found[-2] < found[-1] < 0.875
 
 
 def test_without_cases_nothing_is_expected() -> None:
-    found = expected([Counts(0, 1, 4, 0), Counts(6, 1, 4, 1), Counts(0, 0, 0, 0)])
+    found = expected([ConfusionCounts(0, 1, 4, 0), ConfusionCounts(6, 1, 4, 1), ConfusionCounts(0, 0, 0, 0)])
     assert np.isnan(found[[0, 2]]).all() and 0.7 < found[1] < 0.9
-    assert expected([]).shape == (0,) and np.isnan(expected([Counts(0, 0, 0, 0)])).all()
+    assert expected([]).shape == (0,) and np.isnan(expected([ConfusionCounts(0, 0, 0, 0)])).all()
 
 
-def rulings(rate_L: np.ndarray, cases: int, draw: np.random.Generator, drift: float = 0.0) -> list[Ruling]:
+def rulings(rate_L: np.ndarray, cases: int, draw: np.random.Generator, drift: float = 0.0) -> list[Prediction]:
     """Half the cases are active; on users of the second half the rate is off by `drift`."""
     found = []
     for rate in rate_L:
         user, active = draw.integers(0, 5000, 2 * cases), np.arange(2 * cases) % 2 == 0
         right = draw.random(2 * cases) < rate - drift * user_halves(user, 0)
-        found.append(Ruling("llm", 0.0, active == right, active, user, right * 1.0, NOBODY, NOBODY))
+        found.append(Prediction("llm", 0.0, active == right, active, user, right * 1.0, NOBODY, NOBODY))
     return found
 
 
@@ -90,7 +92,7 @@ def test_few_latents_are_one_bin_and_none_are_no_error() -> None:
     draw = np.random.default_rng(5)
     assert [one["latents"] for one in calibrate(rulings(np.full(6, 0.8), 16, draw), 0).bins] == [12]
     assert calibrate([], 0) == (None, [])
-    one_sided = Ruling("llm", 0.0, np.ones(9, bool), np.ones(9, bool), np.arange(9), np.ones(9), NOBODY, NOBODY)
+    one_sided = Prediction("llm", 0.0, np.ones(9, bool), np.ones(9, bool), np.arange(9), np.ones(9), NOBODY, NOBODY)
     assert calibrate([one_sided], 0).error is None
 
 

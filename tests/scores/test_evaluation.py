@@ -9,9 +9,9 @@ from recsae.concepts.finalists import Finalist
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence.cases import Judged
-from recsae.llm.pool import Answer
-from recsae.scores.evaluation import Trial, by_attributes, by_model, centre_of, row
-from recsae.scores.judges import Bearing, Verdicts
+from recsae.llm.pool import Completion
+from recsae.scores.evaluation import EvalSet, by_attributes, by_model, centre_of, row
+from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.stats import classification
 from recsae.store.run_store import Committed
 from tests.concepts.worlds import items_by_concept
@@ -21,14 +21,14 @@ def judged(*items: int) -> Judged:
     return Judged(np.array(items, dtype=np.int64), np.array(items, dtype=np.int64))
 
 
-def trial(active: Judged, silent: Judged, near: Judged | None = None, direction: Judged | None = None) -> Trial:
-    return Trial(active, silent, near or judged(), direction or judged())
+def trial(active: Judged, silent: Judged, near: Judged | None = None, direction: Judged | None = None) -> EvalSet:
+    return EvalSet(active, silent, near or judged(), direction or judged())
 
 
-def verdicts_of(ingested: Committed, values: dict[int, float | None], concept: str = "C") -> Verdicts:
-    found = Verdicts("pmi", Catalogue.read(ingested))
+def verdicts_of(ingested: Committed, values: dict[int, float | None], concept: str = "C") -> LlmJudge:
+    found = LlmJudge("pmi", Catalogue.read(ingested))
     found.answers = {
-        (concept, item): Answer(None, value, "ok" if value is not None else "too_long", 1)
+        (concept, item): Completion(None, value, "ok" if value is not None else "too_long", 1)
         for item, value in values.items()
     }
     return found
@@ -57,7 +57,7 @@ def test_counts_by_hand_and_a_failed_verdict_costs_its_row(ingested: Committed) 
     assert model["confidence"] == pytest.approx(0.8) and model["centre"] == 0
     assert model["near_miss_rate"] == 1 / 2 and model["near_direction_rate"] == 3 / 4
     assert (model["lower"], model["upper"], model["judge"]) == (0.5, 0.9, "llm")
-    borne = by_attributes(Bearing(vocabulary), [genre], tried)
+    borne = by_attributes(AttributeJudge(vocabulary), [genre], tried)
     attributes = row(Finalist(0, 0, "C", [genre]), "score", "none", borne, None)
     assert (attributes["tp"], attributes["fp"], attributes["tn"], attributes["fn"]) == (6, 0, 5, 0)
     assert attributes["near_miss_rate"] == pytest.approx(1 / 3) and attributes["near_direction_rate"] == 1 / 2
@@ -66,7 +66,7 @@ def test_counts_by_hand_and_a_failed_verdict_costs_its_row(ingested: Committed) 
 
 def test_a_value_at_the_centre_is_not_above_it(ingested: Committed) -> None:
     ruling = by_model(verdicts_of(ingested, {0: 1.0, 1: 1.0}), "C", trial(judged(0), judged(1)), 1.0)
-    assert classification.count(ruling.judged, ruling.active) == classification.Counts(tp=0, fp=0, tn=1, fn=1)
+    assert classification.count(ruling.judged, ruling.active) == classification.ConfusionCounts(tp=0, fp=0, tn=1, fn=1)
 
 
 def test_rows_are_plain_values(ingested: Committed) -> None:

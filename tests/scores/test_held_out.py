@@ -13,7 +13,7 @@ from recsae.config.sae import Kind
 from recsae.sae import model
 from recsae.schemas.base import PARTS
 from recsae.scores import held_out
-from recsae.scores.held_out import Pairing, Plan, count_shard, level_rows, with_silent
+from recsae.scores.held_out import HeldOutPlan, Pairing, count_shard, level_rows, with_silent
 from tests.concepts.streams import LATENTS, N_ITEMS, Stream, bears, popularity, stream
 
 NOWHERE: Any = None
@@ -28,9 +28,9 @@ def items_of(terms: list[int]) -> np.ndarray:
     return np.flatnonzero(BEARS[:, terms].all(axis=1))
 
 
-def plan(view: str) -> Plan:
+def plan(view: str) -> HeldOutPlan:
     pairings = [Pairing(latent, items_of(terms)) for latent, terms in CLAIMS]
-    return Plan(NOWHERE, NOWHERE, view, EDGES, pairings, N_ITEMS)
+    return HeldOutPlan(NOWHERE, NOWHERE, view, EDGES, pairings, N_ITEMS)
 
 
 def by_loops(of: Stream, view: str) -> tuple[np.ndarray, np.ndarray]:

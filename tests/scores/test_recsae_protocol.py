@@ -12,7 +12,7 @@ from recsae.data.catalogue import Catalogue
 from recsae.evidence.cases import LatentCases
 from recsae.labels import prompts
 from recsae.llm.loglikelihood import text_status
-from recsae.llm.pool import Answer
+from recsae.llm.pool import Completion
 from recsae.scores.recsae_protocol import (
     LEVEL_SCHEMA,
     Quiz,
@@ -31,8 +31,8 @@ CATALOGUE = Catalogue(
 )
 
 
-def said(text: str | None, status: str = "ok") -> Answer:
-    return Answer(text, None, status, 1)
+def said(text: str | None, status: str = "ok") -> Completion:
+    return Completion(text, None, status, 1)
 
 
 def quiz(latent: int = 0) -> Quiz:
@@ -47,7 +47,7 @@ def quiz(latent: int = 0) -> Quiz:
         (said("[7]"), None), (said("7", "unparsed"), None), (said("null"), None),
     ],
 )  # fmt: skip
-def test_a_level_or_none(answer: Answer, told: int | None) -> None:
+def test_a_level_or_none(answer: Completion, told: int | None) -> None:
     assert level(answer) == told
 
 
@@ -104,7 +104,7 @@ def test_chance_is_that_of_all_deals(votes: tuple[int, int]) -> None:
 
 
 def test_metrics_count_at_both_thresholds_beside_chance() -> None:
-    def told(right: int) -> list[Answer]:
+    def told(right: int) -> list[Completion]:
         """The first cases right, active ones first."""
         return [said("9" if (place < 5) == (place < right) else "0") for place in range(10)]
 

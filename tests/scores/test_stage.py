@@ -10,10 +10,10 @@ import pytest
 from recsae.concepts.finalists import read_proposals
 from recsae.config.schema import Config
 from recsae.evidence.cases import read_cases
-from recsae.llm.pool import Answer, Request
+from recsae.llm.pool import Completion, Request
 from recsae.scores import stage
 from recsae.scores.controls import draw_controls
-from recsae.scores.evaluation import Trial
+from recsae.scores.evaluation import EvalSet
 from recsae.scores.recsae_protocol import LEVEL_SCHEMA
 from recsae.store.run_store import Committed
 from tests.concepts.worlds import (
@@ -28,13 +28,13 @@ from tests.conftest import N_CONCEPTS, Commit
 from tests.scores.fakes import FakePool, knowing, noise
 
 
-def reply(request: Request) -> Answer:
+def reply(request: Request) -> Completion:
     """Knows levels too."""
     if request.kind != "generate":
         return knowing(request)
     concept = request.prompt.split('"')[1]
     item = request.prompt.split("<<<")[1]
-    return Answer(json.dumps(9 if concept in item else 2), None, "ok", 2)
+    return Completion(json.dumps(9 if concept in item else 2), None, "ok", 2)
 
 
 def world(commit: Commit, ingested: Committed, candidates: dict[int, list[str]]) -> dict[str, Committed]:
@@ -169,7 +169,7 @@ def test_the_control_is_the_concept_on_the_evidence_of_another_latent(
     latents = read_cases(inputs["evidence"], "recommended")
     for latent in range(N_CONCEPTS):
         row = table[(table.latent == latent) & (table.control == "shuffled") & (table.judge == "llm")].iloc[0]
-        trial = Trial.of(latents[other[latent]], "score", planted_config.scores.score_cases)
+        trial = EvalSet.of(latents[other[latent]], "score", planted_config.scores.score_cases)
         hits = [verdicts[names[latent], item] > row.centre for item in trial.active.item]
         assert (row.tp, row.fn) == (sum(hits), len(hits) - sum(hits))
 
@@ -202,9 +202,9 @@ def test_a_latent_without_select_cases_or_verdicts_is_left_out(
 ) -> None:
     names = genres(ingested)
 
-    def failing(request: Request) -> Answer:
+    def failing(request: Request) -> Completion:
         if request.continuation == f" {names[0]}":
-            return Answer(None, None, "too_long", 0)
+            return Completion(None, None, "too_long", 0)
         return reply(request)
 
     inputs = world(commit, ingested, {latent: [names[latent]] for latent in range(N_CONCEPTS)})
@@ -230,7 +230,7 @@ def test_a_judge_that_knows_nothing_is_at_chance(
 ) -> None:
     """The best of five on select users is no better than another on score users."""
     inputs = world(commit, ingested, {latent: [f"{latent} {n}" for n in range(5)] for latent in range(24)})
-    pool = FakePool(lambda request: Answer(None, noise(request), "ok", 1))
+    pool = FakePool(lambda request: Completion(None, noise(request), "ok", 1))
     table, _ = scored(commit, inputs, planted_config, monkeypatch, pool)
     select = table[table.part == "select"].groupby("latent").auc.max().mean()
     own = table[(table.part == "score") & (table.control == "none") & (table.judge == "llm")]

@@ -10,7 +10,7 @@ from scipy import sparse
 from recsae.sae.attributes import Attributes
 from recsae.schemas.base import PARTS, activations
 from recsae.statistics import accumulate
-from recsae.statistics.accumulate import Known, Plan, count_shard, draw, look_at, score_cases, smallest
+from recsae.statistics.accumulate import Known, StatisticsPlan, count_shard, draw, look_at, score_cases, smallest
 from recsae.store import shards
 
 CASES, WIDTH, ITEMS, SEED = 120, 3, 9, 7
@@ -84,7 +84,9 @@ def test_cases_up_to_the_limit_are_drawn_with_their_item() -> None:
     limits = [np.sort(hashes)[12], np.uint64(0)]
     nothing = Attributes([], np.empty(0, np.int64), sparse.csr_array((ITEMS, 0)), 0)
     # Only the first view's limit lets cases through; there those without an item are left out.
-    plan = Plan(None, {"raw": None}, {"recommended": nothing, "input": nothing}, np.zeros(WIDTH), limits, SEED)  # type: ignore[arg-type]
+    plan = StatisticsPlan(
+        None, {"raw": None}, {"recommended": nothing, "input": nothing}, np.zeros(WIDTH), limits, SEED
+    )  # type: ignore[arg-type]
     found = count_shard(table, plan).drawn
     inside = [
         (int(h), item, x)

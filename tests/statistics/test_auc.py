@@ -13,7 +13,18 @@ from recsae.sae import correlating
 from recsae.sae.model import Sae
 from recsae.statistics import auc as ranks
 from recsae.statistics.accumulate import ScoreCases
-from recsae.statistics.auc import Pairs, auc, joined, mean_ranks, pairs_of, partitions, ranges, rank, rank_sums, split
+from recsae.statistics.auc import (
+    FiringPairs,
+    auc,
+    joined,
+    mean_ranks,
+    pairs_of,
+    partitions,
+    ranges,
+    rank,
+    rank_sums,
+    split,
+)
 
 CASES, WIDTH, LATENTS, ITEMS, BORNE = 400, 6, 15, 30, 4
 
@@ -152,7 +163,7 @@ def test_pairs_are_sorted_by_latent_and_activation(sae: Sae) -> None:
 
 def test_splitting_loses_nothing() -> None:
     key = np.array([0, 5, 2**32, 3 * 2**32 + 1, 3 * 2**32 + 2], dtype=np.uint64)
-    pairs = Pairs(key, np.arange(10, dtype=np.int32).reshape(2, 5))
+    pairs = FiringPairs(key, np.arange(10, dtype=np.int32).reshape(2, 5))
     found = split(pairs, [0, 1, 1, 3, 4])
     assert [piece.key_N.tolist() for piece in found] == [[0, 5], [], [2**32], key[3:].tolist()]
     assert found[3].item_VN.tolist() == [[3, 4], [8, 9]]

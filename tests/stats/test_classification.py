@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.stats.classification import LEAST_USERS, Counts, auc, auc_error, count, interval
+from recsae.stats.classification import LEAST_USERS, ConfusionCounts, auc, auc_error, count, interval
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -26,7 +26,7 @@ def test_counts_and_their_ratios() -> None:
     judged = np.array([1, 1, 0, 1, 0, 0, 0], bool)
     active = np.array([1, 1, 1, 0, 0, 0, 0], bool)
     found = count(judged, active)
-    assert found == Counts(tp=2, fp=1, tn=3, fn=1)
+    assert found == ConfusionCounts(tp=2, fp=1, tn=3, fn=1)
     assert found.precision == pytest.approx(2 / 3)
     assert found.recall == pytest.approx(2 / 3)
     assert found.true_negative_rate == pytest.approx(3 / 4)
@@ -35,10 +35,10 @@ def test_counts_and_their_ratios() -> None:
 
 
 def test_ratios_of_nothing_are_none() -> None:
-    nothing = Counts(0, 0, 0, 0)
+    nothing = ConfusionCounts(0, 0, 0, 0)
     assert (nothing.precision, nothing.recall, nothing.f1, nothing.confidence) == (None, None, None, None)
-    assert Counts(0, 0, 4, 2).precision is None and Counts(0, 0, 4, 2).recall == 0
-    assert Counts(3, 0, 0, 1).confidence is None and Counts(0, 1, 3, 0).confidence is None
+    assert ConfusionCounts(0, 0, 4, 2).precision is None and ConfusionCounts(0, 0, 4, 2).recall == 0
+    assert ConfusionCounts(3, 0, 0, 1).confidence is None and ConfusionCounts(0, 1, 3, 0).confidence is None
 
 
 def judgements(users: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

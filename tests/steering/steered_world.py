@@ -21,8 +21,8 @@ from recsae.recommenders.base import Histories, Trainable
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
 from recsae.steering import interventions as plans
-from recsae.steering.effects import Trial
-from recsae.steering.interventions import Plan, plan_of, turns
+from recsae.steering.effects import SteeringSetup
+from recsae.steering.interventions import InterventionPlan, plan_of, turns
 from recsae.steering.operations import Operation, Steering, dense
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
@@ -54,7 +54,7 @@ def bearing(items: int) -> sparse.csr_array:
     return sparse.csr_array(np.stack([item_I % 4 == 0, item_I % 3 == 1, item_I < 5], 1)).astype(np.int64)
 
 
-def a_plan(sae: Sae, site: str, turned: Sequence[int] = TURNED, concepts: Sequence[int] = CONCEPTS) -> Plan:
+def a_plan(sae: Sae, site: str, turned: Sequence[int] = TURNED, concepts: Sequence[int] = CONCEPTS) -> InterventionPlan:
     draw = np.random.default_rng(5)
     probe_CD = draw.standard_normal((3, sae.width)).astype(np.float32)
     probe_CD /= np.linalg.norm(probe_CD, axis=1, keepdims=True)
@@ -70,12 +70,16 @@ def in_chunks(commit: Commit, config: Config, chunks: int = 5) -> Committed:
         return commit("ingest", lambda out: ingest(config, {}, out))
 
 
-def a_trial(commit: Commit, config: Config, ingested: Committed, folder: str, site: str, users: int = 1000) -> Trial:
+def a_trial(
+    commit: Commit, config: Config, ingested: Committed, folder: str, site: str, users: int = 1000
+) -> SteeringSetup:
     recommender = trained(commit, of_kind(config, "sasrec"), ingested)
     sae_files.save(Folder(folder), an_sae(site))
     catalogue = Catalogue.read(ingested)
     plan, bears_IC = a_plan(an_sae(site), site), bearing(catalogue.n_items)
-    return Trial(ingested, recommender, Folder(folder), site, plan, bears_IC, catalogue.popularity, users, 60, SEED)
+    return SteeringSetup(
+        ingested, recommender, Folder(folder), site, plan, bears_IC, catalogue.popularity, users, 60, SEED
+    )
 
 
 class Case(NamedTuple):
@@ -87,7 +91,7 @@ class Case(NamedTuple):
 
 
 @torch.inference_mode()
-def by_hand(trial: Trial, part: str, edits: Mapping[int, Edit]) -> dict[int, list[Case]]:
+def by_hand(trial: SteeringSetup, part: str, edits: Mapping[int, Edit]) -> dict[int, list[Case]]:
     """Every test case of a part on its own after each edit, from the scores of the whole catalogue."""
     model = registry.load(trial.recommender, trial.site)
     assert isinstance(model, Trainable)
@@ -119,7 +123,7 @@ def questions(ingested: Committed, part: str) -> Iterator[tuple[int, list[int], 
                 yield case["user_idx"], seen, case["target_idx"]
 
 
-def tried(trial: Trial) -> dict[int, tuple[int, Edit]]:
+def tried(trial: SteeringSetup) -> dict[int, tuple[int, Edit]]:
     """By nudge its own concept and the same as an edit: of all latents, of all probes, and of some of the nulls."""
     plan, sae = trial.plan, sae_files.load(trial.sae)
     found: dict[int, tuple[int, Edit]] = {}
@@ -143,7 +147,7 @@ def tried(trial: Trial) -> dict[int, tuple[int, Edit]]:
     return found
 
 
-def _along(trial: Trial, nudge: int, operation: Operation) -> Edit:
+def _along(trial: SteeringSetup, nudge: int, operation: Operation) -> Edit:
     """What the operation would do to its latent's activation, done along the direction of the nudge."""
     sae, of = sae_files.load(trial.sae), trial.plan.nudges
     direction_D = torch.from_numpy(of.direction_MD[of.row_E[nudge]])

@@ -13,7 +13,7 @@ from recsae.recommenders.evaluation import drawn
 from recsae.sae import model as sae_files
 from recsae.stats.ranking_metrics import weights
 from recsae.steering import effects as module
-from recsae.steering.effects import Effects, Trial, chunk_effects, measure
+from recsae.steering.effects import Effects, SteeringSetup, chunk_effects, measure
 from recsae.steering.outcomes import Outcome
 from tests.conftest import committing
 from tests.sae.fake_ray import without_ray
@@ -24,7 +24,7 @@ CLEAN = -1
 
 
 @pytest.fixture(scope="module")
-def trials(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trial]:
+def trials(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[str, SteeringSetup]:
     folder = tmp_path_factory.mktemp("effects")
     commit = committing(folder)
     ingested = in_chunks(commit, planted_config)
@@ -32,12 +32,12 @@ def trials(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def found(trials: dict[str, Trial]) -> dict[str, Effects]:
+def found(trials: dict[str, SteeringSetup]) -> dict[str, Effects]:
     return {site: whole(trial) for site, trial in trials.items()}
 
 
 @pytest.fixture(scope="module")
-def hands(trials: dict[str, Trial]) -> dict[str, dict[int, list[Case]]]:
+def hands(trials: dict[str, SteeringSetup]) -> dict[str, dict[int, list[Case]]]:
     """By site and nudge the cases of score users; the clean model is nudge -1."""
     found = {}
     for site, trial in trials.items():
@@ -46,7 +46,7 @@ def hands(trials: dict[str, Trial]) -> dict[str, dict[int, list[Case]]]:
     return found
 
 
-def whole(trial: Trial, part: str = "score") -> Effects:
+def whole(trial: SteeringSetup, part: str = "score") -> Effects:
     return functools.reduce(Effects.plus, (chunk_effects(trial, part, n) for n in range(n_chunks(trial.ingested))))
 
 
@@ -59,7 +59,7 @@ def same(one: Effects, other: Effects, *, close: bool = False) -> None:
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 
-def held(trial: Trial, case: Case, concept: int) -> int:
+def held(trial: SteeringSetup, case: Case, concept: int) -> int:
     return sum(int(trial.bears_IC[item, concept]) for item in case.top)
 
 
@@ -69,7 +69,7 @@ def gain(case: Case) -> float:
 
 @pytest.mark.parametrize("site", SITES)
 def test_sums_are_those_of_the_edits_put_in_by_hand(
-    site: str, trials: dict[str, Trial], found: dict[str, Effects], hands: dict[str, dict[int, list[Case]]]
+    site: str, trials: dict[str, SteeringSetup], found: dict[str, Effects], hands: dict[str, dict[int, list[Case]]]
 ) -> None:
     trial, sums = trials[site], found[site]
     cases = hands[site][CLEAN]
@@ -95,7 +95,7 @@ def test_sums_are_those_of_the_edits_put_in_by_hand(
 
 @pytest.mark.parametrize("site", SITES)
 def test_resamples_are_weighted_sums_over_users(
-    site: str, trials: dict[str, Trial], found: dict[str, Effects], hands: dict[str, dict[int, list[Case]]]
+    site: str, trials: dict[str, SteeringSetup], found: dict[str, Effects], hands: dict[str, dict[int, list[Case]]]
 ) -> None:
     trial, sums, cases = trials[site], found[site], hands[site][CLEAN]
     own_T = trial.plan.own_E[: trial.plan.told]
@@ -115,20 +115,22 @@ def test_resamples_are_weighted_sums_over_users(
     assert np.mean(right) > 0.98
 
 
-def test_chunks_add_up_in_any_order(trials: dict[str, Trial], found: dict[str, Effects]) -> None:
+def test_chunks_add_up_in_any_order(trials: dict[str, SteeringSetup], found: dict[str, Effects]) -> None:
     parts = [chunk_effects(trials["user"], "score", number) for number in range(n_chunks(trials["user"].ingested))]
     same(functools.reduce(Effects.plus, parts[::-1]), found["user"], close=True)
     assert len(parts) == 5 and sum(part.users for part in parts) == found["user"].users
 
 
-def test_a_chunk_without_a_case_is_nothing(trials: dict[str, Trial], found: dict[str, Effects]) -> None:
+def test_a_chunk_without_a_case_is_nothing(trials: dict[str, SteeringSetup], found: dict[str, Effects]) -> None:
     nothing = chunk_effects(trials["user"]._replace(users=0), "score", 0)
     assert nothing.users == nothing.cases == nothing.places == 0
     same(found["user"].plus(nothing), found["user"])
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_groups_of_nudges_change_nothing(site: str, trials: dict[str, Trial], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_of_nudges_change_nothing(
+    site: str, trials: dict[str, SteeringSetup], monkeypatch: pytest.MonkeyPatch
+) -> None:
     once = chunk_effects(trials[site], "score", 0)
     assert once.cases > 2
     for at_once in (19, len(trials[site].plan.own_E) - 1):
@@ -137,14 +139,14 @@ def test_groups_of_nudges_change_nothing(site: str, trials: dict[str, Trial], mo
 
 
 def test_tasks_find_the_same_each_time(
-    trials: dict[str, Trial], found: dict[str, Effects], monkeypatch: pytest.MonkeyPatch
+    trials: dict[str, SteeringSetup], found: dict[str, Effects], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_ray(monkeypatch)
     same(measure(trials["user"], "score"), found["user"])
     assert measure(trials["user"], "select").hits_EC.tolist() != found["user"].hits_EC.tolist()
 
 
-def test_users_are_drawn_whole_and_by_the_seed(trials: dict[str, Trial]) -> None:
+def test_users_are_drawn_whole_and_by_the_seed(trials: dict[str, SteeringSetup]) -> None:
     trial = trials["user"]._replace(users=12)
     of_part = trial.ingested.metrics["users_by_part"]["score"]
     user_N = np.array([user for user, _, _ in questions(trial.ingested, "score")])
@@ -155,7 +157,7 @@ def test_users_are_drawn_whole_and_by_the_seed(trials: dict[str, Trial]) -> None
     assert whole(trial._replace(users=of_part)).users == of_part
 
 
-def test_an_unseen_item_too_few(trials: dict[str, Trial], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unseen_item_too_few(trials: dict[str, SteeringSetup], monkeypatch: pytest.MonkeyPatch) -> None:
     """Outcomes made up: the first case has two items under the clean model and one after each nudge, others none."""
     trial, cases = trials["user"], chunk_effects(trials["user"], "score", 0).cases
     asked = []
@@ -180,7 +182,7 @@ def test_an_unseen_item_too_few(trials: dict[str, Trial], monkeypatch: pytest.Mo
     assert bits[0].nonzero()[0].tolist() == [4, 8] and (bits[1:].nonzero()[1] == 9).all() and bits.sum() == 2 + E
 
 
-def test_the_order_of_latents_is_of_no_account(trials: dict[str, Trial], found: dict[str, Effects]) -> None:
+def test_the_order_of_latents_is_of_no_account(trials: dict[str, SteeringSetup], found: dict[str, Effects]) -> None:
     for site in SITES:
         trial = trials[site]
         back = a_plan(sae_files.load(trial.sae), site, TURNED[::-1], CONCEPTS[::-1])

@@ -10,7 +10,7 @@ import torch
 
 from recsae.sae.model import Sae
 from recsae.steering import interventions as module
-from recsae.steering.interventions import Plan, plan_of, turns
+from recsae.steering.interventions import InterventionPlan, plan_of, turns
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.outcomes import amounts
 from tests.steering.steered_world import WIDTH, an_sae
@@ -26,7 +26,7 @@ def probe_CD() -> np.ndarray:
     return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True))
 
 
-def planned(sae: Sae, probe_CD: np.ndarray, site: str, seed: int = 0) -> Plan:
+def planned(sae: Sae, probe_CD: np.ndarray, site: str, seed: int = 0) -> InterventionPlan:
     return plan_of(sae, TURNED, CONCEPTS, probe_CD, STRENGTHS, site, DIRECTIONS, seed)
 
 
@@ -34,7 +34,7 @@ def vectors(sae: Sae) -> torch.Tensor:
     return sae.scale * torch.randn(200, WIDTH, generator=torch.Generator().manual_seed(3))
 
 
-def shift(plan: Plan, sae: Sae, x_BD: torch.Tensor, nudge: int) -> torch.Tensor:
+def shift(plan: InterventionPlan, sae: Sae, x_BD: torch.Tensor, nudge: int) -> torch.Tensor:
     direction_D = torch.from_numpy(plan.nudges.direction_MD[plan.nudges.row_E[nudge]])
     return amounts(sae, plan.nudges, x_BD)[:, nudge, None] * direction_D
 

@@ -11,7 +11,7 @@ from recsae.recommenders.ranking import compare_chunk
 from recsae.sae.model import Sae
 from recsae.steering import outcomes as module
 from recsae.steering.operations import Operation, Steering, dense
-from recsae.steering.outcomes import Nudges, Outcome, amounts, outcomes
+from recsae.steering.outcomes import Interventions, Outcome, amounts, outcomes
 from tests.recommenders.test_ranking import build, random_chunk
 
 WIDTH, LATENTS = 16, 24
@@ -35,9 +35,9 @@ def an_sae(model: Recommender) -> Sae:
     return sae.eval().requires_grad_(False)
 
 
-def nudges(sae: Sae) -> Nudges:
+def nudges(sae: Sae) -> Interventions:
     latent = np.array([one.latent for one in OPERATIONS.values()])
-    return Nudges(
+    return Interventions(
         (sae.scale * sae.W_dec).numpy(),
         latent,
         np.where([one.kind == "add" for one in OPERATIONS.values()], -1, latent),

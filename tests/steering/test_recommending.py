@@ -14,7 +14,7 @@ from recsae.recommenders.base import last
 from recsae.recommenders.ranking import pad
 from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
-from recsae.steering.recommending import Asked, of_chunk, scores_of
+from recsae.steering.recommending import RecommendationRequest, of_chunk, scores_of
 from recsae.steering.steered import SteeredRecommender
 from tests.conftest import committing
 from tests.policies import biased
@@ -35,9 +35,9 @@ def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
     return biased.made(committing(tmp_path_factory.mktemp("store")), settings)
 
 
-def asked(settings: Config, made: Made, **changed: object) -> Asked:
+def asked(settings: Config, made: Made, **changed: object) -> RecommendationRequest:
     world = made.world(settings)
-    whole = Asked(made.ingested, made.recommender, world.site, 5, None, world.sae, (), None)
+    whole = RecommendationRequest(made.ingested, made.recommender, world.site, 5, None, world.sae, (), None)
     return whole._replace(**changed)
 
 

@@ -14,7 +14,7 @@ from recsae.data.chunks import n_chunks
 from recsae.schemas.steering import STEERING
 from recsae.stats.ranking_metrics import weights
 from recsae.steering.effects import Effects, chunk_effects
-from recsae.steering.interventions import Plan, turns
+from recsae.steering.interventions import InterventionPlan, turns
 from recsae.steering.rows import Figures, Turned, steering_rows
 from tests.conftest import Commit
 from tests.steering.steered_world import CONCEPTS, STRENGTHS, TURNED, a_plan, a_trial, an_sae, by_hand, in_chunks, tried
@@ -27,7 +27,7 @@ SUBJECTS = [Turned(latent, concept) for latent, concept in zip(TURNED, CONCEPTS,
 class Made:
     """Figures of every user after every nudge, index 0 the clean model, all at random; one case a user."""
 
-    def __init__(self, plan: Plan, seed: int = 0) -> None:
+    def __init__(self, plan: InterventionPlan, seed: int = 0) -> None:
         draw = np.random.default_rng(seed)
         E = 1 + len(plan.own_E)
         self.plan, self.places_U = plan, draw.integers(5, 11, USERS)

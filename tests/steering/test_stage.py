@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.concepts.best_candidate import Chosen, read_chosen
+from recsae.concepts.best_candidate import BestCandidate, read_chosen
 from recsae.config.concepts import SteeringConfig
 from recsae.config.recommender import RankingConfig
 from recsae.config.schema import Config
@@ -210,13 +210,13 @@ def test_without_a_latent_that_is_believed_there_is_nothing_to_turn(
 def test_whom_to_turn(ingested: Committed) -> None:
     catalogue, (first, second, third, _) = Catalogue.read(ingested), genres(ingested)
     chosen = {
-        8: Chosen(f"{second} films", [second, "Film"], True),
-        2: Chosen("Late at night", [], True),
-        6: Chosen(f"Film, {second}", ["Film", second], True),
-        4: Chosen(third, [third], False),
-        1: Chosen(first.upper(), [first], True),
-        9: Chosen("In the rain", [], False),
-        3: Chosen("Both at once", [first, second], True),
+        8: BestCandidate(f"{second} films", [second, "Film"], True),
+        2: BestCandidate("Late at night", [], True),
+        6: BestCandidate(f"Film, {second}", ["Film", second], True),
+        4: BestCandidate(third, [third], False),
+        1: BestCandidate(first.upper(), [first], True),
+        9: BestCandidate("In the rain", [], False),
+        3: BestCandidate("Both at once", [first, second], True),
     }
     subjects = subjects_of(chosen, catalogue)
     assert subjects.turned == [(1, 0), (3, 1), (6, 2), (8, 2)]

@@ -10,7 +10,7 @@ import pytest
 
 from recsae.schemas.steering import WISHES
 from recsae.steering.effects import Effects
-from recsae.steering.interventions import Plan
+from recsae.steering.interventions import InterventionPlan
 from recsae.steering.rows import Figures, Turned
 from recsae.steering.target_share import Curve, curve, wish_rows
 from tests.steering.steered_world import CONCEPTS, STRENGTHS, TURNED, a_plan, an_sae
@@ -26,12 +26,12 @@ Told = Mapping[tuple[str, int], tuple[tuple[int, int], tuple[int, int]]]
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> InterventionPlan:
     return a_plan(an_sae("user"), "user")
 
 
 def made(
-    plan: Plan,
+    plan: InterventionPlan,
     told: Told,
     clean: tuple[int, ...] = CLEAN,
     gain: int = 500,
@@ -53,7 +53,7 @@ def made(
     return Figures(effects, plan, 3)
 
 
-def test_a_curve_rises_from_the_clean_model_in_the_order_of_strengths(plan: Plan) -> None:
+def test_a_curve_rises_from_the_clean_model_in_the_order_of_strengths(plan: InterventionPlan) -> None:
     figures = made(plan, {("latent", 1): ((500, 700), (480, 400))})
     found = curve(figures, plan.turn_LS[1], 1)
     assert found.strength_S.tolist() == [0, 0.25, 0.5]
@@ -74,7 +74,7 @@ def test_the_least_strength_that_reaches_it_counts_where_a_curve_turns_back() ->
     assert one.strength_for(0.2) == pytest.approx(0.5) and one.strength_for(0.35) == pytest.approx(2 + 0.3 / 0.35)
 
 
-def test_chosen_on_select_and_told_for_score(plan: Plan) -> None:
+def test_chosen_on_select_and_told_for_score(plan: InterventionPlan) -> None:
     """Latents 0 and 2 stand for concept 0: on score users the other would cost less, and other strengths buy it."""
     select = made(plan, {("latent", 0): ((150, 250), (450, 350)), ("latent", 2): ((300, 400), (450, 100))})
     told: Told = {("latent", 0): ((120, 220), (499, 498)), ("latent", 2): ((180, 390), (300, 200))}
@@ -87,7 +87,7 @@ def test_chosen_on_select_and_told_for_score(plan: Plan) -> None:
     assert row["share"] == pytest.approx(0.15) and row["ndcg_change"] == pytest.approx(0.35 / 0.4 - 1)
 
 
-def test_the_order_of_latents_is_of_no_account(plan: Plan) -> None:
+def test_the_order_of_latents_is_of_no_account(plan: InterventionPlan) -> None:
     told: Told = {("latent", 0): ((150, 250), (450, 350)), ("latent", 2): ((300, 400), (450, 100))}
     back = a_plan(an_sae("user"), "user", TURNED[::-1], CONCEPTS[::-1])
     turned_back = made(
@@ -97,7 +97,7 @@ def test_the_order_of_latents_is_of_no_account(plan: Plan) -> None:
     assert wish_rows(before, before, SUBJECTS, NAMES, 2.0) == wish_rows(after, after, SUBJECTS[::-1], NAMES, 2.0)
 
 
-def test_the_probe_has_a_row_of_its_own(plan: Plan) -> None:
+def test_the_probe_has_a_row_of_its_own(plan: InterventionPlan) -> None:
     select = made(plan, {("probe", 1): ((600, 1000), (500, 490))})
     rows = wish_rows(select, select, SUBJECTS, NAMES, 2.0)
     assert [(row["concept"], row["direction"]) for row in rows] == [
@@ -107,7 +107,7 @@ def test_the_probe_has_a_row_of_its_own(plan: Plan) -> None:
     assert rows[3]["share"] == pytest.approx(0.8) and rows[3]["ndcg_change"] == pytest.approx(0.495 / 0.5 - 1)
 
 
-def test_a_share_that_no_strength_buys_is_null(plan: Plan) -> None:
+def test_a_share_that_no_strength_buys_is_null(plan: InterventionPlan) -> None:
     select = made(plan, {("latent", 3): ((300, 399), (500, 500))})
     score = made(plan, {("latent", 3): ((300, 800), (500, 500))})
     row = wish_rows(select, score, SUBJECTS, NAMES, 2.0)[4]
@@ -115,20 +115,20 @@ def test_a_share_that_no_strength_buys_is_null(plan: Plan) -> None:
     assert row["latent"] is row["strength"] is row["share"] is row["ndcg_change"] is None
 
 
-def test_no_more_than_everything_is_wished(plan: Plan) -> None:
+def test_no_more_than_everything_is_wished(plan: InterventionPlan) -> None:
     select = made(plan, {("latent", 1): ((900, 1000), (400, 300))}, (100, 700, 200))
     row = wish_rows(select, select, SUBJECTS, NAMES, 2.0)[2]
     assert row["wished_share"] == 1 and row["strength"] == 0.5 and row["ndcg_change"] == pytest.approx(-0.4)
 
 
-def test_what_is_nothing_or_all_already_costs_nothing(plan: Plan) -> None:
+def test_what_is_nothing_or_all_already_costs_nothing(plan: InterventionPlan) -> None:
     for clean in ((0, 400, 200), (PLACES, 400, 200)):
         same = made(plan, {}, clean)
         row = wish_rows(same, same, SUBJECTS, NAMES, 2.0)[0]
         assert row["strength"] == row["ndcg_change"] == 0 and row["share"] == row["wished_share"] == clean[0] / PLACES
 
 
-def test_without_a_gain_there_is_no_loss(plan: Plan) -> None:
+def test_without_a_gain_there_is_no_loss(plan: InterventionPlan) -> None:
     same = made(plan, {("latent", 1): ((900, 1000), (0, 0))}, gain=0)
     assert wish_rows(same, same, SUBJECTS, NAMES, 2.0)[2]["ndcg_change"] == 0
 
@@ -145,7 +145,7 @@ def test_the_items_side_has_no_probe() -> None:
     assert [row["direction"] for row in rows] == ["latent"] * 3 and {row["strength"] for row in rows} == {None}
 
 
-def test_rows_are_the_schema(plan: Plan) -> None:
+def test_rows_are_the_schema(plan: InterventionPlan) -> None:
     select = made(plan, {("latent", 1): ((900, 1000), (400, 300))})
     rows = wish_rows(select, select, SUBJECTS, NAMES, 2.0)
     assert all(set(row) == set(WISHES.names) for row in rows)

@@ -20,7 +20,7 @@ from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
 from recsae.store import filesystem as folders
 from recsae.store import object_store
-from recsae.store.atomic_output import named
+from recsae.store.atomic_output import resolve_output
 from recsae.store.filesystem import Folder, file_at
 from recsae.store.nights import Night
 from recsae.store.run_store import RunStore
@@ -129,7 +129,7 @@ def test_credentials_in_a_uri_work_and_stay_there(
         pq.write_table(TABLE, sink)
     assert SECRET not in repr(found) and "%2F" not in repr(found) and KEY not in repr(found)
     with pytest.raises(BadInput) as told:
-        named("--to", f"{root.partition('?')[0]}/x?regoin=eu")
+        resolve_output("--to", f"{root.partition('?')[0]}/x?regoin=eu")
     assert KEY not in str(told.value) and "--to s3://bucket/" in str(told.value)
     public = uri(server.endpoint, f"{name}/run/stage/f/concepts.parquet")
     signed = object_store.signed(public, root)

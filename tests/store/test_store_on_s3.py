@@ -16,7 +16,7 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.store import shards
-from recsae.store.atomic_output import named, whole_parquet
+from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
 from recsae.store.filesystem import Folder, as_json, file_at
 from recsae.store.nights import Night
 from recsae.store.object_store_errors import trouble
@@ -68,7 +68,7 @@ def test_no_bucket_is_made_by_accident(server: Server) -> None:
         store.folder.write_table("t.parquet", TABLE)
     assert "mend" in str(trouble(told.value))
     with pytest.raises(BadInput, match="--to"):
-        named("--to", uri(server.endpoint, "a.parquet", bucket="nobody-made-it"))
+        resolve_output("--to", uri(server.endpoint, "a.parquet", bucket="nobody-made-it"))
     assert [bucket["Name"] for bucket in server.client.list_buckets()["Buckets"]] == [BUCKET]
 
 
@@ -148,7 +148,7 @@ def test_a_shard_and_a_table_are_read_by_piece(folder: Folder) -> None:
 def break_off(folder: Folder, name: str) -> None:
     """Some pieces of an upload are there already when the table after them does not fit."""
     noise = pa.table({"b": [os.urandom(20_000_000)]})
-    with whole_parquet(folder, name, noise.schema) as out:
+    with atomic_parquet_writer(folder, name, noise.schema) as out:
         out.write_table(noise)
         out.write_table(TABLE)
 
@@ -156,9 +156,9 @@ def break_off(folder: Folder, name: str) -> None:
 @pytest.mark.parametrize("odd", ["a.parquet", "two%20words.parquet", "ümläut.parquet"])
 def test_an_outside_file_appears_whole_or_not_at_all(server: Server, name: str, odd: str) -> None:
     target = uri(server.endpoint, f"{name}/{odd}")
-    folder, file = named("--to", target)
+    folder, file = resolve_output("--to", target)
     assert server.held(f"{name}/{file}") == []
-    with whole_parquet(folder, file, TABLE.schema) as out:
+    with atomic_parquet_writer(folder, file, TABLE.schema) as out:
         out.write_table(TABLE)
         assert server.held(f"{name}/{file}") == []
     with pytest.raises(ValueError, match="schema does not match"):
@@ -172,7 +172,7 @@ def test_a_folder_is_no_outside_file(server: Server, folder: Folder, name: str) 
     folder.put("a/b", b"")
     for target in (f"{name}/a", f"{name}/a/"):
         with pytest.raises(BadInput, match="is a folder"):
-            named("--to", uri(server.endpoint, target))
+            resolve_output("--to", uri(server.endpoint, target))
 
 
 @pytest.mark.parametrize("hostile", ["../x", "a/../../x", "/etc/x", "..", "a\0b"])

@@ -8,7 +8,7 @@ from typing import Any
 
 from recsae.config.submit import EntrypointConfig
 from recsae.submission.jobs import StageJob
-from recsae.submission.night import Night
+from recsae.submission.night import NightJobs
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Told:
         self.said: list[str] = []
         self.log = ""
         self.waited = 0.0
-        self.night = Night(server, jobs, self._pause, self._show, self.said.append, look=5.0)
+        self.night = NightJobs(server, jobs, self._pause, self._show, self.said.append, look=5.0)
 
     def _pause(self, seconds: float) -> None:
         self.waited += seconds

@@ -17,7 +17,7 @@ from recsae.lookup.served import served
 from recsae.survey import form
 from recsae.survey.form import form_page
 from recsae.survey.key import Answers, Key
-from recsae.survey.sample import Asked, draw_sample
+from recsae.survey.sample import SurveySize, draw_sample
 from tests.report.concepts_table import HOSTILE
 
 SCRIPT = (Path(form.__file__).parent / "static" / "form.js").read_text()
@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def key(night_config: Config) -> Key:
-    return draw_sample(served(night_config), "shop", Asked(5, 3, 8, 0))
+    return draw_sample(served(night_config), "shop", SurveySize(5, 3, 8, 0))
 
 
 def form(key: Key) -> str:

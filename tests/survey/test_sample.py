@@ -11,10 +11,10 @@ from recsae.errors import BadInput
 from recsae.lookup.served import served
 from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
 from recsae.survey.key import Key
-from recsae.survey.sample import Asked, draw_sample
+from recsae.survey.sample import SurveySize, draw_sample
 from tests.lookup import made_night
 
-ASKED = Asked(concepts=5, decoys=3, cases=8, seed=0)
+ASKED = SurveySize(concepts=5, decoys=3, cases=8, seed=0)
 EVIDENCE = {
     (row["latent"], row["case_id"], f"i{row['top_idx']:02d}"): row
     for row in made_night.evidence()
@@ -22,7 +22,7 @@ EVIDENCE = {
 }
 
 
-def draw(config: Config, asked: Asked = ASKED) -> Key:
+def draw(config: Config, asked: SurveySize = ASKED) -> Key:
     return draw_sample(served(config), "shop", asked)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsae.text.redaction import masked, shown
+from recsae.text.redaction import redact_secrets, redact_uri
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ from recsae.text.redaction import masked, shown
     ],
 )
 def test_a_uri_is_shown_without_credentials(uri: str, said: str) -> None:
-    assert shown(uri) == said
-    assert "hunter22" not in shown(uri)
+    assert redact_uri(uri) == said
+    assert "hunter22" not in redact_uri(uri)
 
 
 @pytest.mark.parametrize(
@@ -56,18 +56,18 @@ def test_a_uri_is_shown_without_credentials(uri: str, said: str) -> None:
     ],
 )
 def test_no_text_carries_a_secret(text: str) -> None:
-    told = masked(text, {"RECSAE_ENDPOINT_KEY": "hunter22"})
+    told = redact_secrets(text, {"RECSAE_ENDPOINT_KEY": "hunter22"})
     assert "hunter22" not in told
     assert told[:3] == text[:3] and len(told) > 8
 
 
 def test_long_text_takes_no_time_that_grows_with_its_square() -> None:
     for text in ("a" * 200_000, "a-" * 60_000, "://" * 20_000, "x://y:" * 5_000):
-        assert masked(text, {})
+        assert redact_secrets(text, {})
 
 
 def test_an_access_key_of_aws_is_known_by_its_form() -> None:
-    assert masked("used AKIAABCDEFGHIJKLMNOP here", {}) == "used *** here"
+    assert redact_secrets("used AKIAABCDEFGHIJKLMNOP here", {}) == "used *** here"
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_an_access_key_of_aws_is_known_by_its_form() -> None:
     ],
 )
 def test_what_holds_no_secret_stays_as_it_is(text: str) -> None:
-    assert masked(text, {"HOME": "/root", "PATH": "labels", "RAY_TOKEN": "of"}) == text
+    assert redact_secrets(text, {"HOME": "/root", "PATH": "labels", "RAY_TOKEN": "of"}) == text
 
 
 def test_a_secret_that_begins_like_another_is_hidden_whole() -> None:
-    assert masked("abcdefghij abcdef", {"A_TOKEN": "abcdef", "B_TOKEN": "abcdefghij"}) == "*** ***"
+    assert redact_secrets("abcdefghij abcdef", {"A_TOKEN": "abcdef", "B_TOKEN": "abcdefghij"}) == "*** ***"

@@ -15,7 +15,7 @@ from rich.text import Text
 from recsae.cli.render import terminal
 from recsae.data.catalogue import Catalogue
 from recsae.explain.explainer import Explained
-from recsae.explain.many import Asked, strongest
+from recsae.explain.many import ExplanationRequest, strongest
 from recsae.text.sanitize import plain
 
 LATEST = 20
@@ -23,7 +23,9 @@ LATEST = 20
 NAME_WIDTH = 36
 
 
-def print_explanation(found: Explained, asked: Asked, user_id: str, seen: np.ndarray, catalogue: Catalogue) -> None:
+def print_explanation(
+    found: Explained, asked: ExplanationRequest, user_id: str, seen: np.ndarray, catalogue: Catalogue
+) -> None:
     """Print the items of the first user of `found`, who has `seen` these items, oldest first."""
     console = terminal.console()
     shown = seen[-LATEST:]
@@ -51,7 +53,7 @@ def _heading(found: Explained, column: int, seen: set[int], catalogue: Catalogue
     return text
 
 
-def _table(found: Explained, column: int, place_N: np.ndarray, asked: Asked) -> Table:
+def _table(found: Explained, column: int, place_N: np.ndarray, asked: ExplanationRequest) -> Table:
     """The strongest latents, then what is left; both columns of figures add up to their last row."""
     at, item, beyond = (0, column), found.item, found.beyond
     both_2K = np.stack([item.contribution_BTK[at], beyond.contribution_BTK[at]])

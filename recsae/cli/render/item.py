@@ -8,7 +8,7 @@ from rich.text import Text
 
 from recsae.cli.render import terminal
 from recsae.cli.render.terminal import DASH, number
-from recsae.lookup.items import Item
+from recsae.lookup.items import ItemView
 from recsae.text.sanitize import plain
 
 MOST = 20
@@ -23,7 +23,7 @@ def attributes(pairs: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
     return [(name, ", ".join(values)) for name, values in found.items()]
 
 
-def print_item(found: Item) -> None:
+def print_item(found: ItemView) -> None:
     console, row = terminal.console(), found.item
     console.print(
         Text(f"{plain(row['title'])}", style="bold").append(f"  {plain(row['item_id'])}", style="not bold dim")

@@ -14,7 +14,7 @@ BINS = 16
 
 
 @dataclass(frozen=True)
-class Bin:
+class HistogramBin:
     """One bin [lower, upper), the last one closed."""
 
     lower: float
@@ -25,7 +25,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Histogram:
-    bins: tuple[Bin, ...]
+    bins: tuple[HistogramBin, ...]
     bar: float | None
     """What a lower bound must pass to be called interpretable."""
     concepts: int
@@ -48,7 +48,7 @@ def histogram(confidence: Sequence[float | None], control: Sequence[float | None
     known, shuffled = _finite(confidence), _finite(control)
     counts = zip(_counts(known), _counts(shuffled), strict=True)
     return Histogram(
-        bins=tuple(Bin(place / BINS, (place + 1) / BINS, *both) for place, both in enumerate(counts)),
+        bins=tuple(HistogramBin(place / BINS, (place + 1) / BINS, *both) for place, both in enumerate(counts)),
         bar=bar if bar is not None and 0 <= bar <= 1 else None,
         concepts=len(known),
         controls=len(shuffled),

@@ -16,7 +16,7 @@ from recsae.report.charts.curves import MARKS, Curves
 from recsae.report.charts.histogram import Histogram
 from recsae.report.charts.steering_curves import Picture
 from recsae.report.charts.svg import svg
-from recsae.report.sections.calibration import Calibration
+from recsae.report.sections.calibration import CalibrationCurve
 from recsae.text.formatting import count, decimal
 
 INK, QUIET, SHEET, CONCEPT, CONTROL = (f"var(--{name})" for name in ("ink", "quiet", "sheet", "concept", "control"))
@@ -66,7 +66,7 @@ def histogram(found: Histogram) -> Markup:
     return svg(chart, BROAD.kind, "histogram", "Histogram of confidence", found.described)
 
 
-def calibration(found: Calibration) -> Markup:
+def calibration(found: CalibrationCurve) -> Markup:
     ends = {"domain": [found.low, 1]}
     x, y = (
         _x(SQUARE, "confidence expected", ends, labelExpr=EXACT, tickCount=5),

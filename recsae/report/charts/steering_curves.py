@@ -10,21 +10,21 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from recsae.report.steering_steps import Step
+from recsae.report.steering_steps import SteeringStep
 from recsae.text.formatting import fine_share, signed_share
 
 WORST = -0.4
 """A model that hits so much less is broken; what lies beyond is in the table, and would squeeze all else."""
 
 
-class Turn(NamedTuple):
+class SteeredConcept(NamedTuple):
     """One concept and the latent that is shown for it."""
 
     concept: str
     latent: int
     clean: float
     wished: float | None
-    steps: tuple[Step, ...]
+    steps: tuple[SteeringStep, ...]
     """Strengths ascending; taken out at the end."""
 
 
@@ -50,7 +50,7 @@ class Chance(NamedTuple):
 
 
 class Picture(NamedTuple):
-    turn: Turn
+    turn: SteeredConcept
     described: str
     """The picture in words."""
     latent: tuple[Place, ...]
@@ -64,11 +64,11 @@ class Picture(NamedTuple):
         return f"the model as it is: share {fine_share(self.turn.clean)}"
 
 
-Way = Callable[[Step], tuple[float | None, float | None]]
+Way = Callable[[SteeringStep], tuple[float | None, float | None]]
 """What of a step is drawn: a change of NDCG and a share."""
 
 
-def pictures(turns: Sequence[Turn]) -> tuple[Picture, ...]:
+def pictures(turns: Sequence[SteeredConcept]) -> tuple[Picture, ...]:
     """One for each concept whose latent has a point to draw."""
     found = []
     for turn in turns:
@@ -83,7 +83,7 @@ def pictures(turns: Sequence[Turn]) -> tuple[Picture, ...]:
     return tuple(made._replace(reach=reach) for made in found)
 
 
-def _places(turn: Turn, way: Way) -> tuple[Place, ...]:
+def _places(turn: SteeredConcept, way: Way) -> tuple[Place, ...]:
     """Of the strengths that turn up; those beyond the picture are left out."""
     found = []
     for step in turn.steps:
@@ -93,7 +93,7 @@ def _places(turn: Turn, way: Way) -> tuple[Place, ...]:
     return tuple(one for one in found if one.ndcg >= WORST and math.isfinite(one.share))
 
 
-def _chance(turn: Turn) -> tuple[Chance, ...]:
+def _chance(turn: SteeredConcept) -> tuple[Chance, ...]:
     ways: tuple[Way, ...] = (
         lambda step: (step.null_ndcg, step.null_mean),
         lambda step: (step.null_ndcg, step.null_lower),
@@ -108,7 +108,7 @@ def _chance(turn: Turn) -> tuple[Chance, ...]:
     )
 
 
-def _described(turn: Turn, latent: Sequence[Place], probe: Sequence[Place], chance: Sequence[Chance]) -> str:
+def _described(turn: SteeredConcept, latent: Sequence[Place], probe: Sequence[Place], chance: Sequence[Chance]) -> str:
     ends = [(f"latent {turn.latent}", latent[-1].share, latent[-1].ndcg)]
     ends += [("the linear probe", one.share, one.ndcg) for one in probe[-1:]]
     ends += [("chance", one.mean, one.ndcg) for one in chance[-1:]]

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.steering_steps import Step, read_steps
+from recsae.report.steering_steps import SteeringStep, read_steps
 from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
 from recsae.store.run_store import Committed
 from recsae.text.formatting import short
@@ -123,7 +123,7 @@ def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict
     return {"attributes": found, "views": list(views), "names": [list(pair) for pair in names]}
 
 
-def _curves(steps_of: Mapping[int, Sequence[Step]]) -> dict[str, Any]:
+def _curves(steps_of: Mapping[int, Sequence[SteeringStep]]) -> dict[str, Any]:
     found = {}
     for latent, steps in steps_of.items():
         turned = [step for step in steps if step.strength is not None]
@@ -141,10 +141,10 @@ def _curves(steps_of: Mapping[int, Sequence[Step]]) -> dict[str, Any]:
     return {"curves": found} if found else {}
 
 
-def _turned(steps_of: Mapping[int, Sequence[Step]], reference: float) -> dict[str, Any]:
+def _turned(steps_of: Mapping[int, Sequence[SteeringStep]], reference: float) -> dict[str, Any]:
     sides: dict[str, int] = {}
 
-    def told(step: Step, null: float) -> list[Any]:
+    def told(step: SteeringStep, null: float) -> list[Any]:
         side = None if step.side is None else sides.setdefault(step.side, len(sides))
         shown = (step.share, step.lower, step.upper, step.ndcg, step.ndcg_lower, step.ndcg_upper, null, step.null_ndcg)
         return [*(short(figure) for figure in shown), side, short(step.side_change)]

@@ -16,7 +16,7 @@ from recsae.config.schema import Config
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
 from recsae.explain.explainer import Explained
-from recsae.explain.many import Asked, Names, strongest
+from recsae.explain.many import ExplanationRequest, Names, strongest
 from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
 from recsae.stats.sampling import draw
 from recsae.steering.user_batches import Present, batches
@@ -49,7 +49,7 @@ def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -
     facts = {row["user_idx"]: row for row in known.to_pylist()} if known is not None else {}
     sae = inputs["sae"].data.child("model")
     names = Names.read(inputs["concepts"], sae)
-    asked = Asked(
+    asked = ExplanationRequest(
         inputs["ingest"], inputs["recommender"], sae, config.probe.site, names, LATENTS, config.resources.device
     )
     explainer = asked.explainer()

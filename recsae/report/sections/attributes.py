@@ -43,7 +43,7 @@ class View(NamedTuple):
     """Attributes of the catalogue beyond NAMES."""
 
 
-class Best(NamedTuple):
+class AttributeAnswer(NamedTuple):
     """One attribute value and the latent of the SAE that answers to it best."""
 
     attribute: str
@@ -61,7 +61,7 @@ class Best(NamedTuple):
 class Against(NamedTuple):
     columns: tuple[str, ...]
     views: tuple[View, ...]
-    best: tuple[Best, ...]
+    best: tuple[AttributeAnswer, ...]
     beside: tuple[str, ...]
     coherence_columns: tuple[str, ...]
     coherence: tuple[Row, ...]
@@ -107,7 +107,7 @@ def _code(code: str, figures: Mapping[str, Any]) -> Row:
     return Row(LABELS[code], tuple(Cell(value) for value in shown))
 
 
-def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> tuple[Best, ...]:
+def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> tuple[AttributeAnswer, ...]:
     """The BEST values by the SAE's correlation, whatever their attribute and view."""
     columns = [
         *("code", "view", "attribute", "value", "cases", "latent"),
@@ -126,8 +126,8 @@ def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> t
     return tuple(_row(row, others[row["view"], row["attribute"], row["value"]], names) for row in own)
 
 
-def _row(row: Mapping[str, Any], others: Mapping[str, float], names: Mapping[int, str | None]) -> Best:
-    return Best(
+def _row(row: Mapping[str, Any], others: Mapping[str, float], names: Mapping[int, str | None]) -> AttributeAnswer:
+    return AttributeAnswer(
         row["attribute"],
         row["value"],
         row["view"],

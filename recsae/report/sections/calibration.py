@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 from recsae.text.formatting import number
 
 
-class Bin(NamedTuple):
+class CalibrationBin(NamedTuple):
     expected: float
     right: float
     latents: int
     """Counted once for either half of their users."""
 
 
-class Calibration(NamedTuple):
+class CalibrationCurve(NamedTuple):
     error: float
-    bins: tuple[Bin, ...]
+    bins: tuple[CalibrationBin, ...]
     low: float
     """Where both axes start: latents gather in the upper half, and from 0 the bins would lie on top of each other."""
 
@@ -32,7 +32,7 @@ class Calibration(NamedTuple):
         )
 
 
-def calibration(error: Any, bins: Sequence[Mapping[str, Any]]) -> Calibration | None:
+def calibration(error: Any, bins: Sequence[Mapping[str, Any]]) -> CalibrationCurve | None:
     """What the stage measured; None where it could not, for want of latents.
 
     A bin without a latent, or with a figure that is not a number in [0, 1], is left out.
@@ -41,9 +41,9 @@ def calibration(error: Any, bins: Sequence[Mapping[str, Any]]) -> Calibration | 
     for one in bins:
         expected, right, latents = (number(one.get(name)) for name in ("expected", "right", "latents"))
         if expected is not None and right is not None and latents and 0 <= expected <= 1 and 0 <= right <= 1:
-            known.append(Bin(expected, right, round(latents)))
+            known.append(CalibrationBin(expected, right, round(latents)))
     measured = number(error)
     if measured is None or not known:
         return None
     low = min(0.5, *(math.floor(10 * value) / 10 for one in known for value in (one.expected, one.right)))
-    return Calibration(measured, tuple(sorted(known)), low)
+    return CalibrationCurve(measured, tuple(sorted(known)), low)

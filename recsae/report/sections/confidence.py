@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.sections.calibration import Calibration, calibration
+from recsae.report.sections.calibration import CalibrationCurve, calibration
 from recsae.text.formatting import Cell, Row, count, decimal, listed, look_up, number, share
 
 THRESHOLDS = ("0.8", "0.9")
 CHANCES = {"coin": "by chance: a coin for a judge", "chance": "by chance: the judge’s own answers, shuffled"}
 
 
-class Counts(NamedTuple):
+class RowCounts(NamedTuple):
     """Rows of the dictionary."""
 
     rows: int
@@ -40,17 +40,17 @@ class Belief(NamedTuple):
     """Empty where nothing was counted."""
     recsae: bool
     """Whether RecSAE's protocol was run."""
-    calibration: Calibration | None
+    calibration: CalibrationCurve | None
 
 
-def count_rows(concepts: pa.Table) -> Counts:
+def count_rows(concepts: pa.Table) -> RowCounts:
     """Counts over a dictionary in the schema CONCEPTS."""
 
     def known(name: str) -> int:
         return int(concepts.num_rows - concepts.column(name).null_count)
 
     shared = concepts.filter(pc.field("group").is_valid() & (pc.field("group_size") > 1))
-    return Counts(
+    return RowCounts(
         concepts.num_rows,
         known("confidence"),
         known("confidence_shuffled"),
@@ -61,7 +61,7 @@ def count_rows(concepts: pa.Table) -> Counts:
     )
 
 
-def about_belief(counts: Counts, concepts: Mapping[str, Any], scores: Mapping[str, Any]) -> Belief:
+def about_belief(counts: RowCounts, concepts: Mapping[str, Any], scores: Mapping[str, Any]) -> Belief:
     """From the metrics of the stages `concepts` and `scores`."""
     rows = []
     if any(number(look_up(concepts, f"at_{threshold}")) is not None for threshold in THRESHOLDS):

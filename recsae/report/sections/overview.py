@@ -13,7 +13,7 @@ from typing import Any
 
 from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
-from recsae.report.sections.confidence import Counts
+from recsae.report.sections.confidence import RowCounts
 from recsae.report.sections.cost import StageRuns, about_stages
 from recsae.report.sections.sae import SaeFacts, about_sae
 from recsae.report.sections.sweep import settings
@@ -21,7 +21,7 @@ from recsae.schemas.base import PARTS, SPLITS
 from recsae.store.filesystem import split_query
 from recsae.store.run_store import Committed
 from recsae.text.formatting import DASH, Fact, count, decimal, interval, listed, look_up, number, share, text
-from recsae.text.redaction import shown
+from recsae.text.redaction import redact_uri
 
 CUTOFFS = (5, 10, 20, 50)
 JUDGES = {
@@ -46,7 +46,7 @@ class RankingRow:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunFacts:
     headline: tuple[Fact, ...]
     run: tuple[Fact, ...]
     stages: StageRuns
@@ -63,13 +63,13 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def gather(config: Config, inputs: Mapping[str, Committed], counts: Counts) -> Facts:
+def gather(config: Config, inputs: Mapping[str, Committed], counts: RowCounts) -> RunFacts:
     """What the page says of the run, with what was counted of the dictionary."""
     metrics = {name: found.metrics for name, found in inputs.items()}
     ranked = config.recommender.kind != "given"
     rankings = [(name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS] if ranked else []
     unit = "items" if config.probe.site == "item" else "users"
-    return Facts(
+    return RunFacts(
         headline=_headline(metrics, counts),
         run=_run(config, metrics),
         stages=about_stages(config.report, inputs),
@@ -80,7 +80,7 @@ def gather(config: Config, inputs: Mapping[str, Committed], counts: Counts) -> F
     )
 
 
-def _headline(metrics: Mapping[str, Any], counts: Counts) -> tuple[Fact, ...]:
+def _headline(metrics: Mapping[str, Any], counts: RowCounts) -> tuple[Fact, ...]:
     alive, latents = look_up(metrics["evidence"], "alive"), look_up(metrics["sae"], "num_latents")
     passing = number(look_up(metrics["concepts"], "shuffled_interpretable"))
     judge_auc = decimal(look_up(metrics["scores"], "judge_auc"))
@@ -102,7 +102,7 @@ def _headline(metrics: Mapping[str, Any], counts: Counts) -> tuple[Fact, ...]:
 
 def _file_name(path: str) -> str:
     """Without the query of a URI, which may hold a secret."""
-    return PurePosixPath(split_query(shown(path))[0]).name
+    return PurePosixPath(split_query(redact_uri(path))[0]).name
 
 
 def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:

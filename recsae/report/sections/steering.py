@@ -11,8 +11,8 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from recsae.config.schema import Config
-from recsae.report.charts.steering_curves import WORST, Picture, Turn, pictures
-from recsae.report.steering_steps import Step, read_steps
+from recsae.report.charts.steering_curves import WORST, Picture, SteeredConcept, pictures
+from recsae.report.steering_steps import SteeringStep, read_steps
 from recsae.report.tables import read_if_there
 from recsae.schemas.steering import WISHES
 from recsae.store.run_store import Committed
@@ -24,7 +24,7 @@ DRAWN = 12
 NOT_REACHED = "not reached"
 
 
-class Wish(NamedTuple):
+class ConceptTarget(NamedTuple):
     """One concept: what its cheapest latent takes and gives, and what the probe costs."""
 
     concept: str
@@ -66,7 +66,7 @@ class Turning(NamedTuple):
     """How far a change of NDCG@10 may be off, by the median latent."""
     scaled: bool = False
     probed: bool = False
-    wishes: tuple[Wish, ...] = ()
+    wishes: tuple[ConceptTarget, ...] = ()
     more: int = 0
     """Concepts beyond MOST."""
     pictures: tuple[Picture, ...] = ()
@@ -133,11 +133,11 @@ def _dearness(row: tuple[str, Mapping[str, Mapping[str, Any]]]) -> tuple[bool, f
     return change is None, -(change or 0.0), name
 
 
-def _wish(name: str, way: Mapping[str, Mapping[str, Any]]) -> Wish:
+def _wish(name: str, way: Mapping[str, Mapping[str, Any]]) -> ConceptTarget:
     own = way["latent"]
     reached = own["strength"] is not None
     probe = way.get("probe")
-    return Wish(
+    return ConceptTarget(
         name,
         own["latent"],
         fine_share(own["clean_share"]),
@@ -152,9 +152,9 @@ def _wish(name: str, way: Mapping[str, Mapping[str, Any]]) -> Wish:
 def _turns(
     wishes: Mapping[str, Mapping[str, Mapping[str, Any]]],
     concept_of: Mapping[int, str],
-    steps: Mapping[int, list[Step]],
-    at_reference: Mapping[int, Step],
-) -> list[Turn]:
+    steps: Mapping[int, list[SteeringStep]],
+    at_reference: Mapping[int, SteeringStep],
+) -> list[SteeredConcept]:
     """Every concept with the latent that is shown for it, the farthest above chance first.
 
     That latent is the cheapest one for what is wished; where none buys it, the one that is farthest above chance.
@@ -168,12 +168,14 @@ def _turns(
         if own not in at_reference:
             own = max(latents.get(name, []), key=lambda latent: at_reference[latent].above_chance, default=None)
         if own is not None:
-            turn = Turn(name, own, steps[own][0].clean, look_up(way, "latent", "wished_share"), tuple(steps[own]))
+            turn = SteeredConcept(
+                name, own, steps[own][0].clean, look_up(way, "latent", "wished_share"), tuple(steps[own])
+            )
             found.append((-at_reference[own].above_chance, name, turn))
     return [turn for *_, turn in sorted(found, key=lambda one: one[:2])]
 
 
-def _noise(at_reference: Sequence[Step]) -> str:
+def _noise(at_reference: Sequence[SteeringStep]) -> str:
     halves = [
         (step.ndcg_upper - step.ndcg_lower) / 2
         for step in at_reference
@@ -182,7 +184,7 @@ def _noise(at_reference: Sequence[Step]) -> str:
     return fine_share(median(halves)) if halves else ""
 
 
-def _numbers(step: Step) -> Numbers:
+def _numbers(step: SteeringStep) -> Numbers:
     return Numbers(
         "taken out" if step.strength is None else f"{step.strength:g}".replace("-", "\u2212"),
         f"{fine_share(step.share)} [{fine_share(step.lower)}, {fine_share(step.upper)}]",

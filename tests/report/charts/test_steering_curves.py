@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from recsae.report.charts.steering_curves import WORST, Picture, Turn, pictures
-from recsae.report.steering_steps import Step
+from recsae.report.charts.steering_curves import WORST, Picture, SteeredConcept, pictures
+from recsae.report.steering_steps import SteeringStep
 
 
-def step(strength: float | None, share: float, ndcg: float | None, **values: Any) -> Step:
+def step(strength: float | None, share: float, ndcg: float | None, **values: Any) -> SteeringStep:
     """A share of 0.1 before; random directions stay between 0.06 and 0.14, at half the cost."""
-    plain: dict[str, Any] = dict.fromkeys(Step._fields) | {
+    plain: dict[str, Any] = dict.fromkeys(SteeringStep._fields) | {
         "strength": strength,
         "scaled": False,
         "users": 10,
@@ -25,14 +25,14 @@ def step(strength: float | None, share: float, ndcg: float | None, **values: Any
         "null_upper": 0.14,
         "null_ndcg": None if ndcg is None else ndcg / 2,
     }
-    return Step(**(plain | values))
+    return SteeringStep(**(plain | values))
 
 
-def turn(*steps: Step, concept: str = "Sci-Fi", wished: float | None = 0.2) -> Turn:
-    return Turn(concept, 7, 0.1, wished, steps)
+def turn(*steps: SteeringStep, concept: str = "Sci-Fi", wished: float | None = 0.2) -> SteeredConcept:
+    return SteeredConcept(concept, 7, 0.1, wished, steps)
 
 
-def picture(*steps: Step, wished: float | None = 0.2) -> Picture:
+def picture(*steps: SteeringStep, wished: float | None = 0.2) -> Picture:
     (found,) = pictures([turn(*steps, wished=wished)])
     return found
 

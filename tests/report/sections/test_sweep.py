@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recsae.config.sae import Candidate, SaeConfig, SweepConfig, candidates
+from recsae.config.sae import SaeConfig, SweepConfig, SweepMember, candidates
 from recsae.report.charts.curves import Curves
 from recsae.report.sections.sweep import MOST_LINES, Sweep, sweep
 from recsae.sae.sweep import KEPT, described
@@ -19,7 +19,7 @@ from tests.report.made_page import METRICS, Page, make_report
 FIGURES = ("fvu", "l0", "dead_share", *KEPT, "correlation")
 
 
-def measured(candidate: Candidate) -> dict[str, Any]:
+def measured(candidate: SweepMember) -> dict[str, Any]:
     """Figures that can be told from the SAE they are of."""
     config = candidate.config
     correlation = config.num_latents / 10_000 + config.k / 100 + candidate.seed / 1000
