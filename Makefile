@@ -63,9 +63,12 @@ test: install model .venv/rectools ## unit tests, then integration tests through
 faults: install model ## kill -9 of everything at every stage, full disks, spoilt files: all of tests/faults (an hour)
 	$(BIN)/python -m pytest tests/faults -v
 
-lint: install ## ruff and mypy
+lint: install ## ruff, spelling, import contracts, dependencies, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry .
 	$(BIN)/mypy
 
 bench: install ## measurements: the scripts in bench/

@@ -9,7 +9,7 @@ An item is ranked by what it has beyond others, and not by the height of its sco
 average item of the catalogue, and the difference of the two splits `score - average score` in the same way.
 
 It knows the recommender's contract and the SAE, and neither names of concepts nor files. Shape suffixes: see
-recommenders/contract.py; T explained items of a user, S = T + 1 with the average item, K latents that are active for
+recommenders/base.py; T explained items of a user, S = T + 1 with the average item, K latents that are active for
 one of them, H all latents.
 """
 

@@ -6,7 +6,7 @@ Sundararajan et al. 2017 (arXiv 1703.01365): a gradient, averaged on the way fro
 The gradient at x alone will not do behind a LayerNorm, which forgets the length of a vector: its products with the
 parts of x come to nearly nothing, whatever the score. The integral is a sum over a few Gauss-Legendre points.
 
-It knows the recommender's contract, and of the SAE the centre alone. Shape suffixes: see recommenders/contract.py; T
+It knows the recommender's contract, and of the SAE the centre alone. Shape suffixes: see recommenders/base.py; T
 items of each user, S = T + 1: these and the average item of the catalogue.
 """
 

@@ -75,7 +75,7 @@ class MeasurementPlan(NamedTuple):
     resamples: int
 
 
-class ChunkSums(NamedTuple):
+class PolicySums(NamedTuple):
     """What the cases of one chunk add."""
 
     plain_VGX: np.ndarray
@@ -86,13 +86,13 @@ class ChunkSums(NamedTuple):
     """Whether anybody is recommended the item."""
     users: int
 
-    def plus(self, other: ChunkSums) -> ChunkSums:
+    def plus(self, other: PolicySums) -> PolicySums:
         dealt = None
         if self.dealt_RGX is not None and other.dealt_RGX is not None:
             dealt = self.dealt_RGX[0] + other.dealt_RGX[0], self.dealt_RGX[1] + other.dealt_RGX[1]
         mine, yours = self.resampled_SGX, other.resampled_SGX
         seen, too = self.recommended_I, other.recommended_I
-        return ChunkSums(
+        return PolicySums(
             self.plain_VGX + other.plain_VGX,
             (mine[0] + yours[0], mine[1] + yours[1]),
             dealt,
@@ -101,13 +101,15 @@ class ChunkSums(NamedTuple):
         )
 
 
-def measure(asked: MeasurementPlan) -> ChunkSums:
+def measure(asked: MeasurementPlan) -> PolicySums:
     """Over all chunks of users."""
     numbers = range(n_chunks(asked.world.ingested))
-    return functools.reduce(ChunkSums.plus, tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device))
+    return functools.reduce(
+        PolicySums.plus, tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device)
+    )
 
 
-def of_chunk(asked: MeasurementPlan, number: int) -> ChunkSums:
+def of_chunk(asked: MeasurementPlan, number: int) -> PolicySums:
     """The cases of one chunk."""
     world, ground = asked.world, asked.ground
     cases, chunk = world.cases(number, asked.part), read_chunk(world.ingested, number)
@@ -133,7 +135,7 @@ def of_chunk(asked: MeasurementPlan, number: int) -> ChunkSums:
     if asked.deals_RU is not None:
         shares = [_by_deal(asked.deals_RU[:, user_C], groups, value_CX) for value_CX in value_2CX]
         dealt = shares[0], shares[1]
-    return ChunkSums(
+    return PolicySums(
         plain_VGX,
         (resampled[0], resampled[1]),
         dealt,
@@ -177,7 +179,7 @@ def elsewhere(operations: Operations, others: np.ndarray, count: int, seed: int)
     ]
 
 
-def described(aim: Aim, sums: ChunkSums) -> dict[str, Any]:
+def described(aim: Aim, sums: PolicySums) -> dict[str, Any]:
     """Every figure before and after with `[low, high]`, its relative change, and the two nulls."""
     before_SGX, after_SGX = sums.resampled_SGX
     told = {

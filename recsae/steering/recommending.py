@@ -1,7 +1,7 @@
 """Recommendations for users as they stand today, a chunk of users at a time: by the clean model, or steered.
 
 It knows chunks, the recommender and operations, and neither policies nor where the rows go. Suffixes: see
-recommenders/contract.py; k first items.
+recommenders/base.py; k first items.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 The probed vector is edited at every position of the history, and the model goes on from there; at the site `item` all
 items' vectors are edited, once. With no operation it is the clean model to the last bit. It steers whoever it is asked
 about: for whom a policy is, its caller knows. It knows the contract and operations, and no policy. Suffixes: see
-recommenders/contract.py; T first items.
+recommenders/base.py; T first items.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Users as they stand today: all that they did, put to a recommender in batches, and their ids.
 
-It knows chunks and the recommender's contract, and nothing of what is asked. Suffixes: see recommenders/contract.py.
+It knows chunks and the recommender's contract, and nothing of what is asked. Suffixes: see recommenders/base.py.
 """
 
 from __future__ import annotations

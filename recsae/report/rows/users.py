@@ -1,7 +1,7 @@
 """What the page of users shows: of a seeded sample of score users what they did, which latents are active for them, and
 what they are recommended, each score as a sum over latents.
 
-It knows the explainer and tables, and nothing of HTML. Suffixes: see explaining/explainer.py.
+It knows the explainer and tables, and nothing of HTML. Suffixes: see explain/explainer.py.
 """
 
 from __future__ import annotations
