@@ -83,8 +83,8 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
 
 def measured(root: str) -> dict[str, float]:
     """Seconds of the stage, and bytes that it held at most."""
-    from recsae.cli.command import connect
     from recsae.config.schema import Config
+    from recsae.distributed.cluster import start_ray
     from recsae.statistics.stage import measure_statistics
     from recsae.store.run_store import RunStore
 
@@ -95,7 +95,7 @@ def measured(root: str) -> dict[str, float]:
         assert done is not None
         inputs[stage] = done
     config = Config.model_validate({"name": "bench", "data": {"interactions": ["-"], "items": ["-"]}})
-    connect(config)
+    start_ray(config)
     held, ended = [0], threading.Event()
 
     def watch() -> None:

@@ -72,7 +72,7 @@ def write_ingested(out: Attempt, n_items: int, n_users: int) -> None:
 def train(kind: str, n_items: int, arguments: argparse.Namespace) -> dict[str, float]:
     import ray
 
-    from recsae.cli.command import connect
+    from recsae.distributed.cluster import start_ray
     from recsae.recommenders.stage import train_recommender
 
     n_users = max(USERS_PER_CHUNK // 20, arguments.events // EVENTS_PER_USER)
@@ -91,7 +91,7 @@ def train(kind: str, n_items: int, arguments: argparse.Namespace) -> dict[str, f
         attempt = store.attempt("ingest", "generated", store.lease("ingest", "generated", 60))
         write_ingested(attempt, n_items, n_users)
         ingested = store.commit("ingest", attempt, {"metrics": {"users": n_users, "items": n_items}})
-        connect(config)
+        start_ray(config)
         lease = store.lease("recommender", "generated", 60)
         metrics = train_recommender(config, {"ingest": ingested}, store.attempt("recommender", "generated", lease))
         ray.shutdown()

@@ -82,8 +82,8 @@ def measure(root: str) -> Measured:
     """Run the stage on what was committed."""
     import ray
 
-    from recsae.cli.command import connect
     from recsae.config.schema import Config
+    from recsae.distributed.cluster import start_ray
     from recsae.evidence.stage import gather_evidence
     from recsae.store.run_store import RunStore
 
@@ -91,7 +91,7 @@ def measure(root: str) -> Measured:
     committed = {name: store.committed(name, "f") for name in _STAGES}
     inputs = {name: found for name, found in committed.items() if found}
     config = Config.model_validate({"name": "bench"})
-    connect(config)
+    start_ray(config)
     held, ended = [0], threading.Event()
     driver = psutil.Process()
 

@@ -40,13 +40,13 @@ def committed(config: Config) -> Committed:
     """The activations, with all that they need."""
     import ray
 
-    from recsae.cli.command import connect
+    from recsae.distributed.cluster import start_ray
     from recsae.pipeline.runner import Pipeline
 
     pipeline = Pipeline(config)
     for stage in STAGES:
         if pipeline.has_work(stage):
-            connect(config)
+            start_ray(config)
         done = pipeline.run(stage)
     ray.shutdown()
     return done

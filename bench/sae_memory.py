@@ -49,8 +49,8 @@ def peak(root: str, steps: int) -> int:
     """Bytes that the training of those shards held at most."""
     import ray
 
-    from recsae.cli.command import connect
     from recsae.config.schema import Config
+    from recsae.distributed.cluster import start_ray
     from recsae.sae import fidelity
     from recsae.sae.stage import fit_candidates
     from recsae.store.run_store import RunStore
@@ -59,7 +59,7 @@ def peak(root: str, steps: int) -> int:
     activations = store.committed("activations", "f")
     assert activations is not None
     config = Config.model_validate({"name": "bench", "sae": {"steps": steps, "checkpoints": 2}})
-    connect(config)
+    start_ray(config)
     stream = fidelity.moments(activations, "explain")
     held, ended = [0], threading.Event()
 

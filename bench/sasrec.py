@@ -53,8 +53,8 @@ def events(data: Path) -> pd.DataFrame:
 def ours(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
     import ray
 
-    from recsae.cli.command import connect
     from recsae.config.schema import Config
+    from recsae.distributed.cluster import start_ray
     from recsae.pipeline.runner import Pipeline
 
     with tempfile.TemporaryDirectory() as root:
@@ -76,7 +76,7 @@ def ours(file: str, arguments: argparse.Namespace) -> dict[str, Any]:
                 "resources": {"train_workers": arguments.threads},
             }
         )
-        connect(config)
+        start_ray(config)
         pipeline = Pipeline(config)
         pipeline.run("ingest")
         metrics = pipeline.run("recommender").metrics

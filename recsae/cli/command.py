@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -18,50 +17,16 @@ from typing import NoReturn
 
 from recsae.config.loader import load
 from recsae.config.schema import Config
+from recsae.distributed.cluster import start_ray
 from recsae.errors import BadInput, NotServed
 from recsae.observability import context, log_format
 from recsae.store.object_store_errors import trouble
 from recsae.text.sanitize import plain
 
-if not os.environ.get("RAY_ADDRESS"):
-    # Ray that is started here listens on loopback alone, also for its object store and its agents; read at its import.
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-
 
 def connect(config: Config) -> None:
-    """Join the cluster that the job was submitted to, or start Ray in this process's own session.
-
-    Embedded Ray gets more logical CPUs than actors: stages hold theirs while Ray Data needs one to feed them.
-    """
-    import ray
-
-    def quiet() -> None:
-        """Without a dashboard Ray Train's cleaner warns every second that it cannot ask it, or dies of asking."""
-        import threading
-
-        logging.getLogger("ray.train.v2._internal.execution.controller").setLevel(logging.ERROR)
-        usual = threading.excepthook
-        threading.excepthook = lambda ended: (
-            None if ended.thread and ended.thread.name == "PlacementGroupCleanerMonitor" else usual(ended)
-        )
-
-    if ray.is_initialized():
-        return
-    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # or every line of a Train worker comes twice
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(address=os.environ["RAY_ADDRESS"], logging_level=logging.ERROR)
-    else:
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
-        os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # checkpoints wait for it, 2 s otherwise
-        resources = config.resources
-        widest = max(resources.train_workers, resources.probe_actors, resources.llm_actors)
-        ray.init(
-            address="local",
-            num_cpus=max(os.cpu_count() or 1, widest + 2),
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            runtime_env={"worker_process_setup_hook": quiet},
-        )
+    """Start or join Ray, and take SIGTERM back from it."""
+    start_ray(config)
     stop_with_143()
 
 

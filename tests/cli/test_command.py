@@ -165,22 +165,3 @@ def test_what_does_not_parse_ends_in_one_sentence_and_status_2() -> None:
     done = submit("jobs.recommend", "--config", "jobs/configs/demo.toml", "--k", "ten", "--to", "x.parquet")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "recsae: argument --k: invalid int value: 'ten'; --help tells what there is\n"
-
-
-@pytest.mark.parametrize(("address", "reached"), [(None, "False"), ("10.0.0.1:6379", "True")])
-def test_only_ray_of_its_own_is_kept_to_loopback(address: str | None, reached: str) -> None:
-    """A driver on a cluster must find the address of its machine."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import recsae.cli.command; from ray._private.ray_constants import *; print(ENABLE_RAY_CLUSTER)",
-        ],
-        cwd=REPOSITORY,
-        env={**environment, **({"RAY_ADDRESS": address} if address else {})},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.strip() == reached

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recsae.distributed import cluster as machines
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Cluster:
@@ -40,7 +46,7 @@ class Cluster:
 def test_reserved_is_what_the_cluster_has(
     monkeypatch: pytest.MonkeyPatch, cluster: Cluster, found: dict[str, float]
 ) -> None:
-    monkeypatch.setattr(machines, "ray", cluster)
+    monkeypatch.setitem(sys.modules, "ray", cluster)
     monkeypatch.setattr(machines.os, "cpu_count", lambda: 4)
     assert machines.reserved() == found
 
@@ -50,6 +56,25 @@ def test_a_cluster_that_does_not_answer_costs_a_warning(
 ) -> None:
     cluster = Cluster({"CPU": 1.0})
     monkeypatch.setattr(cluster, "cluster_resources", lambda: 1 / 0)
-    monkeypatch.setattr(machines, "ray", cluster)
+    monkeypatch.setitem(sys.modules, "ray", cluster)
     assert machines.reserved() is None
     assert "does not say what the cluster has" in caplog.text
+
+
+@pytest.mark.parametrize(("address", "reached"), [(None, "False"), ("10.0.0.1:6379", "True")])
+def test_only_ray_of_its_own_is_kept_to_loopback(address: str | None, reached: str) -> None:
+    """A driver on a cluster must find the address of its machine."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import recsae.distributed.cluster; from ray._private.ray_constants import *; print(ENABLE_RAY_CLUSTER)",
+        ],
+        cwd=REPOSITORY,
+        env={**environment, **({"RAY_ADDRESS": address} if address else {})},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == reached

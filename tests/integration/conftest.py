@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from recsae.cli.command import connect
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import Config
+from recsae.distributed.cluster import start_ray
 from recsae.llm.model import locate_model
 from recsae.llm.pool import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
@@ -27,7 +27,7 @@ def ray_session() -> Iterator[str]:
     """The address of a Ray that is as a job with two workers starts it."""
     import ray
 
-    connect(Config.model_validate({"name": "session", "data": {"interactions": ["none"]}, "resources": WORKERS}))
+    start_ray(Config.model_validate({"name": "session", "data": {"interactions": ["none"]}, "resources": WORKERS}))
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

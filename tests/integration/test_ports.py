@@ -10,10 +10,10 @@ from tests.integration.own_cluster import LOOPBACK, REPOSITORY
 
 EMBEDDED = """
 import os
-from recsae.cli.command import connect
-from recsae.config import Config
+from recsae.distributed.cluster import start_ray
+from recsae.config.schema import Config
 from tests.integration.own_cluster import listening
-connect(Config(name="ports"))
+start_ray(Config(name="ports"))
 from ray._private.authentication.authentication_utils import is_token_auth_enabled
 print("listening", *sorted(listening(os.getpid())))
 print("token", is_token_auth_enabled())
