@@ -96,14 +96,19 @@ class Store:
         return int(current["number"])
 
 
-def make(folder: Path, address: str | None, latents: int = 32) -> Store:
-    """Both nights, undisturbed."""
+def empty(folder: Path, address: str | None, latents: int = 32) -> Store:
+    """A store without a night, its events and its config."""
     write_planted(folder / "data", n_users=300)
     toml = folder / "planted.toml"
     text = planted_toml(folder / "data", folder / "store").replace("num_latents = 24", f"num_latents = {latents}")
     text = text.replace("score_cases = 48", "score_cases = 16")  # what is measured here is not what a name is worth
     toml.write_text(text + NIGHTS)
-    store = Store(toml, folder / "store", address)
+    return Store(toml, folder / "store", address)
+
+
+def make(folder: Path, address: str | None) -> Store:
+    """Both nights, undisturbed."""
+    store = empty(folder, address)
     for night in (FIRST, SECOND):
         status, said = store.run("nightly", night)
         assert status == 0, said

@@ -30,10 +30,11 @@ import sys
 
 import ray
 
-from jobs import command, logs
-from recsae import pipeline, watching
+from recsae.cli import command
 from recsae.config.loader import load
-from recsae.llm.engine import Answer, Meter
+from recsae.llm.pool import Completion, Meter
+from recsae.observability import context, log_format
+from recsae.pipeline.runner import STAGES, Pipeline
 
 secret, toml = sys.argv.pop(), sys.argv[-1]
 command.run(["ingest"])
@@ -45,15 +46,15 @@ def broken(config, inputs, out):
 def speak(secret):
     print("from afar, s3://user:" + secret + "@bucket a\\x1b[2Kb")
 
-with logs.lines():
-    pipeline.STAGES["recommender"] = dataclasses.replace(pipeline.STAGES["recommender"], run=broken)
+with log_format.lines():
+    STAGES["recommender"] = dataclasses.replace(STAGES["recommender"], run=broken)
     try:
-        pipeline.Pipeline(load(toml)).run("recommender")
+        Pipeline(load(toml)).run("recommender")
     except OSError:
         pass
-    with watching.at_work("planted", "labels"):
+    with context.at_work("planted", "labels"):
         meter = Meter(7, "model")
-        meter.add([Answer("x", None, "ok", 5)] * 7)
+        meter.add([Completion("x", None, "ok", 5)] * 7)
         ray.get(speak.remote(secret))
         print("port", ray.nodes()[0]["MetricsExportPort"])
         sys.stdin.read()

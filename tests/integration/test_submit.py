@@ -24,9 +24,9 @@ NIGHT = "2026-11-25"
 STAGES = ("ingest", "recommender")
 SUBMITTER = f"""
 import sys
-from jobs import submit
-import recsae.pipeline
-recsae.pipeline.runner.STAGES = {{name: recsae.pipeline.runner.STAGES[name] for name in {STAGES!r}}}
+from recsae.cli import submit
+from recsae.pipeline import stages
+stages.STAGES = {{name: stages.STAGES[name] for name in {STAGES!r}}}
 plan = submit.plan
 submit.plan = lambda config, path, overrides, night, stages: plan(config, path, overrides, night, {list(STAGES)!r})
 submit.main()
