@@ -15,7 +15,7 @@ DEMO_MODEL := $(if $(LLM),,model)
 export RAY_USAGE_STATS_ENABLED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help install model demo test faults lint bench clean
+.PHONY: help install model demo unit test check rest faults coverage lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,13 +55,28 @@ demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary 
 		pytorch-lightning==2.5.2 torchmetrics==1.9.0 lightning-utilities==0.15.3
 	@touch $@
 
-test: install model .venv/rectools ## unit tests, then integration tests through Ray and vLLM
-	$(BIN)/python -m pytest tests --ignore=tests/integration --ignore=tests/faults -n logical --maxprocesses=8 --dist=loadfile
-	$(BIN)/python -m pytest tests/integration
-	$(BIN)/python -m pytest tests/faults -m short
+# tests/conftest.py says what the marks slow and short select.
+PYTEST := $(BIN)/python -m pytest
+UNIT := tests --ignore=tests/integration --ignore=tests/faults -n logical --maxprocesses=8 --dist=loadfile
+
+unit: install ## the quick unit tests (2 minutes on two cores);  FILE=tests/x/test_y.py  one file
+	$(PYTEST) $(or $(FILE),$(UNIT) -m "not slow")
+
+test: install model .venv/rectools ## all unit tests; a line through Ray and vLLM, nights, a kill, pages (12 minutes)
+	$(PYTEST) $(UNIT)
+	$(PYTEST) tests/integration -m short
+
+check: lint test rest ## lint and all tests (an hour at most); of the faults those marked short
+
+rest: install model .venv/rectools ## what check has beyond lint and test
+	$(PYTEST) tests/integration -m "not short"
+	$(PYTEST) tests/faults -m short
 
 faults: install model ## kill -9 of everything at every stage, full disks, spoilt files: all of tests/faults (an hour)
-	$(BIN)/python -m pytest tests/faults -v
+	$(PYTEST) tests/faults -v
+
+coverage: install ## unit tests, and which lines they reach
+	$(PYTEST) $(UNIT) --cov=recsae --cov-report=term:skip-covered
 
 lint: install ## ruff, spelling, import contracts, dependencies, types
 	$(BIN)/ruff check .

@@ -1,4 +1,14 @@
-"""What tests of several packages share: commits without a pipeline, and one small planted data set, ingested once."""
+"""What tests of several packages share: commits without a pipeline, and one small planted data set, ingested once.
+
+A test's folder and its mark say which command is the first to run it; each command runs what those above it run:
+
+    make unit     tests/<package>                          no process of its own, no training to convergence
+    make test     tests/<package> marked `slow`            unit tests that take seconds each
+                  tests/integration marked `short`         one line through Ray and vLLM, nights, a kill, the pages
+    make check    tests/integration, and lint              every recommender, S3, submission, engines
+                  tests/faults marked `short`              a fault of each kind
+    make faults   tests/faults                             a kill -9 of everything at every stage
+"""
 
 from __future__ import annotations
 

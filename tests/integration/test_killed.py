@@ -13,11 +13,13 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from recsae.config.schema import Config
 from recsae.pipeline.runner import Pipeline
 from recsae.store.filesystem import Folder
 
+pytestmark = pytest.mark.short
 LATER = ("labels", "scores", "concepts", "report")
 
 

@@ -15,6 +15,7 @@ from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.store.run_store import Committed
 from tests.planted import PLANTED
 
+pytestmark = pytest.mark.short
 CONCEPTS = set(PLANTED[:8])
 
 

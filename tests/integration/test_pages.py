@@ -21,7 +21,7 @@ from tests.report.made_page import make_pages
 from tests.report.made_tables import ALL, tables
 from tests.report.sections.test_sweep import committed
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.short]
 MANY = 10_000
 WRONG = """(picture) => {
   const outer = picture.getBoundingClientRect(), root = getComputedStyle(document.documentElement), wrong = [];
