@@ -1,7 +1,7 @@
-"""Questions about a list of items that are cut until they fit the language model.
+"""Prompts about a list of items, truncated until they fit the language model's context.
 
-What is too long costs its evidence, not its row and never its batch: the row is asked again with half the items, and
-when one item is left, with half its text. It knows items as text and prompts, and no latents.
+A prompt that is too long is asked again with half its items and, once a single item remains, with half of that item's
+text. Only the affected prompt is retried, never its batch.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from recsae.labels import prompts
 from recsae.llm.pool import Completion, Request
 
 Ask = Callable[[Sequence[Request]], list[Completion]]
-"""One answer a request, in order."""
+"""Returns one answer per request, in order."""
 
 
 class ListQuestion(NamedTuple):
-    """What a list of items has in common: how likely a concept is, or, without one, its name."""
+    """Asks what a list of items has in common: the likelihood of `concept`, or a name if there is none."""
 
     items: tuple[str, ...]
-    """The most telling first."""
+    """Most informative first."""
     concept: str | None = None
 
     def request(self) -> Request:
@@ -28,8 +28,8 @@ class ListQuestion(NamedTuple):
             return Request("generate", prompts.name(list(self.items)))
         return Request("loglikelihood", prompts.rank(list(self.items)), prompts.continuation(self.concept))
 
-    def shorter(self) -> ListQuestion | None:
-        """With half the items, or half the text of the last one; None where nothing is left to cut."""
+    def shortened(self) -> ListQuestion | None:
+        """The question with half its items, or half the text of its only item; None if nothing can be removed."""
         if len(self.items) > 1:
             return self._replace(items=self.items[: len(self.items) // 2])
         if self.items and len(self.items[0]) > 1:
@@ -38,28 +38,28 @@ class ListQuestion(NamedTuple):
 
 
 class QuestionResults(NamedTuple):
-    """What came of questions."""
+    """The answers to a batch of questions, and what they cost."""
 
     answers: list[Completion]
-    """One a question, in order."""
+    """One per question, in order."""
     requests: int
     truncated: int
-    """Questions that were asked with less than all their items."""
+    """Number of questions that had to be shortened."""
 
 
-def ask_fitting(questions: Sequence[ListQuestion], ask: Ask) -> QuestionResults:
-    """Ask all; those whose answer is `too_long` again, shorter, until they fit or nothing is left to cut."""
+def ask_with_truncation(questions: Sequence[ListQuestion], ask: Ask) -> QuestionResults:
+    """Answers all questions, shortening those that come back `too_long` until they fit or nothing can be removed."""
     answers = ask([question.request() for question in questions])
-    requests, cut = len(questions), dict[int, ListQuestion]()
+    requests, truncated = len(questions), dict[int, ListQuestion]()
     while True:
-        again = {
-            index: shorter
+        retries = {
+            index: shortened
             for index, answer in enumerate(answers)
-            if answer.status == "too_long" and (shorter := cut.get(index, questions[index]).shorter())
+            if answer.status == "too_long" and (shortened := truncated.get(index, questions[index]).shortened())
         }
-        if not again:
-            return QuestionResults(answers, requests, len(cut))
-        cut |= again
-        requests += len(again)
-        for index, answer in zip(again, ask([question.request() for question in again.values()]), strict=True):
+        if not retries:
+            return QuestionResults(answers, requests, len(truncated))
+        truncated |= retries
+        requests += len(retries)
+        for index, answer in zip(retries, ask([question.request() for question in retries.values()]), strict=True):
             answers[index] = answer

@@ -21,7 +21,7 @@ from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence.cases import LatentCases, read_cases
 from recsae.labels import prompts
-from recsae.labels.reuse import asked_alike
+from recsae.labels.reuse import same_setup
 from recsae.llm.answer_cache import ask_once
 from recsae.llm.model import locate_model
 from recsae.llm.pool import Completion, EnginePool
@@ -127,7 +127,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
 
 def _known(config: Config, inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[Pair, Completion]:
     """Last night's verdicts that would be the same tonight: asked alike, of items whose text is as it was."""
-    if PREVIOUS + "scores" not in inputs or not asked_alike(inputs[PREVIOUS + "scores"], config):
+    if PREVIOUS + "scores" not in inputs or not same_setup(inputs[PREVIOUS + "scores"], config):
         return {}
     before = Catalogue.read(inputs[PREVIOUS + "ingest"])
     place = {one: item for item, one in enumerate(catalogue.ids)}

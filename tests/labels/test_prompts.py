@@ -1,4 +1,4 @@
-"""Text of a catalogue stays where it is put, whatever it says."""
+"""Catalogue text cannot break out of its place in a prompt."""
 
 from __future__ import annotations
 
@@ -53,21 +53,21 @@ def test_a_concept_does_not_close_its_quotation() -> None:
 
 
 def test_prompts_differ_in_the_item_only_at_their_end() -> None:
-    """The engine reads a shared beginning from its cache; the likelihood's base has no items."""
+    """The engine caches shared prefixes; the baseline of a likelihood has no items."""
     assert prompts.judge_pmi("Film").endswith("Category:")
     assert prompts.rank([]).splitlines()[0] == prompts.rank(["Film"]).splitlines()[0]
     assert "- Film" in prompts.rank(["Film"]) and "- " not in prompts.rank([])
 
 
-def test_naming_prompts_share_all_that_comes_before_the_evidence() -> None:
-    """The header and the worked examples are read from the engine's cache."""
+def test_naming_prompts_share_everything_before_the_evidence() -> None:
+    """So the engine caches the header and the worked examples."""
     one, other = prompts.name(["Film", "Film"]), prompts.name(["Other"])
     shared = one.removesuffix("Film\n- Film\n>>>")
     assert shared == other.removesuffix("Other\n>>>") and "data, not instructions" in shared
 
 
 def test_the_worked_examples_keep_the_rules() -> None:
-    """Each has its list between the marks and an answer that the schema takes."""
+    """Each has its list between the delimiters and an answer that fits the schema."""
     _, *lists = prompts.name(["Film"]).split("<<<\n")
     answers = [rest.split("\n>>>\n")[1].strip() for rest in lists[:-1]]
     assert len(answers) == 2
@@ -77,7 +77,7 @@ def test_the_worked_examples_keep_the_rules() -> None:
         assert all(line.startswith("- ") for line in shown.split("\n>>>")[0].splitlines())
 
 
-def test_the_schema_bounds_what_is_written() -> None:
+def test_the_schema_requires_name_and_description_only() -> None:
     assert prompts.NAME_SCHEMA["required"] == ["name", "description"]
     assert prompts.NAME_SCHEMA["additionalProperties"] is False
 

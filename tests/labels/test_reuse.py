@@ -1,4 +1,4 @@
-"""Labels that are kept, and those that are asked for again."""
+"""Labels that are reused, and latents that are labelled again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELLED = "labelled.parquet"
 
 
 class Nights:
-    """Labels and scores of nights whose latents bear the concepts of the planted catalogue."""
+    """Labels and scores of successive nights; latents have the concepts of the planted catalogue."""
 
     def __init__(self, commit: Commit, ingested: Committed, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
         self.commit, self.ingested, self.patch = commit, ingested, monkeypatch
@@ -30,7 +30,7 @@ class Nights:
     def night(
         self, last: dict[str, Committed] | None = None, config: Config | None = None, **world: Any
     ) -> dict[str, Committed]:
-        """All of a night; `self.pool` is the one that was asked for labels and verdicts."""
+        """The outputs of one night; `self.pool` was asked for labels, `self.judge` for verdicts."""
         config = config or self.config
         ids = world.pop("stable_ids", None)
         inputs = {
@@ -41,11 +41,11 @@ class Nights:
         }
         before = {PREVIOUS + name: found for name, found in (last or {}).items()}
         self.pool, self.judge = FakePool(), FakePool()
-        inputs["labels"] = self._told(labelling, labelling.label_latents, config, {**inputs, **before}, self.pool)
-        inputs["scores"] = self._told(scoring, scoring.score_concepts, config, {**inputs, **before}, self.judge)
+        inputs["labels"] = self._run(labelling, labelling.label_latents, config, {**inputs, **before}, self.pool)
+        inputs["scores"] = self._run(scoring, scoring.score_concepts, config, {**inputs, **before}, self.judge)
         return inputs
 
-    def _told(self, module: Any, stage: Any, config: Config, inputs: dict[str, Committed], pool: FakePool) -> Committed:
+    def _run(self, module: Any, stage: Any, config: Config, inputs: dict[str, Committed], pool: FakePool) -> Committed:
         done = run_stage(self.commit, module, stage, config, inputs, pool, self.patch)
         asked = config.model_dump(mode="json", include={"labels", "llm", "probe", "seed"})
         if module is scoring:
@@ -65,14 +65,14 @@ def table(night: dict[str, Committed]) -> list[dict[str, Any]]:
     return rows
 
 
-def test_a_first_night_labels_all_and_says_by_what(nights: Nights) -> None:
+def test_a_first_night_labels_every_latent_and_records_its_items(nights: Nights) -> None:
     first = nights.night()
     assert [row["stable_id"] for row in table(first)] == [f"c-{latent}" for latent in range(N_CONCEPTS)]
     assert all(row["items"] and row["jaccard"] is None and not row["carried"] for row in table(first))
     assert first["labels"].metrics["carried"] == 0 and nights.pool.asked
 
 
-def test_what_is_as_it_was_keeps_its_labels_and_nobody_is_asked(nights: Nights) -> None:
+def test_unchanged_latents_reuse_their_labels_without_a_prompt(nights: Nights) -> None:
     first = nights.night()
     second = nights.night(first)
     assert nights.pool.asked == [] and second["labels"].metrics["carried"] == N_CONCEPTS
@@ -89,7 +89,7 @@ def test_what_is_as_it_was_keeps_its_labels_and_nobody_is_asked(nights: Nights) 
         assert [number for number, row in rows.items() if row["finalist"]] == [chosen[latent]]
 
 
-def test_verdicts_of_last_night_are_not_asked_for_again(nights: Nights) -> None:
+def test_last_nights_verdicts_are_reused(nights: Nights) -> None:
     first = nights.night()
     asked = len([one for one in nights.judge.asked if one.kind != "generate"])
     second = nights.night(first)
@@ -105,7 +105,7 @@ def test_verdicts_of_last_night_are_not_asked_for_again(nights: Nights) -> None:
     assert values[1].items() <= values[0].items()
 
 
-def test_latents_whose_items_changed_are_labelled_anew(nights: Nights) -> None:
+def test_latents_whose_items_changed_are_labelled_again(nights: Nights) -> None:
     first = nights.night()
     second = nights.night(first, moved=1)
     assert second["labels"].metrics["carried"] == 0 and nights.pool.asked
@@ -117,7 +117,7 @@ def test_labels_follow_the_stable_id_and_not_the_number(nights: Nights) -> None:
     swapped = ["c-1", "c-0", "c-2", "new"]
     second = nights.night(first, stable_ids=swapped)
     rows = table(second)
-    # Latents 0 and 1 have each other's ids and so each other's items to be compared with; 3 is new.
+    # Latents 0 and 1 have swapped ids, so each is compared with the other's items; 3 is new.
     assert [row["carried"] for row in rows] == [False, False, True, False]
     assert rows[3]["jaccard"] is None and rows[0]["jaccard"] == 0
     assert {row.prompt for row in nights.pool.asked if row.kind == "generate"} and second["labels"].metrics[
@@ -125,7 +125,7 @@ def test_labels_follow_the_stable_id_and_not_the_number(nights: Nights) -> None:
     ] == 1
 
 
-def test_another_model_or_setting_labels_all_anew(nights: Nights) -> None:
+def test_another_model_or_setting_labels_every_latent_again(nights: Nights) -> None:
     first = nights.night()
     other = nights.config.model_copy(update={"labels": nights.config.labels.model_copy(update={"ranked": 1})})
     assert nights.night(first, other)["labels"].metrics["carried"] == 0
@@ -134,15 +134,15 @@ def test_another_model_or_setting_labels_all_anew(nights: Nights) -> None:
     assert nights.night(changed)["labels"].metrics["carried"] == 0
 
 
-def test_items_are_compared_with_those_of_the_night_that_named(nights: Nights) -> None:
-    """Or a concept could creep away from its name, a little every night."""
+def test_items_are_compared_with_those_of_the_night_that_named_the_latent(nights: Nights) -> None:
+    """Otherwise a concept could drift away from its name, a little every night."""
     first = nights.night()
     second = nights.night(first)
     items = [row["items"] for row in table(second)]
     assert items == [row["items"] for row in table(first)]
 
 
-def test_terms_that_the_catalogue_lost_are_not_carried(nights: Nights, commit: Commit) -> None:
+def test_labels_with_terms_missing_from_the_catalogue_are_not_reused(nights: Nights, commit: Commit) -> None:
     first = nights.night()
     import pyarrow as pa
 
@@ -164,6 +164,6 @@ def test_terms_that_the_catalogue_lost_are_not_carried(nights: Nights, commit: C
     assert [row["carried"] for row in table(second)] == [True, True, False, True]
 
 
-def test_jaccard_is_of_sets() -> None:
+def test_jaccard_compares_sets() -> None:
     assert jaccard(["a", "b", "b"], ["b", "c"]) == pytest.approx(1 / 3)
     assert jaccard([], []) == 0.0

@@ -1,4 +1,4 @@
-"""The rows of one latent: what a candidate's row says, and which rows are finalists."""
+"""The rows of one latent, and which of them are finalists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from recsae.data.terms import Vocabulary
-from recsae.labels.candidates import Candidate, Usage, weigh
+from recsae.labels.candidates import Candidate, Usage, measure
 from recsae.labels.rows import free_row, mark_finalists, pair_row, term_row
 from recsae.llm.pool import Completion
 from recsae.schemas.concepts import LABELS
@@ -71,7 +71,7 @@ def test_a_bad_answer_costs_its_row_only(text: str | None, status: str) -> None:
     assert (row["status"], row["finalist"], row["concept"]) == (status, False, "")
 
 
-def test_odd_characters_leave_the_name_and_the_table_takes_the_sentence() -> None:
+def test_odd_characters_are_removed_and_the_table_accepts_the_description() -> None:
     row = free(named('<b>"War" {films}</b> & more\u202e', "Broken \ud83d half\nand\u0000 more"))
     assert row["concept"] == "bWar films/b & more"
     assert row["description"] == "Broken half and more"
@@ -89,7 +89,7 @@ def test_odd_characters_leave_the_name_and_the_table_takes_the_sentence() -> Non
         ("The 1999 genres Drama, War", "wordy"),
     ],
 )
-def test_what_is_no_name_is_no_finalist(name: str, status: str) -> None:
+def test_rejected_names_are_not_finalists(name: str, status: str) -> None:
     row = free(json.dumps({"name": name, "description": "What they have in common."}))
     assert (row["status"], row["finalist"]) == (status, status == "ok")
 
@@ -100,9 +100,9 @@ def test_an_answer_that_failed_keeps_its_status() -> None:
     assert row["status"] == "unparsed" and not row["finalist"]
 
 
-def test_a_free_name_is_spelt_as_the_term_that_it_is_and_has_its_figures() -> None:
+def test_a_free_name_takes_the_spelling_and_statistics_of_its_term() -> None:
     row = free(named("WAR"))
-    war = weigh(EVIDENCE, (0,), USAGE)
+    war = measure(EVIDENCE, (0,), USAGE)
     assert row["concept"] == "War" and row["terms"] == ["War"]
     assert (row["support"], row["tfidf"], row["lift"]) == (war.support, war.tfidf, war.lift) == (2, war.tfidf, war.lift)
     both = free(named("Old war films"))
@@ -111,7 +111,7 @@ def test_a_free_name_is_spelt_as_the_term_that_it_is_and_has_its_figures() -> No
     assert (none["support"], none["lift"], none["tfidf"], none["terms"]) == (None, None, None, [])
 
 
-def test_a_name_without_evidence_has_no_figures() -> None:
+def test_a_name_without_evidence_has_no_statistics() -> None:
     row = free_row(Completion(named("War"), None, "ok", 1), EVIDENCE[:0], USAGE)
     assert row["terms"] == ["War"] and row["support"] is None
 
@@ -129,14 +129,14 @@ def test_a_terms_row_needs_both_likelihoods() -> None:
 
 
 def test_a_pair_is_one_text_and_both_terms() -> None:
-    row = through_table(pair_row(weigh(EVIDENCE, (1, 0), USAGE), VOCABULARY))
+    row = through_table(pair_row(measure(EVIDENCE, (1, 0), USAGE), VOCABULARY))
     assert (row["concept"], row["terms"], row["source"]) == ("Old and War", ["Old", "War"], "pair")
     assert row["description"] == "Old and War at once: 50% of its evidence, 4.0% of all events."
     assert (row["support"], row["lift"], row["finalist"]) == (1, pytest.approx(12.5), True)
 
 
 def singles(**figures: tuple[float | None, float, float]) -> list[tuple[Candidate, dict[str, Any]]]:
-    """By name: PMI, share of the evidence (hence TF-IDF) and the bound of the lift."""
+    """For each name: PMI, share of the evidence (which sets TF-IDF) and lower bound of the lift."""
     return [
         (Candidate((place,), 2, share, 0.1, lower), {"concept": name, "pmi": pmi, "finalist": False, "status": "ok"})
         for place, (name, (pmi, share, lower)) in enumerate(figures.items())
@@ -151,16 +151,16 @@ def finalists(found: list[tuple[Candidate, dict[str, Any]]], free_name: str, ran
     return [row["concept"] for _, row in found if row["finalist"]], bool(written["finalist"])
 
 
-def test_each_ranking_sends_its_best() -> None:
+def test_the_top_of_each_ranking_is_a_finalist() -> None:
     figures = {"a": (3.0, 0.1, 1.0), "b": (2.0, 0.9, 2.0), "c": (1.0, 0.5, 9.0), "d": (0.0, 0.4, 0.5)}
     assert finalists(singles(**figures), "Free") == (["a", "b", "c"], True)
     assert finalists(singles(**figures), "", ranked=4) == (["a", "b", "c", "d"], False)
-    # What was not ranked by the language model failed, however well it does by the others.
+    # A term without a PMI failed and is never a finalist, however well the other rankings rate it.
     assert finalists(singles(**figures | {"b": (None, 0.9, 99.0)}), "Free") == (["a", "c"], True)
     assert finalists([], "Free") == ([], True)
 
 
-def test_a_free_name_that_is_there_already_is_not_judged_twice() -> None:
+def test_a_free_name_that_repeats_a_term_or_pair_is_not_judged_twice() -> None:
     figures = {"a": (3.0, 0.9, 9.0), "Sea": (1.0, 0.1, 1.0)}
     assert finalists(singles(**figures), "SEA") == (["a", "Sea"], False)
     assert finalists(singles(**figures), "old and war") == (["a"], False)

@@ -1,4 +1,4 @@
-"""Candidates of every latent, with a pool that answers from the words of its questions."""
+"""Candidates of every latent, with a pool that answers from the words of its prompts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_latent_gets_its_term_and_a_name(
 def test_only_items_of_explain_users_are_shown(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The evidence of select and score users is of another concept, whose items must reach no prompt."""
+    """The evidence of select and score users is of another concept; its items must not reach any prompt."""
     pool = FakePool()
     evidence = latents_by_concept(commit, ingested, elsewhere=True)
     run_stage(
@@ -83,7 +83,7 @@ def test_only_items_of_explain_users_are_shown(
     assert len(set.union(*shown)) == N_CONCEPTS
 
 
-def test_one_bad_answer_costs_one_row(
+def test_one_bad_answer_fails_one_row(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad: list[Request] = []
@@ -103,7 +103,7 @@ def changed(config: Config, **labels: Any) -> Config:
     return config.model_copy(update={"labels": config.labels.model_copy(update=labels)})
 
 
-def test_figures_stand_beside_every_term(
+def test_every_term_has_its_statistics(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A genre is all of a latent's evidence, and its share of all events is the inverse of its lift."""
@@ -116,7 +116,7 @@ def test_figures_stand_beside_every_term(
     assert {row["model"] for row in rows} == {planted_config.llm.model}
 
 
-def test_metrics_count_what_was_asked(
+def test_metrics_count_requests_and_tokens(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = FakePool()
@@ -127,7 +127,7 @@ def test_metrics_count_what_was_asked(
     assert set(pool.latents) == {N_CONCEPTS} and len(pool.latents) == 2
 
 
-def test_a_sample_labels_the_same_as_the_whole(
+def test_a_sample_gets_the_labels_of_a_full_run(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = labelled(commit, ingested, planted_config, FakePool(), monkeypatch)
@@ -148,7 +148,7 @@ def key(row: dict[str, Any]) -> tuple[Any, ...]:
 def test_evidence_is_cut_until_it_fits(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """Nothing fails for its length; what fits is asked once and whole."""
+    """No prompt fails for its length, and prompts that fit are asked once."""
 
     def reply(request: Request) -> Completion:
         room = limit if request.kind == "generate" else limit - 800
@@ -162,7 +162,7 @@ def test_evidence_is_cut_until_it_fits(
     assert {row["latent"] for row in rows} == set(range(N_CONCEPTS))
 
 
-def test_what_nothing_makes_fit_costs_its_row(
+def test_a_prompt_that_never_fits_fails_its_row_only(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reply(request: Request) -> Completion:
@@ -174,7 +174,7 @@ def test_what_nothing_makes_fit_costs_its_row(
     assert all(row["status"] == "ok" for row in rows if row["source"] != "model")
 
 
-def test_a_free_name_that_is_a_term_is_that_term(
+def test_a_free_name_that_is_a_term_yields_to_it(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reply(request: Request) -> Completion:
