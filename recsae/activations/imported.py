@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.activations import imported_vectors
-from recsae.activations.imported_cases import cases_source, stage_cases
+from recsae.activations.imported_cases import stage_cases
+from recsae.activations.imported_sources import cases_source, vector_sources
 from recsae.activations.shard_writer import ShardWriter, rows_a_shard
 from recsae.config.schema import Config
 from recsae.data.database import first_row, temporary_database
 from recsae.data.sources import Source
-from recsae.errors import BadInput
 from recsae.schemas.base import PARTS
 from recsae.store import shards
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -26,20 +26,9 @@ from recsae.store.run_store import Attempt, Committed, Metrics
 log = logging.getLogger(__name__)
 
 
-def given_content(config: Config) -> dict[str, str]:
-    """sha256 of every file that was given, by its name in the config. Raises BadInput where one is missing."""
-    if config.recommender.kind != "given":
-        return {}
-    sources = [*_vector_sources(config), cases_source(config)]
-    for source in sources:
-        if not source.exists():
-            raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
-    return {source.shown: source.checksum() for source in sources}
-
-
 def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     """Write `shards/`, in the order of the files. Raises BadInput on what cannot be used."""
-    sources = _vector_sources(config)
+    sources = vector_sources(config)
     with temporary_database(config.resources.ingest_memory_gb) as connection:
         cases = stage_cases(connection, config, ingested)
         _match(connection, sources, cases_source(config), cases)
@@ -64,10 +53,6 @@ def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
         "width": width,
         "cases_by_part": {part: counts[part] for part in PARTS},
     }
-
-
-def _vector_sources(config: Config) -> list[Source]:
-    return [Source("probe.activations", path) for path in config.probe.activations]
 
 
 def _match(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: Source, n_cases: int) -> None:

@@ -15,9 +15,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recsae.activations.imported_sources import cases_source
 from recsae.config.schema import Config
 from recsae.data.database import first_row
-from recsae.data.sources import Row, Source, by_name
+from recsae.data.sources import Row, Source
 from recsae.data.text import is_utf8, plain
 from recsae.schemas.base import PARTS
 from recsae.store.run_store import Committed
@@ -34,10 +35,6 @@ _TABLE = pa.schema(
     ]
 )
 _WHOLE = re.compile(r"\s*[+-]?\d{1,19}\s*", re.ASCII)
-
-
-def cases_source(config: Config) -> Source:
-    return by_name("probe.cases", config.probe.cases)
 
 
 def stage_cases(connection: duckdb.DuckDBPyConnection, config: Config, ingested: Committed) -> int:

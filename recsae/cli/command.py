@@ -109,7 +109,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         config = load(arguments.config, arguments.set)
         work.enter_context(context.at_work(config.name))
         refuse_lost("store.root", config.store.root)
-        from recsae.llm import pool
+        from recsae.llm.sharing import shared_engines
         from recsae.observability import mlflow
         from recsae.pipeline.run_lock import alone
         from recsae.pipeline.runner import Pipeline
@@ -126,7 +126,7 @@ def run(stages: Sequence[str], *, publish: bool = False) -> None:
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
         for asks, neighbours in groupby(stages, lambda stage: STAGES[stage].asks):
-            with pool.shared_engines() if asks else contextlib.nullcontext():
+            with shared_engines() if asks else contextlib.nullcontext():
                 for stage in neighbours:
                     if pipeline.has_work(stage):
                         connect(config)

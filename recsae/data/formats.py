@@ -71,6 +71,11 @@ def dataset(config: Config) -> Dataset:
     return found
 
 
+def input_content(config: Config) -> dict[str, str]:
+    """Checksum of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
+    return {source.shown: source.checksum() for source in dataset(config).sources}
+
+
 def _tables(data: DataConfig) -> Dataset:
     if not data.interactions:
         raise BadInput("data.interactions names no file; name at least one")

@@ -26,11 +26,6 @@ from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 log = logging.getLogger(__name__)
 
 
-def input_content(config: Config) -> dict[str, str]:
-    """Checksum of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
-    return {source.shown: source.checksum() for source in dataset(config).sources}
-
-
 def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
     """Write interactions, cases, items and users; returns their counts. Ids inside go on from last night's.
 

@@ -8,29 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
-from ray import exceptions
-from ray.train.v2.api.exceptions import ControllerError, PreemptionError
-
-from recsae.errors import BadInput
+from recsae.errors import BadInput, error_chain
 
 log = logging.getLogger(__name__)
 
 FIRST_WAIT = 5.0
 """Seconds; Ray has declared a silent node dead by then, and an autoscaler has begun to replace it."""
 LONGEST_WAIT = 300.0
-LOST = (
-    exceptions.RayActorError,
-    exceptions.NodeDiedError,
-    exceptions.WorkerCrashedError,
-    exceptions.ObjectLostError,
-    exceptions.OutOfMemoryError,
-    exceptions.RpcError,
-    ControllerError,
-    PreemptionError,
-)
 FULL = "no space left on device"
 
 Done = TypeVar("Done")
@@ -51,7 +38,7 @@ def retrying(work: Callable[[], Done], what: str, retries: int, sleep: Callable[
                     f"{what}: a disk is full ({full}); free some space of store.root or of the temporary folder and "
                     "run again: what is finished is kept"
                 ) from error
-            if tried == retries or not any(isinstance(one, LOST) for one in _chain(error)):
+            if tried == retries or not _lost(error):
                 raise
             wait = min(FIRST_WAIT * 2**tried, LONGEST_WAIT)
             tried += 1
@@ -60,27 +47,31 @@ def retrying(work: Callable[[], Done], what: str, retries: int, sleep: Callable[
             (sleep or time.sleep)(wait)
 
 
+def _lost(error: Exception) -> bool:
+    """Whether a node, a worker or an object of Ray was lost."""
+    from ray import exceptions
+    from ray.train.v2.api.exceptions import ControllerError, PreemptionError
+
+    kinds = (
+        exceptions.RayActorError,
+        exceptions.NodeDiedError,
+        exceptions.WorkerCrashedError,
+        exceptions.ObjectLostError,
+        exceptions.OutOfMemoryError,
+        exceptions.RpcError,
+        ControllerError,
+        PreemptionError,
+    )
+    return any(isinstance(one, kinds) for one in error_chain(error))
+
+
 def _full(error: Exception) -> str | None:
-    for one in _chain(error):
-        if isinstance(one, exceptions.OutOfDiskError):
+    from ray.exceptions import OutOfDiskError
+
+    for one in error_chain(error):
+        if isinstance(one, OutOfDiskError):
             return "Ray's own spill folder"
         for line in str(one).splitlines():
             if FULL in line.casefold():
                 return line.strip()[:200]
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what caused it, and what Ray wrapped."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        waiting += [one.__cause__, one.__context__]
-        wrapped = getattr(one, "cause", None)
-        waiting += [wrapped] if isinstance(wrapped, BaseException) else []
-        waiting += [held for held in getattr(one, "worker_failures", {}).values() if isinstance(held, BaseException)]

@@ -1,13 +1,12 @@
-"""The small interface in front of the language model: a pool of vLLM engines that answers requests.
+"""A pool of vLLM engines that answers requests, the small interface in front of the language model.
 
-The engines are Ray actors; they start at the first question and end with the pool, or, within `shared_engines`, with
-the last of several pools. It knows requests and answers, and of latents only how many are served. Requests that share a
-prompt should stand next to each other: an engine that gets them together reads it once.
+The engines are Ray actors; they start at the first request and end with the pool, or, within
+`sharing.shared_engines`, with the last of several pools. Requests that share a prompt should stand next to each other:
+an engine that gets them together reads it once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -18,6 +17,7 @@ from typing import Any, ClassVar, Self
 
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
+from recsae.llm import sharing
 from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, Request, Spent
 from recsae.observability import context
 from recsae.store.filesystem import as_json
@@ -33,32 +33,6 @@ LIKELIHOODS = 768
 IN_FLIGHT = 2
 """Chunks that wait at each engine, so that it never waits for the driver."""
 LOG_SECONDS = 5.0
-
-_shelf: dict[tuple[type[Engine], bytes], list[Any]] | None = None
-"""Within `shared_engines`: engines whose pool has ended, by what they are."""
-
-
-@contextlib.contextmanager
-def shared_engines() -> Iterator[None]:
-    """Engines outlast their pool, for the next one of the same model and settings: to start one takes longer than to
-    answer for some dozen latents. They end with the block, or as soon as a pool wants others."""
-    global _shelf
-    outer, _shelf = _shelf, {}
-    try:
-        yield
-    finally:
-        _kill([engine for engines in _shelf.values() for engine in engines])
-        _shelf = outer
-
-
-def _kill(engines: Sequence[Any]) -> None:
-    if not engines:
-        return
-    import ray
-
-    if ray.is_initialized():  # or they have ended with it
-        for engine in engines:
-            ray.kill(engine)
 
 
 class EnginePool:
@@ -77,10 +51,10 @@ class EnginePool:
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *exception: object) -> None:
-        if _shelf is None or failed:  # one that failed may have left an engine at work, or none that can
-            _kill(self._engines)
+        if failed:  # it may have left an engine at work, or none that can
+            sharing.kill(self._engines)
         else:
-            _shelf.setdefault(self._kind(), []).extend(self._engines)
+            sharing.give_back(self._kind(), self._engines)
         self._engines.clear()
 
     def _kind(self) -> tuple[type[Engine], bytes]:
@@ -139,18 +113,10 @@ class EnginePool:
             max_task_retries=4,
             runtime_env={"env_vars": environment(self._resources, offline=Path(self._model).is_dir())},
         )
-        waiting = self._shelved()
+        waiting = sharing.waiting(self._kind())
         while len(self._engines) < min(self._resources.llm_actors, useful):
             again = waiting.pop() if waiting else actor.remote(self._llm, self._resources, self._model)
             self._engines.append(again)
-
-    def _shelved(self) -> list[Any]:
-        """Engines of this kind that wait; those of another make room."""
-        if _shelf is None:
-            return []
-        for kind in [kind for kind in _shelf if kind != self._kind()]:
-            _kill(_shelf.pop(kind))
-        return _shelf.setdefault(self._kind(), [])
 
 
 def chunks(requests: Sequence[Request], engines: int) -> list[range]:

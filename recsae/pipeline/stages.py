@@ -1,34 +1,39 @@
 """The table of stages: what each is called, what it does, what it reads, and what of the config changes its result.
 
-Read this first, then base.py. A stage is a function `(config, inputs, out) -> metrics`: it reads what its inputs
-committed, writes into its attempt, and returns figures. It does not know where the store is, nor when it runs: that is
-runner.py's.
+Read this first, then runner.py, which decides when a stage runs and where its results lie. A stage is a function
+`(config, inputs, out) -> metrics` in `recsae/<package>/stage.py`: it reads what its inputs committed, writes into its
+attempt and returns figures. The table names its functions and loads them when they are called, so commands that only
+read the store import neither torch nor Ray.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from recsae.activations.imported import given_content
-from recsae.activations.stage import write_activations
 from recsae.config.schema import Config
-from recsae.data.stage import ingest, input_content
-from recsae.dictionary.stage import write_dictionary
-from recsae.evidence.stage import gather_evidence
-from recsae.labels.stage import label_latents
-from recsae.llm.model import model_content
-from recsae.matching.stage import match_latents
-from recsae.recommenders.external_files import foreign_content
-from recsae.recommenders.stage import train_recommender
-from recsae.report.stage import write_report
-from recsae.sae.stage import train_sae
-from recsae.scores.stage import score_concepts
-from recsae.statistics.stage import measure_statistics
-from recsae.steering.stage import measure_steering
 from recsae.store.run_store import Attempt, Committed, Metrics
 
 StageFunction = Callable[[Config, Mapping[str, Committed], Attempt], Metrics]
+ContentFunction = Callable[[Config], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A function that is imported when it is called."""
+
+    path: str
+    """`module:function`."""
+
+    def load(self) -> Callable[..., Any]:
+        module, _, name = self.path.partition(":")
+        function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.load()(*arguments)
 
 
 def _nothing(config: Config) -> dict[str, str]:
@@ -42,9 +47,12 @@ class Stage:
     name: str
     run: StageFunction
     inputs: tuple[str, ...]
+    """Stages of this night that it reads."""
     config: tuple[str, ...]
+    """Sections and top-level keys of the config that change its result."""
     version: int = 1
-    content: Callable[[Config], Mapping[str, str]] = _nothing
+    """Raised with every change of its code that changes its result."""
+    content: ContentFunction = _nothing
     """Checksums of what it reads from outside the store."""
     last: tuple[str, ...] = ()
     """Stages of the night that is served which it reads as well, where the config has `[nights]`."""
@@ -59,73 +67,90 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage(
             "ingest",
-            ingest,
-            (),
-            ("seed", "data", "split", "cases"),
+            Lazy("recsae.data.stage:ingest"),
+            inputs=(),
+            config=("seed", "data", "split", "cases"),
             version=2,
-            content=input_content,
+            content=Lazy("recsae.data.formats:input_content"),
             last=("ingest",),
         ),
         Stage(
             "recommender",
-            train_recommender,
-            ("ingest",),
-            ("seed", "recommender", "ranking"),
-            content=foreign_content,
+            Lazy("recsae.recommenders.stage:train_recommender"),
+            inputs=("ingest",),
+            config=("seed", "recommender", "ranking"),
+            content=Lazy("recsae.recommenders.external_sources:foreign_content"),
             last=("recommender",),
             nights=("recommender", "epochs"),
         ),
-        Stage("activations", write_activations, ("ingest", "recommender"), ("probe",), content=given_content),
+        Stage(
+            "activations",
+            Lazy("recsae.activations.stage:write_activations"),
+            inputs=("ingest", "recommender"),
+            config=("probe",),
+            content=Lazy("recsae.activations.imported_sources:given_content"),
+        ),
         Stage(
             "sae",
-            train_sae,
-            ("ingest", "recommender", "activations"),
-            ("seed", "sae", "ranking", "probe"),
+            Lazy("recsae.sae.stage:train_sae"),
+            inputs=("ingest", "recommender", "activations"),
+            config=("seed", "sae", "ranking", "probe"),
             version=2,
             last=("recommender", "sae"),
             nights=("sae", "steps"),
         ),
         Stage(
             "matching",
-            match_latents,
-            ("recommender", "activations", "sae"),
-            ("seed", "probe"),
+            Lazy("recsae.matching.stage:match_latents"),
+            inputs=("recommender", "activations", "sae"),
+            config=("seed", "probe"),
             last=("recommender", "activations", "sae", "matching"),
             nights=("match",),
         ),
-        Stage("evidence", gather_evidence, ("ingest", "activations", "sae"), ("seed", "evidence", "probe"), version=2),
-        Stage("statistics", measure_statistics, ("ingest", "activations", "sae"), ("seed", "statistics", "probe")),
+        Stage(
+            "evidence",
+            Lazy("recsae.evidence.stage:gather_evidence"),
+            inputs=("ingest", "activations", "sae"),
+            config=("seed", "evidence", "probe"),
+            version=2,
+        ),
+        Stage(
+            "statistics",
+            Lazy("recsae.statistics.stage:measure_statistics"),
+            inputs=("ingest", "activations", "sae"),
+            config=("seed", "statistics", "probe"),
+        ),
         Stage(
             "labels",
-            label_latents,
-            ("ingest", "matching", "evidence"),
-            ("seed", "labels", "llm", "probe"),
+            Lazy("recsae.labels.stage:label_latents"),
+            inputs=("ingest", "matching", "evidence"),
+            config=("seed", "labels", "llm", "probe"),
             version=3,
-            content=model_content,
+            content=Lazy("recsae.llm.model:model_content"),
             last=("ingest", "matching", "labels", "scores"),
             nights=("unchanged",),
             asks=True,
         ),
         Stage(
             "scores",
-            score_concepts,
-            ("ingest", "activations", "sae", "evidence", "labels"),
-            ("seed", "scores", "llm", "probe"),
+            Lazy("recsae.scores.stage:score_concepts"),
+            inputs=("ingest", "activations", "sae", "evidence", "labels"),
+            config=("seed", "scores", "llm", "probe"),
             version=2,
-            content=model_content,
+            content=Lazy("recsae.llm.model:model_content"),
             last=("ingest", "scores"),
             asks=True,
         ),
         Stage(
             "steering",
-            measure_steering,
-            ("ingest", "recommender", "activations", "sae", "labels", "scores"),
-            ("seed", "steering", "ranking", "probe"),
+            Lazy("recsae.steering.stage:measure_steering"),
+            inputs=("ingest", "recommender", "activations", "sae", "labels", "scores"),
+            config=("seed", "steering", "ranking", "probe"),
         ),
         Stage(
             "concepts",
-            write_dictionary,
-            (
+            Lazy("recsae.dictionary.stage:write_dictionary"),
+            inputs=(
                 "ingest",
                 "recommender",
                 "sae",
@@ -136,15 +161,15 @@ STAGES: dict[str, Stage] = {
                 "scores",
                 "steering",
             ),
-            ("probe", "llm", "steering"),
+            config=("probe", "llm", "steering"),
             version=5,
             last=("concepts",),
             nights=("unchanged",),
         ),
         Stage(
             "report",
-            write_report,
-            (
+            Lazy("recsae.report.stage:write_report"),
+            inputs=(
                 "ingest",
                 "recommender",
                 "activations",
@@ -156,7 +181,7 @@ STAGES: dict[str, Stage] = {
                 "steering",
                 "concepts",
             ),
-            ("name", "seed", "report"),
+            config=("name", "seed", "report"),
             version=7,
         ),
     )

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
-from recsae.errors import BadInput
+from recsae.errors import BadInput, first_line
 from recsae.recommenders.base import Histories
 from recsae.recommenders.external import Foreign, tensor_of
-from recsae.recommenders.external_module import first_line
 
 FEW = 3
 """Positions of the history that is asked in several ways."""

@@ -13,17 +13,15 @@ import torch
 from torch import Tensor
 
 from recsae.config.recommender import ForeignConfig, RecommenderConfig
-from recsae.config.schema import Config
-from recsae.data.sources import Source, by_name
+from recsae.data.sources import Source
 from recsae.data.text import plain
 from recsae.recommenders.external import Foreign
 from recsae.recommenders.external_checks import examine
-from recsae.recommenders.external_module import first_line, module_of
+from recsae.recommenders.external_module import module_of
+from recsae.recommenders.external_sources import state_source, vocabulary_source
 from recsae.store.filesystem import Folder, as_json
 from recsae.store.run_store import Committed
 from recsae.text.redaction import redact_uri
-
-_KEY = "recommender.foreign"
 
 
 class ExternalFiles(NamedTuple):
@@ -35,25 +33,13 @@ class ExternalFiles(NamedTuple):
     """The model's own number of each item, int64."""
 
 
-def foreign_content(config: Config) -> dict[str, str]:
-    """Checksums of the model's files by key; nothing for a model of another kind.
-
-    The factory's code is not covered: when that changes, change `arguments` or the weights, or the old result stands.
-    Raises BadInput where a file is missing.
-    """
-    foreign = config.recommender.foreign
-    return (
-        {} if foreign is None else {source.key: source.checksum() for source in (_state(foreign), _vocabulary(foreign))}
-    )
-
-
 def gather(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
     """The user's files. Raises BadInput where one is missing or an item of the catalogue has no token."""
-    filesystem, path = _state(config).location
+    filesystem, path = state_source(config).location
     with filesystem.open_input_file(path) as file:
         state: bytes = file.read()
     items = ingested.read_table("items.parquet", ["item_idx", "item_id"]).sort_by("item_idx")
-    return ExternalFiles(state, _tokens(_vocabulary(config), items["item_id"].to_pylist()))
+    return ExternalFiles(state, _tokens(vocabulary_source(config), items["item_id"].to_pylist()))
 
 
 def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_users: int, n_items: int) -> None:
@@ -87,25 +73,6 @@ def assemble(config: RecommenderConfig, parts: ExternalFiles, site: str, device:
 
 def _name(config: RecommenderConfig) -> str:
     return "program.pt2" if config.foreign and config.foreign.program else "weights.safetensors"
-
-
-def _state(config: ForeignConfig) -> Source:
-    key = "program" if config.program else "weights"
-    return _present(Source(f"{_KEY}.{key}", getattr(config, key)))
-
-
-def _vocabulary(config: ForeignConfig) -> Source:
-    return _present(by_name(f"{_KEY}.vocabulary", config.vocabulary))
-
-
-def _present(source: Source) -> Source:
-    try:
-        there = source.exists()
-    except OSError as error:
-        source.refuse(f"it cannot be reached ({first_line(error)}); mend the path")
-    if not there:
-        source.refuse("no such file; mend the path")
-    return source
 
 
 def _tokens(source: Source, item_ids: list[str]) -> Tensor:

@@ -19,9 +19,8 @@ from torch import nn
 from torch.export.passes import move_to_device_pass
 
 from recsae.config.recommender import ForeignConfig, RecommenderConfig
-from recsae.errors import BadInput
-
-_KEY = "recommender.foreign"
+from recsae.errors import BadInput, first_line
+from recsae.recommenders.external_sources import KEY
 
 
 def module_of(config: RecommenderConfig, state: bytes, device: str) -> nn.Module:
@@ -34,14 +33,8 @@ def module_of(config: RecommenderConfig, state: bytes, device: str) -> nn.Module
     return module
 
 
-def first_line(error: Exception) -> str:
-    """Its kind and the first line of what it says: another's errors may be pages long."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
-
-
 def _built(config: ForeignConfig) -> nn.Module:
-    said = f"{_KEY}.factory = {config.factory}"
+    said = f"{KEY}.factory = {config.factory}"
     holder_name, _, attribute = config.factory.partition(":")
     try:
         holder = importlib.import_module(holder_name)
@@ -57,7 +50,7 @@ def _built(config: ForeignConfig) -> nn.Module:
     try:
         module = factory(**config.arguments)
     except Exception as error:
-        raise BadInput(f"{said}: it cannot be called with {_KEY}.arguments ({first_line(error)}); mend these") from None
+        raise BadInput(f"{said}: it cannot be called with {KEY}.arguments ({first_line(error)}); mend these") from None
     if not isinstance(module, nn.Module):
         raise BadInput(f"{said}: it returns {type(module).__name__}; return a torch.nn.Module")
     return module
@@ -65,7 +58,7 @@ def _built(config: ForeignConfig) -> nn.Module:
 
 def _fill(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
     """Load the weights; all tensors must be there and no others."""
-    said = f"{_KEY}.weights: {config.weights}"
+    said = f"{KEY}.weights: {config.weights}"
     try:
         tensors = safetensors.torch.load(state)
     except safetensors.SafetensorError as error:
@@ -74,7 +67,7 @@ def _fill(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
         missing, strange = module.load_state_dict(tensors, strict=False)
     except RuntimeError as error:  # of other shapes
         reason = str(error).strip().splitlines()[-1].strip()
-        raise BadInput(f"{said}: it does not fit the module ({reason}); mend {_KEY}.arguments") from None
+        raise BadInput(f"{said}: it does not fit the module ({reason}); mend {KEY}.arguments") from None
     own = module.state_dict()
     # Of a tensor with two names, as a tied head has, the file keeps one.
     filled = {own[name].data_ptr() for name in tensors if name in own}
@@ -83,7 +76,7 @@ def _fill(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
         told = [f"it lacks {_few(missing)}"] * bool(missing) + [f"the module has no {_few(sorted(strange))}"] * bool(
             strange
         )
-        raise BadInput(f"{said}: {' and '.join(told)}; mend {_KEY}.arguments or rename the tensors")
+        raise BadInput(f"{said}: {' and '.join(told)}; mend {KEY}.arguments or rename the tensors")
 
 
 def _few(names: list[str]) -> str:
@@ -92,7 +85,7 @@ def _few(names: list[str]) -> str:
 
 
 def _unflattened(config: RecommenderConfig, foreign: ForeignConfig, state: bytes, device: str) -> nn.Module:
-    said = f"{_KEY}.program: {foreign.program}"
+    said = f"{KEY}.program: {foreign.program}"
     # torch prints a page before it raises
     if not zipfile.is_zipfile(io.BytesIO(state)):
         raise BadInput(f"{said}: no exported program; write one with torch.export.save")
@@ -125,7 +118,7 @@ def _check_names(said: str, program: torch.export.ExportedProgram, foreign: Fore
     gives = [name or '""' for name in foreign.inputs]
     if sorted(takes) != sorted(gives):
         raise BadInput(
-            f'{said}: it takes {", ".join(takes)} ("" is one without a name), and {_KEY}.inputs gives '
+            f'{said}: it takes {", ".join(takes)} ("" is one without a name), and {KEY}.inputs gives '
             f"{', '.join(gives)}; make these the same, and export with names where there are several"
         )
 
@@ -147,6 +140,6 @@ def _check_sizes(
     fixed = {shape[1] for shape in shapes if len(shape) > 1 and isinstance(shape[1], int)}
     if fixed and not (foreign.fixed_length and fixed == {config.max_length}):
         raise BadInput(
-            f"{said}: it was exported for {fixed.pop()} positions and no others; set {_KEY}.fixed_length = true and "
+            f"{said}: it was exported for {fixed.pop()} positions and no others; set {KEY}.fixed_length = true and "
             "recommender.max_length to that, or export it with a free length"
         )

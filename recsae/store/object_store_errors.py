@@ -7,9 +7,8 @@ knows wordings and asks nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
+from recsae.errors import error_chain
 from recsae.store.object_store import PATIENCE_S
 
 _FROM_A_STORE = re.compile(
@@ -44,19 +43,8 @@ def is_away(error: BaseException) -> bool:
 
 def _said(error: BaseException) -> str | None:
     """The last line of a chain of errors in which an object store speaks; Ray hands on a worker's as text."""
-    for one in _chain(error):
+    for one in error_chain(error):
         lines = _FROM_A_STORE.findall(str(one))
         if lines:
             return str(lines[-1]).strip()[:_LONGEST]
     return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: list[BaseException] = []
-    waiting: list[Any] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            yield one
-            waiting += [one.__cause__, one.__context__, getattr(one, "cause", None)]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.activations.imported import given_content
+from recsae.activations.imported_sources import given_content
 from recsae.activations.stage import write_activations
 from recsae.config.schema import Config
 from recsae.errors import BadInput

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsae.activations import imported_vectors
-from recsae.activations.imported import given_content
+from recsae.activations.imported_sources import given_content
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.store import shards

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from recsae.config.schema import Config
-from recsae.data.stage import ingest, input_content
+from recsae.data.formats import input_content
+from recsae.data.stage import ingest
 from recsae.store.run_store import Committed, RunStore
 
 Ingest = Callable[..., Committed]

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.data.stage import ingest, input_content
+from recsae.data.formats import input_content
+from recsae.data.stage import ingest
 from recsae.errors import BadInput
 from recsae.store.run_store import RunStore
 from tests.data import frames

@@ -13,8 +13,7 @@ import pytest
 
 from recsae.config.loader import load
 from recsae.config.schema import Config
-from recsae.data.formats import dataset
-from recsae.data.stage import input_content
+from recsae.data.formats import dataset, input_content
 from recsae.store.run_store import Committed
 from tests.data import frames
 from tests.data.conftest import Ingest, config_of

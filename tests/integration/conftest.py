@@ -11,7 +11,7 @@ from recsae.config.concepts import LlmConfig
 from recsae.config.schema import Config
 from recsae.distributed.cluster import start_ray
 from recsae.llm.model import locate_model
-from recsae.llm.pool import shared_engines
+from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from tests.integration.browsing import browser, opened
 from tests.planted import write_planted

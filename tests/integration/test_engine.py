@@ -19,7 +19,8 @@ from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm.engine import _precision
 from recsae.llm.loglikelihood import MAX_TOKEN_IDS
-from recsae.llm.pool import Completion, Engine, EnginePool, Request, Spent, shared_engines
+from recsae.llm.pool import Completion, Engine, EnginePool, Request, Spent
+from recsae.llm.sharing import shared_engines
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
 ITEMS = (

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 
 from recsae.config.schema import Config
-from recsae.llm.pool import shared_engines
+from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.recommenders.ranking import pad
 from recsae.store import shards

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from recsae.config.loader import load
-from recsae.llm.pool import shared_engines
+from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import Pipeline
 from recsae.pipeline.stages import STAGES
 from recsae.store.run_store import Committed

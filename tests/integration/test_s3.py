@@ -16,7 +16,7 @@ from recsae.cli import export, recommend, show, survey
 from recsae.cli.render.dictionary import print_dictionary
 from recsae.config.loader import load
 from recsae.config.schema import Config
-from recsae.llm.pool import shared_engines
+from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.store.filesystem import file_at
 from tests.integration.conftest import planted_toml

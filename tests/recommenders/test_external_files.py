@@ -16,6 +16,7 @@ from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
 from recsae.recommenders import external_files, registry
+from recsae.recommenders.external_sources import foreign_content
 from recsae.recommenders.ranking import pad
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
@@ -105,7 +106,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 
     before = prints()
     assert prints() == before
-    assert sorted(external_files.foreign_content(config)) == [
+    assert sorted(foreign_content(config)) == [
         "recommender.foreign.vocabulary",
         "recommender.foreign.weights",
     ]
@@ -116,7 +117,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
         ingest, recommender = prints()
         assert ingest == before[0] and recommender not in seen
         seen.add(recommender)
-    assert external_files.foreign_content(config.model_copy(update={"recommender": RecommenderConfig()})) == {}
+    assert foreign_content(config.model_copy(update={"recommender": RecommenderConfig()})) == {}
 
 
 @pytest.mark.parametrize("key", ["weights", "vocabulary"])
@@ -124,7 +125,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 def test_files_that_are_not_there(config: Config, key: str, path: str) -> None:
     changed = config.recommender.model_copy(update={"foreign": section(config, **{key: path})})
     with pytest.raises(BadInput, match=f"^recommender.foreign.{key}: {path}: no such file; mend the path$"):
-        external_files.foreign_content(config.model_copy(update={"recommender": changed}))
+        foreign_content(config.model_copy(update={"recommender": changed}))
 
 
 def swapped(row: str, token: str) -> str:

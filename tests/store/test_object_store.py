@@ -14,8 +14,9 @@ from ray import cloudpickle
 from recsae.cli.command import ending
 from recsae.cli.render.dictionary import print_dictionary
 from recsae.config.schema import Config
+from recsae.data.formats import input_content
 from recsae.data.sources import by_name
-from recsae.data.stage import ingest, input_content
+from recsae.data.stage import ingest
 from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
 from recsae.store import filesystem as folders

@@ -1,0 +1,43 @@
+"""Where the user keeps the files of a foreign model, and their checksums. Imports no torch."""
+
+from __future__ import annotations
+
+from recsae.config.recommender import ForeignConfig
+from recsae.config.schema import Config
+from recsae.data.sources import Source, by_name
+from recsae.errors import first_line
+
+KEY = "recommender.foreign"
+
+
+def foreign_content(config: Config) -> dict[str, str]:
+    """Checksums of the model's files by key; nothing for a model of another kind.
+
+    The factory's code is not covered: when that changes, change `arguments` or the weights, or the old result stands.
+    Raises BadInput where a file is missing.
+    """
+    foreign = config.recommender.foreign
+    if foreign is None:
+        return {}
+    return {source.key: source.checksum() for source in (state_source(foreign), vocabulary_source(foreign))}
+
+
+def state_source(config: ForeignConfig) -> Source:
+    """The weights or the program. Raises BadInput where the file is missing."""
+    key = "program" if config.program else "weights"
+    return _present(Source(f"{KEY}.{key}", getattr(config, key)))
+
+
+def vocabulary_source(config: ForeignConfig) -> Source:
+    """The table of tokens. Raises BadInput where the file is missing."""
+    return _present(by_name(f"{KEY}.vocabulary", config.vocabulary))
+
+
+def _present(source: Source) -> Source:
+    try:
+        there = source.exists()
+    except OSError as error:
+        source.refuse(f"it cannot be reached ({first_line(error)}); mend the path")
+    if not there:
+        source.refuse("no such file; mend the path")
+    return source
