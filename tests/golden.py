@@ -71,7 +71,7 @@ MASKS = (
     (re.compile(r"\d{8}T\d{6}-\d{9}Z"), "time"),
     (re.compile(r"""[^\s"'<>]*/store/"""), "store/"),
     (re.compile(r'(data-label="(?:Time|CPU-hours|GPU-hours)">)[^<]*'), r"\1"),
-    (re.compile(r"'sha256-[^']*'"), "hash"),
+    (re.compile(r"sha256-[A-Za-z0-9+/=]+"), "hash"),
 )
 BLOCK = re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL)
 
