@@ -1,7 +1,7 @@
-"""Which candidate each latent goes by, and whether it is believed: what labels and scores say when put together.
+"""Joins labels and scores: the candidate chosen for each latent, and whether it is interpretable.
 
-`interpretable` holds where the lower 95 % bound of the confidence lies above the 95th percentile of the shuffled
-controls over all latents. It knows the two tables, and nothing of what is done with the concepts.
+A latent is interpretable if the lower 95 % bound of its confidence lies above the 95th percentile of the shuffled
+controls' confidence over all latents.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ CONTROL_PERCENTILE = 95
 
 Row = Mapping[str, Any]
 Scores = Mapping[tuple[str, str], Row]
-"""A latent's rows on score users, by judge and control."""
+"""A latent's rows of SCORES on score users, by judge and control."""
 NO_ROW: Row = {}
 
 
 class BestCandidate(NamedTuple):
-    """The concept of one latent."""
+    """The chosen concept of one latent."""
 
     concept: str
     terms: list[str]
-    """Of the vocabulary; none of a free name that no item can be checked against."""
+    """Terms of the vocabulary; empty for a free name, which cannot be checked against items."""
     interpretable: bool
 
 
 def read_chosen(labels: Committed, scores: Committed) -> dict[int, BestCandidate]:
-    """Of every latent that was scored."""
+    """The concept of every scored latent."""
     candidates, found = read_labels(labels), read_scores(scores)
     bar = control_bar(found)
     named = chosen_labels(candidates, found)
@@ -42,7 +42,7 @@ def read_chosen(labels: Committed, scores: Committed) -> dict[int, BestCandidate
 
 
 def read_labels(labels: Committed) -> dict[int, dict[int, Row]]:
-    """By latent and candidate."""
+    """Rows of LABELS by latent and candidate."""
     found: dict[int, dict[int, Row]] = {}
     for row in labels.read_table("labels.parquet").to_pylist():
         found.setdefault(row["latent"], {})[row["candidate"]] = row
@@ -50,7 +50,7 @@ def read_labels(labels: Committed) -> dict[int, dict[int, Row]]:
 
 
 def read_scores(scores: Committed) -> dict[int, dict[tuple[str, str], Row]]:
-    """Of score users, by latent, judge and control."""
+    """Rows of SCORES on score users, by latent, then by judge and control."""
     found: dict[int, dict[tuple[str, str], Row]] = {}
     for row in scores.read_table("scores.parquet").to_pylist():
         if row["part"] == "score":
@@ -59,18 +59,18 @@ def read_scores(scores: Committed) -> dict[int, dict[tuple[str, str], Row]]:
 
 
 def chosen_labels(labels: Mapping[int, Mapping[int, Row]], scores: Mapping[int, Scores]) -> dict[int, Row]:
-    """The chosen candidate's row of every scored latent."""
+    """The label row of the chosen candidate, for every scored latent."""
     return {latent: labels[latent][found["llm", "none"]["candidate"]] for latent, found in scores.items()}
 
 
 def control_bar(scores: Mapping[int, Scores]) -> float | None:
-    """The 95th percentile of the shuffled controls' confidence over all latents."""
+    """The 95th percentile of the shuffled controls' confidence over all latents; None without controls."""
     found = [rows["llm", "shuffled"]["confidence"] for rows in scores.values() if ("llm", "shuffled") in rows]
-    known = [value for value in found if value is not None]
-    return float(np.percentile(known, CONTROL_PERCENTILE)) if known else None
+    measured = [value for value in found if value is not None]
+    return float(np.percentile(measured, CONTROL_PERCENTILE)) if measured else None
 
 
 def passes(row: Row | None, bar: float | None) -> bool:
-    """Whether a score's lower bound lies above the bar."""
+    """Whether the lower bound of a score lies above the bar."""
     lower = row.get("lower") if row else None
     return bar is not None and lower is not None and bool(lower > bar)

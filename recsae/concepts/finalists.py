@@ -1,7 +1,4 @@
-"""Who is judged: the finalists of every latent, what else was proposed for it, and which finalist is chosen.
-
-It knows the table of labels, and nothing of evidence or of how a concept is judged.
-"""
+"""Reads the finalists of every latent and all words proposed for it, and chooses one finalist per latent."""
 
 from __future__ import annotations
 
@@ -13,49 +10,49 @@ from recsae.store.run_store import Committed
 
 
 class Finalist(NamedTuple):
-    """A candidate that is judged."""
+    """A candidate that the judges score."""
 
     latent: int
     candidate: int
-    """Its number among the latent's candidates, the best by the labeller first."""
+    """Its index among the latent's candidates, in the labeller's order, best first."""
     concept: str
     terms: list[str]
-    """What an item must bear, all of it, to be an instance; none where only a language model can tell."""
+    """An instance has all of these terms; empty if only a language model can decide."""
     source: str = "terms"
 
     @property
     def words(self) -> frozenset[str]:
-        """The concept's text and each of its terms, without regard to capitals."""
+        """The concept's text and each of its terms, case-folded."""
         return frozenset(word.casefold() for word in (self.concept, *self.terms))
 
 
 class Proposals(NamedTuple):
-    """All that `labels` holds for judging."""
+    """What the judges need from the table `labels`."""
 
     finalists: list[Finalist]
     words: dict[int, set[str]]
-    """For each latent the words of all its candidates, finalists or not."""
+    """For each latent, the words of all its candidates, finalists or not."""
 
 
 def read_proposals(labels: Committed) -> Proposals:
-    """Latents in order, each with its candidates in order."""
+    """Reads finalists and words from `labels`, in the order of latents and candidates."""
     table = labels.read_table("labels.parquet").cast(LABELS)
     table = table.select(["latent", "candidate", "concept", "terms", "source", "finalist"])
     proposals = Proposals([], {})
     for row in sorted(table.to_pylist(), key=lambda row: (row["latent"], row["candidate"])):
         one = Finalist(row["latent"], row["candidate"], row["concept"], row["terms"], row["source"])
-        proposals.words.setdefault(one.latent, set()).update(one.words - {""})  # a name that failed has no text
+        proposals.words.setdefault(one.latent, set()).update(one.words - {""})  # a failed name has no text
         if row["finalist"]:
             proposals.finalists.append(one)
     return proposals
 
 
 def choose(judged: Iterable[tuple[Finalist, float | None, float]]) -> list[Finalist]:
-    """Of each latent the first finalist whose AUC lies within one standard error of the latent's best.
+    """For each latent, the first finalist whose AUC lies within one standard error of the latent's best.
 
-    `judged` gives AUC and its standard error. A few select users cannot tell finalists apart that lie closer together;
-    the labeller's order can, which comes from many more cases: terms before pairs before a free name, the most telling
-    first (the rule of one standard error: Breiman et al. 1984). A finalist without a value is not chosen.
+    `judged` holds AUC and standard error. The few select users cannot separate finalists that are closer than this; the
+    labeller's order can, as it rests on many more cases: terms, then pairs, then the free name, most informative first
+    (one-standard-error rule: Breiman et al. 1984). A finalist without an AUC is never chosen.
     """
     of_latent: dict[int, list[tuple[Finalist, float, float]]] = {}
     for finalist, value, error in judged:

@@ -1,8 +1,7 @@
-"""The structure of a dictionary: latents that share a concept, and latents that stand for two.
+"""The structure of a dictionary: groups of latents with the same concept, and latents with two meanings.
 
-A group are latents whose concepts name the same terms, or bear the same name whatever its capitals, or are linked by
-others that do. A latent is polysemantic where two terms share its evidence between them. It knows concepts, terms and
-evidence, and nothing of scores.
+Latents belong to one group if their concepts have the same terms or the same name (ignoring case), directly or through
+other latents. A latent is polysemantic if two terms divide its evidence between them.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ Concept = tuple[str, Sequence[str]]
 
 
 class Rule(NamedTuple):
-    """When two terms are two meanings of one latent. Shares are of the cases of its evidence, by the items shown."""
+    """When two terms count as two meanings of one latent. Shares are of its evidence cases, by the case's item."""
 
     share: float = 0.25
-    """That each of the two covers, at least."""
+    """Minimum share that each of the two terms covers."""
     lift: float = 2.0
-    """Of each: its share of the evidence by its share of all events, at least."""
+    """Minimum lift of each term: its share of the evidence divided by its share of all events."""
     overlap: float = 0.1
-    """Cases whose item bears both, of those whose item bears either (Jaccard), at most."""
+    """Maximum share of cases with both terms among those with either (Jaccard)."""
     together: float = 0.7
-    """That the two cover, at least."""
+    """Minimum share that the two terms cover together."""
     single: float = 0.6
-    """Were one term to cover so much, it would be the meaning."""
+    """If a single term, or the concept, covers this share, it is the only meaning."""
 
     def loosened(self, by: float) -> Rule:
-        """Every threshold eased to the given share of its strictness."""
+        """The rule with minimum thresholds multiplied, and maximum thresholds divided, by `by`."""
         least, most = (self.share, self.lift, self.together), (self.overlap, self.single)
         share, lift, together = (value * by for value in least)
         overlap, single = (value / by for value in most)
@@ -44,11 +43,11 @@ class Rule(NamedTuple):
 
 RULE = Rule()
 CONFIRMING = RULE.loosened(0.75)
-"""For select users: terms that were sought among many fit the evidence they were sought in better than any other."""
+"""For select users: terms selected among many fit the evidence they were selected on better than any other."""
 
 
 def groups(concepts: Mapping[int, Concept]) -> dict[int, int]:
-    """For each latent the smallest latent of its group."""
+    """For each latent, the smallest latent of its group."""
     leader: dict[int, int] = {}
     first: dict[str | frozenset[str], int] = {}
 
@@ -61,7 +60,7 @@ def groups(concepts: Mapping[int, Concept]) -> dict[int, int]:
         leader[latent] = latent
         of_terms = frozenset(term.casefold() for term in terms)
         for key in (name.casefold(), of_terms):
-            if key:  # a free name without terms shares none
+            if key:  # free names without terms have none in common
                 one, other = lead(first.setdefault(key, latent)), lead(latent)
                 leader[max(one, other)] = min(one, other)
     return {latent: lead(latent) for latent in leader}
@@ -71,55 +70,56 @@ def meanings(
     cases: LatentCases,
     candidates: Sequence[int],
     chosen: Sequence[int],
-    bears: sparse.csr_matrix,
+    has_term: sparse.csr_matrix,
     background: Callable[[int], float],
 ) -> tuple[int, int] | None:
-    """The two terms that share a latent's explain evidence (RULE), confirmed on select users'; None of one meaning.
+    """The two terms that divide a latent's explain evidence (RULE), confirmed on select users; None if there are none.
 
-    `candidates` are the latent's own terms and `chosen` those of its concept, as columns of `bears` `(items, terms)`;
-    `background` gives a term's share of all events. Of several pairs the one that covers most.
+    `candidates` are the latent's own terms and `chosen` those of its concept, as columns of `has_term`
+    `(items, terms)`; `background` returns a term's share of all events. If several pairs qualify, the one that covers
+    most is returned.
     """
     columns = list(dict.fromkeys([*candidates, *chosen]))
-    explain = bears[cases.items("explain")][:, columns].toarray() > 0
+    explain = has_term[cases.items("explain")][:, columns].toarray() > 0
     found = _pairs(explain, RULE, background, columns, len(candidates), chosen)
     if not found:
         return None
-    select = bears[cases.items("select")][:, columns].toarray() > 0
+    select = has_term[cases.items("select")][:, columns].toarray() > 0
     confirmed = {pair for _, pair in _pairs(select, CONFIRMING, background, columns, len(candidates), chosen)}
-    kept = [(cover, pair) for cover, pair in found if pair in confirmed]
-    if not kept:
+    pairs = [(cover, pair) for cover, pair in found if pair in confirmed]
+    if not pairs:
         return None
-    _, (one, other) = min(kept, key=lambda pair: (-pair[0], pair[1]))
+    _, (one, other) = min(pairs, key=lambda pair: (-pair[0], pair[1]))
     return columns[one], columns[other]
 
 
 def _pairs(
-    bears_EC: np.ndarray,
+    has_term_EC: np.ndarray,
     rule: Rule,
     background: Callable[[int], float],
     columns: Sequence[int],
     candidates: int,
     chosen: Sequence[int],
 ) -> list[tuple[float, tuple[int, int]]]:
-    """Pairs among the first `candidates` columns that meet the rule, with what they cover; E cases, C terms."""
-    cases = len(bears_EC)
+    """Pairs among the first `candidates` columns that satisfy the rule, with their coverage; E cases, C terms."""
+    cases = len(has_term_EC)
     if not cases:
         return []
-    share_C = bears_EC.mean(axis=0)
+    share_C = has_term_EC.mean(axis=0)
     concept = [columns.index(term) for term in chosen]
     if share_C[:candidates].max(initial=0) >= rule.single:
         return []
-    if concept and bears_EC[:, concept].all(axis=1).mean() >= rule.single:
+    if concept and has_term_EC[:, concept].all(axis=1).mean() >= rule.single:
         return []
-    fit = [
+    eligible = [
         place
         for place in range(candidates)
         if share_C[place] >= rule.share and share_C[place] >= rule.lift * background(columns[place])
     ]
     found: list[tuple[float, tuple[int, int]]] = []
-    for one, other in combinations(fit, 2):
-        both = np.count_nonzero(bears_EC[:, one] & bears_EC[:, other])
-        either = np.count_nonzero(bears_EC[:, one] | bears_EC[:, other])
+    for one, other in combinations(eligible, 2):
+        both = np.count_nonzero(has_term_EC[:, one] & has_term_EC[:, other])
+        either = np.count_nonzero(has_term_EC[:, one] | has_term_EC[:, other])
         if either >= rule.together * cases and both <= rule.overlap * either:
             found.append((float(either / cases), (one, other)))
     return found

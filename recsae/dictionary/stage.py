@@ -1,6 +1,6 @@
-"""The stage `concepts`: the dictionary, one row for every living latent, and what has changed since last night's.
+"""The stage `concepts`: the dictionary, one row per alive latent, and its changes since last night.
 
-It joins what the stages before it found. Whether a latent is interpretable is decided in best_candidate.py.
+It joins the results of the stages before it. best_candidate.py decides whether a latent is interpretable.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ CAUSAL = {
     "causal_probe": "probe_share_change",
     "causal_ablation": None,
 }
-"""Columns of the dictionary, and whence in `steering`."""
+"""Columns of the dictionary and their source columns in `steering`."""
 LEVELS = (0.8, 0.9)
-"""Of confidence, at which latents are counted as RecSAE counts them."""
+"""Confidence thresholds at which latents are counted, as RecSAE does."""
 
 
 def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `concepts.parquet`, `drift.parquet`, which is empty where there was no night before, and `history.parquet`,
-    which is empty where nights do not follow one another."""
+    """Writes `concepts.parquet`, `drift.parquet` (empty on the first night) and `history.parquet` (empty without
+    `nights`)."""
     catalogue = Catalogue.read(inputs["ingest"])
     stats = inputs["evidence"].read_table("latent_stats.parquet").to_pylist()
     labels = read_labels(inputs["labels"])
     scores = read_scores(inputs["scores"])
     coherent = inputs["statistics"].read_table("coherence.parquet", ["code", "latent", "within"]).to_pylist()
     within = {row["latent"]: row["within"] for row in coherent if row["code"] == "sae"}
-    named = chosen_labels(labels, scores)
-    leader = grouping.groups({latent: (label["concept"], label["terms"]) for latent, label in named.items()})
-    sizes = Counter(leader.values())
-    meanings = _meanings(labels, named, read_cases(inputs["evidence"], config.probe.view), catalogue)
+    chosen_rows = chosen_labels(labels, scores)
+    group_of = grouping.groups({latent: (label["concept"], label["terms"]) for latent, label in chosen_rows.items()})
+    sizes = Counter(group_of.values())
+    meanings = _meanings(labels, chosen_rows, read_cases(inputs["evidence"], config.probe.view), catalogue)
     bar = control_bar(scores)
     causal = causal_columns(inputs["steering"].read_table("steering.parquet").to_pylist(), config.steering.reference)
     shared = {
@@ -74,7 +74,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
     rows = []
     for stat in stats:
         latent = stat["latent"]
-        label, score = named.get(latent, NO_ROW), scores.get(latent, {})
+        label, score = chosen_rows.get(latent, NO_ROW), scores.get(latent, {})
         rows.append(
             {
                 **_evidence_columns(stat, catalogue),
@@ -87,8 +87,8 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
                 "description": label.get("description"),
                 "terms": label.get("terms", []),
                 "source": label.get("source"),
-                "group": leader.get(latent),
-                "group_size": sizes[leader[latent]] if latent in leader else 0,
+                "group": group_of.get(latent),
+                "group_size": sizes[group_of[latent]] if latent in group_of else 0,
                 "polysemantic": bool(meanings[latent]) if latent in meanings else None,
                 "meanings": meanings.get(latent, []),
                 "coherence": within.get(latent),
@@ -100,10 +100,10 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
         row["drift"] = change["change"]
     out.write_table("concepts.parquet", pa.Table.from_pylist(rows, CONCEPTS), CONCEPTS)
     out.write_table("drift.parquet", pa.Table.from_pylist(changes, DRIFT), DRIFT)
-    before = inputs.get(PREVIOUS + "concepts")
-    said = before.read_table("history.parquet") if before and before.files("history") else None
-    out.write_table("history.parquet", drift.history(rows if config.nights else [], said), HISTORY)
-    found = _metrics(rows, scores, bar) | ({"drift": drift.figures(changes)} if changes else {})
+    last = inputs.get(PREVIOUS + "concepts")
+    last_history = last.read_table("history.parquet") if last and last.files("history") else None
+    out.write_table("history.parquet", drift.history(rows if config.nights else [], last_history), HISTORY)
+    found = _metrics(rows, scores, bar) | ({"drift": drift.drift_metrics(changes)} if changes else {})
     log.info(
         "concepts: %d of %d latents interpretable; %d of %d shuffled controls would pass the same bar",
         found["interpretable"],
@@ -119,7 +119,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
 def _drift(
     config: Config, inputs: Mapping[str, Committed], rows: list[dict[str, Any]], matches: Mapping[int, Row]
 ) -> list[dict[str, Any]]:
-    """Rows of DRIFT, those of `rows` first and in their order; none on the first night."""
+    """Rows of DRIFT, those of `rows` first and in the same order; empty on the first night."""
     if PREVIOUS + "concepts" not in inputs or config.nights is None:
         return []
     last = inputs[PREVIOUS + "concepts"].read_table("concepts.parquet").to_pylist()
@@ -129,11 +129,11 @@ def _drift(
 
 def _meanings(
     labels: Mapping[int, Mapping[int, Row]],
-    named: Mapping[int, Row],
+    chosen_rows: Mapping[int, Row],
     evidence: Mapping[int, LatentCases],
     catalogue: Catalogue,
 ) -> dict[int, list[str]]:
-    """For every labelled latent the two terms that it stands for, or none."""
+    """For every labelled latent, its two meanings, or an empty list."""
     vocabulary = terms.build(catalogue)
     usage = Usage(vocabulary, catalogue.popularity)
     found = {}
@@ -141,7 +141,7 @@ def _meanings(
         own = vocabulary.columns(
             [term for row in candidates.values() if row["source"] == "terms" for term in row["terms"]]
         )
-        chosen = vocabulary.columns(named.get(latent, NO_ROW).get("terms", []))
+        chosen = vocabulary.columns(chosen_rows.get(latent, NO_ROW).get("terms", []))
         pair = grouping.meanings(evidence[latent], own, chosen, vocabulary.bears, lambda column: usage.share((column,)))
         found[latent] = [vocabulary.terms[column] for column in pair or ()]
     return found
@@ -184,7 +184,7 @@ def _score_columns(scores: Scores, bar: float | None) -> dict[str, Any]:
 
 
 def causal_columns(steering: list[dict[str, Any]], reference: float) -> dict[int, dict[str, float | None]]:
-    """What turning each steered latent does on score users, by latent."""
+    """The causal columns of every steered latent: the effect of steering it, on score users."""
     found: dict[int, dict[str, float | None]] = {}
     for row in steering:
         if row["part"] != "score":

@@ -1,7 +1,4 @@
-"""A concept before the evidence of a latent: the cases, what each judge says of them, and the row of figures.
-
-It knows concepts and cases, and neither how verdicts were asked for nor which finalist is chosen.
-"""
+"""Evaluates a concept on the evidence of a latent: the cases, the prediction of each judge, and the row of SCORES."""
 
 from __future__ import annotations
 
@@ -17,113 +14,118 @@ from recsae.stats import classification
 
 
 class EvalSet(NamedTuple):
-    """Cases of one latent and part: active ones, silent ones, and two kinds that are silent but close."""
+    """Cases of one latent and part: active, non-activating, and two kinds of hard negatives."""
 
     active: Judged
-    silent: Judged
-    near_miss: Judged
+    non_activating: Judged
+    hard_negative: Judged
     near_direction: Judged
 
     @staticmethod
-    def of(cases: LatentCases, part: str, count: int) -> EvalSet:
-        """Up to `count` active cases and as many silent ones; close ones only of score users, who report them."""
+    def from_cases(cases: LatentCases, part: str, count: int) -> EvalSet:
+        """Up to `count` active and as many non-activating cases; hard negatives only for the part `score`."""
         near = [
             cases.of_role(part, role) if part == "score" else Judged.nobody() for role in (NEAR_MISS, NEAR_DIRECTION)
         ]
         return EvalSet(cases.active(part, count), cases.silent(part, count), *near)
 
     def items(self) -> np.ndarray:
-        return np.concatenate([judged.item for judged in self])
+        return np.concatenate([cases.item for cases in self])
 
 
 class Prediction(NamedTuple):
-    """What one judge said in one trial; `(cases,)` each, of the cases that got an answer."""
+    """The answers of one judge on one evaluation set, `(cases,)` each; cases without an answer are left out."""
 
     judge: str
     centre: float | None
-    """Above which a value says active."""
-    judged: np.ndarray
-    """Whether the concept was seen in the case's item."""
+    """Threshold: a value above it predicts active."""
+    predicted: np.ndarray
+    """Whether the judge finds the concept in the case's item."""
     active: np.ndarray
     user: np.ndarray
     value: np.ndarray
-    near_miss: np.ndarray
+    hard_negative: np.ndarray
     near_direction: np.ndarray
 
 
-def centre_of(verdicts: LlmJudge, concept: str, trial: EvalSet) -> float | None:
-    """The midpoint of the median values of active and of silent cases; None where either have none.
+def centre_of(llm: LlmJudge, concept: str, eval_set: EvalSet) -> float | None:
+    """The midpoint between the median values of active and non-activating cases; None if either has no value.
 
-    Of medians, because a few active cases that the concept does not fit would draw a mean to the silent ones.
+    Medians, because a few active cases that do not fit the concept would pull a mean towards the non-activating ones.
     """
-    active, silent = verdicts.values(concept, trial.active.item), verdicts.values(concept, trial.silent.item)
-    active, silent = active[~np.isnan(active)], silent[~np.isnan(silent)]
-    return float((np.median(active) + np.median(silent)) / 2) if len(active) and len(silent) else None
+    active = llm.values(concept, eval_set.active.item)
+    inactive = llm.values(concept, eval_set.non_activating.item)
+    active, inactive = active[~np.isnan(active)], inactive[~np.isnan(inactive)]
+    return float((np.median(active) + np.median(inactive)) / 2) if len(active) and len(inactive) else None
 
 
-def by_model(verdicts: LlmJudge, concept: str, trial: EvalSet, centre: float) -> Prediction:
-    """The language model's: a value above the centre says active. A case whose verdict failed is left out."""
-    item, user, active = _cases(trial)
-    value = verdicts.values(concept, item)
-    told = ~np.isnan(value)
+def predict_by_llm(llm: LlmJudge, concept: str, eval_set: EvalSet, centre: float) -> Prediction:
+    """The language model's prediction: active if its value is above the centre. Failed cases are left out."""
+    item, user, active = _cases(eval_set)
+    value = llm.values(concept, item)
+    answered = ~np.isnan(value)
 
-    def above(near: Judged) -> np.ndarray:
-        of_near = verdicts.values(concept, near.item)
-        return np.asarray(of_near[~np.isnan(of_near)] > centre)
+    def above(cases: Judged) -> np.ndarray:
+        values = llm.values(concept, cases.item)
+        return np.asarray(values[~np.isnan(values)] > centre)
 
     return Prediction(
         "llm",
         centre,
-        value[told] > centre,
-        active[told],
-        user[told],
-        value[told],
-        above(trial.near_miss),
-        above(trial.near_direction),
+        value[answered] > centre,
+        active[answered],
+        user[answered],
+        value[answered],
+        above(eval_set.hard_negative),
+        above(eval_set.near_direction),
     )
 
 
-def by_attributes(bearing: AttributeJudge, terms: list[str], trial: EvalSet) -> Prediction:
-    """The catalogue's: an item that bears all terms is active."""
-    item, user, active = _cases(trial)
-    borne = bearing.of(terms, item)
-    near_miss, near_direction = (bearing.of(terms, near.item) for near in (trial.near_miss, trial.near_direction))
-    return Prediction("attributes", None, borne, active, user, borne.astype(np.float64), near_miss, near_direction)
+def predict_by_attributes(attributes: AttributeJudge, terms: list[str], eval_set: EvalSet) -> Prediction:
+    """The catalogue's prediction: active if the item has all terms."""
+    item, user, active = _cases(eval_set)
+    predicted = attributes.has_terms(terms, item)
+    hard_negative, near_direction = (
+        attributes.has_terms(terms, near.item) for near in (eval_set.hard_negative, eval_set.near_direction)
+    )
+    return Prediction(
+        "attributes", None, predicted, active, user, predicted.astype(np.float64), hard_negative, near_direction
+    )
 
 
-def sureness(ruling: Prediction) -> tuple[float | None, float]:
-    """The AUC of a ruling and its standard error."""
-    value = classification.auc(ruling.value, ruling.active)
+def auc_with_error(prediction: Prediction) -> tuple[float | None, float]:
+    """The AUC of a prediction and its standard error."""
+    value = classification.auc(prediction.value, prediction.active)
     if value is None:
         return None, 0.0
-    return value, classification.auc_error(value, int(ruling.active.sum()), int((~ruling.active).sum()))
+    return value, classification.auc_error(value, int(prediction.active.sum()), int((~prediction.active).sum()))
 
 
-def _cases(trial: EvalSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    item = np.concatenate([trial.active.item, trial.silent.item])
-    user = np.concatenate([trial.active.user, trial.silent.user])
-    return item, user, np.arange(len(item)) < len(trial.active.item)
+def _cases(eval_set: EvalSet) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    item = np.concatenate([eval_set.active.item, eval_set.non_activating.item])
+    user = np.concatenate([eval_set.active.user, eval_set.non_activating.user])
+    return item, user, np.arange(len(item)) < len(eval_set.active.item)
 
 
-def row(
-    finalist: Finalist, part: str, control: str, ruling: Prediction, bounds: tuple[float, float] | None
+def score_row(
+    finalist: Finalist, part: str, control: str, prediction: Prediction, bounds: tuple[float, float] | None
 ) -> dict[str, Any]:
-    """One row of SCORES; what was not measured is None. `bounds` are of the confidence."""
-    counts = classification.count(ruling.judged, ruling.active)
+    """One row of SCORES; unmeasured columns are None. `bounds` is the interval of the confidence."""
+    counts = classification.count(prediction.predicted, prediction.active)
     return {
-        **names(finalist, part, ruling.judge, control),
-        **figures(counts),
-        "auc": classification.auc(ruling.value, ruling.active),
+        **key_columns(finalist, part, prediction.judge, control),
+        **count_columns(counts),
+        "auc": classification.auc(prediction.value, prediction.active),
         "lower": bounds[0] if bounds else None,
         "upper": bounds[1] if bounds else None,
-        "centre": ruling.centre,
-        "near_miss_rate": _rate(ruling.near_miss),
-        "near_direction_rate": _rate(ruling.near_direction),
+        "centre": prediction.centre,
+        "near_miss_rate": _rate(prediction.hard_negative),
+        "near_direction_rate": _rate(prediction.near_direction),
     }
 
 
-def names(finalist: Finalist, part: str, judge: str, control: str) -> dict[str, Any]:
-    """The columns of SCORES that say what was judged, by whom, on whose cases."""
+def key_columns(finalist: Finalist, part: str, judge: str, control: str) -> dict[str, Any]:
+    """The columns of SCORES that identify a row: concept, part, judge and control."""
     return {
         "latent": finalist.latent,
         "candidate": finalist.candidate,
@@ -134,8 +136,8 @@ def names(finalist: Finalist, part: str, judge: str, control: str) -> dict[str, 
     }
 
 
-def figures(counts: classification.ConfusionCounts) -> dict[str, Any]:
-    """The columns of SCORES that counts alone decide."""
+def count_columns(counts: classification.ConfusionCounts) -> dict[str, Any]:
+    """The columns of SCORES that follow from the counts."""
     return {
         **counts._asdict(),
         "precision": counts.precision,
@@ -145,5 +147,5 @@ def figures(counts: classification.ConfusionCounts) -> dict[str, Any]:
     }
 
 
-def _rate(judged: np.ndarray) -> float | None:
-    return float(judged.mean()) if len(judged) else None
+def _rate(predicted: np.ndarray) -> float | None:
+    return float(predicted.mean()) if len(predicted) else None

@@ -1,10 +1,9 @@
-"""Concepts by their terms over all cases of score users, without a model: one pass over the shards.
+"""Evaluates concepts by their terms on all cases of score users, without a language model, in one pass over the shards.
 
-A concept that names terms makes a claim on every case: where the item of the view bears them, the latent fires. The
-pass counts, for pairings of a concept and a latent, the cases at each level of activation, and the hits among them:
-cases whose item bears the concept. Only the active latents of a case are looked at; what is silent is the rest of all
-cases. It knows shards, the SAE and items, and not how concepts were chosen. Shape suffixes: B cases, K active latents
-of a case, P pairings, V levels (0 silent, 1 to 10), I items, N (case, active latent) pairs.
+A concept with terms makes a prediction for every case: the latent fires if the case's item has the terms. For pairings
+of a concept and a latent, the pass counts the cases at each activation level, and the hits among them: cases whose item
+has the concept. Only the active latents of a case are visited; level 0 is the remainder. Shape suffixes: B cases, K
+active latents of a case, P pairings, V levels (0 not firing, 1 to 10), I items, N (case, active latent) pairs.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from recsae.evidence.sketch import runs
 from recsae.sae import model
 from recsae.sae.model import Sae
 from recsae.schemas.base import PARTS
-from recsae.scores.judges import among
+from recsae.scores.judges import in_sorted
 from recsae.stats.classification import ConfusionCounts
 from recsae.store import shards
 from recsae.store.filesystem import Folder
@@ -32,57 +31,57 @@ from recsae.store.run_store import Committed
 
 PART = "score"
 CASES_AT_ONCE = 65_536
-"""Whose active latents are held at a time."""
+"""Number of cases whose active latents are held in memory at once."""
 
 
 class Pairing(NamedTuple):
-    """A concept before a latent."""
+    """A concept to be evaluated on a latent."""
 
     latent: int
     items: np.ndarray
-    """All that bear the concept, ascending."""
+    """All items that have the concept, ascending."""
 
 
 class HeldOutPlan(NamedTuple):
-    """What is counted: the same for all shards."""
+    """What to count; the same for all shards."""
 
     activations: Committed
     sae: Folder
     view: str
     edges: Mapping[int, np.ndarray]
-    """By latent the nine inner deciles of its positive activations on explain users."""
+    """For each latent, the nine inner deciles of its positive activations on explain users."""
     pairings: Sequence[Pairing]
     n_items: int
 
 
 class HeldOutCounts(NamedTuple):
-    """Cases that have an item in the view."""
+    """Counts over the cases that have an item in the view."""
 
     cases_PV: np.ndarray
     hits_PV: np.ndarray
     items_I: np.ndarray
-    """Cases of each item."""
+    """Number of cases of each item."""
 
     def plus(self, other: HeldOutCounts) -> HeldOutCounts:
         return HeldOutCounts(*(one + another for one, another in zip(self, other, strict=True)))
 
     def counts(self, number: int) -> ConfusionCounts:
-        """Of one pairing: an item that bears the concept is judged active, a latent that fires is active."""
+        """Confusion counts of one pairing: predicted active if the item has the concept, active if the latent fires."""
         cases_V, hits_V = self.cases_PV[number], self.hits_PV[number]
         tp, fp = int(hits_V[1:].sum()), int(hits_V[0])
         return ConfusionCounts(tp, fp, int(cases_V[0]) - fp, int(cases_V[1:].sum()) - tp)
 
 
 def count(plan: HeldOutPlan) -> HeldOutCounts:
-    """The pass, by Ray tasks."""
+    """The counts over all shards, computed by Ray tasks."""
     if not plan.pairings:
-        return _nothing(plan)
-    held = ray.put(plan)
+        return _zeros(plan)
+    plan_ref = ray.put(plan)
     names = plan.activations.files(shards.PREFIX)
     active: HeldOutCounts = tasks.total(
-        lambda name: _count.remote(held, name), names, "concepts on held-out cases, shard"
+        lambda name: _count.remote(plan_ref, name), names, "concepts on held-out cases, shard"
     )
-    return with_silent(active, plan.pairings)
+    return with_level_zero(active, plan.pairings)
 
 
 @ray.remote
@@ -92,12 +91,12 @@ def _count(plan: HeldOutPlan, name: str) -> HeldOutCounts:
 
 
 def count_shard(plan: HeldOutPlan, table: pa.Table, sae: Sae) -> HeldOutCounts:
-    """What one shard adds; level 0 is left out until all are added."""
-    found = _nothing(plan)
+    """The counts of one shard, without level 0, which `with_level_zero` adds at the end."""
+    found = _zeros(plan)
     of_latent: dict[int, list[int]] = {}
     for number, pairing in enumerate(plan.pairings):
         of_latent.setdefault(pairing.latent, []).append(number)
-    for item_N, latent_N, value_N, item_B in _active(table, plan.view, sae):
+    for item_N, latent_N, value_N, item_B in _active_latents(table, plan.view, sae):
         found.items_I[:] += np.bincount(item_B, minlength=plan.n_items)
         order = np.argsort(latent_N, kind="stable")
         item_N, value_N = item_N[order], value_N[order]
@@ -108,18 +107,18 @@ def count_shard(plan: HeldOutPlan, table: pa.Table, sae: Sae) -> HeldOutCounts:
             level = level_of(value_N[span], plan.edges[latent])
             cases_V = np.bincount(level, minlength=LEVELS + 1)
             for number in numbers:
-                borne = among(plan.pairings[number].items, item_N[span])
+                has_concept = in_sorted(plan.pairings[number].items, item_N[span])
                 found.cases_PV[number] += cases_V
-                found.hits_PV[number] += np.bincount(level[borne], minlength=LEVELS + 1)
+                found.hits_PV[number] += np.bincount(level[has_concept], minlength=LEVELS + 1)
     return found
 
 
-def with_silent(active: HeldOutCounts, pairings: Sequence[Pairing]) -> HeldOutCounts:
-    """Level 0: all cases, and all cases whose item bears the concept, less those in which the latent fires."""
+def with_level_zero(active: HeldOutCounts, pairings: Sequence[Pairing]) -> HeldOutCounts:
+    """Adds level 0: all cases, and all cases whose item has the concept, minus those in which the latent fires."""
     cases_PV, hits_PV = active.cases_PV.copy(), active.hits_PV.copy()
     cases_PV[:, 0] = active.items_I.sum() - cases_PV[:, 1:].sum(axis=1)
-    borne_P = np.array([active.items_I[pairing.items].sum() for pairing in pairings], dtype=np.int64)
-    hits_PV[:, 0] = borne_P - hits_PV[:, 1:].sum(axis=1)
+    with_concept_P = np.array([active.items_I[pairing.items].sum() for pairing in pairings], dtype=np.int64)
+    hits_PV[:, 0] = with_concept_P - hits_PV[:, 1:].sum(axis=1)
     return HeldOutCounts(cases_PV, hits_PV, active.items_I)
 
 
@@ -137,16 +136,19 @@ def level_rows(concept: str, number: int, pairing: Pairing, tally: HeldOutCounts
     ]
 
 
-def _nothing(plan: HeldOutPlan) -> HeldOutCounts:
+def _zeros(plan: HeldOutPlan) -> HeldOutCounts:
     shape = len(plan.pairings), LEVELS + 1
     return HeldOutCounts(np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.zeros(plan.n_items, np.int64))
 
 
-def _active(table: pa.Table, view: str, sae: Sae) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """For blocks of cases: item, latent and value of all that fires `(N,)`, and the items of the cases `(B,)`."""
+def _active_latents(
+    table: pa.Table, view: str, sae: Sae
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields per block: item, latent and value of every active latent `(N,)`, and the items of the cases `(B,)`."""
     item = pc.fill_null(table["top_idx" if view == "recommended" else "item_idx"], -1).to_numpy()
     rows = np.flatnonzero((table["part"].to_numpy() == PARTS.index(PART)) & (item >= 0))
-    at_once = max(1, model.FLOATS_AT_ONCE // sae.num_latents)  # where many latents fire, K is as wide as H
+    # K can approach the number of latents if many fire.
+    at_once = max(1, model.FLOATS_AT_ONCE // sae.num_latents)
     vectors = shards.vectors(table)
     for start in range(0, len(rows), CASES_AT_ONCE):
         block = rows[start : start + CASES_AT_ONCE]

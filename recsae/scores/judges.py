@@ -1,8 +1,8 @@
-"""Does an item bear a concept? Two judges: the language model, and the catalogue's own terms.
+"""Judges whether an item has a concept: by the language model, or by the catalogue's own terms.
 
-The language model is asked once for each unique (concept text, item); all latents and controls share the verdict. Its
-value is a log-likelihood of the concept given the item (`pmi`: what centring by concept leaves of it is the pointwise
-mutual information) or the log-odds of Yes against No (`yes_no`). It knows concepts and items, and no latents.
+The language model is asked once per unique (concept text, item); all latents and controls share the verdict. Its value
+is the log-likelihood of the concept given the item (`pmi`: centred by concept, it is the pointwise mutual information)
+or the log-odds of Yes against No (`yes_no`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Pair = tuple[str, int]
 
 
 class LlmJudge:
-    """The language model's values of all pairs asked so far; NaN where a row failed."""
+    """The language model's values for all pairs asked so far; NaN for a failed pair."""
 
     def __init__(self, judge: str, catalogue: Catalogue) -> None:
         self.judge = judge
@@ -31,7 +31,7 @@ class LlmJudge:
         self.answers: dict[Pair, Completion] = {}
 
     def missing(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Pairs not asked yet, those of one item next to each other, so that the engine reuses its prefix."""
+        """The pairs not asked yet, grouped by item so that the engine reuses the prompt prefix."""
         return sorted(set(pairs) - self.answers.keys(), key=lambda pair: (pair[1], pair[0]))
 
     def request(self, pair: Pair) -> Request:
@@ -42,11 +42,11 @@ class LlmJudge:
         return Request("yes_no", prompts.judge_yes_no(text, concept))
 
     def values(self, concept: str, items: np.ndarray) -> np.ndarray:
-        told = [self.answers[concept, item].value for item in items.tolist()]
-        return np.array([np.nan if value is None else value for value in told], dtype=np.float64)
+        values = [self.answers[concept, item].value for item in items.tolist()]
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
-    def own_auc(self, bearing: AttributeJudge, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
-        """The judge's AUC on pairs whose truth the attributes tell, each concept's values centred by their mean."""
+    def own_auc(self, attributes: AttributeJudge, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
+        """The judge's AUC against the attributes, over all pairs with terms; values are centred per concept."""
         terms = dict(concepts)
         found: dict[str, list[tuple[int, float]]] = {}
         for (concept, item), answer in self.answers.items():
@@ -55,11 +55,14 @@ class LlmJudge:
         if not found:
             return None
         values = [np.array([value for _, value in rows]) for rows in found.values()]
-        truths = [bearing.of(terms[concept], np.array([item for item, _ in rows])) for concept, rows in found.items()]
+        truths = [
+            attributes.has_terms(terms[concept], np.array([item for item, _ in rows]))
+            for concept, rows in found.items()
+        ]
         return auc(np.concatenate([value - value.mean() for value in values]), np.concatenate(truths))
 
     def table(self, view: str, model: str) -> pa.Table:
-        """All verdicts, by concept and item, in the columns of VERDICTS."""
+        """All verdicts in the columns of VERDICTS, ordered by concept and item."""
         pairs = sorted(self.answers)
         answers = [self.answers[pair] for pair in pairs]
         return pa.table(
@@ -77,34 +80,34 @@ class LlmJudge:
 
 
 class AttributeJudge:
-    """Which items bear all terms of a concept. The items of a concept are sought once."""
+    """Which items have all terms of a concept. Items are cached per concept."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         self._columns = vocabulary.bears.tocsc()
-        self._found: dict[tuple[str, ...], np.ndarray] = {}
+        self._items: dict[tuple[str, ...], np.ndarray] = {}
 
     def items(self, terms: Sequence[str]) -> np.ndarray:
-        """All items that bear the terms, ascending. Raises KeyError on a term that the vocabulary has not."""
+        """All items that have the terms, ascending. Raises KeyError for a term missing from the vocabulary."""
         key = tuple(terms)
-        if key not in self._found:
+        if key not in self._items:
             indices, starts = self._columns.indices, self._columns.indptr
-            first, *others = (
+            found, *others = (
                 indices[starts[column] : starts[column + 1]] for column in self.vocabulary.columns(list(terms))
             )
             for other in others:
-                first = np.intersect1d(first, other, assume_unique=True)
-            self._found[key] = first
-        return self._found[key]
+                found = np.intersect1d(found, other, assume_unique=True)
+            self._items[key] = found
+        return self._items[key]
 
-    def of(self, terms: Sequence[str], items: np.ndarray) -> np.ndarray:
-        """Whether each of the items bears the terms, `(items,)`."""
-        return among(self.items(terms), items)
+    def has_terms(self, terms: Sequence[str], items: np.ndarray) -> np.ndarray:
+        """Whether each item has all the terms, `(items,)`."""
+        return in_sorted(self.items(terms), items)
 
 
-def among(known: np.ndarray, items: np.ndarray) -> np.ndarray:
-    """Whether each of the items is one of `known`, which is ascending; `np.isin` sorts both each time."""
+def in_sorted(known: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """Whether each item is in `known`, which is sorted; faster than `np.isin`, which sorts both on every call."""
     if not len(known):
         return np.zeros(len(items), dtype=bool)
-    place = np.searchsorted(known, items)
-    return np.asarray(known[np.minimum(place, len(known) - 1)] == items)
+    position = np.searchsorted(known, items)
+    return np.asarray(known[np.minimum(position, len(known) - 1)] == items)

@@ -1,4 +1,4 @@
-"""Which candidate a latent goes by: of score users, by the language model, above the bar of the controls."""
+"""The chosen candidate: on score users, by the language model, above the bar of the controls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNTS = dict.fromkeys(("tp", "fp", "tn", "fn"), 1)
 
 
 def row(latent: int, candidate: int = 0, judge: str = "llm", control: str = "none", **more: Any) -> dict[str, Any]:
-    """A score of score users."""
+    """A row of SCORES on score users."""
     names = {"latent": latent, "candidate": candidate, "concept": "", "part": "score"}
     return {**names, "judge": judge, "control": control, **COUNTS, **more}
 
@@ -32,12 +32,12 @@ def scores_of(commit: Commit, rows: list[dict[str, Any]]) -> Committed:
 
 @pytest.fixture
 def labels(commit: Commit, ingested: Committed) -> Committed:
-    """Latent 2 has a free name alone, latent 4 no score."""
+    """Latent 2 has only a free name; latent 4 has no score."""
     first, second, third, _ = genres(ingested)
     return labels_of(commit, ingested, {1: [first, second], 2: ["Late at night"], 3: [third], 4: [first]})
 
 
-def test_the_judged_candidate_and_whether_it_is_believed(
+def test_the_judged_candidate_and_whether_it_is_interpretable(
     commit: Commit, ingested: Committed, labels: Committed
 ) -> None:
     first, second, third, _ = genres(ingested)
@@ -54,15 +54,15 @@ def test_the_judged_candidate_and_whether_it_is_believed(
     found = {
         1: BestCandidate(second, [second], True),
         2: BestCandidate("Late at night", [], True),
-        3: BestCandidate(third, [third], False),  # no higher than the bar
+        3: BestCandidate(third, [third], False),  # equal to the bar
     }
     assert read_chosen(labels, scores_of(commit, rows)) == found
     assert read_chosen(labels, scores_of(commit, rows[::-1])) == found
     assert first != second
 
 
-def test_the_bar_is_that_of_all_latents(commit: Commit, labels: Committed) -> None:
-    """Two good controls, of other latents, take the first one's belief away."""
+def test_the_bar_is_taken_over_all_latents(commit: Commit, labels: Committed) -> None:
+    """High controls of other latents raise the bar above the first latent's bound."""
     rows = [row(latent, 0, lower=0.75, confidence=0.9) for latent in (1, 2, 3)]
     rows += [row(latent, 0, control="shuffled", confidence=0.5 + 0.15 * latent) for latent in (1, 2, 3)]
     assert not any(one.interpretable for one in read_chosen(labels, scores_of(commit, rows)).values())
@@ -70,7 +70,7 @@ def test_the_bar_is_that_of_all_latents(commit: Commit, labels: Committed) -> No
     assert all(one.interpretable for one in read_chosen(labels, scores_of(commit, low)).values())
 
 
-def test_without_a_bound_or_a_bar_nothing_is_believed(commit: Commit, labels: Committed) -> None:
+def test_without_a_bound_or_a_bar_nothing_is_interpretable(commit: Commit, labels: Committed) -> None:
     rows = [row(1, 0, lower=None, confidence=None), row(2, 0, lower=0.9, confidence=0.9)]
     assert {one.interpretable for one in read_chosen(labels, scores_of(commit, rows)).values()} == {False}
     rows.append(row(2, 0, control="shuffled", confidence=0.5))
@@ -78,7 +78,7 @@ def test_without_a_bound_or_a_bar_nothing_is_believed(commit: Commit, labels: Co
     assert (found[1].interpretable, found[2].interpretable) == (False, True)
 
 
-def test_no_scores_are_no_concepts(commit: Commit, labels: Committed) -> None:
+def test_without_scores_there_are_no_concepts(commit: Commit, labels: Committed) -> None:
     assert read_chosen(labels, scores_of(commit, [])) == {}
 
 
@@ -90,8 +90,8 @@ def test_tables_by_latent(commit: Commit, ingested: Committed, labels: Committed
         3: {("llm", "none")},
     }
     assert {latent: list(found) for latent, found in candidates.items()} == {1: [0, 1], 2: [0], 3: [0], 4: [0]}
-    named = chosen_labels(candidates, scores)
-    assert {latent: found["concept"] for latent, found in named.items()} == {
+    chosen = chosen_labels(candidates, scores)
+    assert {latent: found["concept"] for latent, found in chosen.items()} == {
         1: genres(ingested)[1],
         3: genres(ingested)[2],
     }

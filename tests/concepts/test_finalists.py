@@ -1,4 +1,4 @@
-"""Who is judged and who is chosen."""
+"""Which candidates are judged, and which finalist is chosen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def one(latent: int, candidate: int, source: str = "terms") -> Finalist:
     return Finalist(latent, candidate, f"{latent}-{candidate}", [], source)
 
 
-def test_the_highest_value_is_chosen_where_it_stands_out_whatever_the_order() -> None:
+def test_a_clear_winner_is_chosen_in_any_order() -> None:
     judged = [
         (one(3, 0), 0.5, 0.1), (one(3, 1), 0.75, 0.1), (one(1, 0), 0.25, 0.1), (one(3, 2), 0.6, 0.3),
         (one(1, 2), None, 0.0),
@@ -28,7 +28,7 @@ def test_within_one_standard_error_of_the_best_the_first_is_chosen() -> None:
     assert choose([*judged[:2], (one(0, 2), 0.9, 0.25)]) == [one(0, 0)]
 
 
-def test_of_equals_a_term_and_then_the_first() -> None:
+def test_ties_go_to_terms_and_then_to_the_first() -> None:
     judged: list[tuple[Finalist, float | None, float]] = [
         (one(0, 0, "model"), 1.0, 0.0), (one(0, 3), 1.0, 0.0), (one(0, 2, "pair"), 1.0, 0.0), (one(0, 4), 1.0, 0.0),
     ]  # fmt: skip
@@ -37,7 +37,7 @@ def test_of_equals_a_term_and_then_the_first() -> None:
     assert choose([*judged, (one(0, 5, "model"), 1.1, 0.0)])[0].candidate == 5
 
 
-def test_all_candidates_give_words_and_finalists_are_judged(commit: Commit, ingested: Committed) -> None:
+def test_words_come_from_all_candidates(commit: Commit, ingested: Committed) -> None:
     first, second = genres(ingested)[:2]
     labels = labels_of(commit, ingested, {5: [f"-{first}", "Some Name"], 2: [second, "-Other"]})
     found = read_proposals(labels)

@@ -1,4 +1,4 @@
-"""What became of each concept: told by stable id, name and items."""
+"""The change of each concept, by stable id, name and items."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from recsae.dictionary.drift import compare, figures
+from recsae.dictionary.drift import compare, drift_metrics
 from recsae.schemas.base import conform
 from recsae.schemas.nightly import DRIFT
 
@@ -37,15 +37,15 @@ JACCARD = {5: 0.9, 1: 0.2, 2: 0.4, 4: None}
 LABELLED = {latent: {"jaccard": value} for latent, value in JACCARD.items()}
 
 
-def changes(unchanged: float = 0.5) -> dict[str, dict[str, Any]]:
-    rows = compare(TONIGHT, LAST, MATCHES, LABELLED, unchanged)
+def changes(min_jaccard: float = 0.5) -> dict[str, dict[str, Any]]:
+    rows = compare(TONIGHT, LAST, MATCHES, LABELLED, min_jaccard)
     return {row["stable_id"]: row for row in rows}
 
 
 def test_every_concept_of_both_nights_has_one_change() -> None:
     found = changes()
-    told = {stable_id: row["change"] for stable_id, row in found.items()}
-    assert told == {"a": "kept", "b": "renamed", "c": "moved", "d": "gone", "e": "kept", "f": "new"}
+    by_id = {stable_id: row["change"] for stable_id, row in found.items()}
+    assert by_id == {"a": "kept", "b": "renamed", "c": "moved", "d": "gone", "e": "kept", "f": "new"}
     assert (found["a"]["latent"], found["a"]["last_latent"], found["a"]["jaccard"]) == (5, 0, 0.9)
     assert (found["b"]["name"], found["b"]["last_name"]) == ("Drama", "War")
     assert found["d"]["latent"] is None and found["d"]["last_name"] == "Musical"
@@ -57,15 +57,15 @@ def test_moved_is_below_the_threshold_of_the_config() -> None:
     assert changes(0.95)["a"]["change"] == "moved"
 
 
-def test_tonights_rows_come_first_and_in_order_so_that_the_dictionary_can_take_them() -> None:
+def test_tonights_rows_come_first_in_the_order_of_the_dictionary() -> None:
     rows = compare(TONIGHT, LAST, MATCHES, LABELLED, 0.5)
     assert [row["latent"] for row in rows] == [5, 1, 2, 4, 6, None]
     assert conform(pa.Table.from_pylist(rows, DRIFT), DRIFT).num_rows == 6
 
 
-def test_figures_count_changes_and_the_believed_that_are_gone() -> None:
-    told = figures(compare(TONIGHT, LAST, MATCHES, LABELLED, 0.5))
-    assert told == {
+def test_metrics_count_changes_and_interpretable_latents_that_are_gone() -> None:
+    metrics = drift_metrics(compare(TONIGHT, LAST, MATCHES, LABELLED, 0.5))
+    assert metrics == {
         "kept": 2, "renamed": 1, "moved": 1, "new": 1, "gone": 1, "interpretable_before": 4, "interpretable_gone": 0.25,
     }  # fmt: skip
-    assert figures(compare(TONIGHT, [], MATCHES, LABELLED, 0.5))["interpretable_gone"] is None
+    assert drift_metrics(compare(TONIGHT, [], MATCHES, LABELLED, 0.5))["interpretable_gone"] is None

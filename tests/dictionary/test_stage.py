@@ -1,4 +1,4 @@
-"""One row for every living latent, whatever became of it."""
+"""One row for every alive latent, scored or not."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def test_a_score_passes_only_above_the_bar() -> None:
     assert not passes(None, 0.6)
 
 
-def turned(latent: int, strength: float | None, number: float = 0, part: str = "score") -> dict[str, Any]:
-    """A row of `steering` whose figures all differ; without a strength the latent is taken out."""
+def steering_row(latent: int, strength: float | None, number: float = 0, part: str = "score") -> dict[str, Any]:
+    """A row of `steering` whose values all differ; without a strength the latent is ablated."""
     figures = {field.name: number + place for place, field in enumerate(STEERING) if field.type == pa.float64()}
     operation = "add" if strength is not None else "ablate"
     names = {"part": part, "latent": latent, "concept": "", "operation": operation, "users": 1, "cases": 1}
     return {**figures, **names, "strength": strength, "side_concept": None}
 
 
-def steered(commit: Commit, rows: Sequence[dict[str, Any]] = ()) -> Committed:
+def steering(commit: Commit, rows: Sequence[dict[str, Any]] = ()) -> Committed:
     def write(out: Attempt) -> Metrics:
         out.write_table("steering.parquet", pa.Table.from_pylist(list(rows), STEERING), STEERING)
         return {}
@@ -76,7 +76,7 @@ def dictionary(
 ) -> tuple[list[dict[str, Any]], Committed]:
     found = {
         "matching": matches(commit),
-        "steering": steered(commit),
+        "steering": steering(commit),
         "statistics": coherent(commit),
         **inputs,
         **firing(commit, inputs["ingest"]),
@@ -86,7 +86,7 @@ def dictionary(
     return done.read_table("concepts.parquet").to_pylist(), done
 
 
-def test_the_line_from_evidence_to_dictionary_names_what_is_planted(
+def test_the_stages_from_evidence_to_dictionary_find_the_planted_concepts(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested)}
@@ -114,7 +114,7 @@ def test_the_line_from_evidence_to_dictionary_names_what_is_planted(
     assert done.metrics["polysemantic"] == done.metrics["shuffled_at_0.8"] == done.metrics["shuffled_at_0.9"] == 0
 
 
-def test_latents_without_a_candidate_or_without_cases_have_a_row_that_says_so(
+def test_latents_without_a_candidate_or_cases_have_a_row_with_the_reason(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = genres(ingested)
@@ -155,7 +155,7 @@ def test_a_handful_of_right_answers_is_not_interpretable(
     assert {row["confidence_lower"] for row in rows} == {None}
 
 
-def test_latents_of_one_concept_are_a_group(
+def test_latents_with_the_same_concept_form_a_group(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = genres(ingested)
@@ -174,7 +174,7 @@ def test_latents_of_one_concept_are_a_group(
 def test_a_latent_of_two_concepts_is_marked(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Latent 0 fires at items of concepts 0 and 1 in turn; the others at one each."""
+    """Latent 0 fires for items of concepts 0 and 1 alternately, the others for one concept each."""
     names, items = genres(ingested), items_by_concept(ingested)
     table = latents_by_concept(commit, ingested).read_table("evidence.parquet")
     rows = table.to_pylist()
@@ -195,8 +195,8 @@ def test_a_latent_of_two_concepts_is_marked(
     assert found[0]["meanings"] == names[:2] and done.metrics["polysemantic"] == 1
 
 
-def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, planted_config: Config) -> None:
-    """Rows whose figures all differ, and rows of select users that no column is of."""
+def test_every_score_is_in_its_column(commit: Commit, ingested: Committed, planted_config: Config) -> None:
+    """Rows whose values all differ, including rows on select users, which no column reads."""
     figures = ("precision", "recall", "f1", "auc", "confidence", "lower", "upper", "expected", "near_miss_rate")
     columns = (*figures, "near_direction_rate")
     judged = [
@@ -204,10 +204,10 @@ def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, p
     ]
     rows = []
     for number, (part, (judge, control)) in enumerate((part, one) for part in ("score", "select") for one in judged):
-        told = {name: number / 16 + place / 1000 for place, name in enumerate(columns)}
+        values = {name: number / 16 + place / 1000 for place, name in enumerate(columns)}
         counts = {"tp": number + 1, "fp": 1, "tn": 3, "fn": number + 2}
         names = {"latent": 0, "candidate": 0, "concept": "", "part": part, "judge": judge, "control": control}
-        rows.append({**names, **counts, **told, "centre": None})
+        rows.append({**names, **counts, **values, "centre": None})
     labels = labels_of(commit, ingested, {0: [genres(ingested)[0]]})
 
     def write(out: Attempt) -> Metrics:
@@ -215,7 +215,7 @@ def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, p
         return {}
 
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
-    inputs |= {"scores": commit("scores", write), "statistics": coherent(commit), "steering": steered(commit)}
+    inputs |= {"scores": commit("scores", write), "statistics": coherent(commit), "steering": steering(commit)}
     inputs["matching"] = matches(commit)
     done = commit("concepts", lambda out: write_dictionary(planted_config, inputs, out))
     found = done.read_table("concepts.parquet").to_pylist()[0]
@@ -242,21 +242,21 @@ def test_every_score_stands_in_its_column(commit: Commit, ingested: Committed, p
     assert found["recsae_true_negative_rate"] == 3 / 4
 
 
-def test_what_turning_does_stands_beside_the_latent(
+def test_the_effect_of_steering_is_in_the_latents_row(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the reference strength, on score users; latent 3 was not turned."""
+    """At the reference strength, on score users; latent 3 is not steered."""
     reference = planted_config.steering.reference
     rows = [
-        *(turned(latent, reference, 100 * (1 + latent)) for latent in (2, 0, 1)),
-        *(turned(0, strength, 1000) for strength in (-reference, 2 * reference)),
-        turned(0, None, 2000),
-        *(turned(0, strength, 3000, "select") for strength in (reference, None)),
+        *(steering_row(latent, reference, 100 * (1 + latent)) for latent in (2, 0, 1)),
+        *(steering_row(0, strength, 1000) for strength in (-reference, 2 * reference)),
+        steering_row(0, None, 2000),
+        *(steering_row(0, strength, 3000, "select") for strength in (reference, None)),
     ]
     labels = labels_of(commit, ingested, {latent: [name] for latent, name in enumerate(genres(ingested))})
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
-    found, _ = dictionary(commit, planted_config, inputs | {"steering": steered(commit, rows)}, monkeypatch)
-    whence = {
+    found, _ = dictionary(commit, planted_config, inputs | {"steering": steering(commit, rows)}, monkeypatch)
+    sources = {
         "causal": "share_change",
         "causal_lower": "share_lower",
         "causal_upper": "share_upper",
@@ -264,18 +264,18 @@ def test_what_turning_does_stands_beside_the_latent(
         "causal_probe": "probe_share_change",
     }
     for latent in range(3):
-        assert {name: found[latent][name] for name in whence} == {
-            name: turned(latent, reference, 100 * (1 + latent))[column] for name, column in whence.items()
+        assert {name: found[latent][name] for name in sources} == {
+            name: steering_row(latent, reference, 100 * (1 + latent))[column] for name, column in sources.items()
         }
-    assert found[0]["causal_ablation"] == turned(0, None, 2000)["share_change"]
+    assert found[0]["causal_ablation"] == steering_row(0, None, 2000)["share_change"]
     assert found[1]["causal_ablation"] is found[2]["causal_ablation"] is None
     assert [found[3][name] for name in CAUSAL] == [None] * 6
     assert "steering" in dict(found[0]["fingerprints"])
 
 
-def test_the_items_side_has_no_probe_and_the_order_of_rows_is_of_no_account() -> None:
-    scaled = turned(5, 0.25, 10) | {"operation": "scale", "probe_share_change": None}
-    rows = [scaled, turned(5, None, 20), turned(5, 0.5, 30), turned(5, 0.25, 40, "select")]
+def test_the_items_side_has_no_probe_and_row_order_does_not_matter() -> None:
+    scaled = steering_row(5, 0.25, 10) | {"operation": "scale", "probe_share_change": None}
+    rows = [scaled, steering_row(5, None, 20), steering_row(5, 0.5, 30), steering_row(5, 0.25, 40, "select")]
     found = causal_columns(rows, 0.25)
     assert found == causal_columns(rows[::-1], 0.25) and list(found) == [5]
     assert found[5]["causal"] == scaled["share_change"] and found[5]["causal_probe"] is None
@@ -283,7 +283,7 @@ def test_the_items_side_has_no_probe_and_the_order_of_rows_is_of_no_account() ->
     assert causal_columns([], 0.25) == {}
 
 
-def test_no_living_latent_is_an_empty_dictionary(
+def test_without_alive_latents_the_dictionary_is_empty(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested, 0)}

@@ -1,4 +1,4 @@
-"""A pool of engines without engines: it answers from the words of the question, and keeps what it was asked."""
+"""A fake engine pool: answers from the words of the prompt and records every request."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Reply = Callable[[Request], Completion]
 
 
 def noise(request: Request) -> float:
-    """Between 0 and 1, by the question's words."""
+    """A pseudo-random number in [0, 1), determined by the request."""
     return hashlib.blake2b("|".join(request).encode(), digest_size=2).digest()[0] / 256
 
 
 def knowing(request: Request) -> Completion:
-    """Likelier where the concept's word stands in the prompt; a name from the first attribute shown."""
+    """A higher likelihood if the concept occurs in the prompt; names come from the first attribute in the evidence."""
     if request.kind == "generate":
         evidence = request.prompt.rpartition("<<<")[2]  # after the worked examples
         word = evidence.split("genres: ")[1].split(")")[0]
-        said = json.dumps({"name": f"{word} films", "description": f"These are {word} films."})
-        return Completion(said, None, "ok", 3)
+        text = json.dumps({"name": f"{word} films", "description": f"These are {word} films."})
+        return Completion(text, None, "ok", 3)
     return Completion(None, noise(request) + (3.0 if request.continuation.strip() in request.prompt else -3.0), "ok", 3)
 
 
 class FakePool:
-    """Answers in small chunks, the last first."""
+    """Answers in small chunks, in reverse order."""
 
     def __init__(self, reply: Reply = knowing, size: int = 5, dies_after: int | None = None) -> None:
         self.reply, self.size, self.dies_after = reply, size, dies_after

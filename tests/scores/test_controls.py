@@ -1,4 +1,4 @@
-"""On whose evidence a concept is a control."""
+"""Which latent serves as the control of a concept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsae.scores.controls import draw_controls
 
 
 def world(concepts: list[str], others: dict[int, set[str]] | None = None) -> tuple[list[Finalist], dict[int, set[str]]]:
-    """Latent 10 + i has the i-th concept, whose words are its terms; `others` were proposed for it as well."""
+    """Latent 10 + i has the i-th concept, whose words are its terms; `others` were also proposed for it."""
     chosen = [Finalist(10 + place, 0, text, text.split(" and ")) for place, text in enumerate(concepts)]
     return chosen, {one.latent: set(one.words) | (others or {}).get(one.latent, set()) for one in chosen}
 
@@ -34,8 +34,8 @@ def test_one_and_none_have_no_control() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nobody_proposed_the_concept_for_its_control(seed: int) -> None:
-    """Not as a concept, not as a candidate that lost, not one term of two, whatever the capitals."""
+def test_the_concept_was_not_proposed_for_its_control(seed: int) -> None:
+    """Not as its concept, a rejected candidate or one of its terms, ignoring case."""
     concepts = ["Old", "old", "War", "Old and War", "Crime", "Crime and Comedy", "Comedy", "Space"]
     chosen, words = world(concepts, {16: {"space"}, 17: {"crime", "old"}})
     found = draw_controls(chosen, words, seed)
@@ -45,8 +45,8 @@ def test_nobody_proposed_the_concept_for_its_control(seed: int) -> None:
     assert len(set(found.values())) == len(found) == len(chosen)
 
 
-def test_as_many_as_can_be_get_a_latent_of_their_own() -> None:
-    """Against all choices: the first three may be tried on two latents only, so a third uses one of them again."""
+def test_as_many_concepts_as_possible_get_their_own_control() -> None:
+    """Only two latents are eligible for the first three concepts, so one of the two is reused."""
     chosen, words = world(list("aaabc"))
     for seed in range(10):
         found = draw_controls(chosen, words, seed)
@@ -56,7 +56,7 @@ def test_as_many_as_can_be_get_a_latent_of_their_own() -> None:
         assert free and len(set(found.values())) == 4
 
 
-def test_where_all_know_a_concept_another_group_serves() -> None:
+def test_without_an_eligible_latent_one_of_another_group_is_used() -> None:
     chosen, words = world(["a", "a", "b"], {12: {"a"}})
     found = draw_controls(chosen, words, 0)
     assert found[10] == found[11] == 12 and found[12] in (10, 11)
@@ -64,15 +64,15 @@ def test_where_all_know_a_concept_another_group_serves() -> None:
     assert draw_controls(chosen, words, 0) == {}
 
 
-def test_every_fit_latent_is_drawn_about_as_often() -> None:
+def test_eligible_latents_are_drawn_uniformly() -> None:
     chosen, words = world([f"c{place}" for place in range(12)])
     drawn = [draw_controls(chosen, words, seed)[10] for seed in range(600)]
     counts = np.bincount(np.array(drawn) - 10, minlength=12)
     assert counts[0] == 0 and counts[1:].min() > 25 and counts[1:].max() < 95  # 54.5 expected
 
 
-def test_two_thousand_latents_take_no_time() -> None:
-    """Forty concepts of fifty latents each, half of which everybody proposes."""
+def test_two_thousand_latents() -> None:
+    """Forty concepts of fifty latents each; half of them are proposed for most latents."""
     chosen, words = world([f"c{place % 40}" for place in range(2000)])
     for latent, own in words.items():
         own |= {f"c{place}" for place in range(20) if (latent + place) % 10}

@@ -1,4 +1,4 @@
-"""Verdicts are shared by pair, and the judge is judged where attributes tell the truth."""
+"""Verdicts are shared per pair, and the judge is evaluated against the attributes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from recsae.data.terms import Vocabulary
 from recsae.llm.pool import Completion
 from recsae.schemas.base import conform
 from recsae.schemas.concepts import VERDICTS
-from recsae.scores.judges import AttributeJudge, LlmJudge, among
+from recsae.scores.judges import AttributeJudge, LlmJudge, in_sorted
 
 CATALOGUE = Catalogue(list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64))
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
 
 
-def told(value: float | None) -> Completion:
+def completion(value: float | None) -> Completion:
     return Completion(None, value, "ok" if value is not None else "too_long", 1)
 
 
 def test_missing_pairs_are_unique_and_ordered_by_item() -> None:
-    verdicts = LlmJudge("pmi", CATALOGUE)
-    verdicts.answers["War", 1] = told(0.0)
+    judge = LlmJudge("pmi", CATALOGUE)
+    judge.answers["War", 1] = completion(0.0)
     pairs = [("War", 2), ("Old", 0), ("War", 0), ("War", 2), ("War", 1), ("Old", 2)]
-    assert verdicts.missing(iter(pairs)) == [("Old", 0), ("War", 0), ("Old", 2), ("War", 2)]
+    assert judge.missing(iter(pairs)) == [("Old", 0), ("War", 0), ("Old", 2), ("War", 2)]
 
 
 def test_a_request_holds_the_item_and_the_concept() -> None:
@@ -37,35 +37,35 @@ def test_a_request_holds_the_item_and_the_concept() -> None:
 
 
 def test_values_are_nan_where_a_row_failed() -> None:
-    verdicts = LlmJudge("pmi", CATALOGUE)
-    verdicts.answers |= {("War", 0): told(-1.5), ("War", 1): told(None)}
-    np.testing.assert_array_equal(verdicts.values("War", np.array([0, 1, 0])), [-1.5, np.nan, -1.5])
-    assert verdicts.values("War", np.array([], dtype=int)).shape == (0,)
+    judge = LlmJudge("pmi", CATALOGUE)
+    judge.answers |= {("War", 0): completion(-1.5), ("War", 1): completion(None)}
+    np.testing.assert_array_equal(judge.values("War", np.array([0, 1, 0])), [-1.5, np.nan, -1.5])
+    assert judge.values("War", np.array([], dtype=int)).shape == (0,)
 
 
-def test_an_item_bears_a_concept_if_it_bears_all_terms() -> None:
+def test_an_item_has_a_concept_if_it_has_all_terms() -> None:
     items = np.array([0, 1, 2, 3, 1])
-    bearing = AttributeJudge(VOCABULARY)
-    for _ in range(2):  # the second time it is known already
-        assert bearing.of(["War"], items).tolist() == [True, True, False, False, True]
-        assert bearing.of(["war", "Old"], items).tolist() == [False, True, False, False, True]
-        assert bearing.of(["War"], items[:0]).tolist() == []
-    assert bearing.items(["War"]).tolist() == [0, 1] and bearing.items(["War", "Old"]).tolist() == [1]
+    attributes = AttributeJudge(VOCABULARY)
+    for _ in range(2):  # the second time from the cache
+        assert attributes.has_terms(["War"], items).tolist() == [True, True, False, False, True]
+        assert attributes.has_terms(["war", "Old"], items).tolist() == [False, True, False, False, True]
+        assert attributes.has_terms(["War"], items[:0]).tolist() == []
+    assert attributes.items(["War"]).tolist() == [0, 1] and attributes.items(["War", "Old"]).tolist() == [1]
     with pytest.raises(KeyError):
-        bearing.items(["Musical"])
+        attributes.items(["Musical"])
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_among_is_isin(seed: int) -> None:
+def test_in_sorted_equals_isin(seed: int) -> None:
     draw = np.random.default_rng(seed)
     known, items = np.unique(draw.integers(0, 30, seed * 4)), draw.integers(0, 40, 25)
-    np.testing.assert_array_equal(among(known, items), np.isin(items, known))
+    np.testing.assert_array_equal(in_sorted(known, items), np.isin(items, known))
 
 
 def test_verdicts_are_stored_by_concept_and_item() -> None:
-    verdicts = LlmJudge("yes_no", CATALOGUE)
-    verdicts.answers = {("War", 2): told(1.0), ("Old", 3): told(None), ("War", 0): told(-1.0)}
-    stored = conform(verdicts.table("input", "m"), VERDICTS).to_pylist()
+    judge = LlmJudge("yes_no", CATALOGUE)
+    judge.answers = {("War", 2): completion(1.0), ("Old", 3): completion(None), ("War", 0): completion(-1.0)}
+    stored = conform(judge.table("input", "m"), VERDICTS).to_pylist()
     assert [(row["concept"], row["item_idx"], row["value"]) for row in stored] == [
         ("Old", 3, None), ("War", 0, -1.0), ("War", 2, 1.0),
     ]  # fmt: skip
@@ -74,21 +74,22 @@ def test_verdicts_are_stored_by_concept_and_item() -> None:
 
 
 def test_the_judges_own_auc_by_hand() -> None:
-    verdicts = LlmJudge("pmi", CATALOGUE)
-    verdicts.answers = {
-        # War, mean -2: two bear it (centred +1 and 0), one does not (-1).
-        ("War", 0): told(-1.0), ("War", 1): told(-2.0), ("War", 3): told(-3.0), ("War", 2): told(None),
-        # Old, mean -20: one bears it (centred -2), one does not (+2).
-        ("Old", 2): told(-22.0), ("Old", 0): told(-18.0),
-        ("Free name", 0): told(5.0),
+    judge = LlmJudge("pmi", CATALOGUE)
+    judge.answers = {
+        # War, mean -2: two items have it (centred +1 and 0), one does not (-1).
+        ("War", 0): completion(-1.0), ("War", 1): completion(-2.0), ("War", 3): completion(-3.0),
+        ("War", 2): completion(None),
+        # Old, mean -20: one item has it (centred -2), one does not (+2).
+        ("Old", 2): completion(-22.0), ("Old", 0): completion(-18.0),
+        ("Free name", 0): completion(5.0),
     }  # fmt: skip
-    found = verdicts.own_auc(AttributeJudge(VOCABULARY), [("War", ["War"]), ("Old", ["Old"]), ("Free name", [])])
-    # Bearing: 1, 0, -2. Not bearing: -1, 2. Pairs won: 1 > -1, 0 > -1; the other four are lost.
+    found = judge.own_auc(AttributeJudge(VOCABULARY), [("War", ["War"]), ("Old", ["Old"]), ("Free name", [])])
+    # With the term: 1, 0, -2. Without: -1, 2. Two of six pairs are ordered right: 1 > -1, 0 > -1.
     assert found == pytest.approx(2 / 6)
 
 
 def test_without_terms_the_judge_has_no_auc() -> None:
-    verdicts = LlmJudge("pmi", CATALOGUE)
-    verdicts.answers["Free name", 0] = told(1.0)
-    assert verdicts.own_auc(AttributeJudge(VOCABULARY), [("Free name", [])]) is None
-    assert verdicts.own_auc(AttributeJudge(VOCABULARY), [("Free name", ["War"])]) is None
+    judge = LlmJudge("pmi", CATALOGUE)
+    judge.answers["Free name", 0] = completion(1.0)
+    assert judge.own_auc(AttributeJudge(VOCABULARY), [("Free name", [])]) is None
+    assert judge.own_auc(AttributeJudge(VOCABULARY), [("Free name", ["War"])]) is None

@@ -1,4 +1,4 @@
-"""RecSAE's ten cases, their levels, and what chance makes of them."""
+"""RecSAE's protocol: ten cases per latent, their levels, and the chance level."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from recsae.scores.recsae_protocol import (
     LEVEL_SCHEMA,
     Quiz,
     draw_quizzes,
-    level,
     metrics,
+    parse_level,
     requests,
     results,
-    row,
+    score_row,
     shuffled_share,
 )
 from tests.labels.test_prompts import NASTY, marks
@@ -31,7 +31,7 @@ CATALOGUE = Catalogue(
 )
 
 
-def said(text: str | None, status: str = "ok") -> Completion:
+def answer(text: str | None, status: str = "ok") -> Completion:
     return Completion(text, None, status, 1)
 
 
@@ -40,15 +40,16 @@ def quiz(latent: int = 0) -> Quiz:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("completion", "parsed"),
     [
-        (said("0"), 0), (said(" 7 "), 7), (said("10"), 10), (said("11"), None), (said("-1"), None), (said("5.5"), None),
-        (said("true"), None), (said('"7"'), None), (said("seven"), None), (said(""), None), (said(None), None),
-        (said("[7]"), None), (said("7", "unparsed"), None), (said("null"), None),
+        (answer("0"), 0), (answer(" 7 "), 7), (answer("10"), 10), (answer("11"), None), (answer("-1"), None),
+        (answer("5.5"), None), (answer("true"), None), (answer('"7"'), None), (answer("seven"), None),
+        (answer(""), None), (answer(None), None), (answer("[7]"), None), (answer("7", "unparsed"), None),
+        (answer("null"), None),
     ],
 )  # fmt: skip
-def test_a_level_or_none(answer: Completion, told: int | None) -> None:
-    assert level(answer) == told
+def test_a_level_or_none(completion: Completion, parsed: int | None) -> None:
+    assert parse_level(completion) == parsed
 
 
 def test_the_grammar_is_of_levels() -> None:
@@ -60,33 +61,33 @@ def test_the_grammar_is_of_levels() -> None:
     ]
 
 
-def test_above_five_is_active_and_no_level_is_wrong() -> None:
-    answers = [said(text) for text in ("6", "10", "5", "x", "7", "5", "0", "6", "99", "1")]
+def test_above_five_is_active_and_invalid_answers_are_wrong() -> None:
+    answers = [answer(text) for text in ("6", "10", "5", "x", "7", "5", "0", "6", "99", "1")]
     (found,) = results([quiz()], answers)
-    # Active: 6, 10, 7 right, 5 and x wrong. Silent: 5, 0, 1 right, 6 and 99 wrong.
-    told = row(found)
-    assert (told["tp"], told["fn"], told["tn"], told["fp"]) == (3, 2, 3, 2)
-    assert told["confidence"] == pytest.approx(0.6) and told["recall"] == pytest.approx(0.6)
-    assert (told["latent"], told["candidate"], told["judge"], told["part"], told["control"]) == (
+    # Active: 6, 10, 7 right, 5 and x wrong. Non-activating: 5, 0, 1 right, 6 and 99 wrong.
+    scores = score_row(found)
+    assert (scores["tp"], scores["fn"], scores["tn"], scores["fp"]) == (3, 2, 3, 2)
+    assert scores["confidence"] == pytest.approx(0.6) and scores["recall"] == pytest.approx(0.6)
+    assert (scores["latent"], scores["candidate"], scores["judge"], scores["part"], scores["control"]) == (
         0, 3, "recsae", "score", "none",
     )  # fmt: skip
 
 
-def test_ten_questions_each_and_answers_go_to_their_quiz() -> None:
+def test_every_quiz_asks_ten_questions_and_gets_its_answers() -> None:
     both = [quiz(4), quiz(9)]
     asked = requests(both, CATALOGUE)
     assert len(asked) == 20 and {one.kind for one in asked} == {"generate"}
     assert [one.prompt for one in asked[:10]] == [prompts.level("War", f"Title {one}") for one in "abcdefghij"]
-    found = results(both, [said("9")] * 10 + [said("0")] * 10)
+    found = results(both, [answer("9")] * 10 + [answer("0")] * 10)
     assert [(one.finalist.latent, one.counts) for one in found] == [(4, (5, 5, 0, 0)), (9, (0, 0, 5, 5))]
 
 
-def by_all_deals(answers: list[str], least: int) -> float:
-    """Every way to deal the ten answers out, five to the active cases."""
+def by_all_assignments(answers: list[str], least: int) -> float:
+    """The pass rate over every way to assign five of the ten answers to the active cases."""
     passed = []
     for five in combinations(range(10), 5):
         right = sum(
-            (one in five and answers[one] == "active") or (one not in five and answers[one] == "silent")
+            (one in five and answers[one] == "active") or (one not in five and answers[one] == "inactive")
             for one in range(10)
         )
         passed.append(right >= least)
@@ -94,21 +95,23 @@ def by_all_deals(answers: list[str], least: int) -> float:
 
 
 @pytest.mark.parametrize("votes", [(5, 5), (10, 0), (0, 10), (4, 6), (8, 1), (3, 3), (0, 0), (6, 4)])
-def test_chance_is_that_of_all_deals(votes: tuple[int, int]) -> None:
-    active, silent = votes
-    texts = ["9"] * active + ["1"] * silent + ["none"] * (10 - active - silent)
-    kinds = ["active"] * active + ["silent"] * silent + ["none"] * (10 - active - silent)
-    (found,) = results([quiz()], [said(text) for text in texts])
+def test_chance_matches_all_assignments(votes: tuple[int, int]) -> None:
+    active, inactive = votes
+    texts = ["9"] * active + ["1"] * inactive + ["none"] * (10 - active - inactive)
+    kinds = ["active"] * active + ["inactive"] * inactive + ["none"] * (10 - active - inactive)
+    (found,) = results([quiz()], [answer(text) for text in texts])
     for least in (5, 8, 9, 10):
-        assert shuffled_share(found, least) == pytest.approx(by_all_deals(kinds, least))
+        assert shuffled_share(found, least) == pytest.approx(by_all_assignments(kinds, least))
 
 
 def test_metrics_count_at_both_thresholds_beside_chance() -> None:
-    def told(right: int) -> list[Completion]:
-        """The first cases right, active ones first."""
-        return [said("9" if (place < 5) == (place < right) else "0") for place in range(10)]
+    def completions(right: int) -> list[Completion]:
+        """The first `right` cases answered right, active ones first."""
+        return [answer("9" if (place < 5) == (place < right) else "0") for place in range(10)]
 
-    found = metrics(results([quiz(one) for one in range(4)], [*told(10), *told(9), *told(8), *told(7)]))
+    found = metrics(
+        results([quiz(one) for one in range(4)], [*completions(10), *completions(9), *completions(8), *completions(7)])
+    )
     assert (found["latents"], found["at_0.8"], found["at_0.9"]) == (4, 3, 2)
     draws = np.array([bin(ways).count("1") for ways in range(1024)])
     assert found["coin_0.8"] == pytest.approx((draws >= 8).mean()) and found["coin_0.9"] == pytest.approx(
@@ -116,13 +119,15 @@ def test_metrics_count_at_both_thresholds_beside_chance() -> None:
     )
     assert found["coin_0.8"] == pytest.approx(0.0547, abs=1e-4)
     votes = [5, 6, 7, 8]
-    shares = [by_all_deals(["active"] * one + ["silent"] * (10 - one), 8) for one in votes]
+    shares = [by_all_assignments(["active"] * one + ["inactive"] * (10 - one), 8) for one in votes]
     assert found["chance_0.8"] == pytest.approx(np.mean(shares))
 
 
-def latent_cases(active: int, silent: int) -> LatentCases:
-    role = np.array(["top"] * (active // 2) + ["level"] * (active - active // 2) + ["random"] * silent, dtype=object)
-    number = np.arange(active + silent)
+def latent_cases(active: int, non_activating: int) -> LatentCases:
+    role = np.array(
+        ["top"] * (active // 2) + ["level"] * (active - active // 2) + ["random"] * non_activating, dtype=object
+    )
+    number = np.arange(active + non_activating)
     return LatentCases(np.full(len(role), "score", dtype=object), role, number, number)
 
 

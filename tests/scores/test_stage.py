@@ -1,4 +1,4 @@
-"""Candidates judged, the best chosen on select users, and its control."""
+"""Finalists are judged, the best is chosen on select users and judged beside its control on score users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.scores.fakes import FakePool, knowing, noise
 
 
 def reply(request: Request) -> Completion:
-    """Knows levels too."""
+    """Also answers requests for levels."""
     if request.kind != "generate":
         return knowing(request)
     concept = request.prompt.split('"')[1]
@@ -94,10 +94,10 @@ def test_the_best_on_select_users_is_judged_on_score_users_beside_its_control(
     assert set(pool.latents) == {N_CONCEPTS}
 
 
-def test_near_cases_are_judged_of_score_users_alone_and_apart(
+def test_hard_negatives_are_judged_separately_and_on_score_users_only(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All near cases are of other concepts: none bears the genre, and none counts as a silent case."""
+    """All hard negatives are of other concepts: none has the genre, and none counts as a non-activating case."""
     names = genres(ingested)
     inputs = world(commit, ingested, {latent: [names[latent]] for latent in range(N_CONCEPTS)})
     table, _ = scored(commit, inputs, planted_config, monkeypatch)
@@ -108,7 +108,7 @@ def test_near_cases_are_judged_of_score_users_alone_and_apart(
     assert model.near_direction_rate.between(0, 1).all() and model.near_direction_rate.max() > 0
 
 
-def test_recsaes_protocol_stands_beside_on_a_sample(
+def test_recsaes_protocol_is_reported_on_a_sample(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = genres(ingested)
@@ -120,10 +120,12 @@ def test_recsaes_protocol_stands_beside_on_a_sample(
     found = table[table.judge == "recsae"]
     assert len(found) == 3 and set(found.part) == {"score"} and set(found.control) == {"none"}
     assert (found[["tp", "tn"]] == 5).all(axis=None) and (found.confidence == 1).all()
-    told = done.metrics["recsae"]
-    assert (told["latents"], told["at_0.8"], told["at_0.9"]) == (3, 3, 3)
+    found_metrics = done.metrics["recsae"]
+    assert (found_metrics["latents"], found_metrics["at_0.8"], found_metrics["at_0.9"]) == (3, 3, 3)
     # Five of ten are "active": all ten right in 1 of C(10, 5) deals, eight right in 25 more.
-    assert told["chance_0.9"] == pytest.approx(1 / 252) and told["chance_0.8"] == pytest.approx(26 / 252)
+    assert found_metrics["chance_0.9"] == pytest.approx(1 / 252) and found_metrics["chance_0.8"] == pytest.approx(
+        26 / 252
+    )
     assert sum(request.kind == "generate" for request in pool.asked) <= 30
     assert LEVEL_SCHEMA in pool.schemas
 
@@ -169,15 +171,15 @@ def test_the_control_is_the_concept_on_the_evidence_of_another_latent(
     latents = read_cases(inputs["evidence"], "recommended")
     for latent in range(N_CONCEPTS):
         row = table[(table.latent == latent) & (table.control == "shuffled") & (table.judge == "llm")].iloc[0]
-        trial = EvalSet.of(latents[other[latent]], "score", planted_config.scores.score_cases)
-        hits = [verdicts[names[latent], item] > row.centre for item in trial.active.item]
+        eval_set = EvalSet.from_cases(latents[other[latent]], "score", planted_config.scores.score_cases)
+        hits = [verdicts[names[latent], item] > row.centre for item in eval_set.active.item]
         assert (row.tp, row.fn) == (sum(hits), len(hits) - sum(hits))
 
 
 def test_no_control_is_a_latent_of_the_same_concept(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three latents of each concept: before one of them, a true concept would be found true."""
+    """There are three latents per concept; on another of the three, a true concept would pass."""
     names = genres(ingested)
     candidates = {latent: [names[latent % N_CONCEPTS]] for latent in range(3 * N_CONCEPTS)}
     table, _ = scored(commit, world(commit, ingested, candidates), planted_config, monkeypatch)
@@ -185,10 +187,10 @@ def test_no_control_is_a_latent_of_the_same_concept(
     assert len(shuffled) == 3 * N_CONCEPTS and (shuffled.recall == 0).all()
 
 
-def test_score_users_do_not_touch_the_choice(
+def test_score_users_do_not_affect_the_choice(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Items are judged the same, but the parts' evidence differs: where select says otherwise, select is followed."""
+    """The parts' evidence differs; if select and score disagree, the choice follows select."""
     names = genres(ingested)
     candidates = {latent: [names[latent], names[(latent + 1) % N_CONCEPTS]] for latent in range(N_CONCEPTS)}
     inputs = world(commit, ingested, candidates)
@@ -228,13 +230,13 @@ def test_a_single_latent_has_no_control(
 def test_a_judge_that_knows_nothing_is_at_chance(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The best of five on select users is no better than another on score users."""
+    """The best of five on select users is at chance on score users."""
     inputs = world(commit, ingested, {latent: [f"{latent} {n}" for n in range(5)] for latent in range(24)})
     pool = FakePool(lambda request: Completion(None, noise(request), "ok", 1))
     table, _ = scored(commit, inputs, planted_config, monkeypatch, pool)
     select = table[table.part == "select"].groupby("latent").auc.max().mean()
     own = table[(table.part == "score") & (table.control == "none") & (table.judge == "llm")]
     assert select > 0.6 and own.confidence.mean() == pytest.approx(0.5, abs=0.07)
-    # No latent is believed for the best of its luck.
+    # The expected confidence of no latent is raised by luck.
     assert own.expected.max() < 0.65 < own.confidence.max()
     assert (table[table.judge == "recsae"].confidence == 0).all()  # no answer was a level
