@@ -25,8 +25,8 @@ class ItemView:
 
 
 def item(served: Served, asked: str) -> ItemView:
-    """By id, title, or a part of a title that no other has, in any case. Raises BadInput with what there is near."""
-    row = _find(served, asked)
+    """Named as `find_item` has it."""
+    row = find_item(served, asked)
     own = among("item_idx", [row["item_idx"]])
     by_latent: dict[int, Row] = {}
     for name in ("item_latents.parquet", "latent_items.parquet"):
@@ -45,7 +45,11 @@ def item(served: Served, asked: str) -> ItemView:
     return ItemView(row, sorted(latents, key=lambda one: (-one["strength"], one["latent"])))
 
 
-def _find(served: Served, asked: str) -> Row:
+def find_item(served: Served, asked: str) -> Row:
+    """The row of ITEMS, by id, title, or a part of a title that no other has, in any case.
+
+    Raises BadInput with the items whose id or title is near.
+    """
     title = pc.field("title")
     for where in (
         pc.field("item_id") == pa.scalar(asked),
@@ -59,11 +63,11 @@ def _find(served: Served, asked: str) -> Row:
             rows.sort(key=lambda row: -row["popularity"])
             more = f" and {len(rows) - NEAR:,} more" if len(rows) > NEAR else ""
             raise BadInput(
-                f"--item {asked}: {len(rows):,} items are called so: {_told(rows)}{more}; give the id of one"
+                f"item {asked}: {len(rows):,} items are called so: {_told(rows)}{more}; give the id of one"
             )
     near = _near(served, asked)
     raise BadInput(
-        f"--item {asked}: the catalogue has no such item, or a filter left it out"
+        f"item {asked}: the catalogue has no such item, or a filter left it out"
         + (f"; near it: {_told(near)}" if near else "; give another id or title")
     )
 

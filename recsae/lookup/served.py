@@ -70,8 +70,12 @@ class Served:
 
 
 def served(config: Config) -> Served:
-    """The night that the config's run serves. Raises BadInput where there is none, or what it names is gone."""
-    store = RunStore(config.store.root, config.name)
+    """The night that the config's run serves. Raises BadInput as `served_by` does."""
+    return served_by(RunStore(config.store.root, config.name))
+
+
+def served_by(store: RunStore) -> Served:
+    """The night that a run serves. Raises BadInput where there is none, or a stage of it is gone."""
     record, problem = inspection.record(store.folder, "current.json")
     if record is None:
         raise BadInput(

@@ -30,23 +30,29 @@ class User:
     `latent`, `name`, `interpretable`, `activation`, `level`, `part`, `role`; by position, the strongest first."""
 
 
-def user(served: Served, asked: str) -> User:
-    """By id. Raises BadInput, with ids like it, where there is no such user."""
+def find_user(served: Served, asked: str) -> Row:
+    """The row of USERS with this id. Raises BadInput, with similar ids, where there is none."""
     rows = served.rows("ingest", "users.parquet", None, pc.field("user_id") == pa.scalar(asked))
     if not rows:
         near = _near(served, asked)
         raise BadInput(
-            f"--user {asked}: the data has no such user, or a filter left him out; "
+            f"user {asked}: the data has no such user, or a filter left them out; "
             + (f"near it: {', '.join(near)}" if near else "give another id")
         )
-    number = rows[0]["user_idx"]
+    return rows[0]
+
+
+def user(served: Served, asked: str) -> User:
+    """Named as `find_user` has it."""
+    row = find_user(served, asked)
+    number = row["user_idx"]
     events = cases.events(served, [number])[number]
     evidence = [] if served.site == "item" else _evidence(served, number)
     wanted = [one["item_idx"] for one in (*events, *evidence)] + [one["top_idx"] for one in evidence]
     known = cases.items(served, wanted)
     concepts = names(served, {one["latent"] for one in evidence})
     return User(
-        rows[0],
+        row,
         [
             {"position": one["position"], **known[one["item_idx"]]._asdict(), **_of(one, "timestamp", "split")}
             for one in events

@@ -57,7 +57,7 @@ def test_a_user_has_his_events_in_order_and_his_cases_in_evidence(night_config: 
 
 
 def test_an_unknown_user_is_told_with_ids_like_his(night_config: Config) -> None:
-    with pytest.raises(BadInput, match=r"--user user-4x: .*near it: user-40, user-41, user-42, user-43, user-44"):
+    with pytest.raises(BadInput, match=r"user user-4x: .*near it: user-40, user-41, user-42, user-43, user-44"):
         user(served(night_config), "user-4x")
     with pytest.raises(BadInput, match="give another id"):
         user(served(night_config), "nobody")

@@ -103,5 +103,5 @@ def test_of_an_input_view_the_item_is_the_one_there_and_an_item_has_no_user(
     ],
 )
 def test_an_unknown_one_is_told_in_a_sentence(night_config: Config, asked: str, told: str) -> None:
-    with pytest.raises(BadInput, match=f"--latent {asked}: .*{told}"):
+    with pytest.raises(BadInput, match=f"latent {asked}: .*{told}"):
         latent(served(night_config), asked)
