@@ -15,11 +15,10 @@ from recsae.cli.render.explanation import print_explanation
 from recsae.config.loader import load
 from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
-from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
-from recsae.explain.many import ExplanationRequest, Names, write_explanations
+from recsae.explain.many import ExplanationRequest, Names, explain_one, write_explanations
 from recsae.policies import audience
-from recsae.steering.user_batches import batches, user_ids
+from recsae.steering.user_batches import user_ids
 from recsae.store.atomic_output import resolve_output
 from recsae.store.run_store import Committed
 from recsae.text.redaction import redact_uri
@@ -94,10 +93,8 @@ def _print(asked: ExplanationRequest, user_id: str, item_id: str | None) -> None
     if item_id is not None and item_id not in catalogue.ids:
         raise BadInput(f"--item {item_id}: the catalogue has no such item, or a filter left it out; give another id")
     item_BT = None if item_id is None else np.array([[catalogue.ids.index(item_id)]])
-    explainer = asked.explainer()
-    chunk = read_chunk(asked.ingested, int(chunk_of(asked.ingested, user)[0]))
-    present = next(batches(chunk, user, explainer.model, asked.device))
-    print_explanation(explainer(present, item_BT), asked, user_id, present.seen[0], catalogue)
+    found, present = explain_one(asked, int(user[0]), item_BT)
+    print_explanation(found, asked, user_id, present.seen[0], catalogue)
 
 
 def _write(config: Config, asked: ExplanationRequest, users: str, to: str) -> None:

@@ -11,8 +11,7 @@ from recsae.cli.command import Parser, connect, ending, refuse_lost, refuse_over
 from recsae.config.loader import load
 from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.policies import audience, policy
-from recsae.sae.model import FACTS
+from recsae.policies import apply, audience, policy
 from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.recommending import RecommendationRequest, recommend
 from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
@@ -75,13 +74,7 @@ def ask(config: Config, source: str | None, k: int, users: str) -> Recommendatio
         return asked
     given = policy.read("--policy", source)
     sae = _made(pipeline.committed("sae"), "sae")
-    num_latents = int(sae.data.child("model").read_json(FACTS)["num_latents"])
-    policy.check("--policy", source, given, recommender, sae, config.probe.site, num_latents)
-    return asked._replace(
-        sae=sae.data.child("model"),
-        operations=tuple(given.steps()),
-        steered=audience.members(f"--policy {source}", ingested, given.users),
-    )
+    return apply.steer("--policy", source, given, asked, sae)
 
 
 def _made(found: Committed | None, name: str) -> Committed:

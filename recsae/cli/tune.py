@@ -16,10 +16,9 @@ from recsae.config.loader import load
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.policies import audience, policy
+from recsae.policies.bias import reduce_bias
 from recsae.policies.build import Made
-from recsae.policies.concept_lookup import Dictionary
-from recsae.policies.customising import ShareTarget, customise, wished
-from recsae.policies.debiasing import debias
+from recsae.policies.concept_shares import ShareTarget, change_shares, find_concepts
 from recsae.policies.policy import Policy, Users
 from recsae.store.atomic_output import resolve_output
 from recsae.store.run_store import Committed
@@ -62,9 +61,9 @@ def main() -> None:
         connect(config)
         if arguments.balance is not None:
             target = TARGET if arguments.target is None else arguments.target
-            found = debias(config, made, arguments.balance, target, max_loss)
+            found = reduce_bias(config, made, arguments.balance, target, max_loss)
         else:
-            found = customise(config, made, wishes, users, max_loss)
+            found = change_shares(config, made, wishes, users, max_loss)
         policy.write(found, folder, name)
         for line in told(found):
             print(plain(line))
@@ -105,8 +104,7 @@ def read(config: Config) -> Made:
     if found["recommender"].metrics["kind"] == "given":
         raise BadInput("recommender.kind = given: there are activations and no recommender that could be steered")
     concepts = pipeline.committed("concepts")
-    dictionary = None if concepts is None else Dictionary.read(concepts)
-    return Made(found["ingest"], found["recommender"], found["activations"], found["sae"], dictionary)
+    return Made.of(found if concepts is None else found | {"concepts": concepts})
 
 
 def told(found: Policy) -> list[str]:
@@ -185,7 +183,7 @@ def _wishes(arguments: argparse.Namespace, made: Made) -> list[ShareTarget]:
     factor = FACTOR if arguments.factor is None else arguments.factor
     wishes = [ShareTarget("--more", name, factor) for name in arguments.more]
     wishes += [ShareTarget("--less", name, 1 / factor) for name in arguments.less]
-    wished(made, wishes)
+    find_concepts(made, wishes)
     return wishes
 
 

@@ -30,6 +30,7 @@ from recsae.sae.model import Sae
 from recsae.steering.user_batches import Present
 
 TOP = 10
+"""Items that are explained where none are given."""
 ITEMS_AT_ONCE = 65_536
 """Whose latents are held at a time when the average item is made."""
 SLOPES_AT_ONCE = 16_000_000
@@ -106,13 +107,13 @@ class Explainer:
             self.mean_D, self.mean_H = self._average_item()
 
     @torch.no_grad()
-    def __call__(self, present: Present, item_BT: np.ndarray | None = None) -> Explained:
-        """Items `(B, T)` by item_idx, seen or not; None: the first ten unseen ones."""
+    def __call__(self, present: Present, item_BT: np.ndarray | None = None, k: int = TOP) -> Explained:
+        """Items `(B, T)` by item_idx, seen or not; None: the first `k` unseen ones."""
         model, histories = self.model, present.histories
         h_BLD = model.probe(histories)
         u_BU = last(model.proceed(h_BLD, histories), histories)
         if item_BT is None:
-            item_BT = top_k(model, u_BU, present.seen, min(TOP, model.n_items))
+            item_BT = top_k(model, u_BU, present.seen, min(k, model.n_items))
             rank_BT = np.broadcast_to(np.arange(1, item_BT.shape[1] + 1), item_BT.shape)
         else:
             rank_BT = np.stack([ranks(model, u_BU, present.seen, item_B) for item_B in item_BT.T], 1)

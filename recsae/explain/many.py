@@ -16,12 +16,12 @@ from ray.exceptions import RayTaskError
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.distributed import tasks
 from recsae.errors import BadInput
-from recsae.explain.explainer import Explained, Explainer
+from recsae.explain.explainer import TOP, Explained, Explainer
 from recsae.recommenders import registry
 from recsae.sae import model
 from recsae.schemas.base import conform
 from recsae.schemas.steering import EXPLANATIONS
-from recsae.steering.user_batches import batches, user_ids
+from recsae.steering.user_batches import Present, batches, user_ids
 from recsae.store.atomic_output import atomic_parquet_writer
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
@@ -137,6 +137,16 @@ def write_explanations(asked: ExplanationRequest, wanted: np.ndarray | None, fol
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
     return written
+
+
+def explain_one(
+    asked: ExplanationRequest, user: int, item_BT: np.ndarray | None = None, k: int = TOP
+) -> tuple[Explained, Present]:
+    """One user by user_idx, in this process: items `(1, T)`, or the first `k` unseen ones; and the user's history."""
+    explainer, wanted = asked.explainer(), np.array([user])
+    chunk = read_chunk(asked.ingested, int(chunk_of(asked.ingested, wanted)[0]))
+    present = next(batches(chunk, wanted, explainer.model, asked.device))
+    return explainer(present, item_BT, k), present
 
 
 def _explain(asked: ExplanationRequest, some: tuple[np.ndarray, np.ndarray]) -> pa.Table:

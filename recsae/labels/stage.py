@@ -53,9 +53,9 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     if PREVIOUS + "labels" in inputs:
         log.info("labels: %d latents reuse last night's labels, %d to label", len(reused.latents), len(to_label))
     started = time.monotonic()
-    fresh = _label(config, to_label, alive, catalogue, vocabulary, out) if to_label else NewLabels([], [])
+    fresh = label_some(config, to_label, alive, catalogue, vocabulary, out) if to_label else NewLabels([], [])
     seconds = time.monotonic() - started
-    shared = {"view": config.probe.view, "prompt_version": prompts.VERSION, "model": config.llm.model}
+    shared = provenance(config)
     rows = sorted(
         [*reused.rows, *({**shared, **row} for row in fresh.rows)], key=lambda row: (row["latent"], row["candidate"])
     )
@@ -76,6 +76,11 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     }
 
 
+def provenance(config: Config) -> dict[str, str]:
+    """The columns of LABELS that say what made a row."""
+    return {"view": config.probe.view, "prompt_version": prompts.VERSION, "model": config.llm.model}
+
+
 class NewLabels(NamedTuple):
     """New rows of LABELS, and the answers of the language model behind them."""
 
@@ -83,7 +88,7 @@ class NewLabels(NamedTuple):
     results: list[QuestionResults]
 
 
-def _label(
+def label_some(
     config: Config,
     to_label: Sequence[int],
     alive: Mapping[int, LatentCases],

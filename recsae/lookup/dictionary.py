@@ -48,9 +48,7 @@ def concept(served: Served, asked: str) -> Row:
         raise BadInput(f"latent {asked}: give a latent's number" + (f"; named so: {near}" if near else ""))
     width = served.made["sae"].metrics.get("num_latents") if "sae" in served.made else None
     if width is not None and len(asked) < 10 and int(asked) < width:
-        raise BadInput(
-            f"latent {asked}: it never fires in cases of explain users, so the dictionary has no row of it"
-        )
+        raise BadInput(f"latent {asked}: it never fires in cases of explain users, so the dictionary has no row of it")
     last = max((row["latent"] for row in names), default=None)
     raise BadInput(f"latent {asked}: there is none; the dictionary has {len(names):,} latents, the last is {last}")
 

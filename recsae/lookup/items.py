@@ -62,9 +62,7 @@ def find_item(served: Served, asked: str) -> Row:
         if rows:
             rows.sort(key=lambda row: -row["popularity"])
             more = f" and {len(rows) - NEAR:,} more" if len(rows) > NEAR else ""
-            raise BadInput(
-                f"item {asked}: {len(rows):,} items are called so: {_told(rows)}{more}; give the id of one"
-            )
+            raise BadInput(f"item {asked}: {len(rows):,} items are called so: {_told(rows)}{more}; give the id of one")
     near = _near(served, asked)
     raise BadInput(
         f"item {asked}: the catalogue has no such item, or a filter left it out"

@@ -5,8 +5,8 @@ It knows what the stages before have made and what a policy holds, and not what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -33,6 +33,13 @@ class Made(NamedTuple):
     activations: Committed
     sae: Committed
     dictionary: Dictionary | None
+
+    @classmethod
+    def of(cls, made: Mapping[str, Committed]) -> Self:
+        """From stages by name; `concepts` may be missing."""
+        concepts = made.get("concepts")
+        dictionary = None if concepts is None else Dictionary.read(concepts)
+        return cls(made["ingest"], made["recommender"], made["activations"], made["sae"], dictionary)
 
     def world(self, config: Config, members: np.ndarray | None = None) -> World:
         site = str(self.activations.metrics["site"])

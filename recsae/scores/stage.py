@@ -95,7 +95,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
             llm.answers.update(zip(missing, answers, strict=True))
 
         ask((finalist, select[finalist.latent]) for finalist in proposals.finalists)
-        chosen = _choose(proposals.finalists, select, judges)
+        chosen = select_best(proposals.finalists, select, judges)
         control = draw_controls(chosen.finalists, proposals.words, config.seed)
         ask((finalist, score[latent]) for finalist, _, latent in _with_controls(chosen.finalists, control))
         quizzes = recsae_protocol.draw_quizzes(chosen.finalists, latents, config.scores.recsae, config.seed)
@@ -173,7 +173,7 @@ def _log_estimate(finalists: Sequence[Finalist], select: Mapping[int, EvalSet], 
     )
 
 
-def _choose(finalists: Sequence[Finalist], select: Mapping[int, EvalSet], judges: Judges) -> Selection:
+def select_best(finalists: Sequence[Finalist], select: Mapping[int, EvalSet], judges: Judges) -> Selection:
     """Chooses one finalist per latent by the language model's AUC on select users."""
     rows: list[Row] = []
     centres: dict[tuple[int, int], float] = {}

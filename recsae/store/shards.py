@@ -5,10 +5,11 @@ Vectors stay in Arrow; a numpy view of them copies nothing. It knows the layout 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from recsae.schemas.base import conform
 from recsae.store.filesystem import Folder
@@ -43,6 +44,16 @@ def read(folder: Folder, name: str) -> pa.Table:
     """One shard, whole."""
     with folder.open_input(name) as source:
         return pa.ipc.open_stream(source).read_all()
+
+
+def batches(
+    folder: Folder, name: str, columns: Sequence[str] | None = None, part: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The batches of one shard as they are read; with `part`, the cases of this part of the users alone."""
+    with folder.open_input(name) as source:
+        for batch in pa.ipc.open_stream(source):
+            of_part = batch if part is None else batch.filter(pc.equal(batch.column("part"), part))
+            yield of_part if columns is None else of_part.select(list(columns))
 
 
 def stream(activations: Committed) -> Iterator[pa.Table]:

@@ -74,7 +74,7 @@ def test_for_a_list_of_users_and_what_cannot_be_reached_is_said(ask: Ask, tmp_pa
         (("--more", "War", "--factor", "nan"), "--factor nan: give a finite number above 1"),
         (("--more", "War", "--factor", "inf"), "--factor inf: give a finite number above 1"),
         (("--more", "Warr"), "--more Warr: no latent of the dictionary has that concept; the nearest are War"),
-        (("--more", "War", "--less", "war"), "--less war: named by two wishes"),
+        (("--more", "War", "--less", "war"), "--less war: named by two targets"),
         (("--more", "War", "--segment", "age"), "--segment age: write it as attribute=value"),
         (("--more", "War", "--segment", "age=x"), "--segment age=x: no user has age = x; the nearest are"),
         (("--more", "War", "--segment", "a=b", "--users", "f"), "--segment and --users both say for whom"),

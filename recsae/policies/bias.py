@@ -1,7 +1,7 @@
-"""A policy that shrinks a bias: of popularity, or between groups of users.
+"""A policy that reduces a bias: over-recommendation of popular items, or a gap between groups of users.
 
-The latents that carry it are found on explain users, the adjustment is sought on select users and reported on score
-users. It knows the order of things; each of them is in a file of its own.
+The latents that correlate with it are found on explain users, the adjustment is searched on select users and reported
+on score users.
 """
 
 from __future__ import annotations
@@ -31,38 +31,38 @@ POPULARITY = "popularity"
 MOST_CONCEPTS = 100
 """Catalogue attributes, the most frequent, over which a gap between groups is averaged."""
 LEAST_USERS = 50
-"""Users that a group must have to be balanced: of fewer, a share is mostly noise."""
+"""Users that a group must have to be balanced: with fewer, a share is mostly noise."""
 TOLD = 10
-"""Carriers that a policy lists."""
+"""Correlated latents that a policy lists."""
 
 
-def debias(config: Config, made: Made, attribute: str, target: float, max_loss: float) -> Policy:
-    """Shrink a gap to `target` times what it is, at a relative loss of NDCG@10 of at most `max_loss`.
+def reduce_bias(config: Config, made: Made, attribute: str, target: float, max_loss: float) -> Policy:
+    """A policy that reduces a gap to `target` times what it is, at a relative loss of NDCG@10 of at most `max_loss`.
 
     `attribute` is `popularity` or one of the users table. Raises BadInput where nothing can be balanced.
     """
     start = time.monotonic()
     world, catalogue = made.world(config), Catalogue.read(made.ingested)
     aim, ground, trait, groups = _bias(made, world.site, catalogue, attribute)
-    carrying = trait_latents.find(made.activations, world.sae, trait, world.device)
-    log.info("%d of %d latents carry %s", len(carrying.latent_N), len(carrying.alive_N), attribute)
+    carriers = trait_latents.find(made.activations, world.sae, trait, world.device)
+    log.info("%d of %d latents carry %s", len(carriers.latent_N), len(carriers.alive_N), attribute)
     evaluate = search.on_cases(world, "select", ground)
     steps = () if aim == Between() or world.site == "item" else search.STRENGTHS
-    # An addition is the same for all groups, and for all items: what it seems to close on some users it does not on
-    # others, and it moves no item past another.
+    # An addition is the same for all groups, so a gap that it seems to close on some users stays on others; and the
+    # same for all items, so it changes no ranking.
     added = tuple(sign * one * typical_length(world.load_sae()) for one in steps for sign in (1, -1))
-    turns = [LatentMoves(latent, search.DAMPED, added) for latent in carrying.latent_N.tolist()]
-    found = search.close(evaluate, aim, turns, target, max_loss)
+    moves = [LatentMoves(latent, search.DAMPED, added) for latent in carriers.latent_N.tolist()]
+    found = search.close(evaluate, aim, moves, target, max_loss)
     deals = None
     if groups is not None:
         deals = measuring.deals(groups.group_U, groups.part_U, "score", NULLS, config.seed)
-    on_score = measured(config, world, "score", aim, ground, found.operations, carrying.alive_N, deals)
+    on_score = measured(config, world, "score", aim, ground, found.operations, carriers.alive_N, deals)
     change, cost = on_score["figures"]["gap"]["change"], on_score["figures"]["ndcg@10"]["change"]
     told = {
         "asked": {"balance": attribute, "target": target, "max_loss": max_loss},
         "met": {"select": found.met, "score": bool(change <= target - 1 and cost >= -max_loss)},
         "groups": groups.values if groups is not None else None,
-        "carriers": _carriers(made, carrying, groups),
+        "carriers": _carriers(made, carriers, groups),
         "select": {"before": found.before, "after": found.after, "loss": found.loss},
         "score": on_score,
         "seconds": time.monotonic() - start,

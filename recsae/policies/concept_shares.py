@@ -1,6 +1,6 @@
 """A policy that recommends more of some concepts and less of others, to everybody or to some users.
 
-Only the concepts' own latents are turned. It knows the dictionary, the search and the order of things.
+Only the concepts' own latents are steered.
 """
 
 from __future__ import annotations
@@ -26,27 +26,32 @@ from recsae.policies.search import LatentMoves
 from recsae.steering.operations import typical_length
 
 FARTHER = 1.03
-"""Of the way to a wanted share: the search ends where what is left of it is not worth a move."""
+"""The search aims this far along the way to a target share: it ends where no move is worth what is left of the way."""
 
 
 class ShareTarget(NamedTuple):
-    """More of a concept, or less: its share is to become `factor` times what it is."""
+    """Target share of a concept in the first ten: `factor` times what it is. Messages begin with `option`."""
 
     option: str
     concept: str
     factor: float
 
 
-def customise(
-    config: Config, made: Made, wishes: Sequence[ShareTarget], users: Users | None = None, max_loss: float | None = None
+def change_shares(
+    config: Config,
+    made: Made,
+    targets: Sequence[ShareTarget],
+    users: Users | None = None,
+    max_loss: float | None = None,
 ) -> Policy:
-    """Bring the shares of concepts to their factors, for everybody or for some users, by the concepts' own latents.
+    """A policy that multiplies the shares of concepts by their factors, for everybody or for some users.
 
-    Of a list of users the search and the figures are of these users; of a segment, or of everybody, of select users and
-    of score users. Raises BadInput on a concept that the dictionary has not, or that the model never recommends.
+    With a list of users, the search and the figures use these users; with a segment, or for everybody, the search uses
+    select users and the figures score users. Raises BadInput on a concept that the dictionary does not have, or that
+    the model never recommends.
     """
     start = time.monotonic()
-    concepts = wished(made, wishes)
+    concepts = find_concepts(made, targets)
     names = tuple(one.name for one in concepts)
     world = made.world(config, audience.members("users", made.ingested, users))
     parts = (None, None) if users is not None and users.ids is not None else ("select", "score")
@@ -56,26 +61,26 @@ def customise(
     ground, shares = balance.ground(catalogue.popularity, bears_IA), Shares(names)
     evaluate = search.on_cases(world, parts[0], ground)
     clean_GX = evaluate((), ())[0]
-    _refuse_empty(clean_GX, wishes, shares)
+    _refuse_empty(clean_GX, targets, shares)
     clean = [float(share) for share in shares.figures(clean_GX).values()]
-    wanted = [one.factor * share for one, share in zip(wishes, clean, strict=True)]
+    wanted = [one.factor * share for one, share in zip(targets, clean, strict=True)]
     sought = [share + FARTHER * (enough - share) for share, enough in zip(clean, wanted, strict=True)]
-    turns = _turns(wishes, concepts, world.site, typical_length(world.load_sae()))
-    found = search.close(evaluate, Lacking(tuple(clean), tuple(sought)), turns, 0.0, max_loss)
+    moves = _moves(targets, concepts, world.site, typical_length(world.load_sae()))
+    found = search.close(evaluate, Lacking(tuple(clean), tuple(sought)), moves, 0.0, max_loss)
     after = [float(share) for share in shares.figures(evaluate(found.operations, ())[0]).values()]
     on_score = measured(config, world, parts[1], shares, ground, found.operations, made.named.latents)
     told = {
-        "asked": {"wishes": [one._asdict() for one in wishes], "max_loss": max_loss},
+        "asked": {"wishes": [one._asdict() for one in targets], "max_loss": max_loss},
         "select": [
             {
                 "concept": name,
-                "factor": wish.factor,
-                "met": then >= enough if wish.factor > 1 else then <= enough,
+                "factor": target.factor,
+                "met": then >= enough if target.factor > 1 else then <= enough,
                 "before": before,
                 "after": then,
                 "loss": found.loss,
             }
-            for name, wish, before, then, enough in zip(names, wishes, clean, after, wanted, strict=True)
+            for name, target, before, then, enough in zip(names, targets, clean, after, wanted, strict=True)
         ],
         "score": on_score,
         "seconds": time.monotonic() - start,
@@ -83,37 +88,37 @@ def customise(
     return written(made, found.operations, users, told)
 
 
-def wished(made: Made, wishes: Sequence[ShareTarget]) -> list[RequestedConcept]:
-    """The concepts of the wishes. Raises BadInput where one is not there, or is named twice."""
-    concepts = [made.named.find(one.option, one.concept) for one in wishes]
-    for place, (wish, concept) in enumerate(zip(wishes, concepts, strict=True)):
+def find_concepts(made: Made, targets: Sequence[ShareTarget]) -> list[RequestedConcept]:
+    """The concepts of the targets. Raises BadInput where the dictionary lacks one, or two targets name the same one."""
+    concepts = [made.named.find(one.option, one.concept) for one in targets]
+    for place, (target, concept) in enumerate(zip(targets, concepts, strict=True)):
         if concept.name in [one.name for one in concepts[:place]]:
-            raise BadInput(f"{wish.option} {wish.concept}: named by two wishes; leave one of them out")
+            raise BadInput(f"{target.option} {target.concept}: named by two targets; leave one of them out")
     return concepts
 
 
-def _turns(
-    wishes: Sequence[ShareTarget], concepts: Sequence[RequestedConcept], site: str, typical: float
+def _moves(
+    targets: Sequence[ShareTarget], concepts: Sequence[RequestedConcept], site: str, typical: float
 ) -> list[LatentMoves]:
-    """The latents of all concepts in turn, so that each has its first ones among those that are tried.
+    """What the search may do: the first latent of each concept, then the second of each, and so on.
 
-    At the site `item` what is added to all items alike moves none of them past another: there activations are scaled.
+    At the site `item`, adding the same to all items changes no ranking, so activations are scaled there.
     """
     queues = []
-    for wish, concept in zip(wishes, concepts, strict=True):
-        up, on_items = wish.factor > 1, site == "item"
+    for target, concept in zip(targets, concepts, strict=True):
+        up, on_items = target.factor > 1, site == "item"
         factors = (search.RAISED if on_items else ()) if up else search.DAMPED
         steps = () if on_items else tuple((1 if up else -1) * one * typical for one in search.STRENGTHS)
         queues.append([LatentMoves(latent, factors, steps) for latent in concept.latents])
     return [one for row in itertools.zip_longest(*queues) for one in row if one is not None]
 
 
-def _refuse_empty(clean_GX: np.ndarray, wishes: Sequence[ShareTarget], shares: Shares) -> None:
+def _refuse_empty(clean_GX: np.ndarray, targets: Sequence[ShareTarget], shares: Shares) -> None:
     if not clean_GX[..., balance.CASES].any():
         raise BadInput("none of these users has a test case on which an adjustment can be chosen; give more users")
-    for wish, share in zip(wishes, shares.figures(clean_GX).values(), strict=True):
+    for target, share in zip(targets, shares.figures(clean_GX).values(), strict=True):
         if not share:
             raise BadInput(
-                f"{wish.option} {wish.concept}: these users are recommended none of its items, so there is no share to "
-                "multiply; choose another concept"
+                f"{target.option} {target.concept}: these users are recommended none of its items, so there is no "
+                "share to multiply; choose another concept"
             )

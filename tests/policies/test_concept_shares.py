@@ -8,7 +8,7 @@ import pytest
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.policies.build import Made
-from recsae.policies.customising import ShareTarget, customise
+from recsae.policies.concept_shares import ShareTarget, change_shares
 from recsae.policies.policy import Users
 from tests.conftest import committing
 from tests.policies import biased
@@ -34,8 +34,8 @@ def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     without_ray(monkeypatch)
 
 
-def test_both_wishes_are_met_by_the_concepts_own_latents(settings: Config, made: Made) -> None:
-    found = customise(settings, made, [MORE, LESS])
+def test_both_targets_are_met_by_the_concepts_own_latents(settings: Config, made: Made) -> None:
+    found = change_shares(settings, made, [MORE, LESS])
     assert {one.concept for one in found.operations} == {"Western", "Comedy"}
     western, comedy = found.found["select"]
     assert western["met"] and western["after"] >= 1.5 * western["before"] > 0
@@ -47,45 +47,45 @@ def test_both_wishes_are_met_by_the_concepts_own_latents(settings: Config, made:
 
 
 def test_a_segment_and_a_list_are_who_is_measured(settings: Config, made: Made) -> None:
-    segment = customise(settings, made, [MORE], Users(attribute="age", value="old"))
-    everybody = customise(settings, made, [MORE])
+    segment = change_shares(settings, made, [MORE], Users(attribute="age", value="old"))
+    everybody = change_shares(settings, made, [MORE])
     assert 0 < segment.found["score"]["users"] < everybody.found["score"]["users"]
     assert segment.users == Users(attribute="age", value="old")
     ids = tuple(f"user-{user}" for user in range(40))
-    some = customise(settings, made, [MORE], Users(ids=ids))
+    some = change_shares(settings, made, [MORE], Users(ids=ids))
     assert some.found["score"]["users"] == 40
 
 
 def test_a_bound_on_the_loss_is_kept_and_what_is_missed_is_told(settings: Config, made: Made) -> None:
-    found = customise(settings, made, [ShareTarget("--more", "Horror", 50.0)], max_loss=0.01)
+    found = change_shares(settings, made, [ShareTarget("--more", "Horror", 50.0)], max_loss=0.01)
     assert not found.found["select"][0]["met"]
     assert found.found["select"][0]["loss"] <= 0.01
     assert np.isfinite(found.found["select"][0]["after"])
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("targets", "said"),
     [
         ([ShareTarget("--more", "Westren", 2.0)], "--more Westren: no latent .* the nearest are Western"),
-        ([MORE, ShareTarget("--less", "Western", 0.5)], "--less Western: named by two wishes"),
+        ([MORE, ShareTarget("--less", "Western", 0.5)], "--less Western: named by two targets"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(settings: Config, made: Made, wishes: list[ShareTarget], said: str) -> None:
+def test_what_cannot_be_meant_is_refused(settings: Config, made: Made, targets: list[ShareTarget], said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        customise(settings, made, wishes)
+        change_shares(settings, made, targets)
 
 
 def test_without_a_dictionary_or_with_nobody_it_is_refused(settings: Config, made: Made) -> None:
     with pytest.raises(BadInput, match=r"python -m jobs\.concepts"):
-        customise(settings, made._replace(dictionary=None), [MORE])
+        change_shares(settings, made._replace(dictionary=None), [MORE])
     with pytest.raises(BadInput, match="no user has age = odl; the nearest are old"):
-        customise(settings, made, [MORE], Users(attribute="age", value="odl"))
+        change_shares(settings, made, [MORE], Users(attribute="age", value="odl"))
 
 
 def test_on_the_item_side_activations_are_scaled(
     settings: Config, made: Made, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     on_items = biased.on_items(committing(tmp_path_factory.mktemp("items")), made)
-    found = customise(settings, on_items, [MORE, LESS])
+    found = change_shares(settings, on_items, [MORE, LESS])
     assert all(row["met"] for row in found.found["select"])
     assert {one.operation for one in found.operations} <= {"ablate", "scale"}

@@ -9,8 +9,8 @@ import pytest
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.policies import policy
+from recsae.policies.bias import reduce_bias
 from recsae.policies.build import Made
-from recsae.policies.debiasing import debias
 from recsae.store.filesystem import Folder
 from tests.conftest import committing
 from tests.policies import biased
@@ -36,7 +36,7 @@ def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("attribute", ["group", "popularity"])
 def test_the_planted_bias_is_halved_at_hardly_any_loss(settings: Config, made: Made, attribute: str) -> None:
-    found = debias(settings, made, attribute, 0.5, 0.02)
+    found = reduce_bias(settings, made, attribute, 0.5, 0.02)
     on_score = found.found["score"]
     gap, ndcg = on_score["figures"]["gap"], on_score["figures"]["ndcg@10"]
     assert gap["before"] > 0.01 and gap["after"] <= 0.5 * gap["before"]
@@ -52,29 +52,29 @@ def test_the_planted_bias_is_halved_at_hardly_any_loss(settings: Config, made: M
 
 
 def test_a_policy_of_it_round_trips(settings: Config, made: Made, tmp_path: Path) -> None:
-    found = debias(settings, made, "group", 0.5, 0.02)
+    found = reduce_bias(settings, made, "group", 0.5, 0.02)
     policy.write(found, Folder(str(tmp_path)), "p.json")
     again = policy.read("--policy", str(tmp_path / "p.json"))
     assert again == found and again.made_for.sae == made.sae.fingerprint
 
 
 def test_a_target_that_cannot_be_met_is_told(settings: Config, made: Made) -> None:
-    found = debias(settings, made, "age", 0.0, 0.0)
+    found = reduce_bias(settings, made, "age", 0.0, 0.0)
     assert found.found["met"]["select"] is False
     assert found.found["score"]["figures"]["gap"]["after"] > 0
 
 
 def test_an_attribute_that_is_not_there_is_refused(settings: Config, made: Made) -> None:
     with pytest.raises(BadInput, match="--balance gruop: users have no attribute gruop; the nearest are group"):
-        debias(settings, made, "gruop", 0.5, 0.02)
+        reduce_bias(settings, made, "gruop", 0.5, 0.02)
 
 
 def test_on_the_item_side_popularity_is_balanced_and_groups_are_refused(
     settings: Config, made: Made, tmp_path: Path
 ) -> None:
     on_items = biased.on_items(committing(tmp_path), made)
-    found = debias(settings, on_items, "popularity", 0.5, 0.02)
+    found = reduce_bias(settings, on_items, "popularity", 0.5, 0.02)
     assert found.made_for.site == "item" and found.found["met"]["select"]
     assert {one.operation for one in found.operations} <= {"ablate", "scale"}
     with pytest.raises(BadInput, match="--balance group: at the site item no latent is active for a user"):
-        debias(settings, on_items, "group", 0.5, 0.02)
+        reduce_bias(settings, on_items, "group", 0.5, 0.02)

@@ -1,0 +1,23 @@
+"""Recommendations under a policy: the steered request, checked against the models that answer it."""
+
+from __future__ import annotations
+
+from recsae.policies import audience, policy
+from recsae.policies.policy import Policy
+from recsae.sae.model import FACTS
+from recsae.steering.recommending import RecommendationRequest
+from recsae.store.run_store import Committed
+
+
+def steer(
+    option: str, source: str, given: Policy, asked: RecommendationRequest, sae: Committed
+) -> RecommendationRequest:
+    """The request with its users steered as the policy says. Raises BadInput where the policy does not fit it."""
+    model = sae.data.child("model")
+    num_latents = int(model.read_json(FACTS)["num_latents"])
+    policy.check(option, source, given, asked.recommender, sae, asked.site, num_latents)
+    return asked._replace(
+        sae=model,
+        operations=tuple(given.steps()),
+        steered=audience.members(f"{option} {source}", asked.ingested, given.users),
+    )
