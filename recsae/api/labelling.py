@@ -17,7 +17,8 @@ from recsae.evidence.cases import read_cases
 from recsae.labels.stage import label_some, provenance
 from recsae.llm.answer_cache import ask_once
 from recsae.llm.model import locate_model
-from recsae.llm.pool import EnginePool, shared_engines
+from recsae.llm.pool import EnginePool
+from recsae.llm.sharing import shared_engines
 from recsae.lookup.dictionary import concept
 from recsae.lookup.served import among
 from recsae.schemas.concepts import LABELS
