@@ -71,7 +71,7 @@ def _label_now(run: Run, latent: int) -> LatentLabel:
             for row in rows
             if row["finalist"]
         ]
-        cases = EvalSet.of(alive[latent], "select", config.scores.select_cases)
+        cases = EvalSet.from_cases(alive[latent], "select", config.scores.select_cases)
         judge = LlmJudge(config.scores.judge, catalogue)
         pairs = judge.missing((one.concept, item) for one in finalists for item in cases.items().tolist())
         with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool:
