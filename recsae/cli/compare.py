@@ -16,7 +16,7 @@ from recsae.cli.command import Parser, ending, refuse_lost, refuse_overwriting
 from recsae.cli.render import terminal
 from recsae.comparison.models import compare
 from recsae.comparison.page import models_page
-from recsae.comparison.pairs import MEASURES, tell
+from recsae.comparison.pairs import MEASURES, compare_pairs
 from recsae.config.loader import load
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -74,7 +74,7 @@ def _print(models: pa.Table) -> None:
     for row in rows:
         table.add_row(plain(row["run"]), plain(row["recommender"]), plain(row["data"]), *_figures(row))
     console.print(table)
-    for one in tell(rows):
+    for one in compare_pairs(rows):
         if sum(one.every):
             clear = f"; in {one.clear.more} of {sum(one.clear)} clear ones" if sum(one.clear) else ""
             pairs = f"{one.every.more} of {sum(one.every)} pairs"

@@ -93,7 +93,7 @@ def _score(arguments: Namespace) -> None:
         refuse_lost("answers", source)
         refuse_overwriting(arguments.to, {"answers": source})
     key = read_key(arguments.key)
-    votes = counting.gather(key, read_answers(arguments.answers, key))
+    votes = counting.collect_votes(key, read_answers(arguments.answers, key))
     table, found = counting.by_concept(key, votes), counting.overall(votes, key.seed)
     folder, name = resolve_output("--to", arguments.to)
     with atomic_parquet_writer(folder, name, SURVEY) as out:

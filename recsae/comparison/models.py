@@ -1,7 +1,6 @@
-"""Runs beside one another: of each what its recommender is worth, and how many and how different concepts it holds.
+"""Compares runs: for each, the quality of its recommender, and the number and diversity of its concepts.
 
-Read from what the served night of each run committed; nothing is measured anew. It knows the names of the stages'
-metrics and tables, and nothing of how a comparison is shown.
+All figures come from the served night of each run; nothing is measured again.
 """
 
 from __future__ import annotations
@@ -28,26 +27,26 @@ from recsae.text.redaction import redact_uri
 
 
 def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
-    """One row of MODELS for each run: those of the same data together, the better recommender first."""
-    found = [_row(config, night) for config, night in runs]
+    """One row of MODELS per run: runs on the same data together, the better recommender first."""
+    counted = [_row(config, night) for config, night in runs]
     of_data: dict[str, list[int]] = {}
-    for row, counts in found:
+    for row, counts in counted:
         of_data.setdefault(row["data_hash"], []).append(sum(counts))
-    for row, counts in found:
-        least = min(of_data[row["data_hash"]])
-        row["rarefied"] = rarefied(counts, least)
-        row["rarefied_to"] = None if row["rarefied"] is None else least
+    for row, counts in counted:
+        smallest = min(of_data[row["data_hash"]])
+        row["rarefied"] = rarefied(counts, smallest)
+        row["rarefied_to"] = None if row["rarefied"] is None else smallest
     order = list(of_data)
-    rows = [row for row, _ in found]
+    rows = [row for row, _ in counted]
     rows.sort(key=lambda row: (order.index(row["data_hash"]), -(row["ndcg_10"] or 0.0), row["run"]))
     return pa.Table.from_pylist(rows, schema=MODELS)
 
 
 def _row(config: Config, night: Served) -> tuple[Row, list[int]]:
-    """The row but for what it takes the other models to say, and the interpretable latents of each concept."""
+    """The row, without the rarefied columns, and the number of interpretable latents of each concept."""
     ingest, recommender, sae = (night.made[name] for name in ("ingest", "recommender", "sae"))
     concepts = night.rows("concepts", "concepts.parquet", ("interpretable", "status", "group"))
-    # the same words are the same concept
+    # one group is one concept
     counts = sorted(Counter(row["group"] for row in concepts if row["interpretable"]).values())
     interval = look_up(recommender.metrics, "test_intervals", "ndcg@10") or (None, None)
     row = {
@@ -62,29 +61,29 @@ def _row(config: Config, night: Served) -> tuple[Row, list[int]]:
         "ndcg_10_upper": number(interval[1]),
         "fvu": number(look_up(sae.metrics, "fvu")),
         "ndcg_10_kept": number(look_up(sae.metrics, "fidelity", "rows", "sae", "ndcg@10_kept")),
-        **_believed(concepts),
+        **_interpretable(concepts),
         "controls": night.made["concepts"].metrics["shuffled_interpretable"],
         "distinct": len(counts),
         "effective": effective(counts),
-        **_answered(night),
+        **_attribute_responses(night),
     }
     return row, counts
 
 
 def _data_hash(ingest: Committed) -> str:
-    """Of what was read and how it was cut; the night does not matter."""
+    """A digest of the data and of how it was split, independent of the night."""
     return hashlib.sha256(as_json([ingest.manifest["content"], ingest.manifest["config"]])).hexdigest()[:16]
 
 
 def _files(data: Mapping[str, Any]) -> str:
-    """The last two names of the folder or files of events; no query, which may hold a secret."""
+    """The last two path components of the event folder or files, without the query, which may hold a secret."""
     paths = [data["path"]] if data.get("path") else data["interactions"]
     names = ("/".join(PurePosixPath(split_query(redact_uri(str(path)))[0]).parts[-2:]) for path in paths)
     return ", ".join(names)
 
 
-def _believed(rows: Sequence[Row]) -> Row:
-    """How many latents are interpretable, of those that were asked about and of all."""
+def _interpretable(rows: Sequence[Row]) -> Row:
+    """Interpretable latents: their number, and their share of the latents that were asked about."""
     asked = [row for row in rows if row["status"] != NOT_ASKED]
     interpretable = sum(row["interpretable"] for row in asked)
     share = interpretable / len(asked) if asked else None
@@ -100,8 +99,8 @@ def _believed(rows: Sequence[Row]) -> Row:
     }
 
 
-def _answered(night: Served) -> Row:
-    """Attribute values that single latents answer to, all latents looked at and no language model."""
+def _attribute_responses(night: Served) -> Row:
+    """Attribute values to which a single latent responds above chance; uses all latents and no language model."""
     view = str(night.made["concepts"].manifest["config"]["probe"]["view"])
     columns = ("latent", "correlation", "null_mean", "null_upper")
     own = (pc.field("code") == "sae") & (pc.field("view") == view)

@@ -1,7 +1,6 @@
-"""Do better recommenders hold more concepts? Pairs of models of the same data, and in how many the better has more.
+"""Compares pairs of models of the same data: in how many pairs does the better recommender have more concepts?
 
-It knows the table MODELS and nothing of runs. Pairs share models, so they are few and not independent: they are counted
-and not tested.
+Pairs share models, so they are few and not independent: they are counted, not tested.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from typing import Any, NamedTuple
 
 MEASURES = {
     "share": "share of latents that are interpretable",
-    "expected": "interpretable latents, if all had been asked about",
-    "rarefied": "different concepts among equally many interpretable latents",
+    "expected": "interpretable latents, if all were asked about",
+    "rarefied": "different concepts among the same number of interpretable latents",
     "effective": "effective number of concepts",
-    "answered": "attribute values that a latent answers to above chance",
-    "answering": "different latents that answer so",
-    "correlation": "correlation of the best latent, less what chance gives",
+    "answered": "attribute values to which a latent responds above chance",
+    "answering": "different latents that respond above chance",
+    "correlation": "correlation of the best latent, minus that expected by chance",
 }
-"""Columns of MODELS that tell how many, and how different, concepts a model holds; and what they are."""
+"""Columns of MODELS that measure the number and diversity of concepts, with their descriptions."""
 
 
 class PairCounts(NamedTuple):
-    """Pairs in which the better recommender has more of one measure, less of it, and as much."""
+    """Number of pairs in which the better recommender has more of a measure, less of it, or the same."""
 
     more: int = 0
     less: int = 0
@@ -33,13 +32,13 @@ class PairCounts(NamedTuple):
 class MeasureComparison(NamedTuple):
     measure: str
     every: PairCounts
-    """Of all pairs whose NDCG@10 differs."""
+    """Over all pairs whose NDCG@10 differs."""
     clear: PairCounts
-    """Of those whose intervals of NDCG@10 do not overlap."""
+    """Over pairs whose NDCG@10 intervals do not overlap."""
 
 
-def tell(models: Sequence[Mapping[str, Any]]) -> tuple[MeasureComparison, ...]:
-    """One line for each of MEASURES. A pair in which one of the two lacks the measure counts nowhere."""
+def compare_pairs(models: Sequence[Mapping[str, Any]]) -> tuple[MeasureComparison, ...]:
+    """One comparison per measure. Pairs in which either model lacks the measure are not counted."""
     pairs = [
         (one, other) if one["ndcg_10"] > other["ndcg_10"] else (other, one)
         for one, other in combinations(models, 2)
@@ -47,11 +46,11 @@ def tell(models: Sequence[Mapping[str, Any]]) -> tuple[MeasureComparison, ...]:
         and None not in (one["ndcg_10"], other["ndcg_10"])
         and one["ndcg_10"] != other["ndcg_10"]
     ]
-    clear = [pair for pair in pairs if _apart(*pair)]
+    clear = [pair for pair in pairs if _intervals_disjoint(*pair)]
     return tuple(MeasureComparison(measure, _tally(measure, pairs), _tally(measure, clear)) for measure in MEASURES)
 
 
-def _apart(better: Mapping[str, Any], worse: Mapping[str, Any]) -> bool:
+def _intervals_disjoint(better: Mapping[str, Any], worse: Mapping[str, Any]) -> bool:
     lower, upper = better["ndcg_10_lower"], worse["ndcg_10_upper"]
     return lower is not None and upper is not None and lower > upper
 

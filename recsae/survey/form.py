@@ -1,7 +1,7 @@
-"""The form of a survey: one HTML file that works from a file and asks nothing of any server.
+"""Renders the form of a survey: a self-contained HTML file that sends no request to any server.
 
-It is given what people may see and no key. Every text travels as data and is shown as text; form.js says how a person
-answers, and what he saves key.py reads back.
+The form holds what people may see and nothing of the key. All text is embedded as data and shown as text. form.js
+collects the answers; key.py reads the file that it saves.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recsae.survey.key import LONGEST_RATER
+from recsae.survey.key import MAX_RATER_LENGTH
 from recsae.text.html import render
 
 _HERE = Path(__file__).parent
 
 
 def form_page(survey: str, view: str, questions: Sequence[Mapping[str, Any]]) -> str:
-    """The page of `questions`, each a `name` with the texts of its `cases`; answers bear the id `survey`."""
+    """The HTML form for `questions`, each a `name` with the texts of its `cases`; answers carry the id `survey`."""
     return render(
         _HERE,
         "form.html.j2",
@@ -27,5 +27,5 @@ def form_page(survey: str, view: str, questions: Sequence[Mapping[str, Any]]) ->
         view=view,
         concepts=len(questions),
         cases=sum(len(one["cases"]) for one in questions),
-        longest=LONGEST_RATER,
+        longest=MAX_RATER_LENGTH,
     )

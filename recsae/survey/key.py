@@ -1,7 +1,6 @@
-"""A survey as JSON: the key, which says what was drawn, and the answers of one person.
+"""The JSON files of a survey: the key, which records the sample, and the answers of one person.
 
-The form shows what `questions` gives and nothing else of the key. It knows files and words, and neither how a sample is
-drawn nor how answers are counted.
+The form shows `Key.questions()` and nothing else of the key.
 """
 
 from __future__ import annotations
@@ -18,50 +17,50 @@ from recsae.store.filesystem import as_json
 from recsae.store.validated_json import read_edited
 
 JOB = "`python -m jobs.survey export`"
-LONGEST_RATER = 64
+MAX_RATER_LENGTH = 64
 
 
 class Case(Section):
-    """One case before people, in the order of the form."""
+    """One case shown to people, in the order of the form."""
 
     case_id: int
     item_id: str
     text: str
-    """What people read of it, and the judge read."""
+    """The text that people read, and that the judge read."""
     role: str
     """Its role in the evidence."""
     active: bool
     """Whether the latent fires in it."""
     activation: float
     judge: bool | None
-    """The language model's verdict; null where it gave none."""
+    """The language model's verdict; null if there is none."""
 
 
 class SurveyConcept(Section):
-    """A name, and the cases that it is put to."""
+    """A concept's name, and the cases on which people judge it."""
 
     latent: int
-    """Whose name it is."""
+    """The latent that has the name."""
     stable_id: str
     name: str
     decoy: bool
     cases_of: int
-    """The latent whose cases these are: another one of a decoy."""
+    """The latent whose cases these are; for a decoy, another latent."""
     interpretable: bool
     confidence: float | None
-    """The judge's on all its score cases; of a decoy that of the shuffled control."""
+    """The judge's confidence on all score cases; for a decoy, that of the shuffled control."""
     lower: float | None
     upper: float | None
     cases: Annotated[tuple[Case, ...], Field(strict=False, min_length=2)]
 
 
 class Key(Section):
-    """All that was drawn. It never reaches whoever answers."""
+    """Everything that was drawn. Never shown to the people who answer."""
 
     format: Literal["recsae survey key"] = "recsae survey key"
     version: Literal[1] = 1
     survey: str
-    """A digest of the questions: what answers are of."""
+    """A digest of the questions, which answers refer to."""
     run: str
     night: str
     view: Literal["recommended", "input"]
@@ -71,11 +70,11 @@ class Key(Section):
     concepts: Annotated[tuple[SurveyConcept, ...], Field(strict=False, min_length=1)]
 
     def questions(self) -> list[dict[str, Any]]:
-        """What people see: names and texts, in order."""
+        """What people see: names and case texts, in order."""
         return [{"name": one.name, "cases": [case.text for case in one.cases]} for one in self.concepts]
 
     def ids(self) -> list[str]:
-        """Of all questions, concept by concept: the places of concept and case in the form."""
+        """The ids of all questions, `concept.case`, by position in the form."""
         return [f"{place}.{case}" for place, one in enumerate(self.concepts) for case in range(len(one.cases))]
 
     def digest(self) -> str:
@@ -86,48 +85,49 @@ Answer = Literal["yes", "no", "unsure"]
 
 
 class Answers(Section):
-    """What one person said; questions that are not there were left open."""
+    """The answers of one person; missing questions were left open."""
 
     format: Literal["recsae survey answers"] = "recsae survey answers"
     version: Literal[1] = 1
     survey: str
-    rater: Annotated[str, Field(min_length=1, max_length=LONGEST_RATER)]
+    rater: Annotated[str, Field(min_length=1, max_length=MAX_RATER_LENGTH)]
     answers: dict[str, Answer]
 
 
 def read_key(source: str) -> Key:
-    """Raises BadInput that names the file."""
+    """The key in the file `source`. Raises BadInput naming the file."""
     key = read_edited("--key", source, Key, "survey's key", JOB)
     if key.survey != key.digest():
         raise BadInput(
-            f"--key {source}: its questions are not those of survey {key.survey}; give the file as {JOB} left it"
+            f"--key {source}: its questions do not match survey {key.survey}; give the file as {JOB} wrote it"
         )
     return key
 
 
 def read_answers(sources: Sequence[str], key: Key) -> list[Answers]:
-    """Of all people, in the order of their files. Raises BadInput that names the file."""
+    """The answers of all people, in the order of the files. Raises BadInput naming the file."""
     found: list[Answers] = []
-    known = set(key.ids())
-    said_by: dict[str, str] = {}
+    ids = set(key.ids())
+    file_of: dict[str, str] = {}
     for source in sources:
         one = read_edited("answers", source, Answers, "survey's answers", "the form")
         if one.survey != key.survey:
             raise BadInput(
-                f"answers {source}: of survey {one.survey}, and the key is of {key.survey}; give the key of that form"
+                f"answers {source}: these answer survey {one.survey}, the key belongs to {key.survey}; give the key of "
+                "that form"
             )
-        strange = sorted(one.answers.keys() - known)
-        if strange:
-            raise BadInput(f"answers {source}: there is no question {strange[0]}; leave it out, or save the form again")
+        unknown = sorted(one.answers.keys() - ids)
+        if unknown:
+            raise BadInput(f"answers {source}: unknown question {unknown[0]}; remove it, or save the form again")
         if not one.answers:
-            raise BadInput(f"answers {source}: no question was answered; leave the file out")
+            raise BadInput(f"answers {source}: no question is answered; leave out the file")
         name = " ".join(one.rater.split()).casefold()
         if not name:
             raise BadInput(f"answers {source}: rater is blank; write a name or id")
-        if name in said_by:
+        if name in file_of:
             raise BadInput(
-                f"answers {source}: {one.rater} has answered in {said_by[name]} too; leave one out, or change `rater`"
+                f"answers {source}: {one.rater} also answered in {file_of[name]}; leave one out, or change `rater`"
             )
-        said_by[name] = source
+        file_of[name] = source
         found.append(one)
     return found

@@ -1,9 +1,8 @@
-"""Draws a blind sample of a served dictionary: real concepts, and decoys, each with activating and silent cases.
+"""Draws a blind sample of a served dictionary: real concepts and decoys, with activating and non-activating cases.
 
-Cases are of score users, who had no part in writing or choosing a concept, and among those that the judge was asked
-about; targets are never read. A decoy is a shuffled control of the stage `scores`: the concept before the cases of the
-latent that the judge saw it before, so that people and judge answer the same questions. It knows the served tables, and
-nothing of forms.
+Cases come from score users, who took no part in writing or choosing a concept, and from those that the judge was asked
+about; targets are never read. A decoy is a shuffled control of the stage `scores`: the concept with the cases of its
+control latent, so that people and judge answer the same questions.
 """
 
 from __future__ import annotations
@@ -31,36 +30,36 @@ EVIDENCE = ("latent", "role", "case_id", "top_idx", "item_idx", "activation")
 
 
 class SurveySize(NamedTuple):
-    """How much is asked."""
+    """The size of a survey."""
 
     concepts: int
     decoys: int
     cases: int
-    """Of each, half of them activating."""
+    """Per concept, half of them activating."""
     seed: int
 
 
-def draw_sample(served: Served, run: str, asked: SurveySize) -> Key:
-    """Every concept is there once, whatever the number of latents that share it; half of the real ones are
-    interpretable where there are so many.
+def draw_sample(served: Served, run: str, size: SurveySize) -> Key:
+    """The key of a new sample: every concept at most once, however many latents share it, and half of the real
+    concepts interpretable if there are enough.
 
-    Raises BadInput where the dictionary has fewer different concepts with enough cases than are asked for.
+    Raises BadInput if the dictionary has too few different concepts with enough cases.
     """
     rows = served.rows("concepts", "concepts.parquet", COLUMNS, pc.field("confidence").is_valid())
     if not rows:
-        raise BadInput("the served dictionary has no scored concept, so there is nothing to ask people about")
-    draw = np.random.default_rng(asked.seed)
+        raise BadInput("the served dictionary has no scored concept, so there is nothing to survey")
+    draw = np.random.default_rng(size.seed)
     control = _controls(served)
-    drawer = _Drawer(served, rows[0]["view"], asked.cases // 2, draw)
-    offered = _different(rows, draw)
-    real = list(_take(offered, asked.concepts, lambda row: drawer.concept(row, row["latent"])))
+    drawer = _Drawer(served, rows[0]["view"], size.cases // 2, draw)
+    candidates = _one_per_group(rows, draw)
+    real = list(_take(candidates, size.concepts, lambda row: drawer.concept(row, row["latent"])))
     names = {one.name for one in real}
-    left = [row for row in offered if row["name"] not in names and row["latent"] in control]
-    decoys = list(_take(left, asked.decoys, lambda row: drawer.concept(row, control[row["latent"]])))
-    if len(real) < asked.concepts or len(decoys) < asked.decoys:
+    remaining = [row for row in candidates if row["name"] not in names and row["latent"] in control]
+    decoys = list(_take(remaining, size.decoys, lambda row: drawer.concept(row, control[row["latent"]])))
+    if len(real) < size.concepts or len(decoys) < size.decoys:
         raise BadInput(
-            f"--concepts {asked.concepts} and --decoys {asked.decoys}: {len(real)} and {len(decoys)} can be drawn of "
-            f"{len(offered)} different concepts with {asked.cases} cases each; ask for fewer"
+            f"--concepts {size.concepts} and --decoys {size.decoys}: {len(real)} and {len(decoys)} can be drawn of "
+            f"{len(candidates)} different concepts with {size.cases} cases each; ask for fewer"
         )
     both = [*real, *decoys]
     shuffled = tuple(both[place] for place in draw.permutation(len(both)))
@@ -70,36 +69,36 @@ def draw_sample(served: Served, run: str, asked: SurveySize) -> Key:
         night=str(served.record["night"]),
         view=rows[0]["view"],
         model=rows[0]["model"],
-        seed=asked.seed,
+        seed=size.seed,
         concepts=shuffled,
     )
     return key.model_copy(update={"survey": key.digest()})
 
 
-def _different(rows: Sequence[Row], draw: np.random.Generator) -> list[Row]:
-    """One latent of each group, drawn; interpretable concepts and others in turn."""
+def _one_per_group(rows: Sequence[Row], draw: np.random.Generator) -> list[Row]:
+    """One random latent of each group, alternating between interpretable concepts and others."""
     by_group: dict[int, Row] = {}
     for place in draw.permutation(len(rows)):
         by_group.setdefault(rows[place]["group"], rows[place])
     sides = [[row for row in by_group.values() if row["interpretable"] == side] for side in (True, False)]
-    in_turn = [(place, side, row) for side, of_side in enumerate(sides) for place, row in enumerate(of_side)]
-    return [row for _, _, row in sorted(in_turn, key=lambda one: one[:2])]
+    alternating = [(place, side, row) for side, of_side in enumerate(sides) for place, row in enumerate(of_side)]
+    return [row for _, _, row in sorted(alternating, key=lambda one: one[:2])]
 
 
 def _take(rows: Sequence[Row], count: int, make: Callable[[Row], SurveyConcept | None]) -> Iterator[SurveyConcept]:
-    """The first `count` that have enough cases."""
+    """Yields the first `count` concepts with enough cases."""
     taken = 0
     for row in rows:
         if taken == count:
             return
-        made = make(row)
-        if made is not None:
+        concept = make(row)
+        if concept is not None:
             taken += 1
-            yield made
+            yield concept
 
 
 def _controls(served: Served) -> dict[int, int]:
-    """By latent the one on whose cases the stage `scores` judged its concept as a control."""
+    """For each latent, the control latent on which the stage `scores` judged its concept."""
     proposals = read_proposals(served.made["labels"])
     where = (pc.field("part") == "score") & (pc.field("judge") == "llm") & (pc.field("control") == "none")
     chosen = {(row["latent"], row["candidate"]) for row in served.rows("scores", "scores.parquet", None, where)}
@@ -108,7 +107,7 @@ def _controls(served: Served) -> dict[int, int]:
 
 
 class _Drawer:
-    """Cases of latents, and what the judge said of them; read when a latent's turn comes."""
+    """Draws cases of latents with the judge's verdicts; tables are read per latent, on demand."""
 
     def __init__(self, served: Served, view: str, half: int, draw: np.random.Generator) -> None:
         self._served, self._half, self._draw = served, half, draw
@@ -116,20 +115,20 @@ class _Drawer:
         self._catalogue = Catalogue.read(served.made["ingest"])
 
     def concept(self, row: Row, of: int) -> SurveyConcept | None:
-        """A name before the cases of a latent, shuffled; None where it has too few different items.
+        """The concept of `row` with shuffled cases of the latent `of`; None if it has too few different items.
 
-        An item is asked about once: one that the latent fires at now and then stands among the activating ones.
+        Each item is asked about once; an item with both kinds of cases counts as activating.
         """
         name, decoy = row["name"], of != row["latent"]
         where = among("latent", [of]) & (pc.field("part") == "score") & pc.field(self._item).is_valid()
         evidence = self._served.rows("evidence", "evidence.parquet", EVIDENCE, where)
-        said = cases.verdicts(self._served, [name], [case[self._item] for case in evidence])
-        asked = [case for case in evidence if (name, case[self._item]) in said] or evidence
+        verdicts = cases.verdicts(self._served, [name], [case[self._item] for case in evidence])
+        asked = [case for case in evidence if (name, case[self._item]) in verdicts] or evidence
         active = self._pick(asked, ACTIVE_ROLES, set())
-        silent = self._pick(asked, SILENT_ROLES, {case[self._item] for case in active})
-        if min(len(active), len(silent)) < self._half:
+        non_activating = self._pick(asked, SILENT_ROLES, {case[self._item] for case in active})
+        if min(len(active), len(non_activating)) < self._half:
             return None
-        both = [*active, *silent]
+        both = [*active, *non_activating]
         centre = cases.centres(self._served, [row["latent"]]).get(row["latent"])
         return SurveyConcept(
             latent=row["latent"],
@@ -142,13 +141,13 @@ class _Drawer:
             lower=None if decoy else row["confidence_lower"],
             upper=None if decoy else row["confidence_upper"],
             cases=tuple(
-                self._case(case, cases.says_yes(said, name, case[self._item], centre))
+                self._case(case, cases.says_yes(verdicts, name, case[self._item], centre))
                 for case in (both[place] for place in self._draw.permutation(len(both)))
             ),
         )
 
     def _pick(self, rows: Sequence[Row], roles: Sequence[str], taken: set[int]) -> list[Row]:
-        """So many cases of other items than `taken` and than each other, drawn from the roles in turn."""
+        """Half the cases, of distinct items not in `taken`, drawn from the roles in turn."""
         drawn = [rows[place] for place in self._draw.permutation(len(rows))]
         of_role = [[row for row in drawn if row["role"] == role] for role in roles]
         in_turn = sorted(

@@ -199,13 +199,13 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda held: held.update(survey="another"), "of survey another, and the key is of"),
-        (lambda held: held["answers"].update({"99.0": "yes"}), "there is no question 99.0"),
+        (lambda held: held.update(survey="another"), "these answer survey another, the key belongs to"),
+        (lambda held: held["answers"].update({"99.0": "yes"}), "unknown question 99.0"),
         (lambda held: held["answers"].update({"0.0": "maybe"}), "answers.0.0 = 'maybe' is refused"),
-        (lambda held: held["answers"].clear(), "no question was answered"),
+        (lambda held: held["answers"].clear(), "no question is answered"),
         (lambda held: held.pop("rater"), "rater is missing"),
         (lambda held: held.update(rater=" "), "rater is blank"),
-        (lambda held: held.update(rater="ANN "), "ANN  has answered in"),
+        (lambda held: held.update(rater="ANN "), "ANN  also answered in"),
         (lambda held: held.update(more=1), "unknown key more"),
         (lambda held: held.update(version=2), "version = 2 is refused"),
     ],
@@ -233,7 +233,7 @@ def test_other_bad_input_is_refused_and_leaves_nothing(ask: Asker, form: Path, t
     assert "answers reads that file" in ask("score", "--key", key, ann, "--to", ann, status=2)
     assert "--key reads that file" in ask("score", "--key", key, ann, "--to", key, status=2)
     edit(key, lambda held: held["concepts"][0].update(name="another"))
-    assert "its questions are not those of survey" in ask("score", "--key", key, ann, "--to", to, status=2)
+    assert "its questions do not match survey" in ask("score", "--key", key, ann, "--to", to, status=2)
     assert not to.exists() and json.loads(ann.read_text())["rater"] == "ann"
 
 

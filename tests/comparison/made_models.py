@@ -1,4 +1,4 @@
-"""Runs that serve a made-up night, as far as a comparison reads it."""
+"""Runs that serve a synthetic night with everything a comparison reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = {"format": "tables", "path": None, "interactions": ["s3://data/shop/event
 
 
 def rows(groups: Sequence[int | None], not_asked: int = 0) -> list[dict[str, Any]]:
-    """A latent for each of `groups`: the concept of an interpretable one, None for another; then those not asked."""
+    """A latent per entry of `groups` (its concept, or None if not interpretable), then `not_asked` others."""
     asked = [
         concept_row(latent, group=0 if group is None else group, interpretable=group is not None)
         for latent, group in enumerate(groups)
@@ -51,7 +51,7 @@ def serve(
     best: Sequence[dict[str, Any]] = (),
     content: str = "a",
 ) -> Config:
-    """Commit and serve a night of the run `name`; runs with the same `content` are of the same data."""
+    """Commits and serves a night of the run `name`; runs with the same `content` have the same data."""
     config = Config.model_validate({"name": name, "store": {"root": str(root)}})
     store, fingerprints = RunStore(config.store.root, config.name), {}
     interval = None if ndcg is None else [ndcg - 0.01, ndcg + 0.01]

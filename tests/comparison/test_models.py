@@ -1,4 +1,4 @@
-"""What a comparison reads from the nights that are served."""
+"""The comparison table, read from served nights."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ def table(*configs: Config) -> list[dict[str, Any]]:
     return found
 
 
-def test_counts_are_of_what_was_asked_and_the_better_model_comes_first(tmp_path: Path) -> None:
+def test_counts_cover_latents_asked_about_and_the_better_model_comes_first(tmp_path: Path) -> None:
     poor = serve(tmp_path, "poor", "bprmf", 0.05, rows(POOR))
     good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD, not_asked=12))
     first, second = table(poor, good)
     assert (first["run"], first["recommender"], second["run"]) == ("good", "sasrec", "poor")
     assert (first["latents"], first["asked"], first["interpretable"], first["distinct"]) == (20, 8, 4, 3)
     assert first["share"] == 0.5 and first["share_lower"] < 0.5 < first["share_upper"]
-    assert first["expected"] == 10, "half of the twenty that fire"
+    assert first["expected"] == 10, "half of the twenty latents that fire"
     assert first["rarefied_to"] == second["rarefied_to"] == 2
-    assert first["rarefied"] == pytest.approx(11 / 6), "of the six pairs one is of the same concept"
+    assert first["rarefied"] == pytest.approx(11 / 6), "one of the six pairs has the same concept"
     assert second["rarefied"] == 1 and second["effective"] == pytest.approx(1)
-    assert first["data"] == "shop/events.parquet", "a folder and a file, and no secret"
+    assert first["data"] == "shop/events.parquet", "a folder and a file, without the secret"
     assert first["data_hash"] == second["data_hash"]
 
 
-def test_other_data_are_compared_by_themselves(tmp_path: Path) -> None:
+def test_other_data_are_compared_separately(tmp_path: Path) -> None:
     one = serve(tmp_path, "one", "sasrec", 0.2, rows(GOOD))
     other = serve(tmp_path, "other", "sasrec", 0.3, rows(POOR), content="b")
     first, second = table(one, other)
-    assert first["run"] == "one", "data sets stand in the order they were given"
+    assert first["run"] == "one", "data sets keep their order"
     assert (first["rarefied_to"], second["rarefied_to"]) == (4, 2)
 
 
-def test_a_value_is_answered_above_what_the_best_of_many_does_by_chance(tmp_path: Path) -> None:
+def test_a_response_must_exceed_the_chance_level_of_the_best_latent(tmp_path: Path) -> None:
     best = [
         best_row("Horror", 3, 0.5),
         best_row("Noir", 3, 0.4),
@@ -58,7 +58,7 @@ def test_a_value_is_answered_above_what_the_best_of_many_does_by_chance(tmp_path
     assert found["correlation"] == pytest.approx((0.4 + 0.3 + 0.05) / 3)
 
 
-def test_a_model_without_interpretable_latents_leaves_nothing_to_rarefy(tmp_path: Path) -> None:
+def test_without_interpretable_latents_nothing_is_rarefied(tmp_path: Path) -> None:
     none = serve(tmp_path, "none", "bprmf", None, rows([None, None]))
     good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD))
     first, second = table(none, good)

@@ -1,10 +1,10 @@
-"""Pairs of models: which are of the same data, which of them is the better, and whether that is clear."""
+"""Pairs of models: same data only, the better one by NDCG@10, and clear pairs by its intervals."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from recsae.comparison.pairs import MEASURES, PairCounts, tell
+from recsae.comparison.pairs import MEASURES, PairCounts, compare_pairs
 
 
 def model(ndcg: float | None, share: float | None, data: str = "a", width: float = 0.001) -> dict[str, Any]:
@@ -20,24 +20,24 @@ def model(ndcg: float | None, share: float | None, data: str = "a", width: float
 
 
 def tallies(*models: dict[str, Any], measure: str = "share") -> tuple[PairCounts, PairCounts]:
-    found = {one.measure: one for one in tell(models)}[measure]
+    found = {one.measure: one for one in compare_pairs(models)}[measure]
     return found.every, found.clear
 
 
-def test_the_better_of_each_pair_has_more_less_or_as_much() -> None:
+def test_the_better_model_has_more_less_or_the_same() -> None:
     every, clear = tallies(model(0.1, 0.5), model(0.2, 0.7), model(0.3, 0.5))
     assert every == clear == PairCounts(more=1, less=1, same=1)
 
 
-def test_models_of_other_data_are_no_pair() -> None:
+def test_models_of_different_data_form_no_pair() -> None:
     assert tallies(model(0.1, 0.5), model(0.2, 0.7, data="b")) == (PairCounts(), PairCounts())
 
 
-def test_overlapping_intervals_are_a_pair_and_not_a_clear_one() -> None:
+def test_overlapping_intervals_form_a_pair_but_not_a_clear_one() -> None:
     assert tallies(model(0.1, 0.5, width=0.06), model(0.2, 0.7, width=0.06)) == (PairCounts(more=1), PairCounts())
 
 
-def test_what_one_of_them_lacks_counts_nowhere() -> None:
+def test_pairs_with_a_missing_measure_are_not_counted() -> None:
     assert tallies(model(0.1, None), model(0.2, 0.7)) == (PairCounts(), PairCounts())
     assert tallies(model(None, 0.5), model(0.2, 0.7)) == (PairCounts(), PairCounts())
-    assert tallies(model(0.2, 0.5), model(0.2, 0.7)) == (PairCounts(), PairCounts()), "neither is the better"
+    assert tallies(model(0.2, 0.5), model(0.2, 0.7)) == (PairCounts(), PairCounts()), "neither is better"

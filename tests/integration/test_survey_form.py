@@ -157,7 +157,7 @@ def counted(saved: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[
     path = tmp_path_factory.mktemp("key") / "key.json"
     path.write_bytes(as_json(KEY.model_dump(mode="json")))
     key = read_key(str(path))
-    return counting.overall(counting.gather(key, read_answers(saved, key)), key.seed)
+    return counting.overall(counting.collect_votes(key, read_answers(saved, key)), key.seed)
 
 
 def test_what_people_saved_is_what_they_meant(saved: list[str]) -> None:
@@ -234,7 +234,7 @@ def test_a_reload_keeps_what_was_answered_and_a_file_brings_it_elsewhere(
     with watched(browser) as page:
         page.goto(form)
         page.get_by_label("or go on from a saved file").set_input_files(tmp_path / "zoe.json")
-        page.get_by_text("The answers of the file are here.").wait_for()
+        page.get_by_text("The answers in the file are loaded.").wait_for()
         assert page.get_by_label("Yes", exact=True).first.is_checked()
         assert page.locator("#told").inner_text() == f"2 of {len(TRUTH)} answered"
 
@@ -243,7 +243,7 @@ def test_nobody_s_answers_are_not_saved(opened: Any, form: str) -> None:
     opened.goto(form)
     opened.get_by_label("Yes", exact=True).first.click()
     opened.get_by_role("button", name="Save answers").click()
-    assert opened.get_by_role("status").inner_text().startswith("Write your name or id first")
+    assert opened.get_by_role("status").inner_text().startswith("Enter your name or id first")
     assert opened.get_by_label("Your name or id").evaluate("made => made === document.activeElement")
 
 

@@ -1,5 +1,5 @@
-"""The form: alone in its file, blind, and harmless whatever a catalogue holds. In a browser it is filled in by
-tests/integration/test_survey_form.py."""
+"""The form is self-contained, blind and safe against any catalogue text. tests/integration/test_survey_form.py fills it
+in in a browser."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCRIPT = (Path(form.__file__).parent / "static" / "form.js").read_text()
 
 
 class Page(HTMLParser):
-    """Its elements with their attributes, and the text of scripts and styles."""
+    """The elements of a page with their attributes, and the text of its scripts and styles."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ def form(key: Key) -> str:
 
 
 def test_nothing_of_the_key_reaches_the_form(key: Key) -> None:
-    """Two keys that differ in all but what is asked give the same page to the byte."""
-    turned = key.model_copy(
+    """Keys that differ in everything except the questions give identical pages."""
+    other = key.model_copy(
         update={
             "seed": 77,
             "night": "another",
@@ -88,11 +88,11 @@ def test_nothing_of_the_key_reaches_the_form(key: Key) -> None:
             ),
         }
     )
-    assert form(turned) == form(key)
+    assert form(other) == form(key)
     assert "decoy" not in form(key)
 
 
-def test_the_policy_admits_its_own_script_and_style_alone(key: Key) -> None:
+def test_the_policy_admits_only_its_own_script_and_style(key: Key) -> None:
     page = Page(form(key))
     policy = next(held["content"] for tag, held in page.elements if tag == "meta" and "http-equiv" in held)
     assert policy is not None and policy.startswith("default-src 'none'")
@@ -122,7 +122,7 @@ def test_hostile_text_stays_data(key: Key) -> None:
     assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(", SCRIPT)
 
 
-def test_what_the_script_seeks_is_in_the_page_and_what_it_saves_is_what_is_read(key: Key) -> None:
+def test_the_scripts_ids_exist_and_its_file_format_matches(key: Key) -> None:
     ids = {held["id"] for _, held in Page(form(key)).elements if "id" in held}
     sought = set(re.findall(r'(?:part|getElementById)\("(\w+)"\)', SCRIPT)) | set(re.findall(r'"(next|save)"', SCRIPT))
     assert sought and sought <= ids
@@ -133,7 +133,7 @@ def test_what_the_script_seeks_is_in_the_page_and_what_it_saves_is_what_is_read(
     assert re.findall(r'\["(\w+)", "', SCRIPT) == ["yes", "no", "unsure"]
 
 
-def test_everything_that_is_filled_in_has_a_label(key: Key) -> None:
+def test_every_input_has_a_label(key: Key) -> None:
     elements = Page(form(key)).elements
     labelled = {held["for"] for tag, held in elements if tag == "label"}
     assert {held["id"] for tag, held in elements if tag == "input"} <= labelled

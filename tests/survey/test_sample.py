@@ -1,4 +1,4 @@
-"""What is drawn: held-out cases, each concept once, decoys that are the controls of the stage `scores`."""
+"""The sample: held-out cases, each concept once, and decoys that are the controls of the stage `scores`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(config: Config, asked: SurveySize = ASKED) -> Key:
     return draw_sample(served(config), "shop", asked)
 
 
-def test_cases_are_of_score_users_half_of_them_active_and_no_item_twice(night_config: Config) -> None:
+def test_cases_are_of_score_users_half_active_with_distinct_items(night_config: Config) -> None:
     for concept in draw(night_config).concepts:
         assert Counter(case.active for case in concept.cases) == {True: 4, False: 4}
         assert len({case.item_id for case in concept.cases}) == 8
@@ -43,17 +43,17 @@ def test_every_concept_is_asked_about_once_and_half_of_the_real_ones_are_interpr
     assert sum(concept.interpretable for concept in key.concepts if not concept.decoy) == 3
 
 
-def test_a_decoy_is_put_to_cases_of_another_concept_and_a_real_one_to_its_own(night_config: Config) -> None:
+def test_decoys_have_cases_of_another_concept_and_real_ones_their_own(night_config: Config) -> None:
     for concept in draw(night_config).concepts:
         assert concept.name == made_night.genre(concept.latent)
         assert (concept.name != made_night.genre(concept.cases_of)) == concept.decoy
         assert (concept.cases_of != concept.latent) == concept.decoy
-        bears = [f"genres: {concept.name}" in case.text for case in concept.cases if case.active]
-        assert set(bears) == {not concept.decoy}
+        has_genre = [f"genres: {concept.name}" in case.text for case in concept.cases if case.active]
+        assert set(has_genre) == {not concept.decoy}
         assert concept.confidence == (0.5 if concept.decoy else pytest.approx(0.9 - concept.latent / 50))
 
 
-def test_the_judge_said_what_his_verdicts_say(night_config: Config) -> None:
+def test_the_judges_answers_are_its_verdicts(night_config: Config) -> None:
     key = draw(night_config)
     for concept in key.concepts:
         for case in concept.cases:
@@ -61,7 +61,7 @@ def test_the_judge_said_what_his_verdicts_say(night_config: Config) -> None:
             assert case.judge is ((f"genres: {concept.name}" in case.text) != wrong)
 
 
-def test_the_same_seed_draws_the_same_and_another_another(night_config: Config) -> None:
+def test_the_sample_depends_on_the_seed(night_config: Config) -> None:
     assert draw(night_config) == draw(night_config)
     places = {
         tuple(concept.decoy for concept in draw(night_config, ASKED._replace(seed=seed)).concepts) for seed in range(8)
@@ -70,7 +70,7 @@ def test_the_same_seed_draws_the_same_and_another_another(night_config: Config) 
     assert draw(night_config, ASKED._replace(seed=1)).survey != draw(night_config).survey
 
 
-def test_what_cannot_be_drawn_is_told(night_config: Config) -> None:
+def test_a_sample_that_is_too_large_is_refused(night_config: Config) -> None:
     with pytest.raises(BadInput, match=r"--concepts 7 and --decoys 3: 7 and 1 can be drawn of 8 different concepts"):
         draw(night_config, ASKED._replace(concepts=7))
     with pytest.raises(BadInput, match="0 and 0 can be drawn of 8 different concepts with 12 cases each"):

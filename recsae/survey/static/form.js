@@ -1,9 +1,9 @@
-// One concept at a time, its cases below it. Answers are kept in the browser where it lets them be, and saved as the JSON
+// Shows one concept at a time with its cases. Answers are stored in the browser if it allows that, and saved as the JSON
 // that key.py reads. Texts come from a catalogue: they are only ever set as text.
 "use strict";
 const { survey, questions } = JSON.parse(document.getElementById("data").textContent);
 const CHOICES = [["yes", "Yes", "y"], ["no", "No", "n"], ["unsure", "Can’t tell", "c"]];
-const KEPT = `recsae-survey-${survey}`;
+const STORAGE_KEY = `recsae-survey-${survey}`;
 const part = (id) => document.getElementById(id);
 const ids = questions.flatMap(({ cases }, concept) => cases.map((_, place) => `${concept}.${place}`));
 const known = new Set(ids);
@@ -17,34 +17,34 @@ function element(name, className, text) {
   return made;
 }
 
-function tell(text, bad = false) {
+function notify(text, bad = false) {
   part("notice").textContent = text;
   part("notice").classList.toggle("bad", bad);
 }
 
-// A browser may refuse to keep anything for a page that is a file.
-function keep() {
+// Browsers may refuse to store anything for a page opened from a file.
+function store() {
   try {
-    localStorage.setItem(KEPT, JSON.stringify({ rater: part("rater").value, answers, at }));
+    localStorage.setItem(STORAGE_KEY, JSON.stringify({ rater: part("rater").value, answers, at }));
   } catch {
-    part("saving").textContent = "Save (this browser keeps nothing: save before you close the page)";
+    part("saving").textContent = "Save (this browser stores nothing: save before you close the page)";
   }
 }
 
-function taken(found) {
-  const told = found && typeof found.answers === "object" && found.answers ? found.answers : {};
+function validAnswers(found) {
+  const entries = found && typeof found.answers === "object" && found.answers ? found.answers : {};
   const allowed = CHOICES.map(([value]) => value);
-  return Object.fromEntries(Object.entries(told).filter(([id, value]) => known.has(id) && allowed.includes(value)));
+  return Object.fromEntries(Object.entries(entries).filter(([id, value]) => known.has(id) && allowed.includes(value)));
 }
 
 function restore() {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEPT));
-    if (!kept) return;
-    answers = taken(kept);
-    part("rater").value = String(kept.rater ?? "");
-    at = Number.isInteger(kept.at) && questions[kept.at] ? kept.at : 0;
-    if (Object.keys(answers).length) tell("Your earlier answers are here again.");
+    const stored = JSON.parse(localStorage.getItem(STORAGE_KEY));
+    if (!stored) return;
+    answers = validAnswers(stored);
+    part("rater").value = String(stored.rater ?? "");
+    at = Number.isInteger(stored.at) && questions[stored.at] ? stored.at : 0;
+    if (Object.keys(answers).length) notify("Your earlier answers are restored.");
   } catch {
     answers = {};
   }
@@ -59,7 +59,7 @@ function count() {
 
 function answer(id, value) {
   answers[id] = value;
-  keep();
+  store();
   count();
 }
 
@@ -101,7 +101,7 @@ function show(moved = true) {
   part("next").disabled = at + 1 === questions.length;
   count();
   if (!moved) return;
-  keep();
+  store();
   part("concept").focus();
   part("concept").scrollIntoView({ block: "center" });
 }
@@ -114,17 +114,17 @@ function go(to) {
 function save() {
   const rater = part("rater").value.trim();
   if (!rater) {
-    tell("Write your name or id first: answers of nobody cannot be counted.", true);
+    notify("Enter your name or id first: anonymous answers cannot be counted.", true);
     part("rater").focus();
     return;
   }
-  const told = { format: "recsae survey answers", version: 1, survey, rater, answers };
+  const saved = { format: "recsae survey answers", version: 1, survey, rater, answers };
   const link = element("a");
-  link.href = URL.createObjectURL(new Blob([JSON.stringify(told, null, 1)], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([JSON.stringify(saved, null, 1)], { type: "application/json" }));
   link.download = `answers-${rater.replace(/[^\p{L}\p{N}]+/gu, "-")}.json`;
   link.click();
   const open = ids.length - Object.keys(answers).length;
-  tell(`${link.download} is saved${open ? `; ${open} questions are still open` : ""}. Hand that file in.`);
+  notify(`${link.download} is saved${open ? `; ${open} question${open === 1 ? " is" : "s are"} still open` : ""}. Hand in that file.`);
 }
 
 async function load(event) {
@@ -133,16 +133,16 @@ async function load(event) {
   try {
     const found = JSON.parse(await file.text());
     if (found.survey !== survey) throw new Error("another survey");
-    answers = taken(found);
+    answers = validAnswers(found);
     part("rater").value = String(found.rater ?? "");
     show();
-    tell("The answers of the file are here.");
+    notify("The answers in the file are loaded.");
   } catch {
-    tell("That file holds no answers of this form.", true);
+    notify("That file has no answers to this form.", true);
   }
 }
 
-part("rater").addEventListener("input", keep);
+part("rater").addEventListener("input", store);
 part("back").addEventListener("click", () => go(at - 1));
 part("next").addEventListener("click", () => go(at + 1));
 part("open").addEventListener("click", () => {
