@@ -41,7 +41,7 @@ def commit(config: Config, name: str, night: str = "1", above: Mapping[str, str]
         attempt.data.write_table(f"{name}.parquet", TABLE)
     facts = {
         "version": stage.version,
-        "config": config.model_dump(mode="json", include=set(stage.config)),
+        "config": config.recorded(include=set(stage.config)),
         "inputs": above or {need: f"{need}-{night}" for need in stage.inputs},
         "metrics": METRICS.get(name, {}),
         "seconds": 1.5,

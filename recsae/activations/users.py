@@ -61,9 +61,9 @@ class UserProber:
 
     def _sought(self, case_id: np.ndarray) -> np.ndarray:
         """Of which cases the item ranked first is sought, `(cases,)`."""
-        if self.config.searched == 1:
+        if self.config.search_fraction == 1:
             return np.ones(len(case_id), dtype=bool)
-        return drawn(case_id, self.config.searched, self.seed)
+        return drawn(case_id, self.config.search_fraction, self.seed)
 
     def _to_check(self, number: int, sought: np.ndarray) -> np.ndarray:
         """Which cases are searched exactly as well, `(cases,)`: the chunk's share of the sample."""

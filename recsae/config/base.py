@@ -1,8 +1,9 @@
-"""What all sections of the config are made of. It knows pydantic and no key."""
+"""What all sections of the config are made of, and how a config is recorded."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Set
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,3 +18,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    def recorded(self, *, include: Set[str] | None = None, exclude: Set[str] | None = None) -> dict[str, Any]:
+        """The section as JSON values, as fingerprints, manifests and MLflow hold it.
+
+        A renamed key is recorded under its old name (its serialization alias), so that committed results stay valid.
+        `include` and `exclude` are names of fields.
+        """
+        return self.model_dump(
+            mode="json",
+            by_alias=True,
+            include=None if include is None else set(include),
+            exclude=None if exclude is None else set(exclude),
+        )

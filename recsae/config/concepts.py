@@ -73,7 +73,7 @@ class LabelsConfig(Section):
     """Explain cases that the labeller reads."""
     candidates: Count = 10
     """Terms that the language model ranks: the best by TF-IDF and by lift."""
-    ranked: Count = 2
+    finalists_per_ranking: Annotated[Count, Field(serialization_alias="ranked")] = 2
     """Terms that each ranking, by TF-IDF, by lift and by the language model, sends to the final, beside a free name."""
     pairs: Annotated[int, Field(ge=0)] = 1
     """Pairs of terms in the final, where an item bearing both says more than either."""
@@ -113,9 +113,9 @@ class SteeringConfig(Section):
     """How far vectors are moved along a latent, in typical lengths of a centred activation: α / √d. Below 0: down."""
     reference: float = 0.25
     """The strength at which `causal` is read."""
-    factor: Annotated[float, Field(gt=1)] = 2.0
-    """A concept is wished so many times its share in the top 10; the strength that buys it is told."""
-    directions: Annotated[int, Field(ge=20, le=10_000)] = 50
+    target_multiple: Annotated[float, Field(gt=1, serialization_alias="factor")] = 2.0
+    """Target multiple of a concept's share of the top 10; the strength that reaches it is reported."""
+    null_directions: Annotated[int, Field(ge=20, le=10_000, serialization_alias="directions")] = 50
     """Random directions behind the null."""
     users: Count = 5000
     """Users of each part, about, drawn by the seed."""

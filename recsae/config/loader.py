@@ -1,19 +1,20 @@
-"""From a TOML file and `--set` overrides to a Config, or one sentence with the key's path.
-
-It knows how a config is written down and how pydantic complains, and no key by name.
-"""
+"""A Config from a TOML file and `--set` overrides, or one sentence with the key's path."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from recsae.config.renamed import RENAMED, same_key, take_old_names
 from recsae.config.schema import Config
 from recsae.errors import BadInput
+
+log = logging.getLogger(__name__)
 
 
 def load(path: str | Path, overrides: list[str] | None = None) -> Config:
@@ -30,27 +31,47 @@ def load(path: str | Path, overrides: list[str] | None = None) -> Config:
         raise BadInput(f"{path}: not valid TOML ({error}); mend that line") from None
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: cannot be read ({error}); give --config a readable TOML file") from None
+    old_names = _take_old_names(tree, str(path))
+    keys = {override.partition("=")[0].strip() for override in overrides or []}
     for override in overrides or []:
-        _override(tree, override)
+        used = _override(tree, override)
+        if both := [old for old in used if RENAMED[old] in keys]:
+            raise BadInput(f"--set {override}: {same_key(both[0])}")
+        old_names |= used
+    for old in sorted(old_names):
+        log.warning("%s: %s is now called %s; the old name goes with the next release", path, old, RENAMED[old])
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise BadInput(f"{path}: {_sentence(error)}") from None
 
 
-def _override(tree: dict[str, Any], override: str) -> None:
+def _override(tree: dict[str, Any], override: str) -> set[str]:
+    """Put one value into the tree, under its key's new name; the old names that it used."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise BadInput(f"--set {override}: write it as section.key=value")
     *sections, last = key.strip().split(".")
+    try:
+        given = {last: tomllib.loads(f"value = {text}")["value"]}
+    except tomllib.TOMLDecodeError:
+        given = {last: text.strip()}
+    for section in reversed(sections):
+        given = {section: given}
+    old_names = _take_old_names(given, f"--set {override}")
     for section in sections:
-        tree = tree.setdefault(section, {})
+        tree, given = tree.setdefault(section, {}), given[section]
         if not isinstance(tree, dict):
             raise BadInput(f"--set {override}: {section} is a value, not a section; write it as section.key=value")
+    tree.update(given)
+    return old_names
+
+
+def _take_old_names(tree: dict[str, Any], source: str) -> set[str]:
     try:
-        tree[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        tree[last] = text.strip()
+        return take_old_names(tree)
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from None
 
 
 def _sentence(error: ValidationError) -> str:

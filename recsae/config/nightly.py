@@ -42,11 +42,11 @@ class NightsConfig(Section):
     """The same of the SAE, which goes on only where the recommender's vectors still mean what they did."""
     steps: Count = 500
     """Optimiser steps of an SAE that goes on."""
-    match: Part = 0.5
-    """Two latents of two nights are one where they are at least so similar, and most similar to each other."""
-    unchanged: Part = 0.5
-    """A latent keeps its labels where its 20 strongest explain items and those that it was labelled by have at least
-    this Jaccard index; below it is labelled anew."""
+    match_threshold: Annotated[Part, Field(serialization_alias="match")] = 0.5
+    """Least similarity of two latents of two nights that count as one; each must also be most similar to the other."""
+    label_reuse_jaccard: Annotated[Part, Field(serialization_alias="unchanged")] = 0.5
+    """Least Jaccard index of a latent's 20 strongest explain items and those that it was labelled by; below it the
+    latent is labelled anew."""
     keep: Count = 7
     """Nights that are kept; what only older ones need is deleted."""
     gate: GateConfig = GateConfig()

@@ -150,7 +150,7 @@ class ProbeConfig(Section):
     """Size of an activation shard, in MiB."""
     search: Literal["exact", "approximate"] = "exact"
     """How the item ranked first is found; `approximate`: by an index, whose recall is measured."""
-    searched: Annotated[float, Field(gt=0, le=1)] = 1.0
+    search_fraction: Annotated[float, Field(gt=0, le=1, serialization_alias="searched")] = 1.0
     """Share of the cases, drawn by the seed, whose item ranked first is sought; the others' stays unknown, and where
     concepts speak of that item such cases are no evidence."""
     activations: Paths = ()

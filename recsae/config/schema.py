@@ -85,7 +85,7 @@ class DataConfig(Section):
     """Items with fewer events are left out."""
     min_weight: float | None = None
     """Events with a smaller weight (rating) are left out."""
-    oldest: Annotated[float, Field(gt=0, le=1)] = 1.0
+    replay_fraction: Annotated[float, Field(gt=0, le=1, serialization_alias="oldest")] = 1.0
     """Share of each user's events, the oldest, that is read; below 1 it replays an earlier night."""
 
 
@@ -212,8 +212,9 @@ class Config(Section):
                     f"{key} = {asked} is more than evidence keeps ({active} active and {silent} silent cases); "
                     "lower it or raise evidence.top, level, random and popularity"
                 )
-        if self.labels.ranked > self.labels.candidates:
+        if self.labels.finalists_per_ranking > self.labels.candidates:
             raise ValueError(
-                f"labels.ranked = {self.labels.ranked} is above labels.candidates = {self.labels.candidates}; lower it"
+                f"labels.finalists_per_ranking = {self.labels.finalists_per_ranking} is above labels.candidates = "
+                f"{self.labels.candidates}; lower it"
             )
         return self

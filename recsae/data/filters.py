@@ -64,8 +64,8 @@ def filter_events(connection: duckdb.DuckDBPyConnection, config: Config, last: C
         f"JOIN user_ids u USING (user_id) JOIN item_ids i USING (item_id) WHERE weight >= '{lowest}'::DOUBLE"
     )
     connection.execute("DROP TABLE events_read")
-    if config.data.oldest < 1:
-        _keep_oldest(connection, config.data.oldest)
+    if config.data.replay_fraction < 1:
+        _keep_oldest(connection, config.data.replay_fraction)
     weighty, users_before, items_before = (count_rows(connection, name) for name in ("events", "user_ids", "item_ids"))
     if not weighty:
         raise BadInput(f"data.min_weight = {data.min_weight} leaves none of {read} events; lower it")

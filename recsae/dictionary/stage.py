@@ -124,7 +124,7 @@ def _drift(
         return []
     last = inputs[PREVIOUS + "concepts"].read_table("concepts.parquet").to_pylist()
     labelled = {row["latent"]: row for row in inputs["labels"].read_table("labelled.parquet").to_pylist()}
-    return drift.compare(rows, last, matches, labelled, config.nights.unchanged)
+    return drift.compare(rows, last, matches, labelled, config.nights.label_reuse_jaccard)
 
 
 def _meanings(

@@ -77,7 +77,7 @@ def same_setup(committed: Committed, config: Config) -> bool:
     """Whether last night's labels or scores used the same model, view and seed as tonight; for labels, also the same
     prompts and settings."""
     then = committed.manifest["config"]
-    now = redact_tree(config.model_dump(mode="json", include=set(then)))
+    now = redact_tree(config.recorded(include=set(then)))
     compared = ("llm", "probe", "seed", "labels")
     return (
         all(then[name] == now[name] for name in compared if name in then)
@@ -125,4 +125,4 @@ def jaccard(one: Iterable[str], other: Iterable[str]) -> float:
 
 def _min_jaccard(config: Config) -> float:
     assert config.nights is not None  # last night's outputs are only passed with `nights`
-    return config.nights.unchanged
+    return config.nights.label_reuse_jaccard

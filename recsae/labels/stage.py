@@ -146,7 +146,7 @@ def label_some(
             for pair in pairs(items, proposed[latent], usage, settings.pairs, settings.min_support)
         ]
         free = free_row(answer, items, usage) | {"model": author}
-        mark_finalists(singles, pair_rows, free, settings.ranked)
+        mark_finalists(singles, pair_rows, free, settings.finalists_per_ranking)
         found = [*(row for _, row in singles), *pair_rows, free]
         rows += [{"latent": latent, "candidate": number, **row} for number, row in enumerate(found)]
     return NewLabels(rows, [names, likelihoods])

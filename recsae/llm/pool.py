@@ -60,7 +60,7 @@ class EnginePool:
     def _kind(self) -> tuple[type[Engine], bytes]:
         """What makes two engines the same."""
         own = self._resources.model_dump(include={"device", "llm_memory_gb"})
-        return self.engine, as_json([self._llm.model_dump(mode="json"), own, self._model])
+        return self.engine, as_json([self._llm.recorded(), own, self._model])
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None

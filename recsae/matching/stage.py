@@ -3,9 +3,9 @@
     similarity = r                     r: Pearson correlation of activations over explain cases of both nights
     similarity = (r + cos) / 2         where the vectors' space is last night's; cos: of decoder directions
 
-One to one, so that the sum of similarities of at least `nights.match` is largest (Hungarian algorithm). A latent that
-matches none gets a new id. Cases are those with the smallest hash, the same whatever the shards. Shape suffixes: B
-cases, H latents of tonight, L of last night.
+One to one, so that the sum of similarities of at least `nights.match_threshold` is largest (Hungarian algorithm). A
+latent that matches none gets a new id. Cases are those with the smallest hash, the same whatever the shards. Shape
+suffixes: B cases, H latents of tonight, L of last night.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
 
 def _least(config: Config) -> float:
     assert config.nights is not None  # or nothing of last night was handed over
-    return config.nights.match
+    return config.nights.match_threshold
 
 
 def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:

@@ -111,7 +111,7 @@ def _log(config: Config, section: MlflowConfig, night: str, made: Mapping[str, C
 def params(config: Config) -> dict[str, str]:
     """The config, key by key, without credentials and without what says where this is written."""
     found = {}
-    for key, value in _flat(config.model_dump(mode="json", exclude={"mlflow"})):
+    for key, value in _flat(config.recorded(exclude={"mlflow"})):
         if value is not None:
             text = value if isinstance(value, str) else json.dumps(value)
             told = redact_secrets(f"{key}={text}").partition("=")[2]  # what a key is called may say that it is a secret

@@ -79,9 +79,9 @@ class Pipeline:
         return self._contents[stage.content]
 
     def _slice(self, stage: Stage, last: Mapping[str, str]) -> dict[str, Any]:
-        found: dict[str, Any] = redact_tree(self.config.model_dump(mode="json", include=set(stage.config)))
+        found: dict[str, Any] = redact_tree(self.config.recorded(include=set(stage.config)))
         if last and stage.nights and self.config.nights:
-            found["nights"] = self.config.nights.model_dump(mode="json", include=set(stage.nights))
+            found["nights"] = self.config.nights.recorded(include=set(stage.nights))
         return found
 
     def _last(self, name: str) -> dict[str, str]:

@@ -105,7 +105,7 @@ STAGES: dict[str, Stage] = {
             inputs=("recommender", "activations", "sae"),
             config=("seed", "probe"),
             last=("recommender", "activations", "sae", "matching"),
-            nights=("match",),
+            nights=("match_threshold",),
         ),
         Stage(
             "evidence",
@@ -128,7 +128,7 @@ STAGES: dict[str, Stage] = {
             version=3,
             content=Lazy("recsae.llm.model:model_content"),
             last=("ingest", "matching", "labels", "scores"),
-            nights=("unchanged",),
+            nights=("label_reuse_jaccard",),
             asks=True,
         ),
         Stage(
@@ -164,7 +164,7 @@ STAGES: dict[str, Stage] = {
             config=("probe", "llm", "steering"),
             version=5,
             last=("concepts",),
-            nights=("unchanged",),
+            nights=("label_reuse_jaccard",),
         ),
         Stage(
             "report",

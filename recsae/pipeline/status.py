@@ -175,7 +175,7 @@ def _unfit(config: Config, stage: Stage, one: StageInspection, above: Mapping[st
     if not isinstance(inputs, Mapping) or any(inputs.get(need) != print_ for need, print_ in above.items()):
         return "only made of other inputs"
     made = manifest.get("config")
-    wanted = config.model_dump(mode="json", include=set(stage.config))  # with credentials, which no manifest holds
+    wanted = config.recorded(include=set(stage.config))  # with credentials, which no manifest holds
     if not isinstance(made, Mapping) or any(
         redact_tree(made.get(key)) != redact_tree(value) for key, value in wanted.items()
     ):

@@ -47,7 +47,7 @@ def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_user
         sink.write(parts.state)
     with folder.open_output("tokens.safetensors") as sink:
         sink.write(safetensors.torch.save({"tokens": parts.tokens_N}))
-    facts = config.model_dump(mode="json")
+    facts = config.recorded()
     facts["foreign"] |= {key: redact_uri(facts["foreign"][key]) for key in ("weights", "program", "vocabulary")}
     with folder.open_output("config.json") as sink:
         sink.write(as_json({"n_users": n_users, "n_items": n_items, **facts}))

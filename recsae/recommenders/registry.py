@@ -40,7 +40,7 @@ def save(
     with folder.open_output("weights.safetensors") as sink:
         sink.write(safetensors.torch.save(weights))
     with folder.open_output("config.json") as sink:
-        sink.write(as_json({"n_users": n_users, "n_items": n_items, **config.model_dump(mode="json")}))
+        sink.write(as_json({"n_users": n_users, "n_items": n_items, **config.recorded()}))
 
 
 SIZES = ("kind", "width", "max_length", "blocks", "heads", "hidden", "layers", "interests")
@@ -49,7 +49,7 @@ SIZES = ("kind", "width", "max_length", "blocks", "heads", "hidden", "layers", "
 
 def differs(folder: Folder, config: RecommenderConfig) -> tuple[str, str] | None:
     """The first key in which the model in the folder is of another form, and what it is there."""
-    facts, wanted = folder.read_json("config.json") or {}, config.model_dump(mode="json")
+    facts, wanted = folder.read_json("config.json") or {}, config.recorded()
     return next(((key, str(facts.get(key))) for key in SIZES if facts.get(key) != wanted[key]), None)
 
 

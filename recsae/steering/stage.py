@@ -72,7 +72,9 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
         )
     ]
     out.write_table("steering.parquet", pa.Table.from_pylist(rows, STEERING), STEERING)
-    wishes = wish_rows(figures["select"], figures["score"], subjects.turned, subjects.names, config.steering.factor)
+    wishes = wish_rows(
+        figures["select"], figures["score"], subjects.turned, subjects.names, config.steering.target_multiple
+    )
     out.write_table("steering_wishes.parquet", pa.Table.from_pylist(wishes, WISHES), WISHES)
     return _metrics(config, effects, trial.plan, rows, subjects, time.monotonic() - start)
 
@@ -116,7 +118,7 @@ def trial_of(
         probe_CD,
         config.steering.strengths,
         site,
-        config.steering.directions,
+        config.steering.null_directions,
         config.seed,
     )
     return SteeringSetup(

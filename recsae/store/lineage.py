@@ -15,7 +15,7 @@ FRESH = "fresh"
 
 def same_probe(inputs: Mapping[str, Committed], probe: ProbeConfig) -> bool:
     """Whether last night's SAE was read at the site and in the view of tonight's."""
-    last: bool = inputs[PREVIOUS + "sae"].manifest["config"]["probe"] == redact_tree(probe.model_dump(mode="json"))
+    last: bool = inputs[PREVIOUS + "sae"].manifest["config"]["probe"] == redact_tree(probe.recorded())
     return last
 
 

@@ -107,7 +107,7 @@ def stage_job(config: Config, stage: str, night: str, config_path: str, override
         stage=stage,
         command=shlex.join(words),
         entrypoint=config.submit.stages.get(stage, config.submit.entrypoint),
-        asked=_hash(config.model_dump(mode="json", exclude={"submit", "resources"})),
+        asked=_hash(config.recorded(exclude={"submit", "resources"})),
     )
 
 

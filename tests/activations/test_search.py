@@ -95,7 +95,7 @@ def test_recall_is_told_of_cases_that_are_searched(
 ) -> None:
     monkeypatch.setattr("recsae.activations.users.RECALL_SAMPLE", 10**6)
     committed = trained(commit, of_kind(planted_config, "sasrec"), ingested)
-    near, told = probed(commit, ingested, committed, probe_config(search="approximate", searched=0.2))
+    near, told = probed(commit, ingested, committed, probe_config(search="approximate", search_fraction=0.2))
     known = whole(near)["top_idx"]
     checked, agreed = (sum(row[name] for row in told) for name in ("checked", "agreed"))
     assert 0 < checked == agreed == len(known) - known.null_count < len(known) / 2

@@ -159,7 +159,9 @@ def test_the_item_ranked_first_may_be_sought_for_a_share_of_the_cases(
     commit: Commit, ingested: Committed, planted_config: Config
 ) -> None:
     committed = trained(commit, planted_config.recommender, ingested)
-    every, some = (whole(probed(commit, ingested, committed, probe_config(searched=share))[0]) for share in (1.0, 0.3))
+    every, some = (
+        whole(probed(commit, ingested, committed, probe_config(search_fraction=share))[0]) for share in (1.0, 0.3)
+    )
     assert some.drop_columns("top_idx").equals(every.drop_columns("top_idx")), "all cases have their vectors"
     known = some["top_idx"].is_valid().to_numpy()
     assert known.mean() == pytest.approx(0.3, abs=0.1)

@@ -71,7 +71,7 @@ def serve(
         if stage in tables:
             file, made, schema = tables[stage]
             attempt.write_table(file, pa.Table.from_pylist(made, schema), schema)
-        kept = {"data": DATA} if stage == "ingest" else config.model_dump(mode="json", include={"probe"})
+        kept = {"data": DATA} if stage == "ingest" else config.recorded(include={"probe"})
         facts = {"config": kept, "content": {"events": content}, "metrics": figures}
         fingerprints[stage] = store.commit(stage, attempt, facts).fingerprint
     dictionary = store.folder.child("concepts", "concepts-1").locate("concepts.parquet")

@@ -107,7 +107,7 @@ def test_a_user_with_too_few_events_is_refused_and_one_without_any_is_not(tmp_pa
 
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_the_oldest_share_of_each_user_is_read(tmp_path: Path, events: pd.DataFrame, share: float) -> None:
-    done = night(tmp_path, events, oldest=share, min_item_events=1)
+    done = night(tmp_path, events, replay_fraction=share, min_item_events=1)
     ordered = events.sort_values(["user_id", "timestamp"], kind="stable")
     place = ordered.groupby("user_id").cumcount() + 1
     counts = ordered.groupby("user_id").user_id.transform("size")

@@ -18,7 +18,7 @@ from recsae.store.run_store import Committed
 from tests.integration.conftest import planted_toml
 from tests.planted import write_planted
 
-FIRST, SECOND = "data.oldest=0.8", "data.oldest=1.0"
+FIRST, SECOND = "data.replay_fraction=0.8", "data.replay_fraction=1.0"
 NIGHTS = """
 [nights]
 epochs = 2

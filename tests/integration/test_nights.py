@@ -12,7 +12,7 @@ from recsae.store.run_store import Committed
 from tests.faults.nights import FIRST, SECOND, Store, empty
 
 pytestmark = pytest.mark.short
-NIGHTS = (FIRST, "data.oldest=0.9", SECOND)
+NIGHTS = (FIRST, "data.replay_fraction=0.9", SECOND)
 IDS_HELD = 0.8
 """Of the alive latents of the night before."""
 

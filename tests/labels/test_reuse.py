@@ -47,7 +47,7 @@ class Nights:
 
     def _run(self, module: Any, stage: Any, config: Config, inputs: dict[str, Committed], pool: FakePool) -> Committed:
         done = run_stage(self.commit, module, stage, config, inputs, pool, self.patch)
-        asked = config.model_dump(mode="json", include={"labels", "llm", "probe", "seed"})
+        asked = config.recorded(include={"labels", "llm", "probe", "seed"})
         if module is scoring:
             asked = {name: value for name, value in asked.items() if name != "labels"}
         from recsae.llm.model import model_content
@@ -127,7 +127,9 @@ def test_labels_follow_the_stable_id_and_not_the_number(nights: Nights) -> None:
 
 def test_another_model_or_setting_labels_every_latent_again(nights: Nights) -> None:
     first = nights.night()
-    other = nights.config.model_copy(update={"labels": nights.config.labels.model_copy(update={"ranked": 1})})
+    other = nights.config.model_copy(
+        update={"labels": nights.config.labels.model_copy(update={"finalists_per_ranking": 1})}
+    )
     assert nights.night(first, other)["labels"].metrics["carried"] == 0
     manifest = {**first["labels"].manifest, "content": {"model": "another"}}
     changed = {**first, "labels": Committed(first["labels"].folder, manifest)}

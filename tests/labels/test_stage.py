@@ -56,7 +56,7 @@ def test_every_latent_gets_its_term_and_a_name(
         *found, named_row = mine
         ranked = sorted(found, key=lambda row: -row["pmi"])
         assert ranked[0]["concept"] == names[latent] and ranked[0]["finalist"]
-        assert sum(row["finalist"] for row in found) == min(planted_config.labels.ranked, len(found))
+        assert sum(row["finalist"] for row in found) == min(planted_config.labels.finalists_per_ranking, len(found))
         assert named_row["source"] == "model" and named_row["concept"] == f"{names[latent]} films"
         assert names[latent] in named_row["terms"]
 

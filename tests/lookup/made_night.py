@@ -262,7 +262,7 @@ def serve(config: Config, night: str = "1", names: Mapping[int, str] | None = No
         for name, (rows, schema) in files.items():
             attempt.write_table(name, pa.Table.from_pylist(rows, schema), schema)
         kept = {"seed", "probe", "scores", "llm"}
-        facts = {"config": config.model_dump(mode="json", include=kept), "metrics": METRICS.get(stage, {})}
+        facts = {"config": config.recorded(include=kept), "metrics": METRICS.get(stage, {})}
         fingerprints[stage] = store.commit(stage, attempt, facts).fingerprint
     dictionary = store.folder.child("concepts", f"concepts-{night}").locate("concepts.parquet")
     checks = () if passed else ({"key": "fvu", "passed": False},)

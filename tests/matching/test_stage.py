@@ -21,7 +21,7 @@ from tests.conftest import Commit
 from tests.sae.fake_ray import without_ray
 
 WIDTH, LATENTS, CASES = 12, 12, 600
-PROBE = Config(name="x").probe.model_dump(mode="json")
+PROBE = Config(name="x").probe.recorded()
 
 
 def codes(dense_BH: np.ndarray, case_B: np.ndarray) -> Codes:

@@ -48,7 +48,7 @@ class Following:
             "ingest": stage("ingest", (), "seed", content=lambda config: {"events": self.events}, last=("ingest",)),
             "recommender": stage("recommender", ("ingest",), last=("recommender",), nights=("recommender", "epochs")),
             "sae": stage("sae", ("recommender",), "sae", last=("recommender", "sae"), nights=("sae", "steps")),
-            "matching": stage("matching", ("sae",), last=("sae", "matching"), nights=("match",)),
+            "matching": stage("matching", ("sae",), last=("sae", "matching"), nights=("match_threshold",)),
             "concepts": stage("concepts", ("matching",), "steering", last=("concepts",)),
             "report": stage("report", ("concepts",), "name"),
         }

@@ -61,8 +61,8 @@ def test_a_night_that_was_killed_goes_on_where_it_was(following: Following) -> N
 def test_a_change_after_the_night_was_served_reruns_only_what_it_touches(following: Following) -> None:
     following.night("monday")
     tuesday = following.night("tuesday")
-    assert following.run(steering={"directions": 30}) == ["concepts", "report"]
-    again = following.pipeline(steering={"directions": 30}).publish()
+    assert following.run(steering={"null_directions": 30}) == ["concepts", "report"]
+    again = following.pipeline(steering={"null_directions": 30}).publish()
     assert again["fingerprints"]["sae"] == tuesday["fingerprints"]["sae"]
     assert following.read["concepts"] == ["concepts"]
 

@@ -91,7 +91,7 @@ def test_stages_run_in_order_and_read_what_their_inputs_committed(line: Line) ->
     assert concepts.metrics == {"read": ["ingest of 0", "sae of 1"]}
     driver = line.pipeline()
     assert concepts.manifest["inputs"] == {name: driver.fingerprint(name) for name in ("ingest", "sae")}
-    assert concepts.manifest["config"] == {"labels": driver.config.labels.model_dump(mode="json")}
+    assert concepts.manifest["config"] == {"labels": driver.config.labels.recorded()}
 
 
 def test_a_manifest_tells_what_stood_reserved_and_none_where_that_is_not_known(
@@ -116,7 +116,7 @@ def test_a_second_run_executes_nothing_and_changes_no_file(line: Line) -> None:
         ({"seed": 1}, ORDER),
         ({"data": {"min_user_events": 2}}, ORDER),
         ({"sae": {"k": 4}}, ["sae", "concepts", "report"]),
-        ({"labels": {"ranked": 3}}, ["concepts", "report"]),
+        ({"labels": {"finalists_per_ranking": 3}}, ["concepts", "report"]),
         ({"evidence": {"top": 3}}, []),
         ({"resources": {"train_workers": 4, "llm_actors": 7, "lease_seconds": 3.0}}, []),
     ],

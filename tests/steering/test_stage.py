@@ -46,7 +46,9 @@ def lines(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 def line(commit: Commit, config: Config, ingested: Committed, site: str, about: Inputs) -> tuple[Config, Inputs]:
-    steering = SteeringConfig(strengths=STRENGTHS, reference=REFERENCE, factor=1.2, directions=20, users=1000)
+    steering = SteeringConfig(
+        strengths=STRENGTHS, reference=REFERENCE, target_multiple=1.2, null_directions=20, users=1000
+    )
     probe = probe_config(site=site)
     config = config.model_copy(update={"steering": steering, "probe": probe, "ranking": RankingConfig(bootstrap=100)})
     recommender = trained(commit, of_kind(config, "sasrec"), ingested)

@@ -103,7 +103,7 @@ def about_turning(config: Config, inputs: Mapping[str, Committed]) -> Turning:
         concepts=len(wishes),
         concepts_above=len({concept_of[latent] for latent in above}),
         reference=plain(config.steering.reference),
-        factor=plain(config.steering.factor),
+        factor=plain(config.steering.target_multiple),
         users=count(max(step.users for step in every)),
         noise=_noise(list(at_reference.values())),
         scaled=any(step.scaled for step in every),

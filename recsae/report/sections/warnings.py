@@ -84,8 +84,8 @@ def _data(config: Config, found: _Figures) -> Iterator[Caution]:
     if recall is not None and recall < RECALL:
         yield Caution(
             f"The index found the item that the model ranks first in {share(recall)} of the cases that were checked.",
-            'Concepts of the others speak of another item: set probe.search = "exact", and probe.searched if that is '
-            "too slow.",
+            'Concepts of the others speak of another item: set probe.search = "exact", and probe.search_fraction if '
+            "that is too slow.",
         )
 
 
