@@ -5,14 +5,15 @@ Checks work on what was read, so that a test can break a copy and see the compla
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 
 import jsonschema
 import kubernetes_validate
 import ray
-from ray.scripts.scripts import drain_node
 
 from recsae.config.loader import load
 from tests.cluster.kuberay import SCHEMAS
@@ -50,10 +51,18 @@ def schemas(files: Files) -> Iterator[str]:
 
 def _kubernetes(one: Node, where: str) -> Iterator[str]:
     for version in KUBERNETES:
-        try:
-            kubernetes_validate.validate(one, version, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            yield f"{where} in Kubernetes {version}: {error.message}"
+        if refusal := _refusal(json.dumps(one), version):
+            yield f"{where} in Kubernetes {version}: {refusal}"
+
+
+@cache
+def _refusal(document: str, version: str) -> str | None:
+    """What is wrong with a document by that version's schema, which is read again at every call and is large."""
+    try:
+        kubernetes_validate.validate(json.loads(document), version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return str(error.message)
+    return None
 
 
 def entry_points(files: Files) -> Iterator[str]:
@@ -197,6 +206,8 @@ def _drain(hook: str) -> Iterator[str]:
     if not found:
         yield "does not drain the node and wait"
         return
+    from ray.scripts.scripts import drain_node  # brings a web server, so only who asks waits for it
+
     try:
         drain_node.make_context("drain-node", shlex.split(found[1]))
     except Exception as error:

@@ -251,6 +251,7 @@ REAL: dict[str, tuple[dict[str, Any], str, tuple[int, int, int], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_data(name: str, run: Ingest, shared: Callable[[str], Path]) -> None:
     data, split, counts, title = REAL[name]
@@ -269,6 +270,7 @@ def test_real_data(name: str, run: Ingest, shared: Callable[[str], Path]) -> Non
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "folder", "counts"),
     [

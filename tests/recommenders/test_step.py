@@ -76,6 +76,7 @@ def found(model: Trainable, kind: str) -> float:
     return float((((top - user * N_ITEMS // N_USERS) % N_ITEMS) < 3).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "loss", "negatives"),
     [(kind, "cross-entropy", 8) for kind in sorted(registry.KINDS)]

@@ -68,6 +68,7 @@ def held_out_fvu(sae: Sae) -> float:
     return float((sae.reconstruct(HELD_OUT) - HELD_OUT).square().sum() / (HELD_OUT - sae.mean_D).square().sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["topk", "batchtopk"])
 @pytest.mark.parametrize("num_latents", [ATOMS, 2 * ATOMS])
 def test_a_planted_dictionary_is_found_again(kind: str, num_latents: int) -> None:
@@ -81,6 +82,7 @@ def test_a_planted_dictionary_is_found_again(kind: str, num_latents: int) -> Non
     assert abs(active_per_row(fit.sae) - ACTIVE) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["batchtopk", "matryoshka"])
 def test_the_threshold_lets_through_about_k_of_activations_never_seen(kind: str) -> None:
     sae = trained(config_of(kind, steps=300, learning_rate=FAST)).sae
@@ -88,6 +90,7 @@ def test_the_threshold_lets_through_about_k_of_activations_never_seen(kind: str)
     assert (sae.encode(HELD_OUT).value_BK > 0).sum(1).bincount().count_nonzero() > 3, "more of some, fewer of others"
 
 
+@pytest.mark.slow
 def test_a_larger_penalty_leaves_fewer_active_and_more_unexplained() -> None:
     fits = [trained(config_of("relu", steps=200, l1=l1, learning_rate=FAST)) for l1 in (0.01, 0.1, 1.0)]
     active = [active_per_row(fit.sae) for fit in fits]
@@ -95,6 +98,7 @@ def test_a_larger_penalty_leaves_fewer_active_and_more_unexplained() -> None:
     assert active[0] > 1.5 * active[1] > 1.5**2 * active[2] and fvu == sorted(fvu)
 
 
+@pytest.mark.slow
 def test_the_first_latents_reconstruct_on_their_own() -> None:
     """Of `matryoshka`; the first ones of `batchtopk` are no better than any others."""
     fvu: dict[str, list[float]] = {}

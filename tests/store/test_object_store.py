@@ -86,6 +86,7 @@ def test_the_filesystem_that_a_worker_unpickles_is_as_patient(proxy: Proxy, name
     assert proxy.failed["HEAD"] == 6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("fault", ["503", "reset"])
 def test_a_store_that_stays_away_ends_in_one_sentence(

@@ -95,6 +95,7 @@ def test_pictures_of_one_page_share_no_id() -> None:
     assert len(ids) == len(set(ids)) == 8
 
 
+@pytest.mark.slow
 def test_only_the_stage_that_draws_imports_the_library() -> None:
     code = (
         "import recsae.pipeline.runner, recsae.report.stage, sys; "
