@@ -1,4 +1,4 @@
-"""One Ray for all integration tests, the embedded language model, and one finished line on a planted catalogue."""
+"""One Ray and one language model for all integration tests, and one finished line on a planted catalogue."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.planted import write_planted
 
 __all__ = ["browser", "opened"]
 
-WORKERS = {"train_workers": 2, "probe_actors": 2, "llm_actors": 2}
-"""The most that a test of this session asks for and must get."""
+WORKERS = {"train_workers": 2, "probe_actors": 2, "llm_actors": 3}
+"""The most that a test of this session asks for and must get; of the engines one may be kept for the next test."""
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,13 @@ def ray_session() -> Iterator[str]:
     start_ray(Config.model_validate({"name": "session", "data": {"interactions": ["none"]}, "resources": WORKERS}))
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def engines(ray_session: str) -> Iterator[None]:
+    """Stages of all tests in this process ask the same engine: to start one takes longer than a line's questions."""
+    with shared_engines():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +85,7 @@ llm_actors = 1
 
 
 @pytest.fixture(scope="session")
-def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
+def planted_run(engines: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """The config and its TOML file of a line that ran from events to report, undisturbed."""
     from recsae.config.loader import load
 
@@ -88,8 +95,7 @@ def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> t
     toml.write_text(planted_toml(folder, tmp_path_factory.mktemp("store")))
     config = load(toml)
     pipeline = Pipeline(config)
-    with shared_engines():
-        for stage in STAGES:
-            pipeline.run(stage)
+    for stage in STAGES:
+        pipeline.run(stage)
     pipeline.publish()
     return config, toml

@@ -6,7 +6,6 @@ SASRec's own line is in test_line.py. All are told by the config alone, over one
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import torch
 import torch.nn.functional as F
 
 from recsae.config.schema import Config
-from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.recommenders.ranking import pad
 from recsae.store import shards
@@ -28,13 +26,6 @@ from tests.planted import PLANTED
 from tests.recommenders.external_models import gpt2
 
 GPT2 = {"width": 32, "max_length": 20}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def engine_of_all_lines(ray_session: str) -> Iterator[None]:
-    """To start one takes longer than a line's questions."""
-    with shared_engines():
-        yield
 
 
 def line(config: Config, root: Path, changes: dict[str, dict[str, Any]]) -> Pipeline:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from recsae.config.loader import load
-from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import Pipeline
 from recsae.pipeline.stages import STAGES
 from recsae.store.run_store import Committed
@@ -18,15 +17,14 @@ IDS_HELD = 0.8
 
 
 @pytest.fixture(scope="module")
-def nights(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The nights, run in this process and with the same engine, for each second counts in `make test`."""
+def nights(ray_session: str, engines: None, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """All nights, made in this process: a process for each would import and start everything again."""
     store = empty(tmp_path_factory.mktemp("nights"), ray_session)
-    with shared_engines():
-        for night in NIGHTS:
-            pipeline = Pipeline(load(store.toml, [f"store.root={store.root}", night]))
-            for stage in STAGES:
-                pipeline.run(stage)
-            pipeline.publish()
+    for night in NIGHTS:
+        pipeline = Pipeline(load(store.toml, [f"store.root={store.root}", night]))
+        for stage in STAGES:
+            pipeline.run(stage)
+        pipeline.publish()
     return store
 
 

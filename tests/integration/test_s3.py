@@ -16,7 +16,6 @@ from recsae.cli import export, recommend, show, survey
 from recsae.cli.render.dictionary import print_dictionary
 from recsae.config.loader import load
 from recsae.config.schema import Config
-from recsae.llm.sharing import shared_engines
 from recsae.pipeline.runner import STAGES, Pipeline
 from recsae.store.filesystem import file_at
 from tests.integration.conftest import planted_toml
@@ -45,7 +44,7 @@ def there(proxy: Proxy, name: str) -> str:
 
 @pytest.fixture(scope="module")
 def remote_run(
-    ray_session: str, server: Server, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
+    engines: None, server: Server, proxy: Proxy, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Config, Path]:
     """The planted line in the bucket, the store away for two requests of each kind at the beginning of every stage."""
     folder = tmp_path_factory.mktemp("planted")
@@ -58,10 +57,9 @@ def remote_run(
     toml.write_text(written)
     config = load(toml)
     pipeline = Pipeline(config)
-    with shared_engines():
-        for stage in STAGES:
-            with proxy.failing("503", first=2):
-                pipeline.run(stage)
+    for stage in STAGES:
+        with proxy.failing("503", first=2):
+            pipeline.run(stage)
     pipeline.publish()
     return config, toml
 

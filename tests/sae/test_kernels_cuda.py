@@ -26,6 +26,7 @@ if importlib.util.find_spec("triton") is None:
         "no triton: it comes with a CUDA build of torch, and with vLLM on Linux x86-64", allow_module_level=True
     )
 
+pytestmark = pytest.mark.slow
 Run = Callable[..., list[np.ndarray]]
 
 
@@ -150,7 +151,6 @@ def test_what_the_kernels_cannot_read_is_refused(run: Run) -> None:
         kernels_cuda.decode(*arguments)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
 def test_kernels_compile_without_atomic_additions_of_floats(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No GPU is needed to compile for one; the interpreter accepts what the compiler does not."""
