@@ -24,7 +24,7 @@ from recsae.config.recommender import RecommenderConfig
 from recsae.explain.explainer import TOP, Explained, Explainer
 from recsae.explain.many import Dictionary, ExplanationRequest, rows
 from recsae.recommenders import registry
-from recsae.recommenders.base import Trainable, last
+from recsae.recommenders.base import Trainable, last_position
 from recsae.recommenders.ranking import pad
 from recsae.recommenders.topk import top_k
 from recsae.sae.model import Sae
@@ -49,7 +49,7 @@ def users(number: int, items: int, max_length: int) -> list[Present]:
 
 @torch.no_grad()
 def answer(model: Trainable, present: Present) -> tuple[torch.Tensor, np.ndarray]:
-    u_BD = last(model.proceed(model.probe(present.histories), present.histories), present.histories)
+    u_BD = last_position(model.proceed(model.probe(present.histories), present.histories), present.histories)
     return u_BD, top_k(model, u_BD, present.seen, TOP)
 
 

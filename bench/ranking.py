@@ -46,8 +46,8 @@ def ranks(model: Trainable, u_XU: torch.Tensor, seen: list[np.ndarray], target_X
 
 
 def product(model: Trainable, u_XU: torch.Tensor, seen: list[np.ndarray], target_X: np.ndarray) -> None:
-    for start in range(0, len(u_XU), topk.ROWS):
-        model.scores(u_XU[start : start + topk.ROWS], 0, model.n_items)
+    for start in range(0, len(u_XU), topk.ROWS_PER_BLOCK):
+        model.scores(u_XU[start : start + topk.ROWS_PER_BLOCK], 0, model.n_items)
 
 
 CONTESTANTS: dict[str, Callable[[Trainable, torch.Tensor, list[np.ndarray], np.ndarray], None]] = {

@@ -29,8 +29,8 @@ from scipy import sparse
 from recsae.config.recommender import RecommenderConfig
 from recsae.data.chunks import Chunk
 from recsae.recommenders import registry
-from recsae.recommenders.base import Trainable, last
-from recsae.recommenders.ranking import questions
+from recsae.recommenders.base import Trainable, last_position
+from recsae.recommenders.ranking import case_batches
 from recsae.sae.model import Sae
 from recsae.steering import ranking_kernel
 from recsae.steering.operations import Operation, Steering
@@ -78,8 +78,8 @@ def one_by_one(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears:
     for latent in range(turned):
         for strength in STRENGTHS:
             edit = Steering(sae, [Operation(latent, "add", strength)])
-            for question in questions(chunk, cases, model, "cpu"):
-                x_BD = edit(last(model.probe(question.histories), question.histories))
+            for question in case_batches(chunk, cases, model, "cpu"):
+                x_BD = edit(last_position(model.probe(question.histories), question.histories))
                 score_BN = model.scores(x_BD, 0, model.n_items)
                 for row, items in enumerate(question.seen):
                     score_BN[row, torch.from_numpy(items).long()] = -torch.inf

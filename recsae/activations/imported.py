@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.activations import imported_vectors
-from recsae.activations.imported_cases import stage_cases
+from recsae.activations.imported_cases import load_cases
 from recsae.activations.imported_sources import cases_source, vector_sources
-from recsae.activations.shard_writer import ShardWriter, rows_a_shard
+from recsae.activations.shard_writer import ShardWriter, rows_per_shard
 from recsae.config.schema import Config
 from recsae.data.database import first_row, temporary_database
 from recsae.data.sources import Source
@@ -26,12 +26,12 @@ from recsae.store.run_store import Attempt, Committed, Metrics
 log = logging.getLogger(__name__)
 
 
-def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
+def write_imported(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     """Write `shards/`, in the order of the files. Raises BadInput on what cannot be used."""
     sources = vector_sources(config)
     with temporary_database(config.resources.ingest_memory_gb) as connection:
-        cases = stage_cases(connection, config, ingested)
-        _match(connection, sources, cases_source(config), cases)
+        cases = load_cases(connection, config, ingested)
+        _check_ids(connection, sources, cases_source(config), cases)
         width = imported_vectors.width_of(sources[0])
         writer = ShardWriter(out.data, "given", width, config.probe)
         ids: list[np.ndarray] = []
@@ -40,11 +40,11 @@ def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
             for case_n, value_nD in imported_vectors.vectors(source, width, sources[0]):
                 ids.append(case_n)
                 held.append(value_nD)
-                if sum(map(len, ids)) >= rows_a_shard(width, config.probe.shard_mib):
-                    writer.add(_joined(connection, ids, held))
+                if sum(map(len, ids)) >= rows_per_shard(width, config.probe.shard_mib):
+                    writer.add(_join(connection, ids, held))
                     ids, held = [], []
         if ids:
-            writer.add(_joined(connection, ids, held))
+            writer.add(_join(connection, ids, held))
         counts = writer.close()
     log.info("activations: %d of width %d from %d files", cases, width, len(sources))
     return {
@@ -55,7 +55,7 @@ def write_given(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     }
 
 
-def _match(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: Source, n_cases: int) -> None:
+def _check_ids(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: Source, n_cases: int) -> None:
     """Raises BadInput unless every case has one activation and every activation a case."""
     connection.execute("CREATE TABLE met (file INTEGER, row BIGINT, case_id BIGINT)")
     for file, source in enumerate(sources):
@@ -100,7 +100,7 @@ def _match(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: 
     connection.execute("DROP TABLE met")
 
 
-def _joined(connection: duckdb.DuckDBPyConnection, ids: list[np.ndarray], held: list[np.ndarray]) -> pa.Table:
+def _join(connection: duckdb.DuckDBPyConnection, ids: list[np.ndarray], held: list[np.ndarray]) -> pa.Table:
     """Cases with their vectors, in the order of the vectors. Every id has its case."""
     case_n = np.concatenate(ids)
     connection.register("staged", pa.table({"place": np.arange(len(case_n)), "case_id": case_n}))

@@ -19,7 +19,7 @@ from recsae.activations.imported_sources import cases_source
 from recsae.config.schema import Config
 from recsae.data.database import first_row
 from recsae.data.sources import Row, Source
-from recsae.data.text import is_utf8, plain
+from recsae.data.text import cell_text, is_utf8
 from recsae.schemas.base import PARTS
 from recsae.store.run_store import Committed
 
@@ -34,10 +34,10 @@ _TABLE = pa.schema(
         ("position", pa.int32()),
     ]
 )
-_WHOLE = re.compile(r"\s*[+-]?\d{1,19}\s*", re.ASCII)
+_INTEGER = re.compile(r"\s*[+-]?\d{1,19}\s*", re.ASCII)
 
 
-def stage_cases(connection: duckdb.DuckDBPyConnection, config: Config, ingested: Committed) -> int:
+def load_cases(connection: duckdb.DuckDBPyConnection, config: Config, ingested: Committed) -> int:
     """Make the table `cases` (row, case_id, user_idx, position, item_idx, top_idx, part); returns its rows.
 
     `part` is an index into PARTS; the position is 0 where the table has none. Raises BadInput on the first case that
@@ -91,7 +91,7 @@ def _read(connection: duckdb.DuckDBPyConnection, source: Source, view: str) -> i
         if name not in there:
             view_too = ' or set probe.view = "input"' if name == "top_item_id" else ""
             source.refuse(f"there is no column {name} among {', '.join(there)}; name it so{view_too}")
-    source.refuse_twins(there, wanted)
+    source.refuse_duplicate_columns(there, wanted)
     due = {"case_id", "user_id", "item_id"} | ({"top_item_id"} if view == "recommended" else set())
     connection.register("staged", _TABLE.empty_table())
     connection.execute("CREATE TABLE cases_read AS SELECT * FROM staged")
@@ -110,15 +110,15 @@ def _read(connection: duckdb.DuckDBPyConnection, source: Source, view: str) -> i
 def _rows(source: Source, wanted: list[str], due: set[str]) -> Iterator[dict[str, Any]]:
     for row, cells in source.rows(wanted):
         held: dict[str, Any] = {name: _text(source, row, name, cells, name in due) for name in wanted}
-        held["case_id"] = _whole(source, row, "case_id", held["case_id"], -(2**63), 2**63)
+        held["case_id"] = _integer(source, row, "case_id", held["case_id"], -(2**63), 2**63)
         if "position" in held:
-            held["position"] = _whole(source, row, "position", held["position"] or "0", 0, 2**31)
+            held["position"] = _integer(source, row, "position", held["position"] or "0", 0, 2**31)
         yield {"row": row, "position": 0, **held}
 
 
 def _text(source: Source, row: int, column: str, cells: Row, due: bool) -> str | None:
     try:
-        found = plain(cells.get(column)) or ""
+        found = cell_text(cells.get(column)) or ""
     except TypeError as error:
         source.refuse(f"row {row}, column {column} holds a {error} where one value is due; flatten it")
     if not is_utf8(found):
@@ -130,8 +130,8 @@ def _text(source: Source, row: int, column: str, cells: Row, due: bool) -> str |
     return found
 
 
-def _whole(source: Source, row: int, column: str, held: str, least: int, beyond: int) -> int:
-    number = int(held) if _WHOLE.fullmatch(held) else beyond
+def _integer(source: Source, row: int, column: str, held: str, least: int, beyond: int) -> int:
+    number = int(held) if _INTEGER.fullmatch(held) else beyond
     if not least <= number < beyond:
         source.refuse(
             f"row {row}, column {column} holds {held[:60]!r}, which is no whole number from {least} to {beyond - 1}; "

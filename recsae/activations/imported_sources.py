@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from recsae.config.schema import Config
-from recsae.data.sources import Source, by_name
+from recsae.data.sources import Source, source_from_path
 from recsae.errors import BadInput
 
 
-def given_content(config: Config) -> dict[str, str]:
+def imported_content(config: Config) -> dict[str, str]:
     """sha256 of every given file, by its name in the config; empty where the recommender is not `given`.
 
     Raises BadInput where a file is missing.
@@ -18,7 +18,7 @@ def given_content(config: Config) -> dict[str, str]:
     for source in sources:
         if not source.exists():
             raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
-    return {source.shown: source.checksum() for source in sources}
+    return {source.redacted: source.checksum() for source in sources}
 
 
 def vector_sources(config: Config) -> list[Source]:
@@ -26,4 +26,4 @@ def vector_sources(config: Config) -> list[Source]:
 
 
 def cases_source(config: Config) -> Source:
-    return by_name("probe.cases", config.probe.cases)
+    return source_from_path("probe.cases", config.probe.cases)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from recsae.data.sources import Source
 
-ROWS_AT_ONCE = 4096
+ROWS_PER_BATCH = 4096
 ID, VECTOR = "case_id", "activation"
 
 
@@ -83,7 +83,7 @@ def _lengths(column: pa.Array) -> np.ndarray:
 
 
 def _batches(source: Source, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of the file, `ROWS_AT_ONCE` rows or fewer at a time."""
+    """Some columns of the file, `ROWS_PER_BATCH` rows or fewer at a time."""
     try:
         with _open(source) as file:
             if not file.size():
@@ -92,8 +92,8 @@ def _batches(source: Source, columns: list[str]) -> Iterator[pa.RecordBatch]:
             file.seek(0)
             if start[:4] == b"PAR1":
                 table = pq.ParquetFile(file)
-                _check(source, table.schema_arrow)
-                for batch in table.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns):
+                _check_schema(source, table.schema_arrow)
+                for batch in table.iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
                     yield batch.select(columns)
                 return
             reader: Iterator[pa.RecordBatch]
@@ -103,10 +103,10 @@ def _batches(source: Source, columns: list[str]) -> Iterator[pa.RecordBatch]:
             else:
                 stream = pa.ipc.open_stream(file)
                 schema, reader = stream.schema, stream
-            _check(source, schema)
+            _check_schema(source, schema)
             for batch in reader:
-                for first in range(0, batch.num_rows, ROWS_AT_ONCE):
-                    yield batch.select(columns).slice(first, ROWS_AT_ONCE)
+                for first in range(0, batch.num_rows, ROWS_PER_BATCH):
+                    yield batch.select(columns).slice(first, ROWS_PER_BATCH)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         source.refuse(f"cannot be read as Parquet or Arrow ({reason}); give one of these")
@@ -121,11 +121,11 @@ def _open(source: Source) -> Iterator[pa.NativeFile]:
         yield file
 
 
-def _check(source: Source, schema: pa.Schema) -> None:
+def _check_schema(source: Source, schema: pa.Schema) -> None:
     for name in (ID, VECTOR):
         if name not in schema.names:
             source.refuse(f"there is no column {name} among {', '.join(schema.names)}; name it so")
-    source.refuse_twins(schema.names, (ID, VECTOR))
+    source.refuse_duplicate_columns(schema.names, (ID, VECTOR))
     if not pa.types.is_integer(schema.field(ID).type):
         source.refuse(f"column {ID} holds {schema.field(ID).type} where int64 is due; write numbers")
     kind = schema.field(VECTOR).type

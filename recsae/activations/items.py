@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from recsae.activations.shard_writer import ShardWriter, by_part
+from recsae.activations.shard_writer import ShardWriter, part_codes
 from recsae.config.recommender import ProbeConfig
-from recsae.data.filters import part_of
+from recsae.data.filters import part_sql
 from recsae.recommenders import registry
 from recsae.recommenders.base import Trainable
 from recsae.store import shards
@@ -44,7 +44,7 @@ class ItemProber:
                 {
                     **dict.fromkeys(("case_id", "user_idx", "item_idx", "top_idx"), item),
                     "position": np.zeros_like(item),
-                    "part": by_part(parts(self.ids.slice(start, stop - start), self.seed)),
+                    "part": part_codes(parts(self.ids.slice(start, stop - start), self.seed)),
                     "activation": shards.column(self.model.item_vectors(start, stop).cpu().numpy()),
                 }
             )
@@ -56,4 +56,4 @@ def parts(ids: pa.ChunkedArray, seed: int) -> pa.ChunkedArray:
     """The part of each id, drawn as a user's is."""
     with duckdb.connect() as connection:
         connection.register("items", pa.table({"id": ids}))
-        return connection.sql(f"SELECT {part_of('id', seed)} AS part FROM items").to_arrow_table()["part"]
+        return connection.sql(f"SELECT {part_sql('id', seed)} AS part FROM items").to_arrow_table()["part"]

@@ -25,14 +25,14 @@ NEIGHBOURS = 128
 """Items that the index gives for a case; where all of them were seen, the case is searched exactly."""
 RECALL_SAMPLE = 1000
 """Cases of a run that are searched both ways."""
-LEAST_PROBED = 16
-POINTS_A_LIST = 39
+MIN_PROBED_LISTS = 16
+MIN_POINTS_PER_LIST = 39
 """The least that faiss trains a centroid on without a warning."""
-TRAINED_ON = 64
+TRAINING_POINTS_PER_LIST = 64
 """Vectors for each centroid that it is trained on."""
 
 
-def refuse_unfit(config: Config) -> None:
+def refuse_unsupported(config: Config) -> None:
     """Raises BadInput where the config asks for an index that cannot be."""
     if config.probe.search == "exact" or config.probe.site == "item":  # an item is not searched for
         return
@@ -62,14 +62,14 @@ class Index:
         faiss.omp_set_num_threads(1)
         self.model = model
         item_ND = np.ascontiguousarray(model.item_vectors(0, model.n_items).cpu().numpy(), dtype=np.float32)
-        lists = max(1, min(int(4 * model.n_items**0.5), model.n_items // POINTS_A_LIST))
-        sample = np.random.default_rng(seed).permutation(model.n_items)[: TRAINED_ON * lists]
+        lists = max(1, min(int(4 * model.n_items**0.5), model.n_items // MIN_POINTS_PER_LIST))
+        sample = np.random.default_rng(seed).permutation(model.n_items)[: TRAINING_POINTS_PER_LIST * lists]
         self.index: faiss.IndexIVFFlat = faiss.IndexIVFFlat(
             faiss.IndexFlatIP(item_ND.shape[1]), item_ND.shape[1], lists, faiss.METRIC_INNER_PRODUCT
         )
         self.index.train(item_ND[np.sort(sample)])
         self.index.add(item_ND)
-        self.index.nprobe = min(lists, max(LEAST_PROBED, lists // 32))
+        self.index.nprobe = min(lists, max(MIN_PROBED_LISTS, lists // 32))
 
     def first_unseen(self, u_XU: torch.Tensor, seen: list[np.ndarray]) -> np.ndarray:
         """`(X,)` int32: the first item found that is not among `seen`; -1 where a user has had them all."""

@@ -19,7 +19,7 @@ class ShardWriter:
     def __init__(self, out: Folder, unit: str, width: int, config: ProbeConfig) -> None:
         self.out, self.unit = out, unit
         self.schema = base.activations(width, config.site)
-        self.limit = rows_a_shard(width, config.shard_mib)
+        self.limit = rows_per_shard(width, config.shard_mib)
         self.pending: list[pa.Table] = []
         self.counts = {"cases": 0, "shards": 0, **dict.fromkeys(PARTS, 0)}
 
@@ -47,11 +47,11 @@ class ShardWriter:
             self.counts[part] += int(cases)
 
 
-def rows_a_shard(width: int, shard_mib: int) -> int:
+def rows_per_shard(width: int, shard_mib: int) -> int:
     """Cases of which vector, ids and part fill `shard_mib` MiB; at least 1."""
     return max(1, shard_mib * 2**20 // (4 * width + 32))
 
 
-def by_part(names: pa.ChunkedArray) -> np.ndarray:
+def part_codes(names: pa.ChunkedArray) -> np.ndarray:
     """The names of parts as indices into PARTS, int8."""
     return np.asarray(pc.index_in(names, pa.array(PARTS)), dtype=np.int8)

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 import ray
 
 from recsae.activations import search
-from recsae.activations.imported import write_given
+from recsae.activations.imported import write_imported
 from recsae.activations.items import ItemProber
-from recsae.activations.shard_writer import rows_a_shard
+from recsae.activations.shard_writer import rows_per_shard
 from recsae.activations.users import UserProber
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
@@ -35,9 +35,9 @@ def write_activations(config: Config, inputs: Mapping[str, Committed], out: Atte
     """
     start = time.monotonic()
     if config.recommender.kind == "given":
-        found = write_given(config, inputs["ingest"], out)
+        found = write_imported(config, inputs["ingest"], out)
     else:
-        search.refuse_unfit(config)
+        search.refuse_unsupported(config)
         if config.recommender.kind == "foreign":  # here a site that is not there gets its sentence
             registry.load(inputs["recommender"], config.probe.site)
         found = _probe(config, inputs, out)
@@ -90,5 +90,5 @@ def _ranges(config: Config, ingested: Committed) -> list[dict[str, int]]:
     """Chunks of users, or ranges of items that fill a shard each."""
     if config.probe.site != "item":
         return [{"chunk": number} for number in range(n_chunks(ingested))]
-    size = rows_a_shard(config.recommender.width, config.probe.shard_mib)
+    size = rows_per_shard(config.recommender.width, config.probe.shard_mib)
     return [{"start": start, "stop": start + size} for start in range(0, ingested.metrics["items"], size)]

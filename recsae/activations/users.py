@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 import torch
 
 from recsae.activations.search import RECALL_SAMPLE, Index
-from recsae.activations.shard_writer import ShardWriter, by_part
+from recsae.activations.shard_writer import ShardWriter, part_codes
 from recsae.config.recommender import ProbeConfig
 from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
 from recsae.recommenders import registry
 from recsae.recommenders.base import Recommender
-from recsae.recommenders.evaluation import drawn
+from recsae.recommenders.evaluation import in_sample
 from recsae.recommenders.ranking import pad
 from recsae.recommenders.topk import first_unseen
 from recsae.schemas.base import SPLITS
@@ -29,8 +29,8 @@ from recsae.store import shards
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
-USERS_AT_ONCE = 64
-FLOATS_AT_ONCE = 16_000_000
+USERS_PER_BATCH = 64
+FLOATS_PER_BATCH = 16_000_000
 """Of the vectors of a batch, runs x positions x width: a bound on memory, above all where `proceed` gives scores."""
 
 
@@ -51,7 +51,7 @@ class UserProber:
         number = int(row["chunk"])
         chunk, cases = read_chunk(self.ingested, number), read_cases(self.ingested, number)
         if not self.model.sequential:
-            cases = one_a_user(chunk, cases)
+            cases = one_case_per_user(chunk, cases)
         self.checked = self.agreed = 0
         writer = ShardWriter(self.out, f"chunk-{number:05d}", self.model.width, self.config)
         sought = self._sought(cases["case_id"].to_numpy())
@@ -63,7 +63,7 @@ class UserProber:
         """Of which cases the item ranked first is sought, `(cases,)`."""
         if self.config.search_fraction == 1:
             return np.ones(len(case_id), dtype=bool)
-        return drawn(case_id, self.config.search_fraction, self.seed)
+        return in_sample(case_id, self.config.search_fraction, self.seed)
 
     def _to_check(self, number: int, sought: np.ndarray) -> np.ndarray:
         """Which cases are searched exactly as well, `(cases,)`: the chunk's share of the sample."""
@@ -78,7 +78,7 @@ class UserProber:
     def _probe(self, chunk: Chunk, cases: pa.Table, sought: np.ndarray, check: np.ndarray) -> Iterator[pa.Table]:
         """The cases of a few users at a time, with their vector and, where it is sought, the item ranked first."""
         columns = {name: cases[name].to_numpy() for name in ("case_id", "user_idx", "position", "item_idx")}
-        part = by_part(cases["part"])
+        part = part_codes(cases["part"])
         of_user = np.searchsorted(chunk.users, columns["user_idx"])
         begin, end = chunk.offsets[of_user], chunk.offsets[of_user + 1]
         together = self.model.sequential and self.model.every_position
@@ -86,8 +86,8 @@ class UserProber:
             end = begin + columns["position"]
         runs = columns["user_idx"] if together else columns["case_id"]
         firsts = np.flatnonzero(np.diff(runs, prepend=-1))  # cases are sorted by user
-        for first in range(0, len(firsts), users_at_once(self.model)):
-            begun = firsts[first : first + users_at_once(self.model)]
+        for first in range(0, len(firsts), users_per_batch(self.model)):
+            begun = firsts[first : first + users_per_batch(self.model)]
             after = first + len(begun)
             rows = slice(begun[0], firsts[after] if after < len(firsts) else len(runs))
             recent = [chunk.items[begin[run] : end[run]][-self.model.max_length :] for run in begun]
@@ -127,12 +127,12 @@ class UserProber:
         return found
 
 
-def users_at_once(model: Recommender) -> int:
+def users_per_batch(model: Recommender) -> int:
     """Users of a batch; of one user alone the vectors must fit."""
-    return max(1, min(USERS_AT_ONCE, FLOATS_AT_ONCE // (model.max_length * max(model.width, model.out_width))))
+    return max(1, min(USERS_PER_BATCH, FLOATS_PER_BATCH // (model.max_length * max(model.width, model.out_width))))
 
 
-def one_a_user(chunk: Chunk, cases: pa.Table) -> pa.Table:
+def one_case_per_user(chunk: Chunk, cases: pa.Table) -> pa.Table:
     """Of each user the first case after all of his training events, which is what his vector has seen.
 
     There always is one, since his last case lies after his last event; but users without training events, whose vector

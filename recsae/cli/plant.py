@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 
 from recsae.cli.command import Parser, ending, refuse_lost
-from recsae.data.synthetic import INTERACTIONS, ITEMS, Planted, event_tables, item_tables
+from recsae.data.synthetic import INTERACTIONS, ITEMS, SyntheticSpec, event_tables, item_tables
 from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
 from recsae.text.sanitize import plain
 
@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with ending("nothing was written"):
         refuse_lost("--to", arguments.to)
-        planted = Planted(arguments.users, arguments.items, arguments.events, arguments.concepts, arguments.seed)
+        planted = SyntheticSpec(arguments.users, arguments.items, arguments.events, arguments.concepts, arguments.seed)
         planted.check()
         start = time.monotonic()
         with ExitStack() as both:  # neither file takes its name before the other is whole

@@ -41,7 +41,7 @@ def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
 def read_chunk(ingested: Committed, number: int, of: Sequence[str] = SPLITS) -> Chunk:
     """The events of a range of users that are of these splits, each a file of its own; of users that have any."""
     columns = ["user_idx", "position", "item_idx"]
-    tables = [ingested.read_table(f"interactions/{split}/{_name(number)}", columns) for split in of]
+    tables = [ingested.read_table(f"interactions/{split}/{_file_name(number)}", columns) for split in of]
     codes = np.array([SPLITS.index(split) for split in of], dtype=np.int8)
     splits = np.repeat(codes, [table.num_rows for table in tables])
     events = pa.concat_tables(tables)
@@ -54,8 +54,8 @@ def read_chunk(ingested: Committed, number: int, of: Sequence[str] = SPLITS) -> 
 
 def read_cases(ingested: Committed, number: int) -> pa.Table:
     """The cases of a range of users, by user and position."""
-    return ingested.read_table(f"cases/{_name(number)}")
+    return ingested.read_table(f"cases/{_file_name(number)}")
 
 
-def _name(number: int) -> str:
+def _file_name(number: int) -> str:
     return f"chunk-{number:05d}.parquet"

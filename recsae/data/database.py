@@ -16,7 +16,7 @@ import duckdb
 
 from recsae.errors import BadInput
 
-_MOST_THREADS = 16
+_MAX_THREADS = 16
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def temporary_database(memory_gb: float, share: float = 1.0) -> Iterator[duckdb.
     Raises BadInput where that is too little, and KeyboardInterrupt for what DuckDB makes of one.
     """
     try:
-        with _opened(memory_gb * share) as connection:
+        with _open(memory_gb * share) as connection:
             yield connection
     except RuntimeError as error:
         if str(error) == "Query interrupted":
@@ -40,12 +40,12 @@ def temporary_database(memory_gb: float, share: float = 1.0) -> Iterator[duckdb.
 
 
 @contextmanager
-def _opened(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def _open(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
     with tempfile.TemporaryDirectory(prefix="recsae-") as folder:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory_gb}GB",
             "temp_directory": str(Path(folder) / "spill"),
-            "threads": min(os.cpu_count() or 1, _MOST_THREADS),
+            "threads": min(os.cpu_count() or 1, _MAX_THREADS),
             "preserve_insertion_order": True,  # row numbers, and ties in time, follow the files
         }
         with duckdb.connect(str(Path(folder) / "work.duckdb"), config=settings) as connection:

@@ -69,8 +69,8 @@ FROM (
     )
 )
 """
-_MOST_WEIGHT = 3.4028234663852886e38  # of 32 bits
-_MOST_LINE = 16 * 2**20  # bytes; a user's list may be long. The module that reads catalogues has the same limit
+_MAX_WEIGHT = 3.4028234663852886e38  # of 32 bits
+_MAX_LINE = 16 * 2**20  # bytes; a user's list may be long. The module that reads catalogues has the same limit
 _ONE_ITEM = "item_held::VARCHAR AS item_id, 0 AS place"
 # An empty line becomes one void item, so that it is refused and not lost.
 _LIST_OF_ITEMS = """
@@ -103,7 +103,7 @@ def read_events(
     connection.execute(_TABLE)
     for number, source in enumerate(sources):
         _read(connection, number, source, columns, list_separator)
-    _refuse_faults(connection, sources, columns)
+    _refuse_invalid_cells(connection, sources, columns)
     _refuse_mixed_times(connection, sources, columns)
     count = count_rows(connection, "events_read")
     if not count:
@@ -126,7 +126,7 @@ def _read(
             )
     fields = (columns.user_id, columns.item_id, columns.timestamp, columns.weight)
     used = list(dict.fromkeys(name for name in fields if name))
-    source.refuse_twins(there, used)
+    source.refuse_duplicate_columns(there, used)
     names = used if source.kind == "json" else there
     cell = {name: f"c{place}" for place, name in enumerate(names)}
     with _scan(connection, number, source, names) as scan:
@@ -150,7 +150,7 @@ def _read(
                     item_id=item_id,
                     timestamp=cell[columns.timestamp] if columns.timestamp else "0",
                     weight=cell[columns.weight] if columns.weight else "1",
-                    most=_MOST_WEIGHT,
+                    most=_MAX_WEIGHT,
                     scan=scan,
                 )
             )
@@ -186,7 +186,7 @@ def _scan(connection: duckdb.DuckDBPyConnection, number: int, source: Source, na
                 yield (
                     f"read_csv({path}, {options}, auto_detect = false, header = {source.header}, "
                     f"columns = {{{kinds}}}, delim = {_text(source.delimiter)}, quote = {quote}, escape = {quote}, "
-                    f"max_line_size = {_MOST_LINE}, buffer_size = {2 * _MOST_LINE})"
+                    f"max_line_size = {_MAX_LINE}, buffer_size = {2 * _MAX_LINE})"
                 )
     finally:
         if not source.local:
@@ -201,7 +201,9 @@ def _refuse_nested(source: Source, columns: ColumnNames, kinds: dict[str, str], 
             source.refuse(f"column {name} holds {kind.lower()} where one value is due; give one value a row")
 
 
-def _refuse_faults(connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], columns: ColumnNames) -> None:
+def _refuse_invalid_cells(
+    connection: duckdb.DuckDBPyConnection, sources: Sequence[Source], columns: ColumnNames
+) -> None:
     first = first_row(
         connection,
         "SELECT file, row, fault, held FROM events_read WHERE fault IS NOT NULL ORDER BY file, row, place LIMIT 1",

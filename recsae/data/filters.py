@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 LEAVE_ONE_OUT_EVENTS = 3
 """One event to train on, one to validate, one to test."""
 # The order of a user's events. `split` is 0 throughout but where the files give it, and there it goes first.
-ORDER = "split, timestamp, fraction, file, row, place"
+EVENT_ORDER = "split, timestamp, fraction, file, row, place"
 
 
 @dataclass(frozen=True)
-class Kept:
+class FilterSummary:
     """What the filters left, and what they took."""
 
     users: int
     """Ids inside, those taken over without an event among them."""
     items: int
-    silent_users: int
+    inactive_users: int
     """Ids taken over that have no event tonight."""
-    silent_items: int
+    inactive_items: int
     events: int
     below_min_weight: int
     events_filtered: int
@@ -44,7 +44,9 @@ class Kept:
     rounds: int
 
 
-def filter_events(connection: duckdb.DuckDBPyConnection, config: Config, last: Committed | None = None) -> Kept:
+def filter_events(
+    connection: duckdb.DuckDBPyConnection, config: Config, last: Committed | None = None
+) -> FilterSummary:
     """Make `events` (user and item as ranks), `users` and `items`. Raises BadInput where nothing is left.
 
     `last` is what last night's ingest committed.
@@ -65,7 +67,7 @@ def filter_events(connection: duckdb.DuckDBPyConnection, config: Config, last: C
     )
     connection.execute("DROP TABLE events_read")
     if config.data.replay_fraction < 1:
-        _keep_oldest(connection, config.data.replay_fraction)
+        _limit_to_oldest(connection, config.data.replay_fraction)
     weighty, users_before, items_before = (count_rows(connection, name) for name in ("events", "user_ids", "item_ids"))
     if not weighty:
         raise BadInput(f"data.min_weight = {data.min_weight} leaves none of {read} events; lower it")
@@ -77,32 +79,34 @@ def filter_events(connection: duckdb.DuckDBPyConnection, config: Config, last: C
             f"none of {weighty} events; lower them or give more events"
         )
     for side in ("user", "item"):
-        _take_over(connection, side, last)
-    _index(connection, config.seed)
+        _load_previous_ids(connection, side, last)
+    _number_ids(connection, config.seed)
     if config.split.kind == "leave-one-out":
-        _refuse_short(connection)
+        _refuse_short_histories(connection)
     users, items = count_rows(connection, "users"), count_rows(connection, "items")
-    silent_users, silent_items = (count_rows(connection, f"{side}s WHERE rank IS NULL") for side in ("user", "item"))
-    return Kept(
+    inactive_users, inactive_items = (
+        count_rows(connection, f"{side}s WHERE rank IS NULL") for side in ("user", "item")
+    )
+    return FilterSummary(
         users=users,
         items=items,
-        silent_users=silent_users,
-        silent_items=silent_items,
+        inactive_users=inactive_users,
+        inactive_items=inactive_items,
         events=events,
         below_min_weight=read - weighty,
         events_filtered=weighty - events,
-        users_filtered=users_before - (users - silent_users),
-        items_filtered=items_before - (items - silent_items),
+        users_filtered=users_before - (users - inactive_users),
+        items_filtered=items_before - (items - inactive_items),
         rounds=rounds,
     )
 
 
-def _keep_oldest(connection: duckdb.DuckDBPyConnection, share: float) -> None:
+def _limit_to_oldest(connection: duckdb.DuckDBPyConnection, share: float) -> None:
     """Of each user's events the first ones, rounded up."""
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE events AS SELECT * EXCLUDE (place_of, of) FROM (
-            SELECT *, row_number() OVER (PARTITION BY "user" ORDER BY {ORDER}) AS place_of,
+            SELECT *, row_number() OVER (PARTITION BY "user" ORDER BY {EVENT_ORDER}) AS place_of,
                 count(*) OVER (PARTITION BY "user") AS of FROM events
         ) WHERE place_of <= ceil(of * {share!r}::DOUBLE)
         """
@@ -123,13 +127,13 @@ def _k_core(connection: duckdb.DuckDBPyConnection, min_user_events: int, min_ite
     return rounds
 
 
-def part_of(id_column: str, seed: int) -> str:
+def part_sql(id_column: str, seed: int) -> str:
     """SQL for the part of an id: half explain, a quarter select, a quarter score, the same every night."""
     quarter = f"(md5_number_lower('{seed}:' || {id_column}) % 4)::INTEGER"
     return f"['explain', 'explain', 'select', 'score'][{quarter} + 1]"
 
 
-def _take_over(connection: duckdb.DuckDBPyConnection, side: str, last: Committed | None) -> None:
+def _load_previous_ids(connection: duckdb.DuckDBPyConnection, side: str, last: Committed | None) -> None:
     """`last_{side}s`: the ids inside of the night before; empty on the first."""
     connection.execute(f"CREATE TABLE last_{side}s ({side}_idx INTEGER, {side}_id VARCHAR)")
     if last is None:
@@ -153,20 +157,20 @@ FROM (
 """
 
 
-def _index(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
+def _number_ids(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     """`users` and `items`, those without an event having no rank. `first` is where a user's events begin when all are
     in order; `part` is drawn from the id outside, so that it is the same every night."""
     connection.execute(
         f"""
         CREATE TABLE users AS
-        SELECT *, (sum(events) OVER (ORDER BY user_idx) - events)::BIGINT AS first, {part_of("user_id", seed)} AS part
+        SELECT *, (sum(events) OVER (ORDER BY user_idx) - events)::BIGINT AS first, {part_sql("user_id", seed)} AS part
         FROM ({_NUMBERED.format(side="user")})
         """
     )
     connection.execute(f"CREATE TABLE items AS SELECT item_idx, rank, item_id FROM ({_NUMBERED.format(side='item')})")
 
 
-def _refuse_short(connection: duckdb.DuckDBPyConnection) -> None:
+def _refuse_short_histories(connection: duckdb.DuckDBPyConnection) -> None:
     short = first_row(
         connection,
         f"SELECT user_id, events, count(*) OVER () FROM users WHERE events BETWEEN 1 AND {LEAVE_ONE_OUT_EVENTS - 1} "

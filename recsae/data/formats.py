@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 import pyarrow.fs as pafs
 
 from recsae.config.schema import ColumnNames, Config, DataConfig
-from recsae.data.sources import Source, by_name
+from recsae.data.sources import Source, source_from_path
 from recsae.errors import BadInput
 from recsae.store.filesystem import split_query
 
 
 @dataclass(frozen=True)
-class Listing:
+class MetadataFiles:
     """Files that describe items or users, joined on the id."""
 
     sources: tuple[Source, ...] = ()
@@ -42,8 +42,8 @@ class Dataset:
 
     interactions: tuple[Source, ...]
     columns: ColumnNames
-    items: Listing
-    users: Listing
+    items: MetadataFiles
+    users: MetadataFiles
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -73,7 +73,7 @@ def dataset(config: Config) -> Dataset:
 
 def input_content(config: Config) -> dict[str, str]:
     """Checksum of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
-    return {source.shown: source.checksum() for source in dataset(config).sources}
+    return {source.redacted: source.checksum() for source in dataset(config).sources}
 
 
 def _tables(data: DataConfig) -> Dataset:
@@ -81,18 +81,18 @@ def _tables(data: DataConfig) -> Dataset:
         raise BadInput("data.interactions names no file; name at least one")
     columns = data.columns
     return Dataset(
-        tuple(by_name("data.interactions", path) for path in data.interactions),
+        tuple(source_from_path("data.interactions", path) for path in data.interactions),
         columns,
-        Listing(
-            tuple(by_name("data.items", path) for path in data.items),
+        MetadataFiles(
+            tuple(source_from_path("data.items", path) for path in data.items),
             # with a list a line, the column of the events is not likely to be called as the items' own is
             (columns.item_id, "item_id", "item") if data.list_separator else (columns.item_id,),
             columns.title,
             bool(columns.title) and "title" in columns.model_fields_set,
             _separators(data.attributes),
         ),
-        Listing(
-            (by_name("data.users", data.users),) if data.users else (),
+        MetadataFiles(
+            (source_from_path("data.users", data.users),) if data.users else (),
             (columns.user_id,),
             attributes=_separators(data.user_attributes),
             key="data.user_attributes",
@@ -101,7 +101,7 @@ def _tables(data: DataConfig) -> Dataset:
 
 
 def _movielens(data: DataConfig) -> Dataset:
-    names = _names(data)
+    names = _file_names(data)
     if not any(name.startswith("ratings.") for name in names):
         raise BadInput(f"data.path: {data.path} holds no ratings.dat or ratings.csv (.gz too); give a MovieLens folder")
     ratings = _source(data, names, "ratings", ("user_id", "item_id", "rating", "timestamp"))
@@ -114,15 +114,17 @@ def _movielens(data: DataConfig) -> Dataset:
     return Dataset(
         (ratings,),
         ColumnNames(weight="rating"),
-        Listing(
-            (movies, replace(tags, repeats=True)) if tags else (movies,),
+        MetadataFiles(
+            (movies, replace(tags, repeated_ids=True)) if tags else (movies,),
             ("item_id",),
             "title",
-            attributes=_chosen(data, known),
+            attributes=_select_attributes(data, known),
             lowercase=frozenset({"tags"}),
             void=frozenset({"(no genres listed)"}),
         ),
-        Listing((users,), ("user_id",), attributes={"gender": (), "age": (), "occupation": ()}) if users else Listing(),
+        MetadataFiles((users,), ("user_id",), attributes={"gender": (), "age": (), "occupation": ()})
+        if users
+        else MetadataFiles(),
     )
 
 
@@ -137,13 +139,13 @@ def _source(data: DataConfig, names: list[str], stem: str, columns: tuple[str, .
                 quoted=not dat,
                 header=not dat,
                 names=columns,
-                latin=dat,
+                latin1_fallback=dat,
             )
     return None
 
 
 def _recbole(data: DataConfig) -> Dataset:
-    names = _names(data)
+    names = _file_names(data)
     inter = [name for name in names if name.removesuffix(".gz").endswith(".inter")]
     # RecBole's own names for a given split; without all three, the one file of events
     cuts = [name for part in ("train", "valid", "test") for name in inter if f".{part}.inter" in name]
@@ -159,9 +161,9 @@ def _recbole(data: DataConfig) -> Dataset:
         (".user", columns.user_id, "data.user_attributes", data.user_attributes),
     ):
         found = [_atomic(data, name) for name in names if name.removesuffix(".gz").endswith(suffix)]
-        known = {} if not found else _tokens(found[0], {columns.item_id, columns.user_id, columns.title})
+        known = {} if not found else _token_columns(found[0], {columns.item_id, columns.user_id, columns.title})
         named = {name: held or known.get(name, ()) for name, held in _separators(wanted).items()}
-        listings.append(Listing(tuple(found[:1]), (id_column,), attributes=named or known, key=key))
+        listings.append(MetadataFiles(tuple(found[:1]), (id_column,), attributes=named or known, key=key))
     items, users = listings
     title_named = bool(columns.title) and "title" in columns.model_fields_set
     items = replace(items, title=columns.title, title_named=title_named)
@@ -177,21 +179,21 @@ def _separators(attributes: Mapping[str, str | tuple[str, ...]]) -> dict[str, tu
     return {name: ((held,) if held else ()) if isinstance(held, str) else held for name, held in attributes.items()}
 
 
-def _tokens(source: Source, but: set[str]) -> dict[str, tuple[str, ...]]:
+def _token_columns(source: Source, but: set[str]) -> dict[str, tuple[str, ...]]:
     """Every token column; a `token_seq` holds several with spaces between."""
     separators: dict[str, tuple[str, ...]] = {"token": (), "token_seq": (" ",)}
-    heading = (name.partition(":")[::2] for name in source.heading())
+    heading = (name.partition(":")[::2] for name in source.raw_columns())
     return {name: separators[kind] for name, kind in heading if kind in separators and name not in but}
 
 
-def _chosen(data: DataConfig, known: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _select_attributes(data: DataConfig, known: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     for name in data.attributes:
         if name not in known:
             raise BadInput(f"data.attributes.{name}: {data.path} has no such attribute; it has {', '.join(known)}")
     return {name: known[name] for name in data.attributes} or known
 
 
-def _names(data: DataConfig) -> list[str]:
+def _file_names(data: DataConfig) -> list[str]:
     if not data.path:
         raise BadInput(f'data.path is empty; data.format = "{data.format}" needs the folder of the data set')
     filesystem, path = Source("data.path", data.path).location

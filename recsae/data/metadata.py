@@ -17,9 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from recsae.data.database import first_row
-from recsae.data.formats import Listing
+from recsae.data.formats import MetadataFiles
 from recsae.data.sources import Row, Source
-from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, is_utf8, mend, plain
+from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, cell_text, clean, is_utf8, normalise
 from recsae.errors import BadInput
 from recsae.schemas.base import ATTRIBUTES, ITEMS, USERS
 from recsae.store.run_store import Attempt
@@ -27,7 +27,7 @@ from recsae.store.run_store import Attempt
 log = logging.getLogger(__name__)
 
 _ROWS = 50_000
-_STAGED = pa.schema(
+_SCHEMA = pa.schema(
     [
         ("file", pa.int32()),
         ("row", pa.int64()),
@@ -39,7 +39,7 @@ _STAGED = pa.schema(
 Attributes = list[dict[str, str]]
 
 
-def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Listing) -> Counter[str]:
+def load_metadata(connection: duckdb.DuckDBPyConnection, name: str, listing: MetadataFiles) -> Counter[str]:
     """Read a listing into the table `name`. Raises BadInput on what cannot be joined.
 
     Counts `titles` and `values` that were mended, those that were cut (`titles_cut`, `values_cut`), and cells that are
@@ -52,11 +52,11 @@ def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Lis
     cleaned: Counter[str] = Counter()
     seen: set[str] = set()
     for number, source in enumerate(listing.sources):
-        rows = _staged_rows(source, number, listing, cleaned, seen)
+        rows = _metadata_rows(source, number, listing, cleaned, seen)
         count = 0
         while batch := list(itertools.islice(rows, _ROWS)):
             count += len(batch)
-            staged = pa.Table.from_pylist(batch, schema=_STAGED)
+            staged = pa.Table.from_pylist(batch, schema=_SCHEMA)
             connection.register("staged", staged)
             connection.execute(f"INSERT INTO {name} SELECT * FROM staged")
             connection.unregister("staged")
@@ -65,20 +65,20 @@ def stage_listing(connection: duckdb.DuckDBPyConnection, name: str, listing: Lis
     _refuse_missing(listing, seen)
     _refuse_duplicates(connection, name, listing)
     if cleaned["not_utf8"]:
-        files = ", ".join(source.shown for source in listing.sources)
+        files = ", ".join(source.redacted for source in listing.sources)
         log.warning("%d cells of %s are not UTF-8 text and lose letters; save it as UTF-8", cleaned["not_utf8"], files)
     return cleaned
 
 
-def _staged_rows(
-    source: Source, number: int, listing: Listing, cleaned: Counter[str], seen: set[str]
+def _metadata_rows(
+    source: Source, number: int, listing: MetadataFiles, cleaned: Counter[str], seen: set[str]
 ) -> Iterator[dict[str, Any]]:
     columns = source.columns()
     id_column = next((name for name in listing.ids if name in columns), None)
     if id_column is None:
         source.refuse(f"there is no column {listing.ids[0]} among {', '.join(columns)}; rename it or set data.columns")
     wanted = [id_column, listing.title, *listing.attributes]
-    source.refuse_twins(columns, wanted)
+    source.refuse_duplicate_columns(columns, wanted)
     seen.update(columns)
     for row, cells in source.rows(wanted):
         if source.kind == "json":
@@ -106,33 +106,33 @@ def _title(source: Source, row: int, column: str, cells: Row, cleaned: Counter[s
     if held is None:
         return None
     cleaned["not_utf8"] += not is_utf8(held)
-    return _shown(held, TITLE_LIMIT, "titles", cleaned) or None
+    return _cleaned(held, TITLE_LIMIT, "titles", cleaned) or None
 
 
-def _attributes(source: Source, row: int, listing: Listing, cells: Row, cleaned: Counter[str]) -> Attributes:
+def _attributes(source: Source, row: int, listing: MetadataFiles, cells: Row, cleaned: Counter[str]) -> Attributes:
     found = []
     for name, separators in listing.attributes.items():
-        for cell in _flat(cells.get(name)):
+        for cell in _flatten(cells.get(name)):
             text = _text(source, row, name, cell)
             if text is None:
                 continue
             cleaned["not_utf8"] += not is_utf8(text)
             for part in _split(text, separators):
                 held = part.lower() if name in listing.lowercase else part
-                value = _shown(held, VALUE_LIMIT, "values", cleaned)
+                value = _cleaned(held, VALUE_LIMIT, "values", cleaned)
                 if value and value not in listing.void:
                     found.append({"name": name, "value": value})
     return found
 
 
-def _shown(held: str, limit: int, counted: str, cleaned: Counter[str]) -> str:
-    text, mended, cut = mend(held, limit)
+def _cleaned(held: str, limit: int, counted: str, cleaned: Counter[str]) -> str:
+    text, mended, cut = normalise(held, limit)
     cleaned[counted] += mended
     cleaned[f"{counted}_cut"] += cut
     return text
 
 
-def _flat(cell: Any) -> Iterator[Any]:
+def _flatten(cell: Any) -> Iterator[Any]:
     """The cell, or what it lists; several paths come as lists in a list."""
     for held in cell if isinstance(cell, list) else [cell]:
         yield from held if isinstance(held, list) else [held]
@@ -148,12 +148,12 @@ def _split(text: str, separators: Sequence[str]) -> list[str]:
 
 def _text(source: Source, row: int, column: str, cell: Any) -> str | None:
     try:
-        return plain(cell)
+        return cell_text(cell)
     except TypeError as error:
         source.refuse(f"row {row}, column {column} holds a {error} where text or a list of texts is due; flatten it")
 
 
-def _refuse_missing(listing: Listing, seen: set[str]) -> None:
+def _refuse_missing(listing: MetadataFiles, seen: set[str]) -> None:
     wanted = [(listing.key, name) for name in listing.attributes]
     if listing.title_named:
         wanted.append(("data.columns.title", listing.title))
@@ -166,9 +166,9 @@ def _refuse_missing(listing: Listing, seen: set[str]) -> None:
             raise BadInput(f"{key}: there is no column {name} in {files}, where there are {there}; name one of these")
 
 
-def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, name: str, listing: Listing) -> None:
+def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, name: str, listing: MetadataFiles) -> None:
     for number, source in enumerate(listing.sources):
-        if source.repeats:
+        if source.repeated_ids:
             continue
         twice = first_row(
             connection,
@@ -180,7 +180,7 @@ def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, name: str, listing
             source.refuse(f"rows {twice[1]} and {twice[2]} have the same id {twice[0]}; keep one of them")
 
 
-def refuse_strangers(connection: duckdb.DuckDBPyConnection, listing: Listing) -> None:
+def refuse_unmatched_ids(connection: duckdb.DuckDBPyConnection, listing: MetadataFiles) -> None:
     """Ids that never meet those of `items` are written in two ways, and nothing would be known of any item."""
     if not listing.sources or first_row(connection, "SELECT 1 FROM items JOIN item_rows ON id = item_id LIMIT 1"):
         return
@@ -193,7 +193,7 @@ def refuse_strangers(connection: duckdb.DuckDBPyConnection, listing: Listing) ->
 
 
 def write_items(
-    connection: duckdb.DuckDBPyConnection, listing: Listing, popularity: np.ndarray, out: Attempt
+    connection: duckdb.DuckDBPyConnection, listing: MetadataFiles, popularity: np.ndarray, out: Attempt
 ) -> Counter[str]:
     """`items.parquet`, from the tables `items` and `item_rows`; `popularity` `(items,)` counts training events."""
     counts: Counter[str] = Counter()
@@ -210,7 +210,7 @@ def write_items(
                 title = next((row["title"] for row in known if row["title"]), None)
                 counts["without_row"] += not known
                 counts["without_title"] += title is None
-                attributes = _merged(known, listing)
+                attributes = _merge(known, listing)
                 for name in {attribute["name"] for attribute in attributes}:
                     counts[f"with {name}"] += 1
                 rows.append(
@@ -226,7 +226,7 @@ def write_items(
     return counts
 
 
-def write_users(connection: duckdb.DuckDBPyConnection, listing: Listing, out: Attempt) -> None:
+def write_users(connection: duckdb.DuckDBPyConnection, listing: MetadataFiles, out: Attempt) -> None:
     """`users.parquet`, from the tables `users` and `user_rows`."""
     query = """
         SELECT user_idx, user_id, part, events, attributes FROM users LEFT JOIN user_rows ON id = user_id
@@ -235,7 +235,7 @@ def write_users(connection: duckdb.DuckDBPyConnection, listing: Listing, out: At
     with out.open_parquet("users.parquet", USERS) as writer:
         for batch in _grouped(connection, query):
             rows = [
-                described[0] | {"attributes": _merged([row for row in described if row["attributes"]], listing)}
+                described[0] | {"attributes": _merge([row for row in described if row["attributes"]], listing)}
                 for _, described in batch
             ]
             writer.write_table(pa.Table.from_pylist(rows, schema=USERS))
@@ -251,7 +251,7 @@ def _grouped(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list
         yield batch
 
 
-def _merged(rows: list[Row], listing: Listing) -> Attributes:
+def _merge(rows: list[Row], listing: MetadataFiles) -> Attributes:
     """Attributes in the order of the config, each value once, in the order of files and rows."""
     distinct = dict.fromkeys((held["name"], held["value"]) for row in rows for held in row["attributes"])
     order = {name: place for place, name in enumerate(listing.attributes)}

@@ -48,9 +48,9 @@ class Source:
     """Of the columns, where the file has no header or one in other words."""
     typed: bool = False
     """The header says `name:type`, as RecBole's does."""
-    latin: bool = False
+    latin1_fallback: bool = False
     """Text that is no UTF-8 is Latin-1."""
-    repeats: bool = False
+    repeated_ids: bool = False
     """Several rows may describe one id, and add up."""
 
     @property
@@ -81,7 +81,7 @@ class Source:
         return found
 
     @property
-    def shown(self) -> str:
+    def redacted(self) -> str:
         """The path without credentials, for what is printed or stored."""
         return redact_uri(self.path)
 
@@ -101,15 +101,15 @@ class Source:
 
     def columns(self) -> list[str]:
         """Raises BadInput where there is no header. Of JSON Lines, the keys of the first line."""
-        return [name.partition(":")[0] if self.typed else name for name in self.heading()]
+        return [name.partition(":")[0] if self.typed else name for name in self.raw_columns()]
 
-    def refuse_twins(self, there: Sequence[str], used: Iterable[str]) -> None:
+    def refuse_duplicate_columns(self, there: Sequence[str], used: Iterable[str]) -> None:
         """Only of the columns that are read: what the others are called is nobody's concern."""
         for name in used:
             if there.count(name) > 1:
                 self.refuse(f"the header names column {name} twice; rename one")
 
-    def heading(self) -> list[str]:
+    def raw_columns(self) -> list[str]:
         """The columns as the file writes them."""
         if self.kind == "parquet":
             try:
@@ -203,12 +203,12 @@ class Source:
                 # utf-8-sig: spreadsheets put a byte-order mark before the first column's name
                 text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
                 for line in text:
-                    yield _from_latin(line) if self.latin else line
+                    yield _from_latin(line) if self.latin1_fallback else line
             except (EOFError, OSError, zlib.error) as error:
                 self.refuse(f"cannot be read ({error}); mend the file")
 
 
-def by_name(key: str, path: str) -> Source:
+def source_from_path(key: str, path: str) -> Source:
     """The dialect that a file's name tells. Raises BadInput where it tells none or there is no such file."""
     name, _ = split_query(path)
     suffix = Path(name.lower().removesuffix(".gz")).suffix

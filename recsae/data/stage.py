@@ -17,7 +17,7 @@ from recsae.data.database import temporary_database
 from recsae.data.events import read_events
 from recsae.data.filters import filter_events, split_by_time
 from recsae.data.formats import Dataset, dataset
-from recsae.data.metadata import refuse_strangers, stage_listing, write_items, write_users
+from recsae.data.metadata import load_metadata, refuse_unmatched_ids, write_items, write_users
 from recsae.data.writer import WriteSummary, write_events
 from recsae.errors import BadInput
 from recsae.schemas.base import PARTS
@@ -39,9 +39,9 @@ def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
 def _ingest(
     connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, last: Committed | None, out: Attempt
 ) -> Metrics:
-    clock = _Clock()
-    cleaned = stage_listing(connection, "item_rows", found.items)
-    cleaned.update(stage_listing(connection, "user_rows", found.users))
+    clock = _StepTimer()
+    cleaned = load_metadata(connection, "item_rows", found.items)
+    cleaned.update(load_metadata(connection, "user_rows", found.users))
     clock.log(
         "described",
         f"{len(found.items.sources)} files of items, {len(found.users.sources)} of users; cleaned {cleaned['titles']} "
@@ -51,10 +51,10 @@ def _ingest(
     read = read_events(connection, found.interactions, found.columns, config.data.list_separator)
     clock.log("read", f"{read} events from {len(found.interactions)} files")
     kept = filter_events(connection, config, last)
-    users, items = kept.users - kept.silent_users, kept.items - kept.silent_items
+    users, items = kept.users - kept.inactive_users, kept.items - kept.inactive_items
     clock.log("filtered", f"{kept.events} events, {users} users, {items} items left, {kept.rounds} rounds")
     parts = _users_by_part(connection, users)
-    refuse_strangers(connection, found.items)
+    refuse_unmatched_ids(connection, found.items)
     if config.split.kind == "time":
         split_by_time(connection, config, kept.events)
         clock.log("split", "by time")
@@ -74,7 +74,7 @@ def _ingest(
         "events": kept.events,
         "events_by_split": written.events,
         "cases": written.cases,
-        "without_events": {"users": kept.silent_users, "items": kept.silent_items},
+        "without_events": {"users": kept.inactive_users, "items": kept.inactive_items},
         "users_by_part": parts,
         "density": kept.events / (users * items),
         "read": read,
@@ -111,7 +111,7 @@ def _refuse_empty_split(config: Config, written: WriteSummary) -> None:
             )
 
 
-class _Clock:
+class _StepTimer:
     """Seconds since the last step, and a line in the log for each."""
 
     def __init__(self) -> None:

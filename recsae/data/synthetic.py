@@ -27,18 +27,18 @@ GENRES = re.findall(
     "Fencing Beekeeping Carpentry Fashion Jewellery Architecture Philosophy Hiking Skiing",
 )
 STYLES = ["", *re.findall(r"\w+", "Arctic Desert Island Medieval Modern Rural Tropical Urban Victorian Nordic Classic")]
-MOST_CONCEPTS = len(GENRES) * len(STYLES)
+MAX_CONCEPTS = len(GENRES) * len(STYLES)
 BRANDS = 200
 EXPONENT = 1.0
 """Zipf's, of popularity within a concept."""
-STRAY = 10
+STRAY_EVERY = 10
 """One event in so many follows no concept; these walk through the catalogue, so that with so many events an item all of
 it is met, whatever the law of popularity leaves out."""
-RUN = (3, 6)
+RUN_LENGTH = (3, 6)
 """Events of one concept before a user turns to the other."""
-LEAST_EVENTS = 6
+MIN_EVENTS = 6
 """Of a user on average; each has at least half of that, which leave-one-out needs."""
-ROWS_AT_ONCE = 500_000
+ROWS_PER_TABLE = 500_000
 FIRST_DAY = 1_700_000_000
 DAY, HOUR = 86_400, 3_600
 
@@ -48,7 +48,7 @@ ITEMS = pa.schema(
 INTERACTIONS = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())])
 
 
-class Planted(NamedTuple):
+class SyntheticSpec(NamedTuple):
     """How large it is, and the seed that decides all of it. Item i bears concept i modulo `concepts`."""
 
     users: int
@@ -62,13 +62,13 @@ class Planted(NamedTuple):
         for option, value in (("--users", self.users), ("--concepts", self.concepts)):
             if value < 1:
                 raise BadInput(f"{option} {value}: give at least 1")
-        if self.concepts > MOST_CONCEPTS:
-            raise BadInput(f"--concepts {self.concepts}: there are names for {MOST_CONCEPTS}; give at most so many")
+        if self.concepts > MAX_CONCEPTS:
+            raise BadInput(f"--concepts {self.concepts}: there are names for {MAX_CONCEPTS}; give at most so many")
         if not self.concepts <= self.items < 2**31:
             raise BadInput(f"--items {self.items}: give at least one a concept ({self.concepts}), and less than 2^31")
-        if not LEAST_EVENTS * self.users <= self.events < 2**48:
+        if not MIN_EVENTS * self.users <= self.events < 2**48:
             raise BadInput(
-                f"--events {self.events}: give at least {LEAST_EVENTS} a user ({LEAST_EVENTS * self.users}), and less "
+                f"--events {self.events}: give at least {MIN_EVENTS} a user ({MIN_EVENTS * self.users}), and less "
                 "than 2^48"
             )
         if not 0 <= self.seed < 2**32:
@@ -79,7 +79,7 @@ def concept_name(concept: int) -> str:
     return f"{STYLES[concept // len(GENRES)]} {GENRES[concept % len(GENRES)]}".strip()
 
 
-def item_tables(planted: Planted, rows: int = ROWS_AT_ONCE) -> Iterator[pa.Table]:
+def item_tables(planted: SyntheticSpec, rows: int = ROWS_PER_TABLE) -> Iterator[pa.Table]:
     """The catalogue, in order of its ids."""
     names = pa.array([concept_name(concept) for concept in range(planted.concepts)])
     brands = pa.array([f"Brand {number:03d}" for number in range(BRANDS)])
@@ -88,31 +88,31 @@ def item_tables(planted: Planted, rows: int = ROWS_AT_ONCE) -> Iterator[pa.Table
         genre = names.take(pa.array(item % planted.concepts))
         brand = brands.take(pa.array((_uniform(planted.seed, "brand", item) * BRANDS).astype(np.int64)))
         genres = pa.ListArray.from_arrays(pa.array(np.arange(len(item) + 1), pa.int32()), genre)
-        columns = [_numbered("item-", item), _numbered("Item ", item), genres, brand]
+        columns = [_padded_ids("item-", item), _padded_ids("Item ", item), genres, brand]
         yield pa.Table.from_arrays(columns, schema=ITEMS)
 
 
-def event_tables(planted: Planted, rows: int = ROWS_AT_ONCE) -> Iterator[pa.Table]:
+def event_tables(planted: SyntheticSpec, rows: int = ROWS_PER_TABLE) -> Iterator[pa.Table]:
     """All events, by user and time; some whole users at a time."""
-    popularity = _cumulative(-(-planted.items // planted.concepts))
+    popularity = _zipf_cdf(-(-planted.items // planted.concepts))
     at_once = max(1, rows * planted.users // planted.events)
     for start in range(0, planted.users, at_once):
         user = np.arange(start, min(start + at_once, planted.users))
-        first, end = first_event(planted, user), first_event(planted, user + 1)
+        first, end = event_offset(planted, user), event_offset(planted, user + 1)
         owner = np.repeat(user, end - first)
         event = np.arange(first[0], end[-1])
         position = event - np.repeat(first, end - first)
         item = _items(planted, popularity, owner, position, event)
         joined = FIRST_DAY + (_uniform(planted.seed, "joined", user) * 365).astype(np.int64) * DAY
         columns = [
-            _numbered("user-", user).take(pa.array(owner - start)),
-            _numbered("item-", item),
+            _padded_ids("user-", user).take(pa.array(owner - start)),
+            _padded_ids("item-", item),
             pa.array(np.repeat(joined, end - first) + position * HOUR),
         ]
         yield pa.Table.from_arrays(columns, schema=INTERACTIONS)
 
 
-def first_event(planted: Planted, user: np.ndarray) -> np.ndarray:
+def event_offset(planted: SyntheticSpec, user: np.ndarray) -> np.ndarray:
     """Where the events of each user begin; for the number of users, where all end.
 
     Users share the events evenly; then the second of each pair gives the first up to half of his, or takes as many.
@@ -124,7 +124,7 @@ def first_event(planted: Planted, user: np.ndarray) -> np.ndarray:
     return np.asarray(even + second * moved)
 
 
-def followed(planted: Planted, user: np.ndarray) -> np.ndarray:
+def followed_concepts(planted: SyntheticSpec, user: np.ndarray) -> np.ndarray:
     """The two concepts of each user, `(users, 2)`; of half of them the two are the same one."""
     first = (_uniform(planted.seed, "first", user) * planted.concepts).astype(np.int64)
     step = (_uniform(planted.seed, "second", user) * max(planted.concepts - 1, 1)).astype(np.int64) + 1
@@ -133,17 +133,19 @@ def followed(planted: Planted, user: np.ndarray) -> np.ndarray:
 
 
 def _items(
-    planted: Planted, popularity: np.ndarray, owner: np.ndarray, position: np.ndarray, event: np.ndarray
+    planted: SyntheticSpec, popularity: np.ndarray, owner: np.ndarray, position: np.ndarray, event: np.ndarray
 ) -> np.ndarray:
     """The item of each event."""
-    length = RUN[0] + (_uniform(planted.seed, "run", owner) * (RUN[1] - RUN[0] + 1)).astype(np.int64)
-    concept = followed(planted, owner)[np.arange(len(owner)), position // length % 2]
+    length = RUN_LENGTH[0] + (_uniform(planted.seed, "run", owner) * (RUN_LENGTH[1] - RUN_LENGTH[0] + 1)).astype(
+        np.int64
+    )
+    concept = followed_concepts(planted, owner)[np.arange(len(owner)), position // length % 2]
     borne = (planted.items - concept - 1) // planted.concepts + 1
     rank = np.minimum(np.searchsorted(popularity, _uniform(planted.seed, "rank", event)), borne - 1)
-    return np.where(event % STRAY == 0, _walk(planted, event // STRAY), concept + rank * planted.concepts)
+    return np.where(event % STRAY_EVERY == 0, _walk(planted, event // STRAY_EVERY), concept + rank * planted.concepts)
 
 
-def _walk(planted: Planted, step: np.ndarray) -> np.ndarray:
+def _walk(planted: SyntheticSpec, step: np.ndarray) -> np.ndarray:
     """Every item once in as many steps as there are items, neighbours far apart."""
     stride = int(planted.items * 0.618) | 1
     while np.gcd(stride, planted.items) > 1:
@@ -151,7 +153,7 @@ def _walk(planted: Planted, step: np.ndarray) -> np.ndarray:
     return step % planted.items * stride % planted.items
 
 
-def _cumulative(ranks: int) -> np.ndarray:
+def _zipf_cdf(ranks: int) -> np.ndarray:
     """The distribution function of the ranks within a concept, the most popular first."""
     weight = np.arange(1, ranks + 1, dtype=np.float64) ** -EXPONENT
     return np.asarray(np.cumsum(weight) / weight.sum())
@@ -165,7 +167,7 @@ def _uniform(seed: int, what: str, number: np.ndarray) -> np.ndarray:
     return np.asarray((start >> np.uint64(11)) * 2.0**-53)
 
 
-def _numbered(lead: str, number: np.ndarray) -> pa.Array:
+def _padded_ids(lead: str, number: np.ndarray) -> pa.Array:
     """`item-00000012`."""
     digits = pc.utf8_lpad(pc.cast(pa.array(number), pa.string()), 8, "0")
     return pc.binary_join_element_wise(pa.scalar(lead), digits, pa.scalar(""))

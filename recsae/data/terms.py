@@ -38,7 +38,7 @@ class Vocabulary:
     """`terms[v]` is borne by the items in column v of `bears`, `(items, terms)` of 0 and 1."""
 
     terms: list[str]
-    bears: sparse.csr_matrix
+    item_terms: sparse.csr_matrix
 
     def columns(self, terms: list[str]) -> list[int]:
         """Where terms stand, however they are capitalised. Raises KeyError on one that is not there."""
@@ -47,18 +47,18 @@ class Vocabulary:
     def has(self, term: str) -> bool:
         return term.casefold() in self._places
 
-    def bearing(self, terms: list[str]) -> np.ndarray:
+    def items_with(self, terms: list[str]) -> np.ndarray:
         """Which items bear all of them, `(items,)` bool. Raises KeyError as `columns`."""
         columns = self.columns(terms)
-        borne_I: np.ndarray = np.asarray(self.bears[:, columns].sum(1)).ravel() == len(columns)
+        borne_I: np.ndarray = np.asarray(self.item_terms[:, columns].sum(1)).ravel() == len(columns)
         return borne_I
 
-    def spelt(self, text: str) -> str:
+    def canonical(self, text: str) -> str:
         """`text` as the vocabulary spells it, or as it is where it is no term."""
         place = self._places.get(text.casefold())
         return text if place is None else self.terms[place]
 
-    def named_in(self, text: str) -> list[str]:
+    def terms_in(self, text: str) -> list[str]:
         """Terms that stand in `text` as whole words, plural or singular, longest first and without overlap."""
         words = _words(text)
         spans = [
@@ -109,16 +109,16 @@ def build(catalogue: Catalogue) -> Vocabulary:
     of several words gives its words too, except those that are values themselves: `non-fiction` is no `Fiction`.
     """
     held = [[value for values in row.values() for value in values if len(value) > 1] for row in catalogue.attributes]
-    values = _bearing(held)
-    in_titles = _bearing([_listed(title.casefold()) for title in catalogue.titles])
-    in_values = _bearing([_listed(key) if len(_PARTS.findall(key)) > 1 else [] for key in values.keys])
+    values = _incidence(held)
+    in_titles = _incidence([_title_words(title.casefold()) for title in catalogue.titles])
+    in_values = _incidence([_title_words(key) if len(_PARTS.findall(key)) > 1 else [] for key in values.keys])
 
     known = {key: place for place, key in enumerate(values.keys)}
     words = [key for key in dict.fromkeys([*in_titles.keys, *in_values.keys]) if key not in known]
     new = {word: place for place, word in enumerate(words)}
-    bears_value = _ones(values.items + in_titles.items @ _moving(in_titles.keys, known))
-    made_of = in_values.items @ _moving(in_values.keys, new)
-    bears_word = _ones(in_titles.items @ _moving(in_titles.keys, new) + values.items @ made_of)
+    bears_value = _binarise(values.items + in_titles.items @ _column_map(in_titles.keys, known))
+    made_of = in_values.items @ _column_map(in_values.keys, new)
+    bears_word = _binarise(in_titles.items @ _column_map(in_titles.keys, new) + values.items @ made_of)
 
     bears = sparse.hstack([bears_value, bears_word], format="csc")
     keys, shown = [*values.keys, *words], [*values.shown, *(word.capitalize() for word in words)]
@@ -126,7 +126,7 @@ def build(catalogue: Catalogue) -> Vocabulary:
     return Vocabulary([shown[place] for place in places], sparse.csr_matrix(bears[:, places]))
 
 
-class _Bearing(NamedTuple):
+class _Incidence(NamedTuple):
     """Strings without regard to capitals, each as it was first spelt, and `items`: `(holders, strings)` of 0 and 1."""
 
     keys: list[str]
@@ -134,7 +134,7 @@ class _Bearing(NamedTuple):
     items: sparse.csr_matrix
 
 
-def _bearing(held: Sequence[Sequence[str]]) -> _Bearing:
+def _incidence(held: Sequence[Sequence[str]]) -> _Incidence:
     """Of one list of strings a holder."""
     owner = np.repeat(np.arange(len(held)), [len(one) for one in held])
     spelling, spellings = pd.factorize(np.array([*chain.from_iterable(held)], dtype=object))
@@ -142,21 +142,21 @@ def _bearing(held: Sequence[Sequence[str]]) -> _Bearing:
     _, first = np.unique(merged, return_index=True)
     ones = np.ones(len(owner), dtype=np.float32)
     items = sparse.csr_matrix((ones, (owner, merged[spelling])), shape=(len(held), len(keys)))
-    return _Bearing(list(keys), [spellings[place] for place in first], _ones(items))
+    return _Incidence(list(keys), [spellings[place] for place in first], _binarise(items))
 
 
-def _listed(text: str) -> list[str]:
+def _title_words(text: str) -> list[str]:
     return [word for word in _WORD.findall(text) if word not in STOPWORDS]
 
 
-def _moving(keys: Sequence[str], places: Mapping[str, int]) -> sparse.csr_matrix:
+def _column_map(keys: Sequence[str], places: Mapping[str, int]) -> sparse.csr_matrix:
     """`matrix @ this` puts column i where `places` has `keys[i]`, or drops it."""
     pairs = [(row, places[key]) for row, key in enumerate(keys) if key in places]
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return sparse.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=(len(keys), len(places)))
 
 
-def _ones(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+def _binarise(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
     """The same places, each holding 1."""
     matrix.sum_duplicates()
     matrix.data[:] = 1

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 TITLE_LIMIT = 300
 VALUE_LIMIT = 100
-MOST_MARKS = 4
+MAX_MARKS = 4
 """Marks in a row that take no space of their own. Pointed Hebrew and stacked Tibetan need so many; a flood of them
 hides the lines around it."""
 
-_MOST_READ = 2**16
+_MAX_READ = 2**16
 """Letters that are looked at. A text that says nothing in these says nothing."""
 _BLANK = {0x2800: " "}
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
@@ -34,7 +34,7 @@ _INVISIBLE = frozenset(
 )
 
 
-class Cleaned(NamedTuple):
+class NormalisedText(NamedTuple):
     """A text as it is shown, and what that took."""
 
     text: str
@@ -44,7 +44,7 @@ class Cleaned(NamedTuple):
     """It was longer than the limit."""
 
 
-def mend(text: str, limit: int) -> Cleaned:
+def normalise(text: str, limit: int) -> NormalisedText:
     """One line of at most `limit` letters, in NFC, of letters that show.
 
     Dropped are invalid Unicode, control, format, private and unassigned characters, those that show nothing, and all
@@ -53,26 +53,26 @@ def mend(text: str, limit: int) -> Cleaned:
     character that it stands for.
     """
     text = text.strip()
-    read = text[:_MOST_READ].rstrip()
-    whole = _shown(read)
-    while "&" in whole and (meant := _shown(_REFERENCE.sub(lambda found: html.unescape(found[0]), whole))) != whole:
+    read = text[:_MAX_READ].rstrip()
+    whole = _visible(read)
+    while "&" in whole and (meant := _visible(_REFERENCE.sub(lambda found: html.unescape(found[0]), whole))) != whole:
         whole = meant  # some exports write it twice, and what was dropped may have stood in between
-    return Cleaned(whole[:limit].rstrip(), whole != read, len(whole) > limit or len(text) > _MOST_READ)
+    return NormalisedText(whole[:limit].rstrip(), whole != read, len(whole) > limit or len(text) > _MAX_READ)
 
 
-def _shown(text: str) -> str:
+def _visible(text: str) -> str:
     """One line of letters that show."""
     whole = " ".join(text.split())
     if not (whole.isascii() and whole.isprintable()):
         # white space came first: a line break is a control character and parts two words
-        whole = "".join(letter for letter in whole.translate(_BLANK) if _shows(letter))
-        whole = " ".join(_few_marks(unicodedata.normalize("NFC", whole)).split())
+        whole = "".join(letter for letter in whole.translate(_BLANK) if _is_visible(letter))
+        whole = " ".join(_limit_marks(unicodedata.normalize("NFC", whole)).split())
     return whole
 
 
 def clean(text: str, limit: int) -> str:
-    """The text of `mend`."""
-    return mend(text, limit).text
+    """The text of `normalise`."""
+    return normalise(text, limit).text
 
 
 def is_utf8(text: str) -> bool:
@@ -84,7 +84,7 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def plain(value: Any) -> str | None:
+def cell_text(value: Any) -> str | None:
     """One cell as text, uncleaned; None where it holds nothing. Raises TypeError where it holds more than one value."""
     match value:
         case None:
@@ -106,15 +106,15 @@ def plain(value: Any) -> str | None:
             return str(value)
 
 
-def _shows(letter: str) -> bool:
+def _is_visible(letter: str) -> bool:
     return not unicodedata.category(letter).startswith("C") and letter not in _INVISIBLE
 
 
-def _few_marks(text: str) -> str:
+def _limit_marks(text: str) -> str:
     kept = []
     row = 0
     for letter in text:
         row = row + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
-        if row <= MOST_MARKS:
+        if row <= MAX_MARKS:
             kept.append(letter)
     return "".join(kept)

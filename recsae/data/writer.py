@@ -18,17 +18,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recsae.config.schema import Config
-from recsae.data.filters import ORDER, Kept
+from recsae.data.filters import EVENT_ORDER, FilterSummary
 from recsae.schemas.base import CASES, INTERACTIONS, SPLITS, conform
 from recsae.store.run_store import Attempt
 
 EVENTS_PER_CHUNK = 1_000_000
-LEAST_CHUNKS = 8
+MIN_CHUNKS = 8
 _BATCH = 500_000
 
 # Windows without an order follow the order of the subquery and stream; a partition by user would sort once more.
 # A case is told by the event before its position: the target is the event at the position, if there is one.
-_PAIRED = """
+_CASES_QUERY = """
 SELECT user_idx, place AS position, item_idx, timestamp, weight, split, part,
     (place + 1)::INTEGER AS case_position, events - place AS to_the_end,
     CASE WHEN place + 1 < events THEN lead(item_idx) OVER () END AS target_idx,
@@ -46,7 +46,7 @@ FROM (
     )
 )
 """
-_LAST_TWO = "CASE events - place WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE 0 END"
+_LEAVE_ONE_OUT_SPLIT = "CASE events - place WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE 0 END"
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,20 @@ class WriteSummary:
 
 
 def chunks_for(events: int, users: int) -> int:
-    return min(users, max(LEAST_CHUNKS, -(-events // EVENTS_PER_CHUNK)))
+    return min(users, max(MIN_CHUNKS, -(-events // EVENTS_PER_CHUNK)))
 
 
-def write_events(connection: duckdb.DuckDBPyConnection, config: Config, kept: Kept, out: Attempt) -> WriteSummary:
+def write_events(
+    connection: duckdb.DuckDBPyConnection, config: Config, kept: FilterSummary, out: Attempt
+) -> WriteSummary:
     """`interactions/{split}/chunk-*.parquet` and `cases/chunk-*.parquet`, sorted by user and position."""
     n_chunks = chunks_for(kept.events, kept.users)
-    query = _PAIRED.format(split=_LAST_TWO if config.split.kind == "leave-one-out" else "split", order=ORDER)
+    query = _CASES_QUERY.format(
+        split=_LEAVE_ONE_OUT_SPLIT if config.split.kind == "leave-one-out" else "split", order=EVENT_ORDER
+    )
     popularity = np.zeros(kept.items, dtype=np.int64)
     counts: Counter[str] = Counter()
-    with _Chunks(out, n_chunks) as files:
+    with _ChunkFiles(out, n_chunks) as files:
         for batch in connection.sql(query).to_arrow_reader(_BATCH):
             table = pa.Table.from_batches([batch])
             users = table.column("user_idx").to_numpy().astype(np.int64)
@@ -92,7 +96,7 @@ def _cases(events: pa.Table, max_per_user: int) -> pa.Table:
     return replaced.rename_columns({"case_position": "position"})
 
 
-class _Chunks:
+class _ChunkFiles:
     """The files of one chunk, open; chunks come in order and every one gets its files, empty or not."""
 
     def __init__(self, out: Attempt, n_chunks: int) -> None:

@@ -142,7 +142,9 @@ def _meanings(
             [term for row in candidates.values() if row["source"] == "terms" for term in row["terms"]]
         )
         chosen = vocabulary.columns(chosen_rows.get(latent, NO_ROW).get("terms", []))
-        pair = grouping.meanings(evidence[latent], own, chosen, vocabulary.bears, lambda column: usage.share((column,)))
+        pair = grouping.meanings(
+            evidence[latent], own, chosen, vocabulary.item_terms, lambda column: usage.share((column,))
+        )
         found[latent] = [vocabulary.terms[column] for column in pair or ()]
     return found
 

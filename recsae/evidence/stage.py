@@ -79,7 +79,7 @@ def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attemp
     sketch = whole.sketch()
     near_HN = negatives.nearest(sae.W_dec.numpy(), np.flatnonzero(sketch.fired_H))
     chosen = case_selection.choose(
-        sketch, catalogue.popularity, vocabulary.bears, config.probe.view, config.evidence, config.seed, near_HN
+        sketch, catalogue.popularity, vocabulary.item_terms, config.probe.view, config.evidence, config.seed, near_HN
     )
     out.write_table("evidence.parquet", chosen.cases, EVIDENCE)
     out.write_table("latent_stats.parquet", chosen.stats, LATENT_STATS)

@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from recsae.explain.slopes import slopes
 from recsae.explain.splitting import Pooled, Splitter
-from recsae.recommenders.base import Histories, Recommender, Trainable, last
+from recsae.recommenders.base import Histories, Recommender, Trainable, last_position
 from recsae.recommenders.topk import ranks, top_k
 from recsae.sae.model import Sae
 from recsae.steering.user_batches import Present
@@ -111,7 +111,7 @@ class Explainer:
         """Items `(B, T)` by item_idx, seen or not; None: the first `k` unseen ones."""
         model, histories = self.model, present.histories
         h_BLD = model.probe(histories)
-        u_BU = last(model.proceed(h_BLD, histories), histories)
+        u_BU = last_position(model.proceed(h_BLD, histories), histories)
         if item_BT is None:
             item_BT = top_k(model, u_BU, present.seen, min(k, model.n_items))
             rank_BT = np.broadcast_to(np.arange(1, item_BT.shape[1] + 1), item_BT.shape)

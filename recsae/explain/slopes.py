@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from recsae.errors import BadInput
-from recsae.recommenders.base import Histories, Recommender, last
-from recsae.recommenders.topk import SCORES_AT_ONCE
+from recsae.recommenders.base import Histories, Recommender, last_position
+from recsae.recommenders.topk import SCORES_PER_BLOCK
 
 POINTS = 4
 """Four leave about a twentieth of the score unexplained on ML-1M (a block of SASRec), eight a fiftieth."""
@@ -71,9 +71,9 @@ def _gradients(model: Recommender, h_BLD: Tensor, histories: Histories, item_BT:
 
 def _scores(model: Recommender, h_BLD: Tensor, histories: Histories, item_BT: Tensor) -> Tensor:
     """`(B, S)`. In the mean, what a model never recommends, at minus infinity, does not count."""
-    u_BU = last(model.proceed(h_BLD, histories), histories)
+    u_BU = last_position(model.proceed(h_BLD, histories), histories)
     score_BT, sum_B, count_B = u_BU.new_zeros(item_BT.shape), u_BU.new_zeros(len(u_BU)), u_BU.new_zeros(len(u_BU))
-    bounds = [*range(0, model.n_items, max(1, SCORES_AT_ONCE // len(u_BU))), model.n_items]
+    bounds = [*range(0, model.n_items, max(1, SCORES_PER_BLOCK // len(u_BU))), model.n_items]
     for start, stop in pairwise(bounds):
         block_Bn = model.scores(u_BU, start, stop)
         here_BT = block_Bn.gather(1, (item_BT - start).clamp(0, stop - start - 1))

@@ -58,7 +58,7 @@ class Usage:
         self.vocabulary = vocabulary
         self._popularity = popularity
         self._total = popularity.sum()
-        self._columns = vocabulary.bears.tocsc()
+        self._columns = vocabulary.item_terms.tocsc()
         self._shares: dict[tuple[int, ...], float] = {}
 
     def share(self, terms: tuple[int, ...]) -> float:
@@ -92,7 +92,7 @@ def propose(items: np.ndarray, usage: Usage, count: int, min_support: int) -> li
     `items` has one entry per case. Terms of fewer than `min_support` distinct items are skipped, as are duplicates of a
     term taken before and terms that are no more frequent in the evidence than in all events.
     """
-    bears = usage.vocabulary.bears
+    bears = usage.vocabulary.item_terms
     distinct = np.unique(items)
     terms, cases = np.unique(bears[items].indices, return_counts=True)
     _, support = np.unique(bears[distinct].indices, return_counts=True)  # for the same terms
@@ -118,7 +118,7 @@ def propose(items: np.ndarray, usage: Usage, count: int, min_support: int) -> li
 
 def measure(items: np.ndarray, terms: tuple[int, ...], usage: Usage) -> Candidate:
     """The statistics of the terms taken together; `items` has one entry per case and is not empty."""
-    both = np.asarray(usage.vocabulary.bears[items][:, list(terms)].sum(axis=1)).ravel() == len(terms)
+    both = np.asarray(usage.vocabulary.item_terms[items][:, list(terms)].sum(axis=1)).ravel() == len(terms)
     support, background = len(np.unique(items[both])), usage.share(terms)
     lift_lower = lift_bound(np.array(support), np.array(background * len(np.unique(items))))
     return Candidate(terms, support, float(both.mean()), background, float(lift_lower))
@@ -133,7 +133,7 @@ def pairs(items: np.ndarray, singles: list[Candidate], usage: Usage, count: int,
     qualifies. The more common term comes first for every latent, so a pair always has the same text.
     """
     columns = [single.terms[0] for single in singles]
-    bears = usage.vocabulary.bears[items][:, columns].toarray()
+    bears = usage.vocabulary.item_terms[items][:, columns].toarray()
     joint = bears.T @ bears / max(len(items), 1)
     proposed = []
     for one, other in combinations(range(len(singles)), 2):

@@ -63,11 +63,11 @@ def free_row(answer: Completion, items: np.ndarray, usage: Usage) -> Row:
         answered = json.loads(answer.text or "")
         name = clean(answered["name"], prompts.NAME_LIMIT)
         description = clean(answered["description"], prompts.DESCRIPTION_LIMIT)
-        concept = vocabulary.spelt(re.sub(r"[^\w\s&'/+.,-]", "", name).strip(" .,-"))
+        concept = vocabulary.canonical(re.sub(r"[^\w\s&'/+.,-]", "", name).strip(" .,-"))
         status = _status_of(concept) if answer.status == "ok" else answer.status
     except (ValueError, KeyError, TypeError, AttributeError):
         concept, description, status = "", "", answer.status if answer.status != "ok" else "unparsed"
-    terms = vocabulary.named_in(concept)
+    terms = vocabulary.terms_in(concept)
     measured = measure(items, tuple(vocabulary.columns(terms)), usage) if terms and len(items) else None
     return {
         "concept": concept,

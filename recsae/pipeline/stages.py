@@ -79,7 +79,7 @@ STAGES: dict[str, Stage] = {
             Lazy("recsae.recommenders.stage:train_recommender"),
             inputs=("ingest",),
             config=("seed", "recommender", "ranking"),
-            content=Lazy("recsae.recommenders.external_sources:foreign_content"),
+            content=Lazy("recsae.recommenders.external_sources:external_content"),
             last=("recommender",),
             nights=("recommender", "epochs"),
         ),
@@ -88,7 +88,7 @@ STAGES: dict[str, Stage] = {
             Lazy("recsae.activations.stage:write_activations"),
             inputs=("ingest", "recommender"),
             config=("probe",),
-            content=Lazy("recsae.activations.imported_sources:given_content"),
+            content=Lazy("recsae.activations.imported_sources:imported_content"),
         ),
         Stage(
             "sae",

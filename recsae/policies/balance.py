@@ -24,7 +24,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae.data.chunks import Chunk
-from recsae.recommenders.ranking import TOP
+from recsae.recommenders.ranking import TOP_K
 
 CASES, GAIN, HIT, CHOSEN, PAST, SLOTS, POPULARITY, HEAD, FEATURES = range(9)
 """Columns: cases, Σ 1/log2(1 + rank) and hits within ten, targets that are head items, Σ head share of the history;
@@ -175,7 +175,7 @@ def columns(ground: Ground, head_B2: np.ndarray, rank_B: np.ndarray, top_BT: np.
     held = sparse.csr_array(
         (np.ones(len(row_N)), (row_N, top_BT[row_N, place_N])), shape=(len(rank_B), ground.slots_IX.shape[0])
     )
-    inside_B = rank_B <= TOP
+    inside_B = rank_B <= TOP_K
     gain_B = np.where(inside_B, 1 / np.log2(1 + rank_B), 0.0)
     plain_BX = np.stack([np.ones(len(rank_B)), gain_B, inside_B], axis=1)
     return np.concatenate([plain_BX, head_B2, (held @ ground.slots_IX).toarray()], axis=1)

@@ -57,7 +57,7 @@ def change_shares(
     parts = (None, None) if users is not None and users.ids is not None else ("select", "score")
     catalogue = Catalogue.read(made.ingested)
     vocabulary = terms.build(catalogue)
-    bears_IA = sparse.csr_array(np.stack([vocabulary.bearing(one.terms) for one in concepts], 1).astype(float))
+    bears_IA = sparse.csr_array(np.stack([vocabulary.items_with(one.terms) for one in concepts], 1).astype(float))
     ground, shares = balance.ground(catalogue.popularity, bears_IA), Shares(names)
     evaluate = search.on_cases(world, parts[0], ground)
     clean_GX = evaluate((), ())[0]

@@ -97,11 +97,11 @@ class Trainable(Recommender):
         """Gradients of the parameters from whole gradients of `tables()`."""
         return gradients
 
-    def settle(self) -> None:
+    def refresh(self) -> None:
         """Called after the weights have changed and before anything is scored."""
 
 
-def last(h_BLD: Tensor, histories: Histories) -> Tensor:
+def last_position(h_BLD: Tensor, histories: Histories) -> Tensor:
     """The vector `h_BD` at the end of each history."""
     index = (histories.length_B - 1).view(-1, 1, 1).expand(-1, 1, h_BLD.shape[-1])
     return h_BLD.gather(1, index).squeeze(1)

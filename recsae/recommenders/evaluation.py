@@ -18,7 +18,7 @@ from recsae.config.recommender import RankingConfig
 from recsae.data.chunks import n_chunks, read_cases, read_chunk
 from recsae.hashing import GOLDEN, finalise
 from recsae.recommenders.base import Recommender, Trainable
-from recsae.recommenders.ranking import of_split, rank_chunk
+from recsae.recommenders.ranking import filter_split, rank_chunk
 from recsae.stats.ranking_metrics import DEEPEST, count, figures, intervals, resample
 from recsae.store.run_store import Committed
 
@@ -40,16 +40,16 @@ class EvaluationPlan(NamedTuple):
 class RankingMetrics(NamedTuple):
     """HR and NDCG of full ranking with `[low, high]` of each, and, as `sampled_…`, among sampled items where asked."""
 
-    figures: dict[str, float]
+    metrics: dict[str, float]
     intervals: dict[str, list[float]]
 
 
-def briefly(ingested: Committed, split: str, seed: int, config: RankingConfig) -> EvaluationPlan:
+def quick_plan(ingested: Committed, split: str, seed: int, config: RankingConfig) -> EvaluationPlan:
     """Full ranking and no more: what every epoch is judged by."""
     return EvaluationPlan(ingested, split, seed, config.users)
 
 
-def in_full(ingested: Committed, split: str, seed: int, config: RankingConfig) -> EvaluationPlan:
+def full_plan(ingested: Committed, split: str, seed: int, config: RankingConfig) -> EvaluationPlan:
     """With intervals, and with sampled items if the config asks for them."""
     return EvaluationPlan(ingested, split, seed, config.users, config.sampled_negatives, config.bootstrap)
 
@@ -57,7 +57,7 @@ def in_full(ingested: Committed, split: str, seed: int, config: RankingConfig) -
 def evaluate(model: Trainable, survey: EvaluationPlan, rank: int, world: int, device: str) -> RankingMetrics:
     """Every worker counts every `world`-th chunk; all of them get the figures of the whole."""
     model.eval()
-    model.settle()
+    model.refresh()
     count_SK = np.zeros((2 + survey.resamples, DEEPEST + 1), dtype=np.int64)
     for number in range(rank, n_chunks(survey.ingested), world):
         count_SK += count_chunk(model, survey, number, device)
@@ -65,15 +65,15 @@ def evaluate(model: Trainable, survey: EvaluationPlan, rank: int, world: int, de
         total = torch.from_numpy(count_SK).to(device)
         dist.all_reduce(total)
         count_SK = total.cpu().numpy()
-    return measured(count_SK, survey)
+    return to_metrics(count_SK, survey)
 
 
 def count_chunk(model: Recommender, survey: EvaluationPlan, number: int, device: str) -> np.ndarray:
     """Counts of one chunk: row 0 of full ranking, row 1 among sampled items, then the resamples of row 0."""
-    cases = of_split(read_cases(survey.ingested, number), survey.split)
+    cases = filter_split(read_cases(survey.ingested, number), survey.split)
     if survey.users is not None:
         share = survey.users / survey.ingested.metrics["users"]
-        cases = cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, survey.seed)))
+        cases = cases.filter(pa.array(in_sample(cases["user_idx"].to_numpy(), share, survey.seed)))
     chunk = read_chunk(survey.ingested, number)
     ranked = rank_chunk(model, chunk, cases, device, survey.negatives, survey.seed)
     draw = np.random.default_rng((survey.seed, 2, number))
@@ -81,7 +81,7 @@ def count_chunk(model: Recommender, survey: EvaluationPlan, number: int, device:
     return np.concatenate([[count(ranked.full_C)], [count(ranked.sampled_C)], resampled])
 
 
-def measured(count_SK: np.ndarray, survey: EvaluationPlan) -> RankingMetrics:
+def to_metrics(count_SK: np.ndarray, survey: EvaluationPlan) -> RankingMetrics:
     """Figures of the sum of `count_chunk` over all chunks."""
     found = figures(count_SK[0])
     if survey.negatives:
@@ -102,14 +102,14 @@ def held_out_cases(
     Without a part all of them, whatever `users` is.
     """
     read = read_cases(ingested, number)
-    cases = pa.concat_tables([of_split(read, split, part) for split in splits])
+    cases = pa.concat_tables([filter_split(read, split, part) for split in splits])
     if part is None or users is None:
         return cases
     share = users / ingested.metrics["users_by_part"][part]
-    return cases.filter(pa.array(drawn(cases["user_idx"].to_numpy(), share, seed)))
+    return cases.filter(pa.array(in_sample(cases["user_idx"].to_numpy(), share, seed)))
 
 
-def drawn(user_idx: np.ndarray, share: float, seed: int) -> np.ndarray:
+def in_sample(user_idx: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Which users belong to a random share of all: those with the smallest hashes."""
     with np.errstate(over="ignore"):
         mixed = (user_idx.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0xD1342543DE82EF95)) * GOLDEN

@@ -31,14 +31,14 @@ class ExternalCall(NamedTuple):
     """The module's position of it."""
 
 
-class _Reached(BaseException):
+class _StopAtSite(BaseException):
     """Ends a run at the site: what comes after it, the scores of all tokens above all, is not wanted.
 
     No Exception, so that no module takes it for a fault of its own.
     """
 
 
-class Foreign(Recommender):
+class ExternalRecommender(Recommender):
     """`probe` runs the module up to the site; `proceed` runs it again with the site's output replaced."""
 
     tokens_N: Tensor
@@ -64,9 +64,9 @@ class Foreign(Recommender):
         def read(output: Any) -> Any:
             # A copy: what a module returns may be a view of its weights, and the caller may write into it.
             found.append(tensor_of(output).float().clone())
-            raise _Reached
+            raise _StopAtSite
 
-        with self.hooked(read), contextlib.suppress(_Reached):
+        with self.hooked(read), contextlib.suppress(_StopAtSite):
             self.run(asked)
         return self.back(found[0], asked)
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from recsae.errors import BadInput, first_line
 from recsae.recommenders.base import Histories
-from recsae.recommenders.external import Foreign, tensor_of
+from recsae.recommenders.external import ExternalRecommender, tensor_of
 
-FEW = 3
+TRIAL_LENGTH = 3
 """Positions of the history that is asked in several ways."""
 
 
@@ -30,7 +30,7 @@ class CheckResult(NamedTuple):
     """Whether scores come for every position, and none depends on later items."""
 
 
-class _Seen(NamedTuple):
+class _TrialRun(NamedTuple):
     """One run: `h_BLD`, the scores `u` (`(B, L, T)` or `(B, T)`), and where the histories end."""
 
     h_BLD: Tensor
@@ -43,18 +43,18 @@ class _Seen(NamedTuple):
 
 
 @torch.no_grad()
-def examine(model: Foreign) -> CheckResult:
+def check_model(model: ExternalRecommender) -> CheckResult:
     """Raises BadInput with one sentence where the module, the inputs or the site do not fit each other."""
     _check_site(model)
-    few = min(FEW, model.max_length)
+    few = min(TRIAL_LENGTH, model.max_length)
     one, other = int(model.tokens_N.argmax()), int(model.tokens_N.argmin())
     walk = [one, other, one][-few:]
     alone = _observe(model, [walk])
-    if not _alike(alone, 0, _observe(model, [walk]), 0):
+    if not _same_at_end(alone, 0, _observe(model, [walk]), 0):
         _refuse(model, "two runs of the same history differ (dropout?); give a model in evaluation mode")
     _observe(model, [[one]])
     long = [one if place % 2 else other for place in range(model.max_length)]
-    if not _alike(alone, 0, _observe(model, [long, walk, [one]]), 1):
+    if not _same_at_end(alone, 0, _observe(model, [long, walk, [one]]), 1):
         _refuse(
             model,
             "what it makes of a history changes with the longer ones beside it; in recommender.foreign tell it of "
@@ -68,10 +68,10 @@ def examine(model: Foreign) -> CheckResult:
             "torch.export another example tensor for each of them",
         )
     _check_edit(model, [walk])
-    return CheckResult(alone.h_BLD.shape[2], alone.u.shape[-1], alone.u.ndim == 3 and _earlier_stay(alone, changed))
+    return CheckResult(alone.h_BLD.shape[2], alone.u.shape[-1], alone.u.ndim == 3 and _is_causal(alone, changed))
 
 
-def _check_site(model: Foreign) -> None:
+def _check_site(model: ExternalRecommender) -> None:
     names = [name for name, _ in model.module.named_modules() if name]
     if model.site not in names:
         near = difflib.get_close_matches(model.site, names, n=6, cutoff=0)
@@ -80,7 +80,7 @@ def _check_site(model: Foreign) -> None:
         )
 
 
-def _observe(model: Foreign, rows: list[list[int]]) -> _Seen:
+def _observe(model: ExternalRecommender, rows: list[list[int]]) -> _TrialRun:
     """A full run, with every shape checked."""
     histories = _histories(model, rows)
     asked = model.ask(histories)
@@ -88,7 +88,7 @@ def _observe(model: Foreign, rows: list[list[int]]) -> _Seen:
     outputs: list[Any] = []
 
     def read(output: Any) -> Any:
-        outputs.append(_copied(model, output))
+        outputs.append(_copy_tensor(model, output))
         return output
 
     longest = max(map(len, rows))
@@ -119,10 +119,10 @@ def _observe(model: Foreign, rows: list[list[int]]) -> _Seen:
         )
     _check_tokens(model, u.shape[-1])
     h_BLD = model.back(h_BWD, asked)
-    return _Seen(h_BLD, model.back(u, asked) if u.ndim == 3 else u, histories.length_B)
+    return _TrialRun(h_BLD, model.back(u, asked) if u.ndim == 3 else u, histories.length_B)
 
 
-def _histories(model: Foreign, rows: list[list[int]]) -> Histories:
+def _histories(model: ExternalRecommender, rows: list[list[int]]) -> Histories:
     device, longest = model.tokens_N.device, max(map(len, rows))
     padded = [row + [0] * (longest - len(row)) for row in rows]
     return Histories(
@@ -132,14 +132,14 @@ def _histories(model: Foreign, rows: list[list[int]]) -> Histories:
     )
 
 
-def _copied(model: Foreign, output: Any) -> Tensor:
+def _copy_tensor(model: ExternalRecommender, output: Any) -> Tensor:
     try:
         return tensor_of(output).clone()
     except TypeError as error:
         raise BadInput(f"probe.site = {model.site}: its output {error}; name another submodule") from None
 
 
-def _check_arguments(model: Foreign, positional: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+def _check_arguments(model: ExternalRecommender, positional: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
     signature = inspect.signature(model.module.forward)
     try:
         signature.bind(*positional, **named)
@@ -148,7 +148,7 @@ def _check_arguments(model: Foreign, positional: tuple[Tensor, ...], named: dict
         _refuse(model, f"its forward takes {takes} ({error}); name its arguments in recommender.foreign.inputs")
 
 
-def _check_tokens(model: Foreign, n_tokens: int) -> None:
+def _check_tokens(model: ExternalRecommender, n_tokens: int) -> None:
     low, high = int(model.tokens_N.min()), int(model.tokens_N.max())
     if low < 0 or high >= n_tokens:
         raise BadInput(
@@ -157,7 +157,7 @@ def _check_tokens(model: Foreign, n_tokens: int) -> None:
         )
 
 
-def _check_edit(model: Foreign, rows: list[list[int]]) -> None:
+def _check_edit(model: ExternalRecommender, rows: list[list[int]]) -> None:
     histories = _histories(model, rows)
     h_BLD = model.probe(histories)
     noise_BLD = torch.randn(h_BLD.shape, generator=torch.Generator().manual_seed(0)).to(h_BLD)
@@ -169,13 +169,13 @@ def _check_edit(model: Foreign, rows: list[list[int]]) -> None:
         )
 
 
-def _earlier_stay(seen: _Seen, changed: _Seen) -> bool:
+def _is_causal(seen: _TrialRun, changed: _TrialRun) -> bool:
     """Whether another last item leaves what is at the earlier positions."""
     pairs = (seen.h_BLD, changed.h_BLD), (seen.u, changed.u)
     return all(_close(before[:, :-1], after[:, :-1]) for before, after in pairs)
 
 
-def _alike(seen: _Seen, row: int, other: _Seen, other_row: int) -> bool:
+def _same_at_end(seen: _TrialRun, row: int, other: _TrialRun, other_row: int) -> bool:
     return all(_close(a, b) for a, b in zip(seen.at_end(row), other.at_end(other_row), strict=True))
 
 
@@ -186,7 +186,7 @@ def _close(a: Tensor, b: Tensor) -> bool:
     return torch.allclose(a.float(), b.float(), rtol=0, atol=scale * torch.finfo(a.dtype).eps ** 0.5)
 
 
-def _refuse(model: Foreign, reason: str) -> NoReturn:
+def _refuse(model: ExternalRecommender, reason: str) -> NoReturn:
     named = "program" if model.config.program else "factory"
     raise BadInput(f"recommender.foreign.{named} = {getattr(model.config, named)}: {reason}")
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from recsae.config.recommender import ForeignConfig, RecommenderConfig
 from recsae.data.sources import Source
-from recsae.data.text import plain
-from recsae.recommenders.external import Foreign
-from recsae.recommenders.external_checks import examine
-from recsae.recommenders.external_module import module_of
+from recsae.data.text import cell_text
+from recsae.recommenders.external import ExternalRecommender
+from recsae.recommenders.external_checks import check_model
+from recsae.recommenders.external_module import load_module
 from recsae.recommenders.external_sources import state_source, vocabulary_source
 from recsae.store.filesystem import Folder, as_json
 from recsae.store.run_store import Committed
@@ -33,7 +33,7 @@ class ExternalFiles(NamedTuple):
     """The model's own number of each item, int64."""
 
 
-def gather(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
+def read_files(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
     """The user's files. Raises BadInput where one is missing or an item of the catalogue has no token."""
     filesystem, path = state_source(config).location
     with filesystem.open_input_file(path) as file:
@@ -43,7 +43,7 @@ def gather(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
 
 
 def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_users: int, n_items: int) -> None:
-    with folder.open_output(_name(config)) as sink:
+    with folder.open_output(_state_name(config)) as sink:
         sink.write(parts.state)
     with folder.open_output("tokens.safetensors") as sink:
         sink.write(safetensors.torch.save({"tokens": parts.tokens_N}))
@@ -53,25 +53,25 @@ def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_user
         sink.write(as_json({"n_users": n_users, "n_items": n_items, **facts}))
 
 
-def saved_parts(folder: Folder, config: RecommenderConfig) -> ExternalFiles:
+def load_files(folder: Folder, config: RecommenderConfig) -> ExternalFiles:
     """What `save` wrote."""
-    with folder.open_input(_name(config)) as source:
+    with folder.open_input(_state_name(config)) as source:
         state: bytes = source.read()
     with folder.open_input("tokens.safetensors") as source:
         return ExternalFiles(state, safetensors.torch.load(source.read())["tokens"])
 
 
-def assemble(config: RecommenderConfig, parts: ExternalFiles, site: str, device: str) -> Foreign:
+def build_model(config: RecommenderConfig, parts: ExternalFiles, site: str, device: str) -> ExternalRecommender:
     """The frozen model, tried out. Raises BadInput where its parts do not fit each other, the config or the site."""
     assert config.foreign is not None
-    module = module_of(config, parts.state, device)
-    model = Foreign(config.foreign, module, parts.tokens_N, config.max_length, site, device)
-    found = examine(model)
+    module = load_module(config, parts.state, device)
+    model = ExternalRecommender(config.foreign, module, parts.tokens_N, config.max_length, site, device)
+    found = check_model(model)
     model.learn(found.width, found.n_tokens, found.every_position and not config.foreign.case_by_case)
     return model
 
 
-def _name(config: RecommenderConfig) -> str:
+def _state_name(config: RecommenderConfig) -> str:
     return "program.pt2" if config.foreign and config.foreign.program else "weights.safetensors"
 
 
@@ -81,7 +81,7 @@ def _tokens(source: Source, item_ids: list[str]) -> Tensor:
     for name in ("item_id", "token"):
         if name not in columns:
             source.refuse(f"there is no column {name} among {', '.join(columns)}; call two of them item_id and token")
-    source.refuse_twins(columns, ("item_id", "token"))
+    source.refuse_duplicate_columns(columns, ("item_id", "token"))
     token_of: dict[str, int | None] = dict.fromkeys(item_ids)
     owner: dict[int, str] = {}
     for row, cells in source.rows(("item_id", "token")):
@@ -109,6 +109,6 @@ def _tokens(source: Source, item_ids: list[str]) -> Tensor:
 
 def _text(source: Source, row: int, cell: object) -> str:
     try:
-        return plain(cell) or ""
+        return cell_text(cell) or ""
     except TypeError as error:
         source.refuse(f"row {row} holds a {error} where one value is due; flatten it")

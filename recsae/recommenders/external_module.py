@@ -23,17 +23,17 @@ from recsae.errors import BadInput, first_line
 from recsae.recommenders.external_sources import KEY
 
 
-def module_of(config: RecommenderConfig, state: bytes, device: str) -> nn.Module:
+def load_module(config: RecommenderConfig, state: bytes, device: str) -> nn.Module:
     """The module of the section `foreign`, still as its maker left it. Raises BadInput."""
     assert config.foreign is not None
     if config.foreign.program:
-        return _unflattened(config, config.foreign, state, device)
-    module = _built(config.foreign)
-    _fill(config.foreign, module, state)
+        return _load_program(config, config.foreign, state, device)
+    module = _call_factory(config.foreign)
+    _load_weights(config.foreign, module, state)
     return module
 
 
-def _built(config: ForeignConfig) -> nn.Module:
+def _call_factory(config: ForeignConfig) -> nn.Module:
     said = f"{KEY}.factory = {config.factory}"
     holder_name, _, attribute = config.factory.partition(":")
     try:
@@ -56,7 +56,7 @@ def _built(config: ForeignConfig) -> nn.Module:
     return module
 
 
-def _fill(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
+def _load_weights(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
     """Load the weights; all tensors must be there and no others."""
     said = f"{KEY}.weights: {config.weights}"
     try:
@@ -73,24 +73,24 @@ def _fill(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
     filled = {own[name].data_ptr() for name in tensors if name in own}
     missing = [name for name in missing if own[name].data_ptr() not in filled]
     if missing or strange:
-        told = [f"it lacks {_few(missing)}"] * bool(missing) + [f"the module has no {_few(sorted(strange))}"] * bool(
-            strange
-        )
-        raise BadInput(f"{said}: {' and '.join(told)}; mend {KEY}.arguments or rename the tensors")
+        problems = [f"it lacks {_shorten(missing)}"] if missing else []
+        if strange:
+            problems.append(f"the module has no {_shorten(sorted(strange))}")
+        raise BadInput(f"{said}: {' and '.join(problems)}; mend {KEY}.arguments or rename the tensors")
 
 
-def _few(names: list[str]) -> str:
+def _shorten(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
-def _unflattened(config: RecommenderConfig, foreign: ForeignConfig, state: bytes, device: str) -> nn.Module:
+def _load_program(config: RecommenderConfig, foreign: ForeignConfig, state: bytes, device: str) -> nn.Module:
     said = f"{KEY}.program: {foreign.program}"
     # torch prints a page before it raises
     if not zipfile.is_zipfile(io.BytesIO(state)):
         raise BadInput(f"{said}: no exported program; write one with torch.export.save")
     try:
-        program = _quietly(torch.export.load, io.BytesIO(state))
+        program = _without_warnings(torch.export.load, io.BytesIO(state))
     except Exception as error:
         raise BadInput(
             f"{said}: torch {torch.__version__} cannot load it ({first_line(error)}); export it with this version, and "
@@ -101,11 +101,11 @@ def _unflattened(config: RecommenderConfig, foreign: ForeignConfig, state: bytes
     if device != "cpu":
         # constants of the program remember where it was exported
         program = move_to_device_pass(program, device)
-    module: nn.Module = _quietly(torch.export.unflatten, program)
+    module: nn.Module = _without_warnings(torch.export.unflatten, program)
     return module
 
 
-def _quietly(call: Callable[[Any], Any], given: Any) -> Any:
+def _without_warnings(call: Callable[[Any], Any], given: Any) -> Any:
     """Without what torch warns itself of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from recsae.config.recommender import ForeignConfig
 from recsae.config.schema import Config
-from recsae.data.sources import Source, by_name
+from recsae.data.sources import Source, source_from_path
 from recsae.errors import first_line
 
 KEY = "recommender.foreign"
 
 
-def foreign_content(config: Config) -> dict[str, str]:
+def external_content(config: Config) -> dict[str, str]:
     """Checksums of the model's files by key; nothing for a model of another kind.
 
     The factory's code is not covered: when that changes, change `arguments` or the weights, or the old result stands.
@@ -25,15 +25,15 @@ def foreign_content(config: Config) -> dict[str, str]:
 def state_source(config: ForeignConfig) -> Source:
     """The weights or the program. Raises BadInput where the file is missing."""
     key = "program" if config.program else "weights"
-    return _present(Source(f"{KEY}.{key}", getattr(config, key)))
+    return _require(Source(f"{KEY}.{key}", getattr(config, key)))
 
 
 def vocabulary_source(config: ForeignConfig) -> Source:
     """The table of tokens. Raises BadInput where the file is missing."""
-    return _present(by_name(f"{KEY}.vocabulary", config.vocabulary))
+    return _require(source_from_path(f"{KEY}.vocabulary", config.vocabulary))
 
 
-def _present(source: Source) -> Source:
+def _require(source: Source) -> Source:
     try:
         there = source.exists()
     except OSError as error:

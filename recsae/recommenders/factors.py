@@ -82,7 +82,7 @@ class LightGCN(BPRMF):
         user, item = self._propagate(gradients["user.weight"], gradients["item.weight"])
         return {"user.weight": user, "item.weight": item}
 
-    def settle(self) -> None:
+    def refresh(self) -> None:
         self.user_out, self.item_out = self._propagate(self.user.weight, self.item.weight)
 
     def probe(self, histories: Histories) -> Tensor:

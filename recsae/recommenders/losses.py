@@ -26,9 +26,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SCORES_AT_ONCE = 2**18
-"""Of a block: what stays in a core's cache; a GPU takes `WIDER` times as many."""
-WIDER = 256
+SCORES_PER_BLOCK = 2**18
+"""Of a block: what stays in a core's cache; a GPU takes `GPU_FACTOR` times as many."""
+GPU_FACTOR = 256
 
 
 class LossBlock(NamedTuple):
@@ -84,7 +84,7 @@ def _collisions(target_X: Tensor, negative_M: Tensor | None, n_rows: int) -> tup
     return row, first_X[row] + within, (len(negative_M) - count_X).clamp(min=1)
 
 
-class Graded(NamedTuple):
+class LossAndGradient(NamedTuple):
     """The loss, and its gradient by the vectors and by the rows of the table."""
 
     loss: Tensor
@@ -92,11 +92,13 @@ class Graded(NamedTuple):
     by_item_RD: Tensor
 
 
-class _Graded(torch.autograd.Function):
+class _PrecomputedGradient(torch.autograd.Function):
     """The forward pass finds the gradient as well; the backward pass only scales it."""
 
     @staticmethod
-    def forward(context: Any, h_XD: Tensor, item_RD: Tensor, grade: Callable[[Tensor, Tensor], Graded]) -> Tensor:
+    def forward(
+        context: Any, h_XD: Tensor, item_RD: Tensor, grade: Callable[[Tensor, Tensor], LossAndGradient]
+    ) -> Tensor:
         found = grade(h_XD, item_RD)
         context.save_for_backward(found.by_h_XD, found.by_item_RD)
         return found.loss
@@ -107,7 +109,7 @@ class _Graded(torch.autograd.Function):
         return scale * by_h_XD, scale * by_item_RD, None
 
 
-def _shared(
+def _shared_negatives(
     h_XD: Tensor,
     item_RD: Tensor,
     target_X: Tensor,
@@ -115,7 +117,7 @@ def _shared(
     correction_M: Tensor | None,
     block_loss: BlockLoss,
     beta: float,
-) -> Graded:
+) -> LossAndGradient:
     """Rows in blocks against the same negatives."""
     negative_MD = item_RD if negative_M is None else item_RD[negative_M]
     target_XD = item_RD[target_X]
@@ -123,7 +125,7 @@ def _shared(
     by_target_X = h_XD.new_empty(len(h_XD))
     loss = h_XD.new_zeros(())
     row, column, counted_X = _collisions(target_X, negative_M, len(item_RD))
-    at_once = SCORES_AT_ONCE * (1 if h_XD.device.type == "cpu" else WIDER)
+    at_once = SCORES_PER_BLOCK * (1 if h_XD.device.type == "cpu" else GPU_FACTOR)
     rows = max(1, at_once // max(1, len(negative_MD)))
     starts = list(range(0, len(h_XD), rows))
     bounds = torch.searchsorted(row, torch.tensor([*starts, len(h_XD)], device=row.device)).tolist()
@@ -143,12 +145,12 @@ def _shared(
     by_item_RD = by_negative_MD
     if negative_M is not None:
         by_item_RD = torch.zeros_like(item_RD).index_add_(0, negative_M, by_negative_MD)
-    return Graded(loss, by_h_XD, by_item_RD.index_add_(0, target_X, by_target_X[:, None] * h_XD))
+    return LossAndGradient(loss, by_h_XD, by_item_RD.index_add_(0, target_X, by_target_X[:, None] * h_XD))
 
 
-def _own(
+def _own_negatives(
     h_XD: Tensor, item_RD: Tensor, target_X: Tensor, negative_XK: Tensor, block_loss: BlockLoss, beta: float
-) -> Graded:
+) -> LossAndGradient:
     """Few negatives of each target's own, `(X, K)`."""
     target_XD, negative_XKD = item_RD[target_X], item_RD[negative_XK]
     score_XK = (negative_XKD @ h_XD[:, :, None]).squeeze(2)
@@ -160,7 +162,7 @@ def _own(
     by_item_RD = torch.zeros_like(item_RD).index_add_(0, target_X, found.by_target_b[:, None] * h_XD)
     by_negative = found.by_negative_bM[:, :, None] * h_XD[:, None]
     by_item_RD.index_add_(0, negative_XK.flatten(), by_negative.flatten(0, 1))
-    return Graded(found.loss, by_h_XD, by_item_RD)
+    return LossAndGradient(found.loss, by_h_XD, by_item_RD)
 
 
 def summed_loss(
@@ -178,12 +180,12 @@ def summed_loss(
     own; None: every row once. `correction_M` is added to the scores of shared ones.
     """
 
-    def grade(h_XD: Tensor, item_RD: Tensor) -> Graded:
+    def grade(h_XD: Tensor, item_RD: Tensor) -> LossAndGradient:
         if negatives is not None and negatives.dim() == 2:
-            return _own(h_XD, item_RD, target_X, negatives, LOSSES[name], beta)
-        return _shared(h_XD, item_RD, target_X, negatives, correction_M, LOSSES[name], beta)
+            return _own_negatives(h_XD, item_RD, target_X, negatives, LOSSES[name], beta)
+        return _shared_negatives(h_XD, item_RD, target_X, negatives, correction_M, LOSSES[name], beta)
 
-    value: Tensor = _Graded.apply(h_XD, item_RD, grade)  # type: ignore[no-untyped-call]
+    value: Tensor = _PrecomputedGradient.apply(h_XD, item_RD, grade)  # type: ignore[no-untyped-call]
     return value
 
 

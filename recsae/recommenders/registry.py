@@ -43,17 +43,17 @@ def save(
         sink.write(as_json({"n_users": n_users, "n_items": n_items, **config.recorded()}))
 
 
-SIZES = ("kind", "width", "max_length", "blocks", "heads", "hidden", "layers", "interests")
+SIZE_KEYS = ("kind", "width", "max_length", "blocks", "heads", "hidden", "layers", "interests")
 """Keys that decide a model's form; one that goes on from another has them all from it."""
 
 
-def differs(folder: Folder, config: RecommenderConfig) -> tuple[str, str] | None:
+def size_mismatch(folder: Folder, config: RecommenderConfig) -> tuple[str, str] | None:
     """The first key in which the model in the folder is of another form, and what it is there."""
     facts, wanted = folder.read_json("config.json") or {}, config.recorded()
-    return next(((key, str(facts.get(key))) for key in SIZES if facts.get(key) != wanted[key]), None)
+    return next(((key, str(facts.get(key))) for key in SIZE_KEYS if facts.get(key) != wanted[key]), None)
 
 
-def go_on_from(model: Trainable, folder: Folder) -> None:
+def warm_start(model: Trainable, folder: Folder) -> None:
     """Fill the model from one of the same form that knew fewer users or items: those it knew are the first ones."""
     with folder.open_input("weights.safetensors") as source:
         found = safetensors.torch.load(source.read())
@@ -74,7 +74,7 @@ def load_folder(folder: Folder, site: str = "user", device: str = "cpu") -> Reco
     n_users, n_items = facts.pop("n_users"), facts.pop("n_items")
     config = RecommenderConfig(**facts)
     if config.kind == "foreign":
-        return external_files.assemble(config, external_files.saved_parts(folder, config), site, device)
+        return external_files.build_model(config, external_files.load_files(folder, config), site, device)
     with torch.device("meta"):
         model = KINDS[config.kind](config, n_users, n_items)
     with folder.open_input("weights.safetensors") as source:

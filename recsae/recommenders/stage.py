@@ -22,8 +22,8 @@ from recsae.data.chunks import n_chunks
 from recsae.distributed import training
 from recsae.errors import BadInput
 from recsae.recommenders import external_files, registry
-from recsae.recommenders.evaluation import EvaluationPlan, RankingMetrics, count_chunk, in_full, measured
-from recsae.recommenders.training import MODEL, rate, train_loop
+from recsae.recommenders.evaluation import EvaluationPlan, RankingMetrics, count_chunk, full_plan, to_metrics
+from recsae.recommenders.training import CHECKPOINT_NAME, learning_rate, train_loop
 from recsae.store.filesystem import Folder
 from recsae.store.lineage import FRESH, WARM
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
@@ -41,12 +41,12 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
     if config.recommender.kind == "given":
         return {"kind": "given"}  # nothing to run, and nothing to measure
     if config.recommender.foreign:
-        return _take_over(config, inputs["ingest"], out)
+        return _import_external(config, inputs["ingest"], out)
     sizes = inputs["ingest"].metrics["users"], inputs["ingest"].metrics["items"]
-    start = _start(config, inputs)
+    start = _warm_start_folder(config, inputs)
     model = config.recommender
     if start and config.nights:
-        ended = rate(model, model.epochs, 0)
+        ended = learning_rate(model, model.epochs, 0)
         model = model.model_copy(update={"epochs": config.nights.epochs, "learning_rate": ended, "decay": 0.0})
     task = {
         "config": model,
@@ -55,10 +55,10 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
         "seed": config.seed,
         "ingested": inputs["ingest"],
     }
-    state, best = training.fit(train_loop, task, config.resources, out.progress)[MODEL]
+    state, best = training.fit(train_loop, task, config.resources, out.progress)[CHECKPOINT_NAME]
     registry.save(out.data.child("model"), best, config.recommender, *sizes)
     test = RankingMetrics(state["test"], state["test_intervals"])
-    log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _in_words(test))
+    log.info("recommender: best epoch %d of %d, %s", state["best_epoch"], state["epoch"], _summary(test))
     return {
         "kind": config.recommender.kind,
         "start": WARM if start else FRESH,
@@ -69,63 +69,63 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
         "history": state["history"],
         "validation": state["validation"],
         "validation_intervals": state["validation_intervals"],
-        "test": test.figures,
+        "test": test.metrics,
         "test_intervals": test.intervals,
     }
 
 
-def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
+def _warm_start_folder(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
     """The model of last night that training goes on from."""
     last = inputs.get(PREVIOUS + "recommender")
     if last is None or config.nights is None or config.nights.recommender == "retrain":
         return None
     folder = last.data.child("model")
-    differs = registry.differs(folder, config.recommender)
+    differs = registry.size_mismatch(folder, config.recommender)
     if differs:
         log.warning("recommender: trained anew, since last night's %s was %s", *differs)
         return None
     return folder
 
 
-def _in_words(test: RankingMetrics) -> str:
+def _summary(test: RankingMetrics) -> str:
     low, high = test.intervals["ndcg@10"]
-    return f"test HR@10 {test.figures['hr@10']:.4f}, NDCG@10 {test.figures['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"
+    return f"test HR@10 {test.metrics['hr@10']:.4f}, NDCG@10 {test.metrics['ndcg@10']:.4f} [{low:.4f}, {high:.4f}]"
 
 
-def _take_over(config: Config, ingested: Committed, out: Attempt) -> Metrics:
+def _import_external(config: Config, ingested: Committed, out: Attempt) -> Metrics:
     """Try a model trained elsewhere, copy it into `model/` and measure it like any other."""
     model, site, device = config.recommender, config.probe.site, config.resources.device
     assert model.foreign is not None
-    parts = external_files.gather(model.foreign, ingested)
+    parts = external_files.read_files(model.foreign, ingested)
     gpus, folder = 1 if device == "cuda" else 0, out.data.child("model")
-    surveys = [in_full(ingested, split, config.seed, config.ranking) for split in ("validation", "test")]
+    surveys = [full_plan(ingested, split, config.seed, config.ranking) for split in ("validation", "test")]
     try:
         # On a worker: only there the factory must be importable, and there may be no GPU here.
-        if not ray.get(_try_out.options(num_gpus=gpus).remote(model, parts, site, device)):
+        if not ray.get(_check_external.options(num_gpus=gpus).remote(model, parts, site, device)):
             log.info("recommender: one run answers for the last position alone: activations will ask case by case")
         external_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
         ask = _chunk_counts.options(num_gpus=gpus)
         tasks = [ask.remote(surveys, folder, site, device, number) for number in range(n_chunks(ingested))]
-        validation, test = map(measured, functools.reduce(operator.add, map(ray.get, tasks)), surveys)
+        validation, test = map(to_metrics, functools.reduce(operator.add, map(ray.get, tasks)), surveys)
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
-    log.info("recommender: foreign, %s", _in_words(test))
+    log.info("recommender: foreign, %s", _summary(test))
     return {
         "kind": "foreign",
         "weights": hashlib.sha256(parts.state).hexdigest(),
         "epochs": 0,
         "best_epoch": 0,
-        "validation": validation.figures,
+        "validation": validation.metrics,
         "validation_intervals": validation.intervals,
-        "test": test.figures,
+        "test": test.metrics,
         "test_intervals": test.intervals,
     }
 
 
 @ray.remote
-def _try_out(model: RecommenderConfig, parts: external_files.ExternalFiles, site: str, device: str) -> bool:
+def _check_external(model: RecommenderConfig, parts: external_files.ExternalFiles, site: str, device: str) -> bool:
     """Whether a run gives every position its own. Raises BadInput where it cannot be asked or read."""
-    return external_files.assemble(model, parts, site, device).every_position
+    return external_files.build_model(model, parts, site, device).every_position
 
 
 @ray.remote

@@ -19,12 +19,12 @@ from recsae.config.recommender import RecommenderConfig
 from recsae.distributed.deterministic_reduce import add_lanes, flatten, lane_rows, seed_lane, unflatten
 from recsae.recommenders.base import Histories, Trainable
 from recsae.recommenders.losses import gbce_beta, summed_loss
-from recsae.recommenders.windows import Batch, keys
+from recsae.recommenders.windows import Batch, pair_keys
 
-REDRAWS = 10
+MAX_REDRAWS = 10
 
 
-class Negatives:
+class NegativeSampler:
     """Draws the items that targets are told from; the same for every worker, by seed and step."""
 
     def __init__(self, config: RecommenderConfig, popularity: np.ndarray, seed: int) -> None:
@@ -62,8 +62,8 @@ class Negatives:
         """Draws again, a few times, what the user has had; who has had nearly everything keeps some of it."""
         if batch.taken is None:
             return item_BLK
-        for _ in range(REDRAWS):
-            key_BLK = keys(np.broadcast_to(batch.user_B[:, None, None], item_BLK.shape), item_BLK)
+        for _ in range(MAX_REDRAWS):
+            key_BLK = pair_keys(np.broadcast_to(batch.user_B[:, None, None], item_BLK.shape), item_BLK)
             place = np.searchsorted(batch.taken, key_BLK).clip(max=len(batch.taken) - 1)
             taken_BLK = batch.taken[place] == key_BLK
             if not taken_BLK.any():
@@ -72,7 +72,7 @@ class Negatives:
         return item_BLK
 
 
-class _Rows(NamedTuple):
+class _TableRows(NamedTuple):
     """What one step sees of the tables: leaves to differentiate by, and the row of each item and user in them."""
 
     leaves: dict[str, Tensor]
@@ -99,7 +99,7 @@ class Stepper:
         self.tables = {name: parameters.pop(name) for name in model.tables()}
         self.dense = parameters
         self.whole = config.negatives == 0 or model.needs_graph
-        self.negatives = Negatives(config, popularity, seed)
+        self.negatives = NegativeSampler(config, popularity, seed)
         self.beta = gbce_beta(config.negatives or model.n_items, model.n_items, config.calibration)
         tables, rest = list(self.tables.values()), list(self.dense.values())
         groups = [*rest, *tables] if self.whole else rest
@@ -156,10 +156,10 @@ class Stepper:
         self._apply(unflatten(total[:-1], leaves), rows)
         return float(total[-1])
 
-    def _rows(self, batch: Batch, negatives: np.ndarray | None) -> _Rows:
+    def _rows(self, batch: Batch, negatives: np.ndarray | None) -> _TableRows:
         tables = self.model.tables()
         if negatives is None or self.whole:
-            return _Rows({name: table.detach().requires_grad_() for name, table in tables.items()}, None)
+            return _TableRows({name: table.detach().requires_grad_() for name, table in tables.items()}, None)
         known_BL = batch.target_BL >= 0
         touched = {}
         items = [batch.target_BL[known_BL], negatives.ravel()]
@@ -172,16 +172,16 @@ class Stepper:
             name: tables[name].detach()[torch.from_numpy(rows).to(self.device)].requires_grad_()
             for name, rows in touched.items()
         }
-        return _Rows(leaves, touched)
+        return _TableRows(leaves, touched)
 
-    def _place(self, rows: _Rows, name: str, index: np.ndarray, known: np.ndarray | None = None) -> Tensor:
+    def _place(self, rows: _TableRows, name: str, index: np.ndarray, known: np.ndarray | None = None) -> Tensor:
         """Indices into a table as indices into its leaf; 0 where they are not known."""
         if rows.touched is not None and name in rows.touched:
             index = np.searchsorted(rows.touched[name], index)
         placed = np.where(known, index, 0) if known is not None else index
         return torch.from_numpy(placed.astype(np.int64)).to(self.device)
 
-    def _apply(self, gradients: list[Tensor], rows: _Rows) -> None:
+    def _apply(self, gradients: list[Tensor], rows: _TableRows) -> None:
         for parameter, gradient in zip(self.dense.values(), gradients, strict=False):
             parameter.grad = gradient
         of_tables = dict(zip(rows.leaves, gradients[len(self.dense) :], strict=True))

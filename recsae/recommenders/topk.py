@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROWS = 256
+ROWS_PER_BLOCK = 256
 """Users of a block."""
-LEAST_ROWS = 4
+MIN_ROWS = 4
 """Filled up to so many: the matrix product of fewer rounds the scores of equal items in different ways."""
-SCORES_AT_ONCE = 4_000_000
+SCORES_PER_BLOCK = 4_000_000
 """Scores of a block: a bound on memory; catalogues of up to 15,000 items are one block."""
 
 
@@ -41,11 +41,11 @@ def ranks(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray], target_X: np.
     """
     found = np.empty(len(u_XU), dtype=np.int64)
     for rows in _slices(len(u_XU)):
-        scan = _Scan(model, u_XU[rows])
+        scan = _BlockScores(model, u_XU[rows])
         target_R1 = torch.from_numpy(target_X[rows].astype(np.int64))[:, None].to(u_XU.device)
         score_R1 = scan.at(target_R1)
         # With the target masked as well, what is left to count are the others.
-        hidden = _Hidden(seen[rows], u_XU.device, target_R1)
+        hidden = _SeenMask(seen[rows], u_XU.device, target_R1)
         less_R = torch.zeros(len(target_R1), dtype=torch.int64, device=u_XU.device)
         for start, stop in reversed(scan.ranges):  # at() ended with the last: a single block is multiplied once
             less_R += hidden.mask(scan.take(start, stop), start).lt_(score_R1).sum(1, dtype=torch.float32).long()
@@ -63,7 +63,7 @@ def sampled_ranks(model: Scorer, u_XU: Tensor, target_X: np.ndarray, negative_XM
     item_XM = np.concatenate([target_X[:, None], negative_XM], axis=1).astype(np.int64)
     found = np.empty(len(u_XU), dtype=np.int64)
     for rows in _slices(len(u_XU)):
-        score_RM = _Scan(model, u_XU[rows]).at(torch.from_numpy(item_XM[rows]).to(u_XU.device))
+        score_RM = _BlockScores(model, u_XU[rows]).at(torch.from_numpy(item_XM[rows]).to(u_XU.device))
         found[rows] = (~(score_RM[:, 1:] < score_RM[:, :1])).sum(1).cpu().numpy() + 1
     return found
 
@@ -76,7 +76,7 @@ def top_k(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray], k: int) -> np
     """
     found = np.empty((len(u_XU), k), dtype=np.int32)
     for rows in _slices(len(u_XU)):
-        scan, hidden = _Scan(model, u_XU[rows]), _Hidden(seen[rows], u_XU.device)
+        scan, hidden = _BlockScores(model, u_XU[rows]), _SeenMask(seen[rows], u_XU.device)
         best_Rk = u_XU.new_full((scan.rows, k), -torch.inf)
         item_Rk = torch.full_like(best_Rk, -1, dtype=torch.int64)
         for start, stop in scan.ranges:
@@ -96,18 +96,18 @@ def first_unseen(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray]) -> np.
 
 
 def _slices(rows: int) -> Iterator[slice]:
-    for start in range(0, rows, ROWS):
-        yield slice(start, min(start + ROWS, rows))
+    for start in range(0, rows, ROWS_PER_BLOCK):
+        yield slice(start, min(start + ROWS_PER_BLOCK, rows))
 
 
-class _Scan:
+class _BlockScores:
     """Scores of a few users, range by range of items; the block computed last by `at` is kept until it is taken."""
 
     def __init__(self, model: Scorer, u_RU: Tensor) -> None:
         self.model, self.rows = model, len(u_RU)
         # A copy: a model whose vectors are its scores may return a piece of them, and it will be overwritten.
-        self.u_RU = torch.cat([u_RU, u_RU[:1].expand(max(0, LEAST_ROWS - len(u_RU)), -1)])
-        count = min(-(-model.n_items * len(self.u_RU) // SCORES_AT_ONCE), model.n_items)
+        self.u_RU = torch.cat([u_RU, u_RU[:1].expand(max(0, MIN_ROWS - len(u_RU)), -1)])
+        count = min(-(-model.n_items * len(self.u_RU) // SCORES_PER_BLOCK), model.n_items)
         # Of one size, give or take an item: a narrow rest would be multiplied, and rounded, in another way.
         bounds = [model.n_items * number // count for number in range(count + 1)]
         self.ranges = list(pairwise(bounds))
@@ -133,7 +133,7 @@ class _Scan:
         return self.model.scores(self.u_RU, start, stop)[: self.rows].contiguous()
 
 
-class _Hidden:
+class _SeenMask:
     """What is out of the running: the items that each user has seen, and his target where one is given."""
 
     def __init__(self, seen: Sequence[np.ndarray], device: torch.device, target_R1: Tensor | None = None) -> None:

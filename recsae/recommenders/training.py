@@ -18,15 +18,15 @@ from recsae.config.recommender import RankingConfig, RecommenderConfig
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.distributed import training
 from recsae.recommenders import registry
-from recsae.recommenders.evaluation import briefly, evaluate, in_full
+from recsae.recommenders.evaluation import evaluate, full_plan, quick_plan
 from recsae.recommenders.step import Stepper
 from recsae.recommenders.windows import Batch, event_batches, training_pairs, window_batches
 from recsae.store.run_store import Committed
 
-MODEL = "recommender"
+CHECKPOINT_NAME = "recommender"
 """What checkpoints call it."""
 REPORT_SECONDS = 5.0
-WARM_UP = 100
+WARM_UP_STEPS = 100
 """Steps of the first epoch over which the rate rises."""
 
 
@@ -46,28 +46,28 @@ def train_loop(task: dict[str, Any]) -> None:
     popularity = ingested.read_table("items.parquet", ["popularity"])["popularity"].to_numpy()
     model = registry.build(config, ingested.metrics["users"], len(popularity), seed).to(device)
     if task["start"]:
-        registry.go_on_from(model, task["start"])
+        registry.warm_start(model, task["start"])
     if model.needs_graph:
         model.set_graph(*(torch.from_numpy(column).to(device) for column in training_events(ingested)))
     stepper = Stepper(model, config, popularity, seed, rank, world, device)
     state: dict[str, Any] = {"epoch": 0, "step": 0, "best_epoch": 0, "best": -1.0, "history": [], "test": None}
-    checkpoints = training.Checkpoints([MODEL] if rank == 0 else [])
-    checkpoints.keep_best(MODEL, model.state_dict())
-    found = checkpoints.resume(MODEL)
+    checkpoints = training.Checkpoints([CHECKPOINT_NAME] if rank == 0 else [])
+    checkpoints.keep_best(CHECKPOINT_NAME, model.state_dict())
+    found = checkpoints.resume(CHECKPOINT_NAME)
     if found:
         state, tensors = found
         model.load_state_dict(tensors["weights"])
         training.load_optimisers(stepper.optimisers, tensors["optimiser"])
     elif task["start"]:  # more training must better what it starts from
-        begun = evaluate(model, briefly(ingested, "validation", seed, ranking), rank, world, device)
-        state["best"] = begun.figures["ndcg@10"]
-        checkpoints.keep_best(MODEL, model.state_dict())
+        begun = evaluate(model, quick_plan(ingested, "validation", seed, ranking), rank, world, device)
+        state["best"] = begun.metrics["ndcg@10"]
+        checkpoints.keep_best(CHECKPOINT_NAME, model.state_dict())
 
     while state["epoch"] < config.epochs and state["epoch"] - state["best_epoch"] < config.patience:
         start, spoken, targets, loss = time.monotonic(), time.monotonic(), 0, 0.0
         model.train()
         for batch in epoch_batches(config, ingested, seed, state["epoch"]):
-            stepper.set_rate(rate(config, state["epoch"], state["step"]))
+            stepper.set_rate(learning_rate(config, state["epoch"], state["step"]))
             loss = stepper.step(batch, state["step"])
             state["step"] += 1
             targets += int((batch.target_BL >= 0).sum())
@@ -75,14 +75,14 @@ def train_loop(task: dict[str, Any]) -> None:
                 spoken = time.monotonic()
                 print(f"recommender: epoch {state['epoch'] + 1}, {targets:,} targets, loss {loss:.4f}", flush=True)
         trained = time.monotonic() - start
-        valid = evaluate(model, briefly(ingested, "validation", seed, ranking), rank, world, device).figures
+        valid = evaluate(model, quick_plan(ingested, "validation", seed, ranking), rank, world, device).metrics
         state["epoch"] += 1
         state["history"].append(
             {"epoch": state["epoch"], "targets": targets, "loss": loss, "seconds": trained, **valid}
         )
         if valid["ndcg@10"] > state["best"]:
             state["best"], state["best_epoch"] = valid["ndcg@10"], state["epoch"]
-            checkpoints.keep_best(MODEL, model.state_dict())
+            checkpoints.keep_best(CHECKPOINT_NAME, model.state_dict())
         if rank == 0:
             print(
                 f"recommender: epoch {state['epoch']}/{config.epochs} in {trained:.1f} + "
@@ -91,21 +91,21 @@ def train_loop(task: dict[str, Any]) -> None:
                 flush=True,
             )
         optimiser = training.optimiser_tensors(stepper.optimisers)
-        checkpoints.save({MODEL: (state, {"weights": model.state_dict(), "optimiser": optimiser})})
+        checkpoints.save({CHECKPOINT_NAME: (state, {"weights": model.state_dict(), "optimiser": optimiser})})
         del optimiser
     del stepper  # its moments make room for a second copy of the weights
-    checkpoints.load_best(MODEL, model.state_dict())
+    checkpoints.load_best(CHECKPOINT_NAME, model.state_dict())
     for split in ("validation", "test"):
-        measured = evaluate(model, in_full(ingested, split, seed, ranking), rank, world, device)
+        measured = evaluate(model, full_plan(ingested, split, seed, ranking), rank, world, device)
         state[split], state[f"{split}_intervals"] = measured
     state["peak_bytes"] = training.peak_bytes()
-    checkpoints.save({MODEL: (state, {"weights": model.state_dict(), "optimiser": {}})})
+    checkpoints.save({CHECKPOINT_NAME: (state, {"weights": model.state_dict(), "optimiser": {}})})
 
 
-def rate(config: RecommenderConfig, epoch: int, step: int) -> float:
+def learning_rate(config: RecommenderConfig, epoch: int, step: int) -> float:
     """Adam's step: it rises over the first steps of the first epoch, and falls over the last epochs."""
     if epoch == 0:
-        return config.learning_rate * min(1.0, (step + 1) / WARM_UP)
+        return config.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS)
     left = (config.epochs - epoch) / max(config.decay * config.epochs, 1e-9)
     return config.learning_rate * max(0.1, min(1.0, left))
 

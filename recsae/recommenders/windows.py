@@ -14,7 +14,7 @@ from recsae.data.chunks import Chunk, n_chunks, read_chunk
 from recsae.schemas.base import SPLITS
 from recsae.store.run_store import Committed
 
-CHUNKS_AT_ONCE = 8
+CHUNKS_IN_MEMORY = 8
 
 
 class Batch(NamedTuple):
@@ -59,12 +59,12 @@ def event_batches(ingested: Committed, batch_size: int, seed: int, epoch: int) -
     """One pass over all training events in batches of single ones, for models that have one vector a user."""
     for chunks, draw in _shuffled(ingested, seed, epoch):
         user, items = (np.concatenate(columns) for columns in zip(*map(training_pairs, chunks), strict=True))
-        taken = np.sort(keys(user, items))
+        taken = np.sort(pair_keys(user, items))
         for picked in _slices(draw.permutation(len(items)), batch_size):
             yield Batch(user[picked], np.zeros((len(picked), 1), dtype=np.int32), items[picked, None], taken)
 
 
-def keys(user_idx: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
+def pair_keys(user_idx: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
     """One int64 a pair."""
     return np.asarray(user_idx.astype(np.int64) << 32 | item_idx)
 
@@ -79,8 +79,8 @@ def _shuffled(ingested: Committed, seed: int, epoch: int) -> Iterator[tuple[list
     """All chunks in random order, a few at a time, and the generator that goes on shuffling."""
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(n_chunks(ingested))
-    for start in range(0, len(order), CHUNKS_AT_ONCE):
-        taken = order[start:][:CHUNKS_AT_ONCE]
+    for start in range(0, len(order), CHUNKS_IN_MEMORY):
+        taken = order[start:][:CHUNKS_IN_MEMORY]
         yield [read_chunk(ingested, int(number), ("train",)) for number in taken], draw
 
 

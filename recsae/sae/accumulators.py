@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from recsae.recommenders.ranking import Compared
+from recsae.recommenders.ranking import EditComparison
 from recsae.sae.controls import Control, Reconstruction
 from recsae.sae.model import Encoded, Sae
 from recsae.schemas.base import PARTS
@@ -191,7 +191,7 @@ def _by_user(table: pa.Table, part: str, error_CE: np.ndarray, draws: Draws) -> 
     return sum_SX, np.unique(np.concatenate(users))
 
 
-def chunk_sums(compared: Compared, draws: Draws) -> ChunkSums:
+def chunk_sums(compared: EditComparison, draws: Draws) -> ChunkSums:
     """Sums of one chunk."""
     user_U, user_C = np.unique(compared.user_C, return_inverse=True)
     ranks = (compared.clean_C, *compared.edited.values())

@@ -84,7 +84,7 @@ class AttributeJudge:
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
-        self._columns = vocabulary.bears.tocsc()
+        self._columns = vocabulary.item_terms.tocsc()
         self._items: dict[tuple[str, ...], np.ndarray] = {}
 
     def items(self, terms: Sequence[str]) -> np.ndarray:

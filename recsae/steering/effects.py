@@ -20,7 +20,7 @@ from recsae.distributed import tasks
 from recsae.recommenders import registry
 from recsae.recommenders.base import Recommender
 from recsae.recommenders.evaluation import held_out_cases
-from recsae.recommenders.ranking import TOP
+from recsae.recommenders.ranking import TOP_K
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
 from recsae.stats.ranking_metrics import weighted_sums
@@ -105,7 +105,7 @@ def chunk_effects(trial: SteeringSetup, part: str, number: int) -> Effects:
         np.concatenate([one[place] if one is found[0] else one[place][1:] for one in found]) for place in range(5)
     )
     clean_CN, places_N = found[0].clean_CN, found[0].places_N
-    gain_EN = np.where(rank_EN <= TOP, 1 / np.log2(1 + np.maximum(rank_EN, 1)), 0)
+    gain_EN = np.where(rank_EN <= TOP_K, 1 / np.log2(1 + np.maximum(rank_EN, 1)), 0)
     told = 1 + trial.plan.told
     value_NX = np.concatenate(
         [np.ones((1, cases.num_rows)), places_N[None], clean_CN, own_EN[1:told], gain_EN[:told]]
@@ -118,7 +118,7 @@ def chunk_effects(trial: SteeringSetup, part: str, number: int) -> Effects:
         cases.num_rows,
         int(places_N.sum()),
         hits,
-        (rank_EN <= TOP).sum(1),
+        (rank_EN <= TOP_K).sum(1),
         gain_EN.sum(1),
         popularity,
         covered,

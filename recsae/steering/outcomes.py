@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from recsae.data.chunks import Chunk
-from recsae.recommenders.base import Histories, Recommender, Trainable, last
-from recsae.recommenders.ranking import TOP, CaseBatch, questions
+from recsae.recommenders.base import Histories, Recommender, Trainable, last_position
+from recsae.recommenders.ranking import TOP_K, CaseBatch, case_batches
 from recsae.recommenders.topk import ranks, top_k
 from recsae.sae.model import Sae
 from recsae.steering import ranking_kernel
@@ -87,12 +87,12 @@ def outcomes(
         linear = _OnItems(model, sae, nudges, before, device)
     elif isinstance(model, Trainable) and model.site == "user" and device == "cpu":
         linear = _OnUsers(model, sae, nudges, before)
-    for question in questions(chunk, cases, model, device):
+    for question in case_batches(chunk, cases, model, device):
         h_BLD = model.probe(question.histories)
         if linear is None:
             yield _again(model, sae, nudges, h_BLD, question, before)
         else:
-            yield from _shifted(linear, last(h_BLD, question.histories), model.n_items, question)
+            yield from _shifted(linear, last_position(h_BLD, question.histories), model.n_items, question)
 
 
 class _OnUsers:
@@ -157,7 +157,7 @@ def amounts(sae: Sae, nudges: Interventions, x_BD: Tensor) -> Tensor:
 def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: CaseBatch) -> Iterator[Outcome]:
     """A batch, some cases at a time."""
     row_E = np.concatenate([[0], linear.row_E])
-    at_once = max(1, STATE_AT_ONCE // (len(row_E) * TOP))
+    at_once = max(1, STATE_AT_ONCE // (len(row_E) * TOP_K))
     for first in range(0, len(u_BU), at_once):
         some = slice(first, first + at_once)
         u_bU, seen, target_b = u_BU[some], question.seen[some], question.target_B[some]
@@ -169,7 +169,7 @@ def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: 
             base_b = linear.base(u_bU, start, stop).cpu().numpy()[rows, target_b[rows] - start]
             along_Eb = linear.along(start, stop)[row_E][:, target_b[rows] - start]
             target_EB[:, rows] = base_b + c_EB[:, rows] * along_Eb
-        best_EBT = np.full((*c_EB.shape, TOP), -np.inf, dtype=np.float32)
+        best_EBT = np.full((*c_EB.shape, TOP_K), -np.inf, dtype=np.float32)
         item_EBT, less_EB = np.full(best_EBT.shape, -1, dtype=np.int32), np.zeros(c_EB.shape, dtype=np.int32)
         for start, stop in _ranges(n_items):
             base_Bn = linear.base(u_bU, start, stop).cpu().contiguous().numpy()
@@ -200,7 +200,7 @@ def _again(
     direction_MD = torch.tensor(nudges.direction_MD).to(h_BLD.device)
     clean_rank_B, clean_top_BT = _ranked(model, start_BLD, question)
     rank_EB = np.empty((len(nudges.row_E), len(clean_rank_B)), dtype=np.int32)
-    top_EBT = np.empty((*rank_EB.shape, TOP), dtype=np.int32)
+    top_EBT = np.empty((*rank_EB.shape, TOP_K), dtype=np.int32)
     for number, row in enumerate(nudges.row_E):
         c_BL1 = c_XE[:, number].view(*h_BLD.shape[:2], 1)
         some = (c_BL1.flatten(1) != 0).any(1).nonzero()[:, 0]
@@ -213,8 +213,8 @@ def _again(
 
 
 def _ranked(model: Recommender, h_BLD: Tensor, question: CaseBatch) -> tuple[np.ndarray, np.ndarray]:
-    u_BU = last(model.proceed(h_BLD, question.histories), question.histories)
-    return ranks(model, u_BU, question.seen, question.target_B), top_k(model, u_BU, question.seen, TOP)
+    u_BU = last_position(model.proceed(h_BLD, question.histories), question.histories)
+    return ranks(model, u_BU, question.seen, question.target_B), top_k(model, u_BU, question.seen, TOP_K)
 
 
 def _of(question: CaseBatch, picked: np.ndarray) -> CaseBatch:

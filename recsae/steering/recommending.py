@@ -17,7 +17,7 @@ from torch import Tensor
 from recsae.data.chunks import Chunk, n_chunks, read_chunk
 from recsae.distributed import tasks
 from recsae.recommenders import registry, topk
-from recsae.recommenders.base import Recommender, last
+from recsae.recommenders.base import Recommender, last_position
 from recsae.recommenders.topk import Scorer, top_k
 from recsae.sae import model as saes
 from recsae.schemas.base import conform
@@ -90,7 +90,7 @@ def _first(
         if isinstance(model, SteeredRecommender):
             u_BU = model.ending(model.model.probe(histories), histories)
         else:
-            u_BU = last(model.proceed(model.probe(histories), histories), histories)
+            u_BU = last_position(model.proceed(model.probe(histories), histories), histories)
         item_Bk = top_k(model, u_BU, seen, asked.k)
         found.append((user_B, item_Bk, scores_of(model, u_BU, item_Bk)))
     user_X, item_Xk, score_Xk = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -101,7 +101,7 @@ def scores_of(model: Scorer, u_BU: Tensor, item_Bk: np.ndarray) -> np.ndarray:
     """The scores `(B, k)` of some items of each user, float32, a block at a time; NaN for the item -1."""
     item = torch.from_numpy(item_Bk.astype(np.int64)).to(u_BU.device)
     found_Bk = torch.full(item.shape, torch.nan, device=u_BU.device)
-    at_once = max(1, topk.SCORES_AT_ONCE // max(len(u_BU), 1))
+    at_once = max(1, topk.SCORES_PER_BLOCK // max(len(u_BU), 1))
     for start in range(0, model.n_items, at_once):
         stop = min(start + at_once, model.n_items)
         inside_Bk = (item >= start) & (item < stop)

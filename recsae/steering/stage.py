@@ -94,7 +94,7 @@ def subjects_of(chosen: Mapping[int, BestCandidate], catalogue: Catalogue) -> Su
         key = tuple(sorted(one.terms))
         if key not in place:
             place[key] = len(place)
-            columns.append(sparse.csr_array(vocabulary.bearing(one.terms)[:, None]).astype(np.int64))
+            columns.append(sparse.csr_array(vocabulary.items_with(one.terms)[:, None]).astype(np.int64))
         turned.append(Turned(latent, place[key]))
     names = [" and ".join(key) for key in place]
     bears_IC = sparse.csr_array(sparse.hstack(columns)) if columns else sparse.csr_array((catalogue.n_items, 0))

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from recsae.data.chunks import Chunk
 from recsae.errors import BadInput
-from recsae.recommenders.base import Histories, Recommender, Trainable, last
-from recsae.recommenders.ranking import TOP, CaseBatch, edited, in_parts, questions
+from recsae.recommenders.base import Histories, Recommender, Trainable, last_position
+from recsae.recommenders.ranking import TOP_K, CaseBatch, case_batches, edit_histories, edit_in_blocks
 from recsae.recommenders.topk import ranks, top_k
 from recsae.steering.operations import Steering
 
@@ -40,7 +40,7 @@ class SteeredRecommender(Recommender):
         self._item_ND: Tensor | None = None
         if model.site == "item" and steering.operations:
             assert isinstance(model, Trainable)
-            self._item_ND = in_parts(self.steering, model.item_vectors(0, model.n_items))
+            self._item_ND = edit_in_blocks(self.steering, model.item_vectors(0, model.n_items))
         self.eval()
 
     def probe(self, histories: Histories) -> Tensor:
@@ -60,15 +60,15 @@ class SteeredRecommender(Recommender):
         At the site `user` only the vectors at the end are edited: those before them play no part.
         """
         if self.site == "user":
-            u_BU = last(self.model.proceed(h_BLD, histories), histories)
-            return in_parts(self.steering, u_BU) if self.steering.operations else u_BU
-        return last(self.model.proceed(self._along(h_BLD, histories), histories), histories)
+            u_BU = last_position(self.model.proceed(h_BLD, histories), histories)
+            return edit_in_blocks(self.steering, u_BU) if self.steering.operations else u_BU
+        return last_position(self.model.proceed(self._along(h_BLD, histories), histories), histories)
 
     def _along(self, h_BLD: Tensor, histories: Histories) -> Tensor:
         """The vectors edited at every position of a history, not at padding."""
         if not self.steering.operations or self.site == "item":
             return h_BLD
-        return edited(self.steering, h_BLD, histories)
+        return edit_histories(self.steering, h_BLD, histories)
 
 
 class Ranking(NamedTuple):
@@ -90,10 +90,10 @@ def answers(
     on_items = model.site == "item"
     steered = [] if on_items else [SteeredRecommender(model, one) for one in variants]
     held: list[tuple[CaseBatch, Tensor]] = []
-    for question in questions(chunk, cases, model, device):
+    for question in case_batches(chunk, cases, model, device):
         h_BLD = model.probe(question.histories)
         if on_items:
-            held.append((question, last(model.proceed(h_BLD, question.histories), question.histories)))
+            held.append((question, last_position(model.proceed(h_BLD, question.histories), question.histories)))
         for variant, one in enumerate(steered):
             yield _answer(variant, one, one.ending(h_BLD, question.histories), question)
     # Every variant is a second catalogue: one of them in memory at a time, and users' vectors stay.
@@ -105,4 +105,4 @@ def answers(
 
 def _answer(variant: int, model: Recommender, u_BU: Tensor, question: CaseBatch) -> Ranking:
     rank_B = ranks(model, u_BU, question.seen, question.target_B)
-    return Ranking(variant, question.rows, rank_B, top_k(model, u_BU, question.seen, TOP))
+    return Ranking(variant, question.rows, rank_B, top_k(model, u_BU, question.seen, TOP_K))

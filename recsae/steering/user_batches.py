@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recsae.activations.users import users_at_once
+from recsae.activations.users import users_per_batch
 from recsae.data.chunks import Chunk
 from recsae.recommenders.base import Histories, Recommender
 from recsae.recommenders.ranking import pad
@@ -31,8 +31,8 @@ class Present(NamedTuple):
 def batches(chunk: Chunk, wanted: np.ndarray | None, model: Recommender, device: str = "cpu") -> Iterator[Present]:
     """The users of a chunk, or those of them that are among `wanted` (user_idx)."""
     places = np.arange(len(chunk.users)) if wanted is None else np.flatnonzero(np.isin(chunk.users, wanted))
-    for first in range(0, len(places), users_at_once(model)):
-        some = places[first : first + users_at_once(model)]
+    for first in range(0, len(places), users_per_batch(model)):
+        some = places[first : first + users_per_batch(model)]
         seen = [chunk.items[chunk.offsets[place] : chunk.offsets[place + 1]] for place in some]
         recent = [items[-model.max_length :] for items in seen]
         yield Present(chunk.users[some], pad(recent, device, chunk.users[some]), seen)

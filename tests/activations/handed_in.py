@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.activations.imported_sources import given_content
+from recsae.activations.imported_sources import imported_content
 from recsae.activations.stage import write_activations
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -33,7 +33,7 @@ def config_of(folder: Path, files: list[str], cases: str, **probe: Any) -> Confi
 
 
 def taken(commit: Commit, ingested: Committed, config: Config) -> Committed:
-    given_content(config)
+    imported_content(config)
     return commit("activations", lambda out: write_activations(config, {"ingest": ingested}, out))
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsae.activations import imported_vectors
-from recsae.activations.imported_sources import given_content
+from recsae.activations.imported_sources import imported_content
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.store import shards
@@ -80,7 +80,7 @@ def test_what_we_wrote_comes_back(
     write: Write,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(imported_vectors, "ROWS_AT_ONCE", 64)
+    monkeypatch.setattr(imported_vectors, "ROWS_PER_BATCH", 64)
     table = ours(commit, ingested, planted_config)
     activations, cases = as_given(table, ingested)
     half = activations.num_rows // 2
@@ -119,8 +119,8 @@ def test_shards_are_cut_by_size(
     commit: Commit, ingested: Committed, planted_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("imported", "shard_writer"):
-        monkeypatch.setattr(f"recsae.activations.{module}.rows_a_shard", lambda *_: 300)
-    monkeypatch.setattr(imported_vectors, "ROWS_AT_ONCE", 50)
+        monkeypatch.setattr(f"recsae.activations.{module}.rows_per_shard", lambda *_: 300)
+    monkeypatch.setattr(imported_vectors, "ROWS_PER_BATCH", 50)
     table = ours(commit, ingested, planted_config)
     activations, cases = as_given(table, ingested)
     write_arrow_file(activations, tmp_path / "a")
@@ -134,16 +134,16 @@ def test_shards_are_cut_by_size(
 def test_the_content_of_the_files_is_in_the_fingerprint(planted_config: Config, tmp_path: Path) -> None:
     config = config_of(tmp_path, ["a"], "cases.csv")
     with pytest.raises(BadInput, match=r"probe\.activations: no such file .*a; give one"):
-        given_content(config)
+        imported_content(config)
     (tmp_path / "a").write_text("1")
     with pytest.raises(BadInput, match=r"probe\.cases: no such file .*cases\.csv; give one"):
-        given_content(config)
+        imported_content(config)
     (tmp_path / "cases.csv").write_text("2")
-    before = given_content(config)
+    before = imported_content(config)
     assert list(before) == [str(tmp_path / "a"), str(tmp_path / "cases.csv")]
     (tmp_path / "a").write_text("3")
-    assert given_content(config) != before
-    assert given_content(planted_config) == {}
+    assert imported_content(config) != before
+    assert imported_content(planted_config) == {}
 
 
 def test_every_case_has_one_activation_and_every_activation_a_case(

@@ -64,7 +64,7 @@ def test_what_cannot_be_used(commit: Commit, ingested: Committed, tmp_path: Path
 def test_rows_are_numbered_through_the_file(
     commit: Commit, ingested: Committed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recsae.activations.imported_vectors.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("recsae.activations.imported_vectors.ROWS_PER_BATCH", 2)
     for row, value in enumerate(([1, 2, 3, float("inf")], [1], None)):
         found = refusal(commit, ingested, tmp_path, changed("activation", 4 + row, value))
         assert f"v: row {5 + row}" in found, found

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from recsae.activations import search
-from recsae.activations.search import Index, refuse_unfit
+from recsae.activations.search import Index, refuse_unsupported
 from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -105,12 +105,12 @@ def test_models_without_item_vectors_and_a_missing_library_are_refused(
     planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = planted_config.model_copy(update={"probe": probe_config(search="approximate")})
-    refuse_unfit(asked)
+    refuse_unsupported(asked)
     foreign = asked.model_copy(update={"recommender": of_kind(planted_config, "foreign")})
     with pytest.raises(BadInput, match=r'which recommender\.kind = "foreign" does not promise'):
-        refuse_unfit(foreign)
-    refuse_unfit(foreign.model_copy(update={"probe": probe_config()}))
+        refuse_unsupported(foreign)
+    refuse_unsupported(foreign.model_copy(update={"probe": probe_config()}))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'recsae\[ann\]'"):
-        refuse_unfit(asked)
-    refuse_unfit(planted_config)
+        refuse_unsupported(asked)
+    refuse_unsupported(planted_config)

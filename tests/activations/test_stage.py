@@ -18,7 +18,7 @@ def test_users_come_in_chunks_and_items_in_shards(
 ) -> None:
     assert stage._ranges(planted_config, ingested) == [{"chunk": number} for number in range(n_chunks(ingested))]
     items = planted_config.model_copy(update={"probe": probe_config(site="item")})
-    monkeypatch.setattr(stage, "rows_a_shard", lambda width, shard_mib: 20)
+    monkeypatch.setattr(stage, "rows_per_shard", lambda width, shard_mib: 20)
     ranges = stage._ranges(items, ingested)
     held = [item for span in ranges for item in range(span["start"], span["stop"])]
     assert held[: ingested.metrics["items"]] == list(range(ingested.metrics["items"]))

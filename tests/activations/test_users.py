@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recsae.activations import users
-from recsae.activations.users import one_a_user, users_at_once
+from recsae.activations.users import one_case_per_user, users_per_batch
 from recsae.config.schema import Config
 from recsae.data.chunks import Chunk, n_chunks, read_cases
 from recsae.recommenders import registry
@@ -53,7 +53,7 @@ def check_against_loops(table: pa.Table, model: Recommender, ingested: Committed
 def test_every_case_has_the_vector_of_its_own_history(
     commit: Commit, ingested: Committed, planted_config: Config, kind: str, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "USERS_AT_ONCE", 4)
+    monkeypatch.setattr(users, "USERS_PER_BATCH", 4)
     committed = trained(commit, of_kind(planted_config, kind), ingested)
     stored, told = probed(commit, ingested, committed, probe_config(site=site))
     table = whole(stored)
@@ -119,7 +119,7 @@ def test_a_model_of_the_whole_history_sees_nothing_after_the_case(
 ) -> None:
     model = Bag(ingested.metrics["items"])
     monkeypatch.setattr(registry, "load", lambda *_: model)
-    monkeypatch.setattr(users, "USERS_AT_ONCE", 7)
+    monkeypatch.setattr(users, "USERS_PER_BATCH", 7)
     stored, told = probed(commit, ingested, ingested, probe_config(site="layers.0"))
     assert sum(row["cases"] for row in told) == ingested.metrics["cases"]
     assert check_against_loops(whole(stored), model, ingested) > 20
@@ -137,7 +137,7 @@ def test_the_case_that_stands_for_a_user() -> None:
              for position in range(max(1, last - 2), last + 1)]  # fmt: skip
     table = pa.table({"user_idx": [user for user, _ in cases], "position": [position for _, position in cases]})
     # The second user was not trained on; of the last one, earlier cases were capped.
-    chosen = one_a_user(chunk, table)
+    chosen = one_case_per_user(chunk, table)
     assert list(zip(*chosen.to_pydict().values(), strict=True)) == [(5, 2), (8, 3), (9, 6)]
 
 
@@ -173,11 +173,11 @@ def test_the_item_ranked_first_may_be_sought_for_a_share_of_the_cases(
 
 def test_a_batch_is_bounded_by_its_vectors() -> None:
     model = Bag(10)
-    assert users_at_once(model) == users.USERS_AT_ONCE
+    assert users_per_batch(model) == users.USERS_PER_BATCH
     model.max_length, model.out_width = 100, 60_000
-    assert users_at_once(model) == 2
+    assert users_per_batch(model) == 2
     model.out_width = 10**8
-    assert users_at_once(model) == 1
+    assert users_per_batch(model) == 1
 
 
 def test_a_retried_chunk_writes_the_same_files(commit: Commit, ingested: Committed, planted_config: Config) -> None:
@@ -192,7 +192,7 @@ def test_a_retried_chunk_writes_the_same_files(commit: Commit, ingested: Committ
 def test_shards_are_cut_by_size(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(users, "USERS_AT_ONCE", 2)
+    monkeypatch.setattr(users, "USERS_PER_BATCH", 2)
     committed = trained(commit, planted_config.recommender, ingested)
     stored, told = probed(commit, ingested, committed, probe_config(shard_mib=1 / 256))
     assert all(row["shards"] > 1 for row in told)

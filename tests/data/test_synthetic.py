@@ -11,17 +11,17 @@ from recsae.data.synthetic import (
     EXPONENT,
     INTERACTIONS,
     ITEMS,
-    MOST_CONCEPTS,
-    STRAY,
-    Planted,
+    MAX_CONCEPTS,
+    STRAY_EVERY,
+    SyntheticSpec,
     concept_name,
     event_tables,
-    followed,
+    followed_concepts,
     item_tables,
 )
 from recsae.errors import BadInput
 
-PLANTED = Planted(users=2000, items=1500, events=20_000, concepts=10, seed=3)
+PLANTED = SyntheticSpec(users=2000, items=1500, events=20_000, concepts=10, seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +68,9 @@ def test_another_seed_plants_another_one(events: pd.DataFrame) -> None:
 
 def test_users_follow_their_concepts_in_runs_and_a_tenth_strays(events: pd.DataFrame) -> None:
     concept = events.item % PLANTED.concepts
-    follows = followed(PLANTED, events.user.to_numpy())
+    follows = followed_concepts(PLANTED, events.user.to_numpy())
     strays = (concept.to_numpy()[:, None] != follows).all(1)
-    assert strays.mean() == pytest.approx(1 / STRAY, abs=0.03)
+    assert strays.mean() == pytest.approx(1 / STRAY_EVERY, abs=0.03)
     one = follows[:, 0] == follows[:, 1]
     assert one.mean() == pytest.approx(0.5, abs=0.05)
     within = (events.user.diff() == 0).to_numpy()
@@ -97,7 +97,7 @@ def test_popularity_follows_the_law_and_no_item_is_left_out(events: pd.DataFrame
 
 
 def test_all_concepts_have_a_name_of_their_own() -> None:
-    assert len({concept_name(number) for number in range(MOST_CONCEPTS)}) == MOST_CONCEPTS
+    assert len({concept_name(number) for number in range(MAX_CONCEPTS)}) == MAX_CONCEPTS
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_all_concepts_have_a_name_of_their_own() -> None:
         ("events", 11_999),
         ("events", 2**48),
         ("concepts", 0),
-        ("concepts", MOST_CONCEPTS + 1),
+        ("concepts", MAX_CONCEPTS + 1),
         ("seed", -1),
         ("seed", 2**32),
     ],

@@ -25,7 +25,7 @@ def catalogue_of(*items: tuple[str, dict[str, list[str]]]) -> Catalogue:
 
 
 def named(text: str, *vocabulary: str) -> list[str]:
-    return Vocabulary(list(vocabulary), sparse.csr_matrix((1, len(vocabulary)))).named_in(text)
+    return Vocabulary(list(vocabulary), sparse.csr_matrix((1, len(vocabulary)))).terms_in(text)
 
 
 def test_terms_are_values_and_title_words_of_enough_items() -> None:
@@ -40,7 +40,7 @@ def test_terms_are_values_and_title_words_of_enough_items() -> None:
     found = terms.build(catalogue)
     # Spelt as first seen; a value of one letter, a stop word and a number are none; a value beats a title word.
     assert borne(found) == {"Drama": [0, 3, 4], "Horror": [0, 1, 2], "Night": [0, 1, 2]}
-    assert set(found.bears.data.tolist()) == {1.0}
+    assert set(found.item_terms.data.tolist()) == {1.0}
     assert found.columns(["NIGHT", "Drama"]) == [found.terms.index("Night"), found.terms.index("Drama")]
 
 
@@ -53,7 +53,7 @@ def test_the_first_spelling_of_one_item_is_the_one_shown() -> None:
 
 def borne(found: Vocabulary) -> dict[str, list[int]]:
     return {
-        term: np.flatnonzero(found.bears[:, [place]].toarray().ravel()).tolist()
+        term: np.flatnonzero(found.item_terms[:, [place]].toarray().ravel()).tolist()
         for place, term in enumerate(found.terms)
     }
 
@@ -108,14 +108,14 @@ def test_bearing_is_that_of_a_plain_count(rows: list[tuple[list[str], list[str]]
     counts = Counter(term for one in held for term in one)
     assert [term.casefold() for term in found.terms] == sorted(term for term in counts if counts[term] >= 3)
     for place, term in enumerate(found.terms):
-        bears = found.bears[:, [place]].toarray().ravel()
+        bears = found.item_terms[:, [place]].toarray().ravel()
         assert bears.tolist() == [float(term.casefold() in one) for one in held]
 
 
 def test_a_catalogue_may_have_no_terms() -> None:
     found = terms.build(catalogue_of(("a", {}), ("b", {})))
-    assert found.terms == [] and found.bears.shape == (2, 0)
-    assert found.named_in("anything") == []
+    assert found.terms == [] and found.item_terms.shape == (2, 0)
+    assert found.terms_in("anything") == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_the_longest_of_overlapping_terms_is_named() -> None:
 
 def test_a_text_is_spelt_as_the_term_that_it_is() -> None:
     vocabulary = Vocabulary(["Sci-Fi", "IMAX"], sparse.csr_matrix((1, 2)))
-    assert [vocabulary.spelt(text) for text in ("sci-fi", "imax", "Imax films", "")] == [
+    assert [vocabulary.canonical(text) for text in ("sci-fi", "imax", "Imax films", "")] == [
         "Sci-Fi",
         "IMAX",
         "Imax films",

@@ -116,7 +116,7 @@ def test_one_shard_is_the_stream(commit: Commit, ingested: Committed, sae: Commi
     catalogue = Catalogue.read(ingested)
     sketch = sketch_block(STREAM.table, STREAM.sae, SMALL, 7)
     near_HN = negatives.nearest(STREAM.sae.W_dec.detach().numpy(), np.flatnonzero(sketch.fired_H))
-    bears = terms.build(catalogue).bears
+    bears = terms.build(catalogue).item_terms
     expected = case_selection.choose(sketch, catalogue.popularity, bears, view, SMALL, 7, near_HN)
     assert found["evidence"].equals(expected.cases) and found["latent_stats"].equals(expected.stats)
     assert set(found["evidence"]["role"].to_pylist()) >= {"near_miss", "near_direction"}

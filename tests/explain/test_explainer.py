@@ -10,7 +10,7 @@ from recsae.config.sae import Kind
 from recsae.explain import explainer
 from recsae.explain.explainer import Explained, Explainer, ScoreParts, explain
 from recsae.explain.slopes import slopes
-from recsae.recommenders.base import Recommender, Trainable, last
+from recsae.recommenders.base import Recommender, Trainable, last_position
 from recsae.sae.model import Sae
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.user_batches import Present
@@ -31,7 +31,7 @@ EXACT = [
 def scores(model: Recommender, present: Present) -> np.ndarray:
     """Of all items, `(B, N)`, as the model gives them."""
     h_BLD = model.probe(present.histories)
-    u_BU = last(model.proceed(h_BLD, present.histories), present.histories)
+    u_BU = last_position(model.proceed(h_BLD, present.histories), present.histories)
     return model.scores(u_BU, 0, model.n_items).double().numpy()
 
 
@@ -71,7 +71,7 @@ def test_a_contribution_is_what_ablation_takes_away(kind: str, site: str) -> Non
     model, sae = model_at(kind, site), sae_of()
     dense_BNH = by_latent(found := all_items(model, sae), found.item)
     assert isinstance(model, Trainable)
-    u_BD = last(model.probe(users().histories), users().histories)
+    u_BD = last_position(model.probe(users().histories), users().histories)
     for latent in range(LATENTS):
         ablate = Steering(sae, [Operation(latent, "ablate")])
         item_ND = model.item_vectors(0, ITEMS)

@@ -15,7 +15,7 @@ from recsae.data.chunks import n_chunks
 from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
 from recsae.recommenders import registry
-from recsae.recommenders.evaluation import briefly, count_chunk
+from recsae.recommenders.evaluation import count_chunk, quick_plan
 from recsae.stats.ranking_metrics import figures
 from recsae.store import shards
 from tests.planted import write_planted
@@ -62,7 +62,7 @@ def test_a_model_of_every_position_is_measured_and_read(ray_session: str, tmp_pa
     pipeline = Pipeline(config_of(tmp_path, "Running"))
     ingested, trained, read = (pipeline.run(stage) for stage in ("ingest", "recommender", "activations"))
     model = registry.load(trained, "first")
-    survey = briefly(ingested, "test", 0, pipeline.config.ranking)
+    survey = quick_plan(ingested, "test", 0, pipeline.config.ranking)
     counts = sum(count_chunk(model, survey, number, "cpu") for number in range(n_chunks(ingested)))
     assert trained.metrics["test"] == figures(counts[0])  # type: ignore[index]
     assert trained.metrics["kind"] == "foreign" and trained.metrics["epochs"] == 0

@@ -55,5 +55,5 @@ def test_names_are_of_latents_that_have_one() -> None:
 def test_an_item_bears_a_concept_if_it_bears_all_its_terms() -> None:
     bears = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 0, 0]])
     vocabulary = Vocabulary(["Comedy", "Romance", "War"], sparse.csr_matrix(bears))
-    assert vocabulary.bearing(["comedy", "Romance"]).tolist() == [True, False, True, False]
-    assert vocabulary.bearing(["War"]).tolist() == [False, True, True, False]
+    assert vocabulary.items_with(["comedy", "Romance"]).tolist() == [True, False, True, False]
+    assert vocabulary.items_with(["War"]).tolist() == [False, True, True, False]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from recsae.config.recommender import RecommenderConfig
 from recsae.recommenders import external_files
 from recsae.recommenders.base import Histories
-from recsae.recommenders.external import Foreign
+from recsae.recommenders.external import ExternalRecommender
 from recsae.recommenders.external_files import ExternalFiles
 from recsae.recommenders.ranking import pad
 from tests.recommenders import external_models
@@ -88,9 +88,9 @@ def seeded(module: Callable[[], nn.Module]) -> nn.Module:
     return module().eval()
 
 
-def assembled(given: Given, max_length: int = LENGTH, tokens_N: Tensor = TOKENS) -> Foreign:
+def assembled(given: Given, max_length: int = LENGTH, tokens_N: Tensor = TOKENS) -> ExternalRecommender:
     parts = ExternalFiles(state_of(seeded(given.module)), tokens_N)
-    return external_files.assemble(config_of(given.foreign, max_length), parts, given.site, "cpu")
+    return external_files.build_model(config_of(given.foreign, max_length), parts, given.site, "cpu")
 
 
 def histories_of(lengths: tuple[int, ...] = (10, 4, 1)) -> Histories:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recsae.config.recommender import RecommenderConfig
 from recsae.recommenders import registry
-from recsae.recommenders.base import Histories, Trainable, last
+from recsae.recommenders.base import Histories, Trainable, last_position
 from recsae.recommenders.losses import LOSSES, summed_loss
 from recsae.recommenders.ranking import pad
 from recsae.store.run_store import Attempt, Metrics
@@ -35,7 +35,7 @@ def build(kind: str, seed: int = 1) -> Trainable:
     draw = np.random.default_rng(0)
     pairs = np.concatenate([np.stack([np.arange(N_USERS), np.arange(N_USERS)]), draw.integers(0, N_USERS, (2, 40))], 1)
     model.set_graph(torch.from_numpy(pairs[0]), torch.from_numpy(pairs[1] * 2))
-    model.eval().settle()
+    model.eval().refresh()
     return model
 
 
@@ -95,13 +95,15 @@ def test_a_vector_follows_the_history_or_the_user(read: Trainable) -> None:
 @torch.inference_mode()
 def test_padding_on_the_right_has_no_effect(read: Trainable) -> None:
     histories = histories_of()
-    together = last(read.proceed(read.probe(histories), histories), histories)
+    together = last_position(read.proceed(read.probe(histories), histories), histories)
     filled = histories._replace(items_BL=histories.items_BL.clone())
     filled.items_BL[1, 4:], filled.items_BL[2, 1:] = 11, 22
-    torch.testing.assert_close(together, last(read.proceed(read.probe(filled), filled), filled), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        together, last_position(read.proceed(read.probe(filled), filled), filled), atol=1e-5, rtol=1e-4
+    )
     for row, length in enumerate(histories.length_B.tolist()):
         alone = pad([histories.items_BL[row, :length].numpy()], "cpu", USERS[row : row + 1])
-        single = last(read.proceed(read.probe(alone), alone), alone)[0]
+        single = last_position(read.proceed(read.probe(alone), alone), alone)[0]
         torch.testing.assert_close(together[row], single, atol=1e-5, rtol=1e-4)
 
 
@@ -132,7 +134,7 @@ def test_an_edit_acts_from_its_position_on(read: Trainable) -> None:
 def test_an_edited_vector_changes_the_scores_linearly(model: Trainable) -> None:
     """At the site `user`: an edit adds its own dot products; along an item's vector it raises that item."""
     histories = histories_of()
-    h_BD, edit_BD = last(model.probe(histories), histories), torch.randn(3, model.width)
+    h_BD, edit_BD = last_position(model.probe(histories), histories), torch.randn(3, model.width)
     weight_ND = model.item_vectors(0, N_ITEMS)
     moved = model.scores(h_BD + edit_BD, 0, N_ITEMS) - model.scores(h_BD, 0, N_ITEMS)
     torch.testing.assert_close(moved, edit_BD @ weight_ND.T, atol=1e-4, rtol=1e-4)
@@ -143,7 +145,7 @@ def test_an_edited_vector_changes_the_scores_linearly(model: Trainable) -> None:
 @torch.inference_mode()
 def test_scores_of_a_range_are_those_of_the_whole(read: Trainable) -> None:
     histories = histories_of()
-    u_BU = last(read.proceed(read.probe(histories), histories), histories)
+    u_BU = last_position(read.proceed(read.probe(histories), histories), histories)
     whole = read.scores(u_BU, 0, N_ITEMS)
     assert whole.shape == (3, N_ITEMS)
     torch.testing.assert_close(read.scores(u_BU, 4, 17), whole[:, 4:17], atol=1e-6, rtol=1e-5)
@@ -180,8 +182,8 @@ def test_vectors_of_training_and_of_inference_agree(read: Trainable) -> None:
     """torch may run a frozen model through other kernels."""
     histories = histories_of()
     with torch.inference_mode():
-        frozen = last(read.probe(histories), histories)
-    torch.testing.assert_close(last(read.probe(histories), histories).detach(), frozen, atol=1e-5, rtol=1e-4)
+        frozen = last_position(read.probe(histories), histories)
+    torch.testing.assert_close(last_position(read.probe(histories), histories).detach(), frozen, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("kind", sorted(registry.KINDS))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recsae.recommenders.base import last
-from recsae.recommenders.external import Foreign
+from recsae.recommenders.base import last_position
+from recsae.recommenders.external import ExternalRecommender
 from recsae.recommenders.ranking import pad
 from tests.recommenders.external_world import (  # fmt: skip
     GIVEN,
@@ -29,12 +29,12 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def model(name: str) -> Foreign:
+def model(name: str) -> ExternalRecommender:
     return assembled(GIVEN[name])
 
 
 @torch.inference_mode()
-def test_later_events_do_not_change_an_earlier_vector(model: Foreign) -> None:
+def test_later_events_do_not_change_an_earlier_vector(model: ExternalRecommender) -> None:
     histories = histories_of((10,))
     other = histories._replace(items_BL=histories.items_BL.clone())
     other.items_BL[0, 6:] = (other.items_BL[0, 6:] + 1) % N_ITEMS
@@ -43,17 +43,19 @@ def test_later_events_do_not_change_an_earlier_vector(model: Foreign) -> None:
 
 
 @torch.inference_mode()
-def test_the_vector_at_a_position_is_that_of_the_history_up_to_it(name: str, model: Foreign) -> None:
+def test_the_vector_at_a_position_is_that_of_the_history_up_to_it(name: str, model: ExternalRecommender) -> None:
     if name == "in place":
         pytest.skip("it attends to padding, of which a shorter history has more")
     whole = model.probe(histories_of((10,)))[0]
     for length in range(1, 11):
         prefix = prefix_of(histories_of((10,)), length)
-        torch.testing.assert_close(last(model.probe(prefix), prefix)[0], whole[length - 1], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            last_position(model.probe(prefix), prefix)[0], whole[length - 1], atol=1e-5, rtol=1e-4
+        )
 
 
 @torch.inference_mode()
-def test_an_earlier_event_does_change_a_later_vector(model: Foreign) -> None:
+def test_an_earlier_event_does_change_a_later_vector(model: ExternalRecommender) -> None:
     histories = histories_of((6,))
     other = histories._replace(items_BL=histories.items_BL.clone())
     other.items_BL[0, 0] = (other.items_BL[0, 0] + 1) % N_ITEMS
@@ -65,17 +67,19 @@ def test_an_earlier_event_does_change_a_later_vector(model: Foreign) -> None:
 def test_a_history_is_the_same_alone_and_beside_longer_ones(name: str) -> None:
     model = assembled((GIVEN | LAST_ONLY)[name])
     histories = histories_of()
-    h_BD = last(model.probe(histories), histories)
-    u_BU = last(model.proceed(model.probe(histories), histories), histories)
+    h_BD = last_position(model.probe(histories), histories)
+    u_BU = last_position(model.proceed(model.probe(histories), histories), histories)
     for row, length in enumerate(histories.length_B.tolist()):
         alone = pad([histories.items_BL[row, :length].numpy()], "cpu", USERS[row : row + 1])
         h_BLD = model.probe(alone)
-        torch.testing.assert_close(last(h_BLD, alone)[0], h_BD[row], atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(last(model.proceed(h_BLD, alone), alone)[0], u_BU[row], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(last_position(h_BLD, alone)[0], h_BD[row], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(
+            last_position(model.proceed(h_BLD, alone), alone)[0], u_BU[row], atol=1e-5, rtol=1e-4
+        )
 
 
 @torch.inference_mode()
-def test_an_unedited_vector_gives_the_clean_scores_exactly(model: Foreign) -> None:
+def test_an_unedited_vector_gives_the_clean_scores_exactly(model: ExternalRecommender) -> None:
     histories = histories_of()
     asked = model.ask(histories)
     clean = model.back(model.run(asked), asked)
@@ -86,7 +90,7 @@ def test_an_unedited_vector_gives_the_clean_scores_exactly(model: Foreign) -> No
 
 
 @torch.inference_mode()
-def test_an_edit_changes_its_own_scores_and_none_before(model: Foreign) -> None:
+def test_an_edit_changes_its_own_scores_and_none_before(model: ExternalRecommender) -> None:
     histories = histories_of((8,))
     h_BLD = model.probe(histories)
     clean = model.proceed(h_BLD, histories)[0]
@@ -108,7 +112,7 @@ def test_an_edit_of_an_earlier_block_reaches_later_positions() -> None:
 
 
 @torch.inference_mode()
-def test_scores_are_the_columns_of_the_items_tokens(model: Foreign) -> None:
+def test_scores_are_the_columns_of_the_items_tokens(model: ExternalRecommender) -> None:
     u_XU = torch.randn(4, N_TOKENS)
     scores = model.scores(u_XU, 0, N_ITEMS)
     assert torch.equal(scores, u_XU[:, TOKENS])
@@ -143,4 +147,6 @@ def test_a_model_of_the_last_position_alone_says_so(name: str) -> None:
     assert u_BLU.shape == (3, 10, N_TOKENS)
     edited = h_BLD.clone()
     edited[torch.arange(3), histories.length_B - 1] += 1
-    assert (last(model.proceed(edited, histories), histories) - last(u_BLU, histories)).abs().amax(1).min() > 1e-4
+    assert (last_position(model.proceed(edited, histories), histories) - last_position(u_BLU, histories)).abs().amax(
+        1
+    ).min() > 1e-4

@@ -116,13 +116,13 @@ def test_what_does_not_fit_is_refused_in_one_sentence(name: str) -> None:
     given, changed, said = REFUSED[name]
     parts = ExternalFiles(state_of(seeded(given.module)), TOKENS)
     with pytest.raises(BadInput) as refused:
-        external_files.assemble(config_of(given.foreign | changed), parts, given.site, "cpu")
+        external_files.build_model(config_of(given.foreign | changed), parts, given.site, "cpu")
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_weights_that_are_no_safetensors_are_refused() -> None:
     with pytest.raises(BadInput, match=r"weights: w.safetensors: not a safetensors file \(SafetensorError"):
-        external_files.assemble(config_of(RIGHT.foreign), ExternalFiles(b"pickled", TOKENS), RIGHT.site, "cpu")
+        external_files.build_model(config_of(RIGHT.foreign), ExternalFiles(b"pickled", TOKENS), RIGHT.site, "cpu")
 
 
 def test_tokens_and_lengths_beyond_the_model_are_refused() -> None:

@@ -16,7 +16,7 @@ from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
 from recsae.recommenders import external_files, registry
-from recsae.recommenders.external_sources import foreign_content
+from recsae.recommenders.external_sources import external_content
 from recsae.recommenders.ranking import pad
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import Commit
@@ -62,7 +62,7 @@ def section(config: Config, **changed: Any) -> ForeignConfig:
 
 
 def test_tokens_come_by_the_catalogue_whatever_else_the_vocabulary_holds(config: Config, ingested: Committed) -> None:
-    tokens_N = external_files.gather(section(config), ingested).tokens_N
+    tokens_N = external_files.read_files(section(config), ingested).tokens_N
     assert tokens_N.tolist() == list(range(1, 2 * len(tokens_N), 2))
     assert tokens_N.dtype == torch.int64
 
@@ -74,13 +74,13 @@ def test_whole_numbers_may_be_written_as_a_table_has_them(config: Config, ingest
         ("v.tsv", lambda path: read.to_csv(path, sep="\t", index=False)),
     ):
         write(tmp_path / name)
-        tokens_N = external_files.gather(section(config, vocabulary=str(tmp_path / name)), ingested).tokens_N
+        tokens_N = external_files.read_files(section(config, vocabulary=str(tmp_path / name)), ingested).tokens_N
         assert tokens_N.tolist() == list(range(1, 2 * len(tokens_N), 2))
 
 
 def test_a_saved_model_scores_the_same_to_the_bit(config: Config, ingested: Committed, commit: Commit) -> None:
-    parts = external_files.gather(section(config), ingested)
-    model = external_files.assemble(config.recommender, parts, "first", "cpu")
+    parts = external_files.read_files(section(config), ingested)
+    model = external_files.build_model(config.recommender, parts, "first", "cpu")
 
     def write(out: Attempt) -> Metrics:
         external_files.save(out.data.child("model"), parts, config.recommender, 120, model.n_items)
@@ -106,7 +106,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 
     before = prints()
     assert prints() == before
-    assert sorted(foreign_content(config)) == [
+    assert sorted(external_content(config)) == [
         "recommender.foreign.vocabulary",
         "recommender.foreign.weights",
     ]
@@ -117,7 +117,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
         ingest, recommender = prints()
         assert ingest == before[0] and recommender not in seen
         seen.add(recommender)
-    assert foreign_content(config.model_copy(update={"recommender": RecommenderConfig()})) == {}
+    assert external_content(config.model_copy(update={"recommender": RecommenderConfig()})) == {}
 
 
 @pytest.mark.parametrize("key", ["weights", "vocabulary"])
@@ -125,7 +125,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 def test_files_that_are_not_there(config: Config, key: str, path: str) -> None:
     changed = config.recommender.model_copy(update={"foreign": section(config, **{key: path})})
     with pytest.raises(BadInput, match=f"^recommender.foreign.{key}: {path}: no such file; mend the path$"):
-        foreign_content(config.model_copy(update={"recommender": changed}))
+        external_content(config.model_copy(update={"recommender": changed}))
 
 
 def swapped(row: str, token: str) -> str:
@@ -158,7 +158,7 @@ def test_vocabularies_that_cannot_be_used(
     rows = (tmp_path / "v.csv").read_text().splitlines()
     (tmp_path / "v.csv").write_text("\n".join(spoil(rows)) + "\n")
     with pytest.raises(BadInput, match=f"^recommender.foreign.vocabulary: .*/v.csv: {said}"):
-        external_files.gather(section(config), ingested)
+        external_files.read_files(section(config), ingested)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from recsae.errors import BadInput
 from recsae.recommenders import external_files
-from recsae.recommenders.external import Foreign
+from recsae.recommenders.external import ExternalRecommender
 from recsae.recommenders.external_files import ExternalFiles
 from tests.recommenders import external_models
 from tests.recommenders.external_world import (  # fmt: skip
@@ -75,8 +75,8 @@ def test_a_program_does_as_the_module_it_was_exported_from(
     state, histories = (tmp_path / "p.pt2").read_bytes(), histories_of()
     for padding in ("right", "left"):
         config = config_of(program_of(tmp_path / "p.pt2", padding=padding))
-        model = external_files.assemble(config, ExternalFiles(state, TOKENS), site, "cpu")
-        plain = Foreign(model.config, module, TOKENS, LENGTH, site, "cpu")
+        model = external_files.build_model(config, ExternalFiles(state, TOKENS), site, "cpu")
+        plain = ExternalRecommender(model.config, module, TOKENS, LENGTH, site, "cpu")
         h_BLD, edit_BLD = model.probe(histories), torch.randn(3, 10, model.width)
         real_BL = model.ask(histories).real_BL
         torch.testing.assert_close(h_BLD[real_BL], plain.probe(histories)[real_BL], atol=1e-6, rtol=1e-5)
@@ -91,10 +91,10 @@ def test_a_program_of_one_length_is_always_filled_up_to_it(tmp_path: Path) -> No
     exported(path, seeded(made("Running").module), named=True, length=LENGTH)
     parts = ExternalFiles(path.read_bytes(), TOKENS)
     config = config_of(program_of(path, fixed_length=True, padding="left"))
-    assert external_files.assemble(config, parts, "first", "cpu").probe(histories_of()).shape == (3, 10, WIDTH)
+    assert external_files.build_model(config, parts, "first", "cpu").probe(histories_of()).shape == (3, 10, WIDTH)
     for foreign, length in ((program_of(path), LENGTH), (program_of(path, fixed_length=True), LENGTH - 1)):
         with pytest.raises(BadInput, match=r"exported for 10 positions and no others; set .*fixed_length = true"):
-            external_files.assemble(config_of(foreign, length), parts, "first", "cpu")
+            external_files.build_model(config_of(foreign, length), parts, "first", "cpu")
 
 
 def test_programs_that_cannot_be_asked(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_programs_that_cannot_be_asked(tmp_path: Path) -> None:
     def refusal(**foreign: Any) -> str:
         config, parts = config_of(program_of(path, **foreign)), ExternalFiles(path.read_bytes(), TOKENS)
         with pytest.raises(BadInput) as refused:
-            external_files.assemble(config, parts, "first", "cpu")
+            external_files.build_model(config, parts, "first", "cpu")
         assert "\n" not in str(refused.value)
         return str(refused.value)
 

@@ -38,7 +38,7 @@ def test_tables_are_the_mean_over_layers() -> None:
         expected = dense(layers) @ torch.cat([model.user.weight, model.item.weight])
         found = model.tables()
         torch.testing.assert_close(torch.cat([found["user.weight"], found["item.weight"]]), expected)
-        model.settle()
+        model.refresh()
         torch.testing.assert_close(torch.cat([model.user_out, model.item_out]), expected)
 
 
@@ -53,5 +53,5 @@ def test_pulled_back_gradients_are_those_of_autograd() -> None:
 
 def test_who_has_no_event_keeps_a_share_of_his_own_vector() -> None:
     model = graph()
-    model.settle()
+    model.refresh()
     torch.testing.assert_close(model.user_out[4], model.user.weight[4].detach() / 3)

@@ -54,7 +54,7 @@ def plain(
 def test_value_and_gradient(
     name: str, negative_M: Tensor | None, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(losses, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(losses, "SCORES_PER_BLOCK", at_once)
     h_XD, item_RD, target_X = tensors()
     correction_M = torch.linspace(-1, 1, ROWS if negative_M is None else len(negative_M), dtype=torch.float64)
     expected = plain(name, h_XD, item_RD, target_X, negative_M, correction_M, 0.3)

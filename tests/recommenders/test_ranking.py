@@ -12,8 +12,8 @@ from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
 from recsae.data.chunks import Chunk, n_chunks, read_cases, read_chunk
 from recsae.recommenders import ranking, registry, topk
-from recsae.recommenders.base import Histories, Recommender, Trainable, last
-from recsae.recommenders.ranking import Edit, compare_chunk, draw_unseen, of_split, pad, rank_chunk
+from recsae.recommenders.base import Histories, Recommender, Trainable, last_position
+from recsae.recommenders.ranking import Edit, compare_chunk, filter_split, pad, rank_chunk, sample_unseen
 from recsae.stats.ranking_metrics import count
 from recsae.store.run_store import Committed
 
@@ -89,8 +89,8 @@ def brute_force(model: LastItem, chunk: Chunk, cases: pa.Table) -> list[int]:
 @pytest.mark.parametrize("at_once", [4_000_000, 500])
 @pytest.mark.parametrize("levels", [4, 100_000])
 def test_ranks_equal_brute_force(levels: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "CASES_AT_ONCE", 37)
-    monkeypatch.setattr(topk, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(ranking, "CASES_PER_BATCH", 37)
+    monkeypatch.setattr(topk, "SCORES_PER_BLOCK", at_once)
     chunk, cases = random_chunk()
     model = LastItem(levels)
     assert rank_chunk(model, chunk, cases).full_C.tolist() == brute_force(model, chunk, cases)
@@ -117,7 +117,7 @@ def test_models_with_wide_vectors_are_asked_few_cases_at_once(monkeypatch: pytes
     chunk, cases = random_chunk()
     model = LastItem(4)
     expected = rank_chunk(model, chunk, cases).full_C.tolist()
-    monkeypatch.setattr(ranking, "FLOATS_AT_ONCE", 2 * model.max_length * model.out_width + 1)
+    monkeypatch.setattr(ranking, "FLOATS_PER_BATCH", 2 * model.max_length * model.out_width + 1)
     model.asked.clear()
     assert rank_chunk(model, chunk, cases).full_C.tolist() == expected
     assert set(model.asked) == {2} or set(model.asked) == {1, 2}
@@ -147,10 +147,10 @@ def test_sampled_items_depend_on_the_case_and_the_seed_alone() -> None:
 
 def test_drawn_items_are_the_free_ones_evenly() -> None:
     taken = np.array([3, 0, 9, 3, 4])
-    drawn = draw_unseen(taken, 12, 80_000, (0,))
+    drawn = sample_unseen(taken, 12, 80_000, (0,))
     shares = np.bincount(drawn, minlength=12) / 80_000
     assert shares == pytest.approx([0 if item in taken else 1 / 8 for item in range(12)], abs=0.01)
-    assert draw_unseen(np.arange(12), 12, 3, (0,)).tolist() == [-1, -1, -1]
+    assert sample_unseen(np.arange(12), 12, 3, (0,)).tolist() == [-1, -1, -1]
 
 
 def build(kind: str, site: str) -> Trainable:
@@ -158,7 +158,7 @@ def build(kind: str, site: str) -> Trainable:
     model = registry.build(config, N_USERS, N_ITEMS, 0)
     draw = np.random.default_rng(0)
     model.set_graph(torch.from_numpy(draw.integers(0, N_USERS, 500)), torch.from_numpy(draw.integers(0, N_ITEMS, 500)))
-    model.eval().settle()
+    model.eval().refresh()
     model.site = site
     return model
 
@@ -204,7 +204,7 @@ def test_several_edits_at_once_are_each_as_alone(kind: str, site: str, monkeypat
 @pytest.mark.parametrize(("kind", "site"), SITES)
 def test_edits_act_at_the_site(kind: str, site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Case by case, the edit put by hand where the design says: the end of the history, every position, every item."""
-    monkeypatch.setattr(ranking, "EDITS_AT_ONCE", 7)
+    monkeypatch.setattr(ranking, "EDITS_PER_BLOCK", 7)
     chunk, cases = random_chunk(12)
     model = build(kind, site)
     turn = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(3))).Q
@@ -218,11 +218,11 @@ def test_edits_act_at_the_site(kind: str, site: str, monkeypatch: pytest.MonkeyP
         before = history(chunk, case)
         alone = pad([before[-model.max_length :]], "cpu", np.array([case["user_idx"]]))
         h_BLD = model.probe(alone)
-        clean = model.scores(last(model.proceed(h_BLD, alone), alone), 0, N_ITEMS)[0]
+        clean = model.scores(last_position(model.proceed(h_BLD, alone), alone), 0, N_ITEMS)[0]
         if site == "item":
-            scores = last(h_BLD, alone) @ (model.item_vectors(0, N_ITEMS) @ turn).T
+            scores = last_position(h_BLD, alone) @ (model.item_vectors(0, N_ITEMS) @ turn).T
         else:
-            scores = model.scores(last(model.proceed(h_BLD @ turn, alone), alone), 0, N_ITEMS)
+            scores = model.scores(last_position(model.proceed(h_BLD @ turn, alone), alone), 0, N_ITEMS)
         target = scores[0, case["target_idx"]].clone()
         scores[0, before] = clean[before] = -torch.inf
         shared.append(len(set(scores[0].topk(10).indices.tolist()) & set(clean.topk(10).indices.tolist())))
@@ -250,10 +250,10 @@ def test_no_cases_compare_to_nothing(site: str) -> None:
 def test_a_split_is_of_the_target(ingested: Committed) -> None:
     for number in range(n_chunks(ingested)):
         cases = read_cases(ingested, number)
-        counted = sum(of_split(cases, split).num_rows for split in ("train", "validation", "test"))
+        counted = sum(filter_split(cases, split).num_rows for split in ("train", "validation", "test"))
         assert counted == cases.num_rows - cases["target_idx"].null_count
-        assert of_split(cases, "test").num_rows == len(read_chunk(ingested, number).users)
-        score = of_split(cases, "test", "score")
+        assert filter_split(cases, "test").num_rows == len(read_chunk(ingested, number).users)
+        score = filter_split(cases, "test", "score")
         assert set(score["part"].to_pylist()) <= {"score"} and set(score["split"].to_pylist()) <= {"test"}
 
 
@@ -261,7 +261,9 @@ def test_the_real_line_of_cases_ranks_every_user_once(ingested: Committed, plant
     sizes = ingested.metrics["users"], ingested.metrics["items"]
     model = registry.build(planted_config.recommender, *sizes, 0).eval()
     counts = sum(
-        count(rank_chunk(model, read_chunk(ingested, number), of_split(read_cases(ingested, number), "test")).full_C)
+        count(
+            rank_chunk(model, read_chunk(ingested, number), filter_split(read_cases(ingested, number), "test")).full_C
+        )
         for number in range(n_chunks(ingested))
     )
     assert isinstance(counts, np.ndarray) and counts.sum() == ingested.metrics["users"]

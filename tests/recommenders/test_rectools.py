@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from recsae.recommenders import external_files
-from recsae.recommenders.base import last
-from recsae.recommenders.external import Foreign
+from recsae.recommenders.base import last_position
+from recsae.recommenders.external import ExternalRecommender
 from recsae.recommenders.external_files import ExternalFiles
 from tests.recommenders.external_world import LENGTH, N_ITEMS, N_TOKENS, TOKENS, config_of, histories_of, state_of
 
@@ -36,7 +36,7 @@ def module() -> nn.Module:
     return model.eval()
 
 
-def taken_over(module: nn.Module, site: str, **more: bool) -> Foreign:
+def taken_over(module: nn.Module, site: str, **more: bool) -> ExternalRecommender:
     section = {
         "factory": "tests.recommenders.rectools_sasrec:build",
         "arguments": ARGUMENTS,
@@ -44,7 +44,7 @@ def taken_over(module: nn.Module, site: str, **more: bool) -> Foreign:
         "fixed_length": True,
         **more,
     }
-    return external_files.assemble(config_of(section), ExternalFiles(state_of(module), TOKENS), site, "cpu")
+    return external_files.build_model(config_of(section), ExternalFiles(state_of(module), TOKENS), site, "cpu")
 
 
 def theirs(module: nn.Module, items: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ def test_it_has_learnt_something(module: nn.Module) -> None:
 @pytest.mark.parametrize("site", SITES)
 def test_unedited_it_serves_what_rectools_serves(module: nn.Module, site: str) -> None:
     model, histories = taken_over(module, site), histories_of()
-    u_BU = last(model.proceed(model.probe(histories), histories), histories)
+    u_BU = last_position(model.proceed(model.probe(histories), histories), histories)
     for row, length in enumerate(histories.length_B.tolist()):
         expected = theirs(module, histories.items_BL[row, :length])
         torch.testing.assert_close(model.scores(u_BU, 0, N_ITEMS)[row], expected, atol=1e-5, rtol=1e-4)
@@ -77,7 +77,9 @@ def test_an_edit_acts(module: nn.Module, site: str) -> None:
     model, histories = taken_over(module, site), histories_of()
     h_BLD = model.probe(histories)
     edited = h_BLD + torch.linspace(-1, 1, model.width)
-    moved = last(model.proceed(edited, histories), histories) - last(model.proceed(h_BLD, histories), histories)
+    moved = last_position(model.proceed(edited, histories), histories) - last_position(
+        model.proceed(h_BLD, histories), histories
+    )
     assert moved.abs().amax(1).min() > 1e-3
 
 

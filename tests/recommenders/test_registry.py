@@ -23,9 +23,9 @@ def test_weights_are_taken_over_and_new_rows_are_their_own(kind: str, tmp_path: 
     folder = Folder(str(tmp_path / "model"))
     before = registry.build(config(kind), USERS, ITEMS, seed=1)
     registry.save(folder, before.state_dict(), config(kind), USERS, ITEMS)
-    assert registry.differs(folder, config(kind, epochs=3, learning_rate=0.5)) is None
+    assert registry.size_mismatch(folder, config(kind, epochs=3, learning_rate=0.5)) is None
     fresh, after = (registry.build(config(kind), USERS + 4, ITEMS + 5, seed=2) for _ in range(2))
-    registry.go_on_from(after, folder)
+    registry.warm_start(after, folder)
     for name, value in after.state_dict().items():
         known = before.state_dict()[name]
         assert torch.equal(value[: len(known)], known), name
@@ -40,6 +40,6 @@ def test_another_form_is_named(change: dict[str, object], key: str, tmp_path: Pa
     folder = Folder(str(tmp_path / "model"))
     model = registry.build(config("sasrec"), USERS, ITEMS, seed=1)
     registry.save(folder, model.state_dict(), config("sasrec"), USERS, ITEMS)
-    told = registry.differs(folder, config("sasrec", **change))
+    told = registry.size_mismatch(folder, config("sasrec", **change))
     assert told is not None and told[0] == key
-    assert registry.differs(folder, config("gpt")) == ("kind", "sasrec")
+    assert registry.size_mismatch(folder, config("gpt")) == ("kind", "sasrec")

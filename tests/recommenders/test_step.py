@@ -10,11 +10,11 @@ import torch
 
 from recsae.config.recommender import RecommenderConfig
 from recsae.recommenders import registry
-from recsae.recommenders.base import Trainable, last
+from recsae.recommenders.base import Trainable, last_position
 from recsae.recommenders.losses import LOSSES
 from recsae.recommenders.ranking import pad
-from recsae.recommenders.step import Negatives, Stepper
-from recsae.recommenders.windows import Batch, keys
+from recsae.recommenders.step import NegativeSampler, Stepper
+from recsae.recommenders.windows import Batch, pair_keys
 
 N_USERS, N_ITEMS = 32, 24
 BATCH = Batch(np.arange(5), np.zeros((5, 2), dtype=np.int32), np.ones((5, 2), dtype=np.int32))
@@ -63,12 +63,12 @@ def trained(config: RecommenderConfig, steps: int, batch: Batch | None = None) -
 @torch.inference_mode()
 def found(model: Trainable, kind: str) -> float:
     """How often the first item is the planted one."""
-    model.eval().settle()
+    model.eval().refresh()
     user = np.arange(N_USERS)
     start = user % N_ITEMS
     items = (start[:, None] + (0 if kind == "timirec" else 5) * np.arange(6)) % N_ITEMS
     histories = pad(list(items), "cpu", user)
-    top = model.scores(last(model.probe(histories), histories), 0, N_ITEMS).argmax(1).numpy()
+    top = model.scores(last_position(model.probe(histories), histories), 0, N_ITEMS).argmax(1).numpy()
     if kind == "timirec":
         return float((top // 4 == start // 4).mean())
     if kind in SEQUENTIAL:
@@ -95,7 +95,7 @@ def test_what_is_planted_is_learnt(kind: str, loss: str, negatives: int) -> None
 def test_popular_negatives_are_drawn_by_popularity_and_corrected() -> None:
     config = config_of("sasrec", negatives=2000, sampling="popularity")
     popularity = np.array([0, 10, 100, 1000])
-    item_M, correction_M = Negatives(config, popularity, 0).draw(3, BATCH)
+    item_M, correction_M = NegativeSampler(config, popularity, 0).draw(3, BATCH)
     assert item_M is not None and correction_M is not None and (np.diff(item_M) >= 0).all()
     share = (popularity + 1) / (popularity + 1).sum()
     np.testing.assert_allclose(np.bincount(item_M, minlength=4) / 2000, share, atol=0.03)
@@ -103,11 +103,11 @@ def test_popular_negatives_are_drawn_by_popularity_and_corrected() -> None:
 
 
 def test_uniform_negatives_estimate_the_whole_sum() -> None:
-    item_M, correction_M = Negatives(config_of("sasrec", negatives=6), np.zeros(24), 0).draw(0, BATCH)
+    item_M, correction_M = NegativeSampler(config_of("sasrec", negatives=6), np.zeros(24), 0).draw(0, BATCH)
     assert item_M is not None and correction_M is not None
     np.testing.assert_allclose(correction_M, np.full(6, np.log(24 / 6)), rtol=1e-6)
-    assert Negatives(config_of("sasrec", negatives=6, loss="bce"), np.zeros(24), 0).draw(0, BATCH)[1] is None
-    assert Negatives(config_of("sasrec", negatives=0), np.zeros(24), 0).draw(0, BATCH) == (None, None)
+    assert NegativeSampler(config_of("sasrec", negatives=6, loss="bce"), np.zeros(24), 0).draw(0, BATCH)[1] is None
+    assert NegativeSampler(config_of("sasrec", negatives=0), np.zeros(24), 0).draw(0, BATCH) == (None, None)
 
 
 @pytest.mark.parametrize("kind", ["sasrec", "gpt", "timirec", "bprmf"])
@@ -141,14 +141,14 @@ def test_sampling_every_item_is_the_whole_catalogue(kind: str, monkeypatch: pyte
 
 
 def test_each_target_has_negatives_of_its_own() -> None:
-    draw = Negatives(config_of("bprmf", negatives=3, loss="bpr"), np.zeros(24), 0).draw
+    draw = NegativeSampler(config_of("bprmf", negatives=3, loss="bpr"), np.zeros(24), 0).draw
     item, correction = draw(0, BATCH)
     assert item is not None and item.shape == (5, 2, 3) and correction is None
 
 
 def test_negatives_are_items_that_the_user_has_not_had() -> None:
-    taken = np.sort(np.concatenate([keys(np.full(8, user), np.arange(user, user + 8)) for user in range(5)]))
-    draw = Negatives(config_of("bprmf", negatives=50, loss="bpr"), np.zeros(24), 0).draw
+    taken = np.sort(np.concatenate([pair_keys(np.full(8, user), np.arange(user, user + 8)) for user in range(5)]))
+    draw = NegativeSampler(config_of("bprmf", negatives=50, loss="bpr"), np.zeros(24), 0).draw
     free, _ = draw(0, BATCH._replace(taken=taken))
     assert free is not None
     for user in range(5):

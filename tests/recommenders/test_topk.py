@@ -34,8 +34,8 @@ class Given:
 
 @pytest.fixture(params=[4_000_000, 100, 1], ids=["one", "some", "single"])
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topk, "SCORES_AT_ONCE", request.param)
-    monkeypatch.setattr(topk, "ROWS", 7)
+    monkeypatch.setattr(topk, "SCORES_PER_BLOCK", request.param)
+    monkeypatch.setattr(topk, "ROWS_PER_BLOCK", 7)
 
 
 def asked(users: int = 40) -> tuple[list[np.ndarray], np.ndarray]:
@@ -97,7 +97,7 @@ def test_a_model_that_tells_no_items_apart_ranks_every_target_last(
     seen, target_X = [np.arange(10)] * users, np.array([0, 7, 30, 59, 60])[:users]
     expected = (n_items - 10 + (target_X < 10)).tolist()
     assert topk.ranks(collapsed, u_XU, seen, target_X).tolist() == expected
-    monkeypatch.setattr(topk, "SCORES_AT_ONCE", 1000)
+    monkeypatch.setattr(topk, "SCORES_PER_BLOCK", 1000)
     assert topk.ranks(collapsed, u_XU, seen, target_X).tolist() == expected
 
 
@@ -112,7 +112,7 @@ def test_a_small_catalogue_is_multiplied_once_and_a_large_one_little_more(monkey
     model, u_XU, seen = Counting(torch.randn(1000, 8)), torch.randn(20, 8), [np.arange(5)] * 20
     topk.ranks(model, u_XU, seen, np.arange(20))
     assert asked_for == [(0, 1000)]
-    monkeypatch.setattr(topk, "SCORES_AT_ONCE", 4000)
+    monkeypatch.setattr(topk, "SCORES_PER_BLOCK", 4000)
     asked_for.clear()
     topk.ranks(model, u_XU, seen, np.arange(20))  # targets side by side
     assert sorted(asked_for) == [(0, 200), *((start, start + 200) for start in range(0, 1000, 200))]
@@ -133,7 +133,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     whole = everything()
-    monkeypatch.setattr(topk, "SCORES_AT_ONCE", 100_000)
+    monkeypatch.setattr(topk, "SCORES_PER_BLOCK", 100_000)
     for one, other in zip(whole, everything(), strict=True):
         np.testing.assert_array_equal(one, other)
 

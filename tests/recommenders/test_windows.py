@@ -43,7 +43,7 @@ def train_events(ingested: Committed) -> dict[int, list[int]]:
 
 
 def test_every_target_but_the_first_is_seen_once_an_epoch(ingested: Committed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(windows, "CHUNKS_AT_ONCE", 3)
+    monkeypatch.setattr(windows, "CHUNKS_IN_MEMORY", 3)
     events = train_events(ingested)
     assert max(map(len, events.values())) > 2 * LENGTH  # several windows a user
     for epoch in range(2):

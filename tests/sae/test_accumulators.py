@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from recsae.recommenders.ranking import Compared
+from recsae.recommenders.ranking import EditComparison
 from recsae.sae import accumulators
 from recsae.sae.accumulators import Active, ChunkSums, Draws, ShardSums, chunk_sums, moments, shard_sums
 from recsae.sae.controls import Control, Raw, Trained
@@ -126,12 +126,12 @@ def test_a_shard_without_cases_of_the_part_adds_nothing(controls: dict[str, Cont
     assert (both.sum_SX == full.sum_SX).all()
 
 
-def compared(rows: slice = slice(None)) -> Compared:
+def compared(rows: slice = slice(None)) -> EditComparison:
     draw = np.random.default_rng(5)
     user = np.repeat(np.arange(7, 107), 2)
     clean, other = draw.integers(1, 80, (2, 200))
     top = draw.integers(8, 11, 200)
-    return Compared(
+    return EditComparison(
         user[rows],
         clean[rows],
         top[rows],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.recommenders.ranking import Compared
+from recsae.recommenders.ranking import EditComparison
 from recsae.sae.accumulators import Active, ChunkSums, Draws, ShardSums, chunk_sums
 from recsae.sae.fidelity_metrics import fvu, measured
 from recsae.stats.ranking_metrics import count, figures, intervals
@@ -25,13 +25,13 @@ def vectors(resamples: int = DRAWS.resamples) -> ShardSums:
     return ShardSums(weight @ values, np.arange(USERS).repeat(2), {"sae": Active(USERS, np.array([5, 0]))}, {})
 
 
-def ranks(resamples: int = DRAWS.resamples) -> tuple[Compared, ChunkSums]:
+def ranks(resamples: int = DRAWS.resamples) -> tuple[EditComparison, ChunkSums]:
     """The edit moves a few targets out of reach."""
     draw = np.random.default_rng(1)
     clean = draw.geometric(0.06, USERS)
     edited = np.where(draw.random(USERS) < 0.1, 90, clean)
     ten = np.full(USERS, 10)
-    of = Compared(np.arange(USERS), clean, ten, {"sae": clean, "pca": edited}, {"sae": ten, "pca": ten - 3})
+    of = EditComparison(np.arange(USERS), clean, ten, {"sae": clean, "pca": edited}, {"sae": ten, "pca": ten - 3})
     return of, chunk_sums(of, Draws(resamples, 1))
 
 
@@ -109,6 +109,6 @@ def test_without_ranking_there_is_fvu_alone() -> None:
 
 def test_a_clean_model_that_finds_nothing_has_nothing_to_keep() -> None:
     far, none = np.full(9, 70), np.zeros(9, dtype=np.int64)
-    summed = chunk_sums(Compared(np.arange(9), far, none, {"sae": far}, {"sae": none}), Draws(20, 0))
+    summed = chunk_sums(EditComparison(np.arange(9), far, none, {"sae": far}, {"sae": none}), Draws(20, 0))
     row = measured(["sae"], ShardSums(np.zeros((21, 3)), none, {}, {}), summed).rows["sae"]
     assert row["hr@10_kept"] == row["top10_overlap"] == row["fvu"] == 0 and row["hr@10_kept_interval"] == [0, 0]

@@ -49,7 +49,7 @@ def test_counts_by_hand_and_a_failed_verdict_drops_its_case(ingested: Committed)
     first, second = items_by_concept(ingested)[:2]
     values: dict[int, float | None] = {int(item): 1.0 for item in first} | {int(item): -1.0 for item in second}
     values[int(first[0])], values[int(first[1])], values[int(second[0])] = None, -3.0, 2.0
-    genre = vocabulary.terms[int(vocabulary.bears[first].sum(axis=0).argmax())]
+    genre = vocabulary.terms[int(vocabulary.item_terms[first].sum(axis=0).argmax())]
     near, direction = cases(second[0], second[1], first[0]), cases(first[2], first[3], second[0], second[1])
     evaluated = eval_set(cases(*first[:6]), cases(*second[:5]), near, direction)
     prediction = predict_by_llm(llm_with(ingested, values), "C", evaluated, 0.0)

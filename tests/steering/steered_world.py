@@ -66,7 +66,7 @@ def a_plan(sae: Sae, site: str, turned: Sequence[int] = TURNED, concepts: Sequen
 def in_chunks(commit: Commit, config: Config, chunks: int = 5) -> Committed:
     """The planted data in fewer chunks than ingest would make."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "LEAST_CHUNKS", chunks)
+        patch.setattr(writer, "MIN_CHUNKS", chunks)
         return commit("ingest", lambda out: ingest(config, {}, out))
 
 

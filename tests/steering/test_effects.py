@@ -9,7 +9,7 @@ import pytest
 
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
-from recsae.recommenders.evaluation import drawn
+from recsae.recommenders.evaluation import in_sample
 from recsae.sae import model as sae_files
 from recsae.stats.ranking_metrics import weights
 from recsae.steering import effects as module
@@ -151,7 +151,7 @@ def test_users_are_drawn_whole_and_by_the_seed(trials: dict[str, SteeringSetup])
     of_part = trial.ingested.metrics["users_by_part"]["score"]
     user_N = np.array([user for user, _, _ in questions(trial.ingested, "score")])
     some = whole(trial)
-    assert some.cases == drawn(user_N, 12 / of_part, trial.seed).sum() and 4 < some.users < 20
+    assert some.cases == in_sample(user_N, 12 / of_part, trial.seed).sum() and 4 < some.users < 20
     other = whole(trial._replace(seed=trial.seed + 1))
     assert (other.users, other.hits_EC.tolist()) != (some.users, some.hits_EC.tolist())
     assert whole(trial._replace(users=of_part)).users == of_part

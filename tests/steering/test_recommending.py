@@ -10,7 +10,7 @@ from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.policies.build import Made
 from recsae.recommenders import topk
-from recsae.recommenders.base import last
+from recsae.recommenders.base import last_position
 from recsae.recommenders.ranking import pad
 from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
@@ -54,7 +54,7 @@ def expected(settings: Config, made: Made, operations: tuple[Operation, ...]) ->
             seen = chunk.items[chunk.offsets[place] : chunk.offsets[place + 1]]
             histories = pad([seen[-model.max_length :]], "cpu", chunk.users[place : place + 1])
             with torch.inference_mode():
-                u_BU = last(model.proceed(model.probe(histories), histories), histories)
+                u_BU = last_position(model.proceed(model.probe(histories), histories), histories)
                 score = model.scores(u_BU.expand(4, -1), 0, model.n_items)[0].numpy().copy()
             score[seen] = -np.inf
             order = np.argsort(-score, kind="stable")[:5]
@@ -122,7 +122,7 @@ def test_where_little_is_left_there_are_fewer_rows(settings: Config, made: Made)
 
 @pytest.mark.parametrize("at_once", [4_000_000, 70])
 def test_scores_are_read_block_by_block(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(topk, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(topk, "SCORES_PER_BLOCK", at_once)
     model = LastItem(1000)
     u_BU = torch.nn.functional.one_hot(torch.tensor([4, 7, 4]), model.width).float()
     item_Bk = np.array([[0, 79, -1], [5, -1, 78], [1, 2, 3]])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recsae.errors import BadInput
-from recsae.recommenders.base import Recommender, last
+from recsae.recommenders.base import Recommender, last_position
 from recsae.recommenders.ranking import compare_chunk, pad, rank_chunk
 from recsae.recommenders.topk import top_k
 from recsae.sae.model import Sae
@@ -45,7 +45,7 @@ def test_what_does_nothing_is_the_clean_model_to_the_bit(model: Recommender, ope
     for present in batches(chunk, None, model):
         clean_BLU = model.proceed(model.probe(present.histories), present.histories)
         assert torch.equal(steered.proceed(steered.probe(present.histories), present.histories), clean_BLU)
-        u_BU = last(clean_BLU, present.histories)
+        u_BU = last_position(clean_BLU, present.histories)
         assert torch.equal(steered.ending(model.probe(present.histories), present.histories), u_BU)
         assert torch.equal(steered.scores(u_BU, 0, N_ITEMS), model.scores(u_BU, 0, N_ITEMS))
         assert torch.equal(steered.scores(u_BU, 7, 50), model.scores(u_BU, 7, 50))
@@ -78,7 +78,9 @@ def test_the_end_is_the_same_whichever_way_it_is_reached(model: Recommender) -> 
     steered = SteeredRecommender(model, Steering(sae(model.width), OPERATIONS))
     for present in batches(chunk, None, model):
         ending_BU = steered.ending(model.probe(present.histories), present.histories)
-        whole_BU = last(steered.proceed(steered.probe(present.histories), present.histories), present.histories)
+        whole_BU = last_position(
+            steered.proceed(steered.probe(present.histories), present.histories), present.histories
+        )
         torch.testing.assert_close(ending_BU, whole_BU)
         assert (top_k(steered, ending_BU, present.seen, 5) == top_k(steered, whole_BU, present.seen, 5)).all()
 

@@ -15,7 +15,7 @@ from recsae.cli.command import ending
 from recsae.cli.render.dictionary import print_dictionary
 from recsae.config.schema import Config
 from recsae.data.formats import input_content
-from recsae.data.sources import by_name
+from recsae.data.sources import source_from_path
 from recsae.data.stage import ingest
 from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
@@ -184,7 +184,7 @@ def test_text_and_gzip_inputs_are_read(server: Server, name: str) -> None:
     text = b"user_id,item_id\nu,i\n"
     for file, content in (("a b.csv", text), ("c.csv.gz", gzip.compress(text))):
         server.client.put_object(Bucket=BUCKET, Key=f"{name}/{file}", Body=content)
-        source = by_name("data.items", uri(server.endpoint, f"{name}/{file.replace(' ', '%20')}"))
+        source = source_from_path("data.items", uri(server.endpoint, f"{name}/{file.replace(' ', '%20')}"))
         assert source.exists() and source.columns() == ["user_id", "item_id"]
         assert list(source.rows([])) == [(1, {"user_id": "u", "item_id": "i"})]
 
