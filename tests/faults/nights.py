@@ -50,7 +50,9 @@ class Store:
         """A driver of the second night, in a process of its own."""
         sets = [part for one in (f"store.root={self.root}", SECOND, *overrides) for part in ("--set", one)]
         command = [sys.executable, "-m", f"jobs.{job}", "--config", str(self.toml), *sets]
-        environment = {**os.environ, "RAY_ADDRESS": self.address} if self.address else dict(os.environ)
+        environment = dict(os.environ)
+        if self.address:  # checkpoints wait for it; 0.5 s in a Ray of a driver's own, else 2 s
+            environment |= {"RAY_ADDRESS": self.address, "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5"}
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.Popen(command, env=environment, text=True, **streams)  # type: ignore[call-overload, no-any-return]
 

@@ -16,6 +16,8 @@ from tests.conftest import committing
 from tests.policies import biased
 from tests.sae.fake_ray import without_ray
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:

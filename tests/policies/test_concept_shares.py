@@ -14,6 +14,7 @@ from tests.conftest import committing
 from tests.policies import biased
 from tests.sae.fake_ray import without_ray
 
+pytestmark = pytest.mark.slow
 MORE, LESS = ShareTarget("--more", "western", 1.5), ShareTarget("--less", "Comedy", 0.5)
 
 

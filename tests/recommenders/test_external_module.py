@@ -62,6 +62,7 @@ class Joined(nn.Module):
         return logits
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 @pytest.mark.parametrize(
     ("build", "site"),
@@ -97,6 +98,7 @@ def test_a_program_of_one_length_is_always_filled_up_to_it(tmp_path: Path) -> No
             external_files.build_model(config_of(foreign, length), parts, "first", "cpu")
 
 
+@pytest.mark.slow
 def test_programs_that_cannot_be_asked(tmp_path: Path) -> None:
     path, module = tmp_path / "p.pt2", seeded(made("Running").module)
 

@@ -200,6 +200,7 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_bits(
     assert done.steps == 0, "nothing is left to do"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 4, 6])
 def test_who_trains_which_sae_of_a_sweep_changes_nothing(
     world: int, commit: Commit, put_in_place: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

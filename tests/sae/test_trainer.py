@@ -222,6 +222,7 @@ def test_silence_is_counted_in_activations(kind: str) -> None:
     assert fit.silent_H.tolist() == [82, 82, 0, 82, 82, 82] and fit.dead_share == pytest.approx(5 / 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("auxk", [5, 0])
 def test_dead_latents_come_back_by_the_auxiliary_loss_alone(kind: str, auxk: int) -> None:

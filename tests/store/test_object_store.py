@@ -45,6 +45,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         cache.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_store_that_fails_for_a_while_is_ridden_out(proxy: Proxy, name: str, fault: Fault) -> None:
     """Each kind of request fails twice on end, in each library, and nothing is done twice."""
