@@ -1,4 +1,4 @@
-"""A hash that spreads numbers evenly over 64 bits, for draws that depend on nothing but what is drawn."""
+"""Hashes that spread numbers evenly over 64 bits, for draws that depend on nothing but what is drawn."""
 
 from __future__ import annotations
 
@@ -13,3 +13,9 @@ def finalise(mixed: np.ndarray) -> np.ndarray:
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def keyed(numbers: np.ndarray, key: int) -> np.ndarray:
+    """A hash of each number under a key below 2^64, uint64; under one key no two numbers share a hash."""
+    with np.errstate(over="ignore"):
+        return finalise(numbers.astype(np.uint64) * GOLDEN ^ finalise(np.array([key], dtype=np.uint64)))

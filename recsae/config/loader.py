@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from recsae.config.refusal import Location, refusal
 from recsae.config.renamed import RENAMED, same_key, take_old_names
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -76,24 +77,13 @@ def _take_old_names(tree: dict[str, Any], source: str) -> set[str]:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key {key}; {_nearest(first['loc'])}"
-    if first["type"] == "missing":
-        return f"{key} is missing; add it"
-    if first["type"] == "value_error":
-        message = first["msg"].removeprefix("Value error, ")
-        return f"{key + '.' if key else ''}{message}"
-    if first["type"] == "tuple_type":
-        given = first["input"]
-        as_list = f'["{given}"]' if isinstance(given, str) else f"[{given}]"
-        return f"{key} = {given!r} is refused: write a list, as in {as_list}"
     if first["type"] == "model_type":
+        key = ".".join(map(str, first["loc"]))
         return f"{key} = {first['input']!r} is refused: {key} is a section; write [{key}] and its keys below"
-    return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"
+    return refusal(error, _nearest)
 
 
-def _nearest(location: tuple[int | str, ...]) -> str:
+def _nearest(location: Location) -> str:
     """The same name in another section before a name like it in this one."""
     last = str(location[-1])
     elsewhere = [name for name in Config.model_fields if last in _known_keys((name,))]
@@ -103,7 +93,7 @@ def _nearest(location: tuple[int | str, ...]) -> str:
     return f"the nearest known one is {near[0] if near else 'none'}"
 
 
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+def _known_keys(location: Location) -> list[str]:
     model: Any = Config
     for part in location:
         held = model.model_fields[str(part)].annotation if hasattr(model, "model_fields") else get_args(model)[1]

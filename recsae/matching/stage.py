@@ -22,7 +22,7 @@ from scipy.optimize import linear_sum_assignment
 
 from recsae.config.schema import Config
 from recsae.distributed import tasks
-from recsae.hashing import GOLDEN, finalise
+from recsae.hashing import keyed
 from recsae.sae import model
 from recsae.sae.attributes import as_matrix
 from recsae.sae.model import Sae
@@ -119,8 +119,7 @@ def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:
 def _of_shard(held: _SampledCases, name: str) -> Codes:
     table = shards.read(held.activations.data, name)
     case_B = table["case_id"].to_numpy()
-    with np.errstate(over="ignore"):
-        drawn = finalise(case_B.astype(np.uint64) * GOLDEN ^ finalise(np.array([held.seed], dtype=np.uint64)))
+    drawn = keyed(case_B, held.seed)
     chosen = (table["part"].to_numpy() == PARTS.index("explain")) & (drawn / 2.0**64 < held.share)
     sae = model.load(held.sae)
     code = sae.encode(torch.tensor(shards.vectors(table)[chosen]))

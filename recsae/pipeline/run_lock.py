@@ -42,7 +42,7 @@ def alone(lease: Lease, run: str, sleep: Callable[[float], None] = time.sleep) -
         lease.release()
 
 
-def refuse_lost(lease: Lease | None) -> None:
+def refuse_taken_over(lease: Lease | None) -> None:
     """Raises NotServed where a lease was held and another driver has taken it over."""
     if lease and not lease.held():
         raise NotServed(

@@ -18,7 +18,7 @@ from recsae.distributed.retry import retrying
 from recsae.errors import BadInput, NotServed
 from recsae.observability import context
 from recsae.pipeline.gate import failing, judge
-from recsae.pipeline.run_lock import refuse_lost
+from recsae.pipeline.run_lock import refuse_taken_over
 from recsae.pipeline.stages import STAGES, Stage
 from recsae.store.filesystem import as_json
 from recsae.store.nights import Night, Record
@@ -205,7 +205,7 @@ class Pipeline:
             )
         made = {name: found for name, found in done.items() if found}
         concepts, report = made["concepts"], made["report"]
-        refuse_lost(self._night)
+        refuse_taken_over(self._night)
         checks = judge(self.config.nights.gate, made, self._served_stage("recommender")) if self.config.nights else ()
         night = self.store.nights.close(
             Night(

@@ -147,7 +147,7 @@ def _beat(one: StageInspection) -> float:
 
 def _committed(name: str, one: StageInspection) -> StageState:
     assert one.done is not None
-    manifest, problem = one.done.manifest, inspection.damage(one.done)
+    manifest, problem = one.done.manifest, " ".join(one.done.damage() or ())
     try:
         count = None if problem else rows(one.done)
     except (OSError, ValueError, pa.ArrowException):

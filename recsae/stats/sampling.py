@@ -1,4 +1,4 @@
-"""A seeded sample of latents or users. It knows numbers, and nothing of what they stand for."""
+"""A seeded sample of latents or users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from recsae.hashing import GOLDEN, finalise
+from recsae.hashing import GOLDEN, keyed
 
 
 def draw(numbers: Iterable[int] | np.ndarray, count: int | None, seed: int) -> list[int]:
@@ -15,6 +15,5 @@ def draw(numbers: Iterable[int] | np.ndarray, count: int | None, seed: int) -> l
     Drawn by a hash of number and seed: a larger sample contains the smaller, and one that is not there moves no other.
     """
     given = np.sort(np.array(numbers if isinstance(numbers, np.ndarray) else list(numbers), dtype=np.uint64))
-    with np.errstate(over="ignore"):
-        key = finalise(given * GOLDEN ^ finalise(np.array([seed], dtype=np.uint64) + GOLDEN))
-    return sorted(given[np.argsort(key, kind="stable")[:count]].tolist())
+    hashes = keyed(given, (seed + int(GOLDEN)) % 2**64)
+    return sorted(given[np.argsort(hashes, kind="stable")[:count]].tolist())

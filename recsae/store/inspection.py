@@ -66,18 +66,6 @@ def lease(folder: Folder) -> Record:
     return {}
 
 
-def damage(done: Committed) -> str:
-    """Which file is gone or has another size than the manifest says; empty where all are as they were written."""
-    files = done.manifest["files"]
-    infos = done.data.filesystem.get_file_info([done.data.locate(file["name"]) for file in files])
-    for file, info in zip(files, infos, strict=True):
-        if info.type != pafs.FileType.File:
-            return f"{file['name']} is gone"
-        if info.size != file["bytes"]:
-            return f"{file['name']} has {info.size:,} bytes and not {file['bytes']:,}"
-    return ""
-
-
 def nights(run: Folder, most: int) -> Iterator[tuple[str, Record]]:
     """The newest nights by name, the newest first, with their records; empty: it cannot be read."""
     for name in reversed(_within(run, "nights")[-most:]):

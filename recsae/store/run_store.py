@@ -55,17 +55,25 @@ class Committed:
     def read_table(self, name: str, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         return self.data.read_table(name, columns, where)
 
-    def refuse_damaged(self) -> None:
-        """Raises BadInput where a file is gone or has another size than the manifest says."""
-        held = self.data.sizes()
+    def damage(self) -> tuple[str, str] | None:
+        """The first file that is gone or has another size than the manifest says, and what is wrong with it."""
+        sizes = self.data.sizes()
         for file in self.manifest["files"]:
-            size = held.get(file["name"])
+            name, size = file["name"], sizes.get(file["name"])
+            if size is None:
+                return name, "is gone"
             if size != file["bytes"]:
-                found = "is gone" if size is None else f"has {size} bytes and not {file['bytes']}"
-                raise BadInput(
-                    f"{self.data.locate(file['name'])} {found}, as stage {self.manifest['stage']} had written it; "
-                    f"delete {self.folder.uri} and run again"
-                )
+                return name, f"has {size:,} bytes and not {file['bytes']:,}"
+        return None
+
+    def refuse_damaged(self) -> None:
+        """Raises BadInput where a file is damaged."""
+        if damage := self.damage():
+            name, problem = damage
+            raise BadInput(
+                f"{self.data.locate(name)} {problem}, as stage {self.manifest['stage']} wrote it; "
+                f"delete {self.folder.uri} and run again"
+            )
 
 
 @dataclass(frozen=True)

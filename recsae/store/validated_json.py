@@ -1,7 +1,4 @@
-"""A JSON file that people read and may edit: every key is checked when it is read back.
-
-It knows files and pydantic's models, and nothing of what a file says.
-"""
+"""Reads a JSON file that people may have edited: every key is checked."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from recsae.config.refusal import refusal
 from recsae.errors import BadInput
 from recsae.store.filesystem import file_at
 
@@ -50,13 +48,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _sentence(error: ValidationError, what: str, job: str) -> str:
     first = error.errors()[0]
-    key, kind = ".".join(str(part) for part in first["loc"]), first["type"]
-    if kind == "json_invalid":
+    if first["type"] == "json_invalid":
         return f"not valid JSON ({first['msg'].removeprefix('Invalid JSON: ')}); mend it"
-    if kind == "missing":
-        return f"{key} is missing; add it"
-    if kind == "extra_forbidden":
-        return f"unknown key {key}; leave it out"
-    if not key:
+    if not first["loc"]:
         return f"no {what}; give the file that {job} wrote"
-    return f"{key} = {first['input']!r} is refused: {first['msg'][:1].lower() + first['msg'][1:]}; change the value"
+    return refusal(error, lambda location: "leave it out")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsae.errors import BadInput, NotServed
-from recsae.pipeline.run_lock import alone, refuse_lost
+from recsae.pipeline.run_lock import alone, refuse_taken_over
 from recsae.store.filesystem import Folder
 from recsae.store.progress import Lease
 
@@ -42,7 +42,7 @@ def test_a_second_night_is_refused_in_one_sentence_while_the_first_beats(tmp_pat
             alone(lease(tmp_path, clock), "shop", sleep),
         ):
             entered.append(1)
-        refuse_lost(first)
+        refuse_taken_over(first)
     assert not entered and clock.now < SECONDS
 
 
@@ -58,9 +58,9 @@ def test_a_night_whose_driver_died_is_taken_over_after_its_silence(tmp_path: Pat
     with alone(second, "shop", sleep):
         assert second.held() and SECONDS < clock.now < 1.2 * SECONDS
         with pytest.raises(NotServed, match="taken over"):
-            refuse_lost(dead)
+            refuse_taken_over(dead)
     assert not second.held()
-    refuse_lost(None)
+    refuse_taken_over(None)
 
 
 def test_a_night_that_failed_lets_go_at_once(tmp_path: Path) -> None:
