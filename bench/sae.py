@@ -104,7 +104,7 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from recsae.config.sae import SaeConfig
-    from recsae.sae.trainer import Fit
+    from recsae.sae.trainer import SaeTrainer
 
     torch.set_num_threads(1)
     x_ND = np.load(asked.contestant)
@@ -120,7 +120,7 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
         steps=total,
     )
     mean, scale = moments(train)
-    fit = Fit(config, 0, x_ND.shape[1], mean.astype(np.float32), scale, "cpu")
+    fit = SaeTrainer(config, 0, x_ND.shape[1], mean.astype(np.float32), scale, "cpu")
     batches = len(train) // BATCH
     for number in range(total):
         if number == asked.warm_up:

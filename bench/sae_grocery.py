@@ -82,7 +82,7 @@ def batches(x_ND: np.ndarray, size: int, seed: int):  # type: ignore[no-untyped-
 def measure(found: Rows, config: SaeConfig, seed: int, target: float, every: int) -> None:
     import torch
 
-    from recsae.sae.trainer import Fit
+    from recsae.sae.trainer import SaeTrainer
 
     torch.set_num_threads(1)
     mean = found.train.mean(0, dtype=np.float64)
@@ -91,8 +91,8 @@ def measure(found: Rows, config: SaeConfig, seed: int, target: float, every: int
     variance = float((held_out - held_out.mean(0)).double().square().sum())
     source = batches(found.train, config.batch_size, seed)
     fresh = (config, seed, found.train.shape[1], mean.astype(np.float32), scale, "cpu")
-    Fit(*fresh).step(next(source))
-    fit, seconds, fvu = Fit(*fresh), 0.0, 1.0
+    SaeTrainer(*fresh).step(next(source))
+    fit, seconds, fvu = SaeTrainer(*fresh), 0.0, 1.0
     for step in range(1, config.steps + 1):
         start = time.process_time()
         learnt = fit.step(next(source))

@@ -1,7 +1,7 @@
-"""From a sketch to the evidence of every living latent: active cases, silent ones, statistics.
+"""Selects the evidence of every alive latent from a sketch: active cases, non-activating cases, statistics.
 
-Levels are deciles of the latent's own positive activations on explain users. All draws are hashes of the seed. It knows
-sketches, and neither how they were streamed nor which silent cases are worth showing (negatives.py).
+Levels are deciles of the latent's own positive activations on explain users. All draws are hashes of the seed.
+Non-activating cases come from negatives.py. Shape suffixes: see sketch.py; N nearest latents.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def choose(
 ) -> Evidence:
     """Evidence and statistics of every latent that fired on explain users.
 
-    `popularity` and `bears` are by item; `view` says whether a case's item is the recommended one or the last input;
-    `near_HN` is what `silent.nearest` found, without which no cases are near by direction.
+    `popularity` and the rows of `has_term` are by item. `view` selects a case's item: the recommended one or the last
+    input. `near_HN` comes from `negatives.nearest`; without it no latent has `near_direction` cases.
     """
     pieces: list[Piece] = []
     stats = []
@@ -70,12 +70,12 @@ def _decile_edges(sample: Rows) -> np.ndarray:
 
 
 def level_of(activation: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """1 to 10 by decile; 0 for a silent case."""
+    """Levels 1 to 10 by decile; 0 for a non-activating case."""
     return np.where(activation > 0, 1 + np.searchsorted(edges, activation, side="right"), 0).astype(np.int8)
 
 
 def _active(top: Rows, sample: Rows, edges: np.ndarray, config: EvidenceConfig, seed: int) -> list[Piece]:
-    """The strongest cases, and cases across all levels that are not among them, one a user in each part."""
+    """The strongest cases, and other cases spread over all levels; at most one per user, part and role."""
     pieces = []
     spread = sample.take(np.flatnonzero(~np.isin(sample.case_id, top.case_id)))
     drawn = priority(spread.case_id, spread.latent, seed)
@@ -89,7 +89,7 @@ def _active(top: Rows, sample: Rows, edges: np.ndarray, config: EvidenceConfig, 
             if role == "top":
                 here = here.take(np.lexsort((here.case_id, -here.activation)))
             else:
-                # Ranks go round the levels, so that any first n of them span the range.
+                # Ranks cycle through the levels, so that the first n cases span the range for any n.
                 level = level_of(here.activation, edges)
                 turn = np.empty(len(here.latent), dtype=np.int64)
                 for value in np.unique(level):
@@ -106,7 +106,7 @@ def _statistics(latent: int, sketch: Sketch, edges: np.ndarray, active: list[Pie
     digest = hashlib.sha256()
     for rows, role in explain:
         digest.update(role.encode() + rows.case_id.astype("<i8").tobytes())
-        digest.update(rows.shown(view).astype("<i4").tobytes())  # a model trained anew recommends other items
+        digest.update(rows.shown(view).astype("<i4").tobytes())  # a retrained model recommends other items
     return {
         "latent": latent,
         "frequency": float(sketch.fired_H[latent] / max(sketch.explain_cases, 1)),
@@ -119,7 +119,7 @@ def _statistics(latent: int, sketch: Sketch, edges: np.ndarray, active: list[Pie
 
 
 def _table(pieces: list[Piece]) -> pa.Table:
-    """All pieces as the evidence table, sorted by latent, part, role and rank."""
+    """The evidence table of all groups of cases, sorted by latent, part, role and rank."""
     rows = [piece for piece in pieces if len(piece[0].latent)]
     if not rows:
         return EVIDENCE.empty_table()

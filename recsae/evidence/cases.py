@@ -1,4 +1,4 @@
-"""The evidence of one latent as arrays, for labelling and judging. It knows the evidence table and the view."""
+"""The evidence of each latent as arrays, for labels and scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsae.store.run_store import Committed
 
 
 class Judged(NamedTuple):
-    """Cases put before a judge: the item that the view shows, and whose case it is."""
+    """Cases as judges see them: the item that the view selects, and the user."""
 
     item: np.ndarray
     user: np.ndarray
@@ -23,7 +23,7 @@ class Judged(NamedTuple):
 
 
 class LatentCases(NamedTuple):
-    """All evidence of one latent, in the order of the table: part, role, rank."""
+    """All evidence of one latent, sorted by part, role and rank as in the table."""
 
     part: np.ndarray
     role: np.ndarray
@@ -35,11 +35,11 @@ class LatentCases(NamedTuple):
         return Judged(self.item[here], self.user[here])
 
     def active(self, part: str, count: int) -> Judged:
-        """Up to `count` active cases, half of them the strongest, half across the range."""
+        """Up to `count` active cases, half of them the strongest, half spread over the levels."""
         return _halves([self.of_role(part, role) for role in ACTIVE_ROLES], count)
 
     def silent(self, part: str, count: int) -> Judged:
-        """Up to `count` silent cases, half random, half matched on popularity."""
+        """Up to `count` non-activating cases, half random, half matched on popularity."""
         return _halves([self.of_role(part, role) for role in SILENT_ROLES], count)
 
     def items(self, part: str) -> np.ndarray:
@@ -49,7 +49,7 @@ class LatentCases(NamedTuple):
 
 
 def _halves(pair: list[Judged], count: int) -> Judged:
-    """`count` cases, half of each of the two where both have enough; taken in turn."""
+    """`count` cases taken alternately from the two groups; if one has too few, the other fills up."""
     first, second = pair
     from_second = min(len(second.item), max(count // 2, count - len(first.item)))
     from_first = min(len(first.item), count - from_second)
@@ -61,7 +61,7 @@ def _halves(pair: list[Judged], count: int) -> Judged:
 
 
 def read_cases(evidence: Committed, view: str) -> dict[int, LatentCases]:
-    """Every latent's evidence; a case's item is the recommended one or the last input, as the view says."""
+    """The evidence by latent; a case's item is the recommended one or the last input, depending on the view."""
     item = "top_idx" if view == "recommended" else "item_idx"
     table = evidence.read_table("evidence.parquet", ["latent", "part", "role", "user_idx", item])
     columns = [table[name].to_numpy(zero_copy_only=False) for name in ("latent", "part", "role", item, "user_idx")]

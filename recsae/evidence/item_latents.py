@@ -1,9 +1,8 @@
-"""Which items a latent fires at, and which latents fire at an item: over explain cases, exact and out of core.
+"""Items at which each latent fires, and latents that fire at each item: exact counts over explain cases, out of core.
 
-A shard adds up its (latent, item) pairs; the driver folds those of all shards in a database on disk, so that memory
-grows with neither users nor items. All sums are of whole numbers and no table depends on who was first. It knows pairs,
-and neither SAEs nor shards. Shape suffixes: A pairs of a case and a latent that fires in it, B cases, N distinct pairs,
-I items.
+Each shard sums its (latent, item) pairs, and the driver merges those of all shards in a database on disk, so that
+memory grows with neither users nor items. Sums are integers, so that tables do not depend on the order of the shards.
+Shape suffixes: A pairs of a case and a latent that fires in it, B cases, N distinct (latent, item) pairs, I items.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from recsae.schemas.concepts import ITEM_LATENTS, LATENT_ITEMS
 from recsae.store.run_store import Attempt
 
 ONE = 2**30
-"""Activations are added as whole numbers of 2⁻³⁰, about 10⁻⁹: no coarser than float32 from 2⁻⁷
-on, and sums up to 2³³ fit 64 bits. Floats would add up to other last digits in another order."""
+"""Activations are summed in fixed point, in units of 2⁻³⁰, about 10⁻⁹: as fine as float32 from 2⁻⁷ upwards, and sums up
+to 2³³ fit 64 bits. Sums of floats would depend on their order."""
 LEAST_FOR_LIFT = 3
-"""Activations at an item below which its lift is chance."""
+"""Least number of activations at an item for a rank by lift; with fewer, a lift is mostly noise."""
 ENOUGH_GB = 0.5
-"""With so much the database only spills sooner than with more."""
+"""Memory with which the database works, although it spills to disk earlier than with more."""
 _THREADS = 2
 _PAIRS_AT_LEAST = 2**20
 _ROWS_AT_LEAST = 8_000_000
@@ -35,21 +34,21 @@ _BATCH = 200_000
 
 
 class ItemLatentSums(NamedTuple):
-    """Sums over some explain cases whose item is known. Latents and items of `_N` are distinct as pairs."""
+    """Sums over explain cases with a known item. The (latent, item) pairs of the `_N` arrays are distinct."""
 
     latent_N: np.ndarray
     item_N: np.ndarray
     activations_N: np.ndarray
-    """Cases of the item in which the latent fires, int64."""
+    """int64 number of the item's cases in which the latent fires."""
     strength_N: np.ndarray
-    """Σ activation in units of 1/ONE, int64."""
+    """int64 Σ activation, in units of 1/FIXED_POINT."""
     item_I: np.ndarray
     cases_I: np.ndarray
-    """Explain cases of each item, whatever fires, int64."""
+    """int64 number of explain cases of each item."""
 
 
 class PairSums:
-    """The pairs of a shard in the making; in memory are its distinct ones."""
+    """Accumulates the (latent, item) pairs of one shard; memory grows with the number of distinct pairs."""
 
     def __init__(self) -> None:
         nothing = np.empty(0, dtype=np.int64)
@@ -58,7 +57,7 @@ class PairSums:
         self._held = self._waiting = 0
 
     def add(self, item_B: np.ndarray, row_A: np.ndarray, latent_A: np.ndarray, activation_A: np.ndarray) -> None:
-        """Cases by their item, -1 where it is not to be counted, and the latents that fire in them."""
+        """Add cases with their items (-1 is not counted) and the latents that fire in them."""
         known_B = item_B[item_B >= 0].astype(np.int64)
         self._items.append((known_B, np.ones_like(known_B)))
         counted_A = item_B[row_A] >= 0
@@ -82,7 +81,7 @@ class PairSums:
 
 
 class ItemViews:
-    """The pairs of all shards, and the two tables that are made of them."""
+    """Merges the pairs of all shards, and writes the two tables made from them."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
@@ -98,7 +97,7 @@ class ItemViews:
             self._fold()
 
     def write(self, out: Attempt, first: int) -> None:
-        """Write `latent_items.parquet` and `item_latents.parquet`, of the first items or latents by each measure."""
+        """Write `latent_items.parquet` and `item_latents.parquet`, with the first items or latents by each measure."""
         self._fold()
         for name, schema, query in (
             ("latent_items.parquet", LATENT_ITEMS, _OF_LATENTS),
@@ -115,7 +114,7 @@ class ItemViews:
         self._connection.unregister("staged")
 
     def _fold(self) -> None:
-        """One row a pair and an item."""
+        """Merge rows, so that there is one per pair and one per item."""
         for table, keys, sums in (
             ("pairs", "latent, item_idx", "sum(activations)::BIGINT AS activations, sum(strength) AS strength"),
             ("items", "item_idx", "sum(cases)::BIGINT AS cases"),
@@ -128,14 +127,14 @@ class ItemViews:
 
 @contextmanager
 def item_views(memory_gb: float) -> Iterator[ItemViews]:
-    """Views in a database of their own, gone afterwards. Of `memory_gb`, which is what ingest may hold, they take an
-    eighth, because sketches lie in memory as well; or ENOUGH_GB, if that is more.
+    """Yield tables in a temporary database of their own.
 
-    Raises BadInput where that is too little.
+    The database uses an eighth of `memory_gb`, the limit for ingest, because sketches are in memory as well; or
+    MIN_GB, if that is more. Raises BadInput if that is too little.
     """
     share = max(1 / 8, min(1, ENOUGH_GB / memory_gb))
     with temporary_database(memory_gb, share) as connection:
-        connection.execute(f"SET threads = {_THREADS}")  # each takes memory of its own
+        connection.execute(f"SET threads = {_THREADS}")  # each thread takes memory
         connection.execute("SET preserve_insertion_order = false")
         yield ItemViews(connection)
 
@@ -170,7 +169,7 @@ ORDER BY item_idx, place
 
 
 def _added(key: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The distinct keys, ascending, and the sum of each value over their rows."""
+    """The distinct keys in ascending order, and the sum of each value over the rows of each key."""
     if not len(key):
         return key, *values
     order = np.argsort(key)

@@ -1,9 +1,9 @@
-"""Cases in which a latent is silent: at random, as popular as its active ones, or close to them in one of two ways.
+"""Draws non-activating cases of each latent: random ones, ones matched on popularity, and two kinds of hard negatives.
 
-Near misses share attributes with the active cases; in those near by direction a latent fires whose decoder row points
-nearly the same way. All come from the pool of their part, and all draws are hashes of the seed. It knows pools, items
-and directions, and not how a pool was drawn. Shape suffixes: D width, F firings in a pool, H latents, I items, N near
-latents, P cases of a pool, V terms.
+Hard negatives by attribute (role `near_miss`) share attributes with the active cases. Hard negatives by direction (role
+`near_direction`) are cases in which a latent with a similar decoder direction fires. All come from the pool of their
+part, and all draws are hashes of the seed. Shape suffixes: A alive latents, B a block of them, D width, F firings in a
+pool, H latents, I items, N nearest latents, P cases of a pool, U users of a pool, V terms.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from scipy import sparse
 from recsae.config.concepts import EvidenceConfig
 from recsae.evidence.sketch import EXPLAIN, Sketch, priority
 from recsae.evidence.top_per_group import Rows
-from recsae.sae.model import FLOATS_AT_ONCE
+from recsae.sae.model import MAX_FLOATS_PER_BLOCK
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS
 
 NEAREST = 16
-"""Latents of similar direction whose firing cases count as near."""
+"""Number of latents with the most similar direction from which hard negatives are drawn."""
 
 Piece = tuple[Rows, np.ndarray, str, np.ndarray]
-"""Rows of one role of one latent and part, their levels, the role, their ranks."""
+"""Cases of one latent, part and role: rows, levels, the role, ranks."""
 
 
 class Sides(NamedTuple):
-    """What makes an item or a latent like another one."""
+    """What non-activating cases are matched on: popularity and terms of items, and directions of latents."""
 
     popularity_I: np.ndarray
-    bears_IV: sparse.csr_matrix
+    has_IV: sparse.csr_matrix
     near_HN: np.ndarray | None = None
-    """The latents whose direction is most similar, nearest first, -1 beyond them; None: nothing is known of it."""
+    """The latents with the most similar direction, nearest first, padded with -1; None if unknown."""
 
 
 class Silent:
-    """The silent cases of every latent, from the pools of a sketch."""
+    """Draws the non-activating cases of every latent from the pools of a sketch."""
 
     def __init__(self, sketch: Sketch, sides: Sides, view: str, config: EvidenceConfig, seed: int) -> None:
         self._sides, self._view, self._config, self._seed = sides, view, config, seed
         self._pools = [_Pool.of(sketch, part, sides, view) for part in range(len(PARTS))]
-        self._rate_V = np.asarray(sides.bears_IV.mean(axis=0)).ravel()
+        self._rate_V = np.asarray(sides.has_IV.mean(axis=0)).ravel()
 
     def of(self, latent: int, active: list[Piece]) -> list[Piece]:
-        """By part and role, one a user in each."""
+        """The latent's non-activating cases by part and role, one per user in each where there are enough users."""
         likes_V = self._likes(active)
         return [
             (
@@ -60,7 +60,7 @@ class Silent:
     def _chosen(
         self, latent: int, part: int, pool: _Pool, active: list[Piece], likes_V: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Places in the pool by role; none has two."""
+        """Disjoint indices into the pool, by role."""
         config = self._config
         drawn = np.argsort(priority(pool.cases.case_id, latent, self._seed))
         silent_P = np.ones(len(drawn), dtype=bool)
@@ -68,7 +68,7 @@ class Silent:
         order = drawn[silent_P[drawn]]
         spread = pool.one_a_user(order)
         random, rest = spread[: config.random], spread[config.random :]
-        if len(rest) < config.popularity:  # few users: other cases of theirs
+        if len(rest) < config.popularity:  # too few users: allow several cases per user
             rest = order[~np.isin(order, random)]
         wanted = np.concatenate([rows.shown(self._view)[rows.part == part] for rows, *_ in active])
         log_wanted = np.log1p(self._sides.popularity_I[wanted])
@@ -76,7 +76,7 @@ class Silent:
 
         free_P = silent_P.copy()
         free_P[random] = free_P[popular] = False
-        like_P = pool.bears_PV @ likes_V
+        like_P = pool.has_PV @ likes_V
         liked = order[like_P[order] > 0]
         liked = liked[_largest(like_P[liked], 4 * config.near_miss)]
         near_miss = pool.one_a_user(liked[free_P[liked]])[: config.near_miss]
@@ -89,7 +89,7 @@ class Silent:
         }
 
     def _near_direction(self, latent: int, pool: _Pool, drawn: np.ndarray, free_P: np.ndarray) -> np.ndarray:
-        """Free cases in which the nearest latents fire: those of the nearest first, each in the order drawn."""
+        """Unused cases in which the nearest latents fire, sorted by nearness, then by draw."""
         if self._sides.near_HN is None:
             return np.empty(0, dtype=np.int64)
         firing = [pool.firing(other) for other in self._sides.near_HN[latent].tolist() if other >= 0]
@@ -101,24 +101,24 @@ class Silent:
         return pool.one_a_user(found[np.lexsort((turn_P[found], nearness))])[: self._config.near_direction]
 
     def _likes(self, active: list[Piece]) -> np.ndarray:
-        """How much more often each term occurs in the explain evidence than in the catalogue; at least 0."""
+        """Each term's share of the explain evidence minus its share of the catalogue, at least 0."""
         items = np.concatenate([rows.shown(self._view)[rows.part == EXPLAIN] for rows, *_ in active])
         if not len(items):
-            return np.zeros(self._sides.bears_IV.shape[1], dtype=np.float32)
-        return np.maximum(np.asarray(self._sides.bears_IV[items].mean(axis=0)).ravel() - self._rate_V, 0)
+            return np.zeros(self._sides.has_IV.shape[1], dtype=np.float32)
+        return np.maximum(np.asarray(self._sides.has_IV[items].mean(axis=0)).ravel() - self._rate_V, 0)
 
 
 class _Pool(NamedTuple):
-    """Cases of one part among which silent ones are sought."""
+    """Cases of one part from which non-activating ones are drawn."""
 
     cases: Rows
     user_P: np.ndarray
-    """Users numbered from 0."""
-    bears_PV: sparse.csr_matrix
+    """Users, renumbered from 0."""
+    has_PV: sparse.csr_matrix
     log_popularity_P: np.ndarray
     start_H: np.ndarray
     case_F: np.ndarray
-    """In which cases each latent fires: from `start_H[h]` to `start_H[h + 1]`."""
+    """Cases in which latent h fires, from `start_H[h]` to `start_H[h + 1]`."""
 
     @staticmethod
     def of(sketch: Sketch, part: int, sides: Sides, view: str) -> _Pool:
@@ -131,7 +131,7 @@ class _Pool(NamedTuple):
         return _Pool(
             cases,
             np.unique(cases.user_idx, return_inverse=True)[1],
-            sides.bears_IV[items],
+            sides.has_IV[items],
             np.log1p(sides.popularity_I[items]),
             np.append(0, np.cumsum(fired_H)),
             row_F[np.argsort(latent_F, kind="stable")],
@@ -141,19 +141,21 @@ class _Pool(NamedTuple):
         return self.case_F[self.start_H[latent] : self.start_H[latent + 1]]
 
     def one_a_user(self, order: np.ndarray) -> np.ndarray:
-        """The first case of every user."""
+        """The first case of every user, in the given order."""
         user = self.user_P[order]
         first_U = np.full(len(self.user_P), -1)
-        first_U[user[::-1]] = np.arange(len(order))[::-1]  # of several for one user the last stays
+        first_U[user[::-1]] = np.arange(len(order))[::-1]  # the last write per user wins, hence the reversal
         return np.asarray(order[first_U[user] == np.arange(len(order))])
 
 
 def nearest(W_dec_HD: np.ndarray, alive: np.ndarray, count: int = NEAREST) -> np.ndarray:
-    """`(H, count)` int32: of each living latent the living ones with the largest cosine above 0, nearest first; -1
-    where there are no more. By blocks: all cosines are never held at a time."""
+    """For each alive latent, the alive latents with the largest positive cosine, nearest first: int32 `(H, count)`.
+
+    Rows are padded with -1. Cosines are computed in blocks, to bound memory.
+    """
     near_HN = np.full((len(W_dec_HD), count), -1, dtype=np.int32)
     unit_AD = W_dec_HD[alive] / np.maximum(np.linalg.norm(W_dec_HD[alive], axis=1, keepdims=True), 1e-12)
-    at_once = max(1, FLOATS_AT_ONCE // max(1, len(alive)))
+    at_once = max(1, MAX_FLOATS_PER_BLOCK // max(1, len(alive)))
     for start in range(0, len(alive), at_once):
         cosine_BA = unit_AD[start : start + at_once] @ unit_AD.T
         rows = np.arange(len(cosine_BA))
@@ -167,7 +169,7 @@ def nearest(W_dec_HD: np.ndarray, alive: np.ndarray, count: int = NEAREST) -> np
 
 
 def _closest(wanted: np.ndarray, offered: np.ndarray, count: int) -> np.ndarray:
-    """Indices of `count` offers, each the closest left to one of `wanted` in turn."""
+    """Indices of `count` of `offered`, each the closest unused one to the next of `wanted`, in rotation."""
     if not len(wanted):
         return np.empty(0, dtype=np.int64)
     distance = np.abs(offered[None, :] - wanted[:count, None])
@@ -180,7 +182,7 @@ def _closest(wanted: np.ndarray, offered: np.ndarray, count: int) -> np.ndarray:
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Indices of the `count` largest, in their order; of equal ones the first."""
+    """Indices of the `count` largest values, in descending order; ties go to the first."""
     if 0 < count < len(values):
         at = np.flatnonzero(values >= np.partition(values, -count)[-count])
     else:

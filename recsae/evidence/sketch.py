@@ -1,10 +1,10 @@
-"""What one streamed pass over activations keeps of every latent, in bounded memory.
+"""Sketches of activations: what one streamed pass keeps of every latent, in bounded memory.
 
-A sketch holds, per latent and part of users: the strongest cases (one a user), a sample of positive activations, and a
-pool of cases among which silent ones are sought; and counts. Samples are the cases with the smallest hash, so sketches
-add up to the same whole in any order of blocks. It knows latents and cases, and no catalogue; which rows stay is in
-top_per_group.py. Shape suffixes: A pairs of a case and a latent that fires in it, B cases of a block, C columns, D
-their width, G groups (latent and part), H latents, K active latents of a case, P cases of a pool.
+A sketch holds counts, the strongest cases of each latent and part (one per user), a sample of each latent's positive
+activations, and per part a pool of cases from which non-activating ones are drawn. A sample is the cases with the
+smallest hash, so that sketches merge to the same result in any order. Shape suffixes: A pairs of a case and a latent
+that fires in it, B cases of a block, C columns, D their width, G groups (latent and part), H latents, K active latents
+of a case, P cases of a pool.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from recsae.config.concepts import EvidenceConfig
 from recsae.evidence.top_per_group import First, Offer, Rows
 from recsae.hashing import GOLDEN, finalise
-from recsae.sae.model import FLOATS_AT_ONCE, Sae
+from recsae.sae.model import MAX_FLOATS_PER_BLOCK, Sae
 from recsae.schemas.base import PARTS
 from recsae.store import shards
 
@@ -29,13 +29,13 @@ EXPLAIN = PARTS.index("explain")
 
 
 class CaseBlock(NamedTuple):
-    """Some cases, and the latents that fire in them."""
+    """A block of cases, and the latents that fire in them."""
 
     cases: Rows
     active_BK: np.ndarray
-    """-1: none."""
+    """Latents, padded with -1."""
     row_A: np.ndarray
-    """Whose pair it is."""
+    """Index of the pair's case."""
     latent_A: np.ndarray
     activation_A: np.ndarray
 
@@ -46,7 +46,7 @@ class CaseBlock(NamedTuple):
 
 
 class Sketch(NamedTuple):
-    """See the module's docstring. `active_PK` are the latents that fire in each case of the pool (-1: none)."""
+    """See the module's docstring; `active_PK` holds the latents that fire in each case of the pool, padded with -1."""
 
     explain_cases: int
     fired_H: np.ndarray
@@ -58,7 +58,7 @@ class Sketch(NamedTuple):
 
 
 class Bars(NamedTuple):
-    """What a case must reach to be kept by a sketch as it is: the last keys that are let in, uint64."""
+    """The largest uint64 keys that still enter a sketch in its current state."""
 
     top_G: np.ndarray
     sample_G: np.ndarray
@@ -66,9 +66,10 @@ class Bars(NamedTuple):
 
 
 class Sketcher:
-    """A sketch in the making, of blocks and of other sketches. `bars` of a larger whole spare what that would refuse.
+    """Builds a sketch from blocks and from other sketches.
 
-    With them the sketch is one to be added to that whole, which is then the same as without.
+    With the `limits` of a larger sketch, cases that it would reject are left out here. Merging the result into that
+    larger sketch gives the same as without limits.
     """
 
     def __init__(self, num_latents: int, config: EvidenceConfig, seed: int, bars: Bars | None = None) -> None:
@@ -119,7 +120,7 @@ class Sketcher:
         return Bars(self._top.bar_G, self._sample.bar_G, self._pool.bar_G)
 
     def sketch(self) -> Sketch:
-        """Of all that was added; rows are sorted by latent, part, and how they were chosen."""
+        """The sketch of everything added so far; rows are sorted by latent, part and key."""
         pool = self._pool.kept()
         assert pool.active_NK is not None
         return Sketch(
@@ -134,8 +135,8 @@ class Sketcher:
 
 
 def blocks(table: pa.Table, sae: Sae) -> Iterator[CaseBlock]:
-    """The cases of a table and what fires in them, as many at a time as their pre-activations fit in memory."""
-    at_once = max(1, FLOATS_AT_ONCE // sae.num_latents)
+    """Yield the cases of a table and the latents that fire in them, in blocks that bound memory."""
+    at_once = max(1, MAX_FLOATS_PER_BLOCK // sae.num_latents)
     for start in range(0, table.num_rows, at_once):
         yield _block(table.slice(start, at_once), sae)
 
@@ -160,7 +161,7 @@ def _block(table: pa.Table, sae: Sae) -> CaseBlock:
 
 
 def sketch_block(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -> Sketch:
-    """The sketch of one block of cases, however large."""
+    """The sketch of one table of cases of any size."""
     sketcher = Sketcher(sae.num_latents, config, seed)
     for block in blocks(table, sae):
         sketcher.add_block(block)
@@ -168,14 +169,14 @@ def sketch_block(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -
 
 
 def priority(case_id: np.ndarray, latent: np.ndarray | int, seed: int) -> np.ndarray:
-    """A hash of (case, latent, seed) as uint64; of one latent no two cases have the same."""
+    """A uint64 hash of (case, latent, seed), distinct for the cases of one latent."""
     with np.errstate(over="ignore"):
         mixed = case_id.astype(np.uint64) + (np.asarray(latent).astype(np.int64) + 2).astype(np.uint64) * GOLDEN
     return finalise(mixed ^ np.uint64(seed * 0xD1342543DE82EF95 & 0xFFFFFFFFFFFFFFFF))
 
 
 def runs(values: np.ndarray) -> Iterator[tuple[int, slice]]:
-    """Each value of a sorted array, and where it stands."""
+    """Yield each value of a sorted array and the slice it occupies."""
     found, counts = np.unique(values, return_counts=True)
     stops = np.cumsum(counts)
     for value, start, stop in zip(found.tolist(), stops - counts, stops, strict=True):
@@ -187,6 +188,6 @@ def _group(latent: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 
 def _weakness(activation: np.ndarray) -> np.ndarray:
-    """A key that falls where a positive activation rises: the bits of such floats are ordered as they are."""
+    """A uint64 key that falls as a positive activation rises; the bits of positive floats order like their values."""
     bits = np.ascontiguousarray(activation).view(np.uint32)
     return np.asarray(np.uint64(2**32 - 1) - bits.astype(np.uint64))

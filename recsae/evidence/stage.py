@@ -1,7 +1,7 @@
-"""The stage `evidence`: one streamed pass over the shards, folded on the driver as they come.
+"""The stage `evidence`: one streamed pass over the shards, merged on the driver as results arrive.
 
-A task is told what the whole already holds, and sends back only what may still change it. Whoever finishes first, the
-tables are the same. It knows Ray and the store.
+Each task gets the limits of the sketch merged so far, and returns only cases that may still enter it. The tables do not
+depend on the order in which tasks end.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from recsae.store.run_store import Attempt, Committed, Metrics
 log = logging.getLogger(__name__)
 
 LEAST_IN_FLIGHT = 4
-"""Shards awaited at a time: so many, or one a core of the cluster and one more. A bound on memory."""
+"""Least number of tasks in flight, otherwise one more than the cluster's cores; it bounds memory."""
 SECONDS = 5.0
-"""Between two lines that say how far the pass is."""
+"""Seconds between two progress lines."""
 _CASES_AT_LEAST = 8192
 
 
 class ShardEvidence(NamedTuple):
-    """What one shard adds."""
+    """The contribution of one shard."""
 
     sketch: Sketch
     pairs: ItemLatentSums
 
 
 class Pass(NamedTuple):
-    """What every task of the pass is told, beside its shard and the bars of the moment."""
+    """Arguments shared by all tasks of the pass."""
 
     activations: Committed
     sae: Folder
@@ -58,10 +58,9 @@ class Pass(NamedTuple):
 
 
 def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `evidence.parquet` and `latent_stats.parquet`, both by latent, `latent_items.parquet` and
-    `item_latents.parquet`.
+    """Write `evidence.parquet`, `latent_stats.parquet`, `latent_items.parquet` and `item_latents.parquet`.
 
-    Raises BadInput where `resources.ingest_memory_gb` is too little for the last two.
+    Raises BadInput if `resources.ingest_memory_gb` is too little for the last two.
     """
     activations, folder = inputs["activations"], inputs["sae"].data.child("model")
     catalogue = Catalogue.read(inputs["ingest"])
@@ -85,7 +84,7 @@ def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attemp
     out.write_table("latent_stats.parquet", chosen.stats, LATENT_STATS)
     seconds = time.monotonic() - start
     alive, cases = chosen.stats.num_rows, chosen.cases.num_rows
-    log.info("evidence: %d living latents, %d cases, %.1f s, %.1f of them the pass", alive, cases, seconds, passed)
+    log.info("evidence: %d alive latents, %d cases, %.1f s, %.1f s of it in the pass", alive, cases, seconds, passed)
     return {
         "alive": alive,
         "cases": cases,
@@ -95,7 +94,7 @@ def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attemp
 
 
 def _as_they_come(told: Pass, bars: Callable[[], Bars]) -> Iterator[ShardEvidence]:
-    """What each shard adds; the next is begun with the bars of that moment."""
+    """Yield the contribution of each shard as it arrives; a new task starts with the current limits."""
     names = told.activations.files(shards.PREFIX)
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     at_once = max(LEAST_IN_FLIGHT, cores + 1)
@@ -122,11 +121,11 @@ def _pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
 
 
 def pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
-    """One shard, some of its cases in memory at a time."""
+    """The contribution of one shard, read in batches that bound memory."""
     sae = _loaded(told.sae)
     sketcher, sums = Sketcher(sae.num_latents, told.config, told.seed, bars), PairSums()
     for table in _tables(told.activations.data, name):
-        if told.view == "recommended":  # of a case whose item is not known nothing can be shown
+        if told.view == "recommended":  # a case without an item cannot be shown
             table = table.filter(pc.is_valid(table["top_idx"]))
         for block in blocks(table, sae):
             sketcher.add_block(block)
@@ -138,12 +137,12 @@ def pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(folder: Folder) -> model.Sae:
-    """Once for all tasks of a worker process."""
+    """The SAE, loaded once per worker process."""
     return model.load(folder)
 
 
 def _tables(folder: Folder, name: str) -> Iterator[pa.Table]:
-    """A shard batch by batch, small ones together."""
+    """Yield a shard batch by batch, with small batches joined."""
     with folder.open_input(name) as source, pa.ipc.open_stream(source) as reader:
         held: list[pa.RecordBatch] = []
         for batch in reader:

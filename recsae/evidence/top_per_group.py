@@ -1,8 +1,8 @@
-"""Of rows that come in any number and order, the first of every group by a key.
+"""Streaming top-k rows per group, by smallest key.
 
-What can no longer be among them is refused before anything is sorted, and sorting waits until as many rows have come as
-are held; so a pass costs little more than its comparisons, in memory bounded by what is kept. It knows rows of latents
-and cases, groups and keys, and not what a key means. Shape suffixes: G groups, N rows, K active latents of a case.
+Rows that can no longer be selected are dropped before sorting, and buffered rows are sorted once there are as many as
+selected ones. So a pass costs little more than its comparisons, and memory is bounded by the result. Shape suffixes: G
+groups, N rows, K active latents of a case.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 ROWS_AT_LEAST = 2**18
-"""Rows that wait to be sorted where few are held."""
+"""Least number of buffered rows that are sorted at a time."""
 LAST = np.uint64(2**64 - 1)
 
 
 class Rows(NamedTuple):
-    """(latent, case) pairs in columns; `latent` is -1 for cases of the pool, `top_idx` where it is not known."""
+    """(latent, case) pairs in columns; `latent` is -1 for cases of the pool, `top_idx` is -1 if unknown."""
 
     latent: np.ndarray
     part: np.ndarray
@@ -32,12 +32,12 @@ class Rows(NamedTuple):
         return Rows(*(column[index] for column in self))
 
     def shown(self, view: str) -> np.ndarray:
-        """The item of each case that the view shows."""
+        """The item of each case in the view: the recommended one or the last input."""
         return self.top_idx if view == "recommended" else self.item_idx
 
 
 class Offer(NamedTuple):
-    """Rows with their group and key, uint64; of cases of a pool also the latents that fire in them."""
+    """Rows with their group and uint64 key; for cases of a pool also the latents that fire in them."""
 
     group: np.ndarray
     key: np.ndarray
@@ -46,10 +46,10 @@ class Offer(NamedTuple):
 
 
 class First:
-    """Of every group the `count` rows with the smallest key; ties go to the smaller case id.
+    """Selects the `count` rows of every group with the smallest key; ties go to the smaller case id.
 
-    `one_a_user`: of a user's rows in a group only the first counts. `bar_G`: keys beyond which nothing is wanted, if
-    that is known.
+    With `one_per_user`, only the first row of each user in a group counts. Rows with keys above `limit_G`, if given,
+    are dropped.
     """
 
     def __init__(self, groups: int, count: int, *, one_a_user: bool = False, bar_G: np.ndarray | None = None) -> None:
@@ -57,10 +57,10 @@ class First:
         self._offers: list[Offer] = []
         self._held = self._waiting = 0
         self.bar_G = np.full(groups, LAST) if bar_G is None else bar_G.copy()
-        """The largest key that may still be among the first."""
+        """The largest key that may still be selected in each group."""
 
     def admitted(self, group: np.ndarray, key: np.ndarray) -> np.ndarray:
-        """Indices of the rows that are worth an offer."""
+        """Indices of the rows that may still be selected."""
         return np.flatnonzero(key <= self.bar_G[group])
 
     def add(self, offer: Offer) -> None:
@@ -70,7 +70,7 @@ class First:
             self._settle()
 
     def kept(self) -> Offer:
-        """What stays of all that was added, by group and key."""
+        """The selected rows of everything added so far, sorted by group and key."""
         self._settle()
         (held,) = self._offers
         return held
@@ -86,17 +86,17 @@ class First:
         last_G = np.cumsum(kept_G) - 1
         full_G = kept_G == self._count
         self.bar_G[full_G] = key[last_G[full_G]]
-        # Column by column: not all of them are there twice.
+        # One column at a time, so that only one is in memory twice.
         rows = Rows(*(np.concatenate(column)[index] for column in columns))
         active = [offer.active_NK for offer in offers if offer.active_NK is not None]
         self._offers = [Offer(group, key, rows, _stack(active)[index] if active else None)]
         self._held, self._waiting = len(index), 0
 
     def _in_order(self, group: np.ndarray, key: np.ndarray, columns: list[tuple[np.ndarray, ...]]) -> np.ndarray:
-        """By group, key and case id; without a user's other rows, where one counts."""
+        """Indices of the rows sorted by group, key and case id; with `one_per_user`, only the first of each user."""
         case_id, user_idx = (np.concatenate(columns[Rows._fields.index(name)]) for name in ("case_id", "user_idx"))
-        # Whole numbers of 64 bits are sorted in vectors and those of 16 by digits: ten times as quick as lexsort, which
-        # is left the ties.
+        # numpy sorts 64-bit integers with SIMD and 16-bit ones by radix, ten times as fast as lexsort, which only sorts
+        # the ties.
         order = np.argsort(key)
         small = group[order].astype(np.min_scalar_type(len(self.bar_G)))
         order = order[np.argsort(small, kind="stable")]
@@ -112,7 +112,7 @@ class First:
 
 
 def _place(group: np.ndarray) -> np.ndarray:
-    """The place of each row within its group, from 0; rows of a group follow each other."""
+    """The position of each row within its group, from 0; rows of a group must be adjacent."""
     if not len(group):
         return np.empty(0, dtype=np.int64)
     starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
@@ -120,13 +120,13 @@ def _place(group: np.ndarray) -> np.ndarray:
 
 
 def _stack(active: list[np.ndarray]) -> np.ndarray:
-    """One below the other; K is as many latents as fire in any case of a block, which may differ."""
+    """Concatenate blocks of different K, padded with -1."""
     most = max(one.shape[1] for one in active)
     return np.concatenate([np.pad(one, ((0, 0), (0, most - one.shape[1])), constant_values=-1) for one in active])
 
 
 def first_per_group(groups: tuple[np.ndarray, ...], order: tuple[np.ndarray, ...], count: int) -> np.ndarray:
-    """Indices of the first `count` rows of every group, by `order` (most significant first); grouped and sorted."""
+    """Indices of the first `count` rows of every group by `order` (most significant key first), grouped and sorted."""
     index: np.ndarray = np.lexsort((*reversed(order), *reversed(groups)))
     if not len(index):
         return index

@@ -42,7 +42,7 @@ class Names(NamedTuple):
     @classmethod
     def read(cls, concepts: Committed, sae: Folder) -> Names:
         """Of all latents of the SAE in the folder; those that never fired for the dictionary have no name."""
-        num_latents: int = sae.read_json(model.FACTS)["num_latents"]
+        num_latents: int = sae.read_json(model.CONFIG)["num_latents"]
         table = concepts.read_table("concepts.parquet", ["latent", "name", "interpretable"])
         found = cls(np.full(num_latents, None, dtype=object), np.zeros(num_latents, dtype=bool))
         latents = table["latent"].to_numpy()

@@ -1,11 +1,11 @@
-"""The stage `matching`: which of tonight's latents is which of last night's, and the id that lasts over the nights.
+"""The stage `matching`: matches tonight's latents with last night's, and carries stable ids over.
 
     similarity = r                     r: Pearson correlation of activations over explain cases of both nights
-    similarity = (r + cos) / 2         where the vectors' space is last night's; cos: of decoder directions
+    similarity = (r + cos) / 2         if the embedding space is unchanged; cos: cosine of decoder directions
 
-One to one, so that the sum of similarities of at least `nights.match_threshold` is largest (Hungarian algorithm). A
-latent that matches none gets a new id. Cases are those with the smallest hash, the same whatever the shards. Shape
-suffixes: B cases, H latents of tonight, L of last night.
+The matching is one to one and maximises the sum of similarities of at least `nights.match_threshold` (Hungarian
+algorithm). An unmatched latent gets a new id. Cases are sampled by hash, independently of the shards. Shape suffixes: B
+cases, H latents of tonight, L latents of last night, N matched pairs.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 log = logging.getLogger(__name__)
 
 CASES = 100_000
-"""Explain cases, about, over which activations are compared."""
+"""Approximate number of explain cases over which activations are compared."""
 _SHORT = 8
-"""Letters of a fingerprint in an id."""
+"""Characters of the fingerprint in an id."""
 
 
 class Codes(NamedTuple):
-    """Cases and what fires in them."""
+    """Cases and the latents that fire in them."""
 
     case_B: np.ndarray
     code_BH: sparse.csr_array
 
 
 class Matched(NamedTuple):
-    """Of each of tonight's latents that has one, last night's, and by what."""
+    """Matched pairs of latents of tonight and last night, and their similarity."""
 
     latent_N: np.ndarray
     last_N: np.ndarray
@@ -66,7 +66,7 @@ class _SampledCases(NamedTuple):
 
 
 def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `matches.parquet`: every latent of tonight's SAE and its id."""
+    """Write `matches.parquet`: every latent of tonight's SAE, its stable id and its match."""
     sae = model.load(inputs["sae"].data.child("model"))
     ids = [f"{inputs['sae'].fingerprint[:_SHORT]}-{latent}" for latent in range(sae.num_latents)]
     rows: list[dict[str, object]] = [
@@ -92,7 +92,7 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         median = float(np.median(found.similarity_N)) if len(found.latent_N) else None
         metrics |= {"matched": len(found.latent_N), "cases": cases, "same_space": shared, "similarity": median}
         log.info(
-            "matching: %d of %d latents are last night's, by %d cases%s",
+            "matching: %d of %d latents match last night's, by %d cases%s",
             *(len(found.latent_N), sae.num_latents, cases),
             " and decoder directions" if shared else "",
         )
@@ -101,12 +101,12 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
 
 
 def _least(config: Config) -> float:
-    assert config.nights is not None  # or nothing of last night was handed over
+    assert config.nights is not None  # inputs of last night are only passed with it
     return config.nights.match_threshold
 
 
 def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:
-    """The active latents of the sample of explain cases, by case."""
+    """Active latents of the sampled explain cases, sorted by case."""
     explain = max(activations.metrics["cases_by_part"]["explain"], 1)
     held = _SampledCases(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
     names = activations.files(shards.PREFIX)
@@ -127,7 +127,7 @@ def _of_shard(held: _SampledCases, name: str) -> Codes:
 
 
 def correlate(tonight: Codes, last: Codes) -> tuple[np.ndarray, int]:
-    """Pearson correlations `(H, L)` over the cases of both, 0 of a latent that is silent in them; and how many."""
+    """Pearson correlations `(H, L)` over the cases of both nights, and their number; 0 for a constant latent."""
     cases, here_B, there_B = np.intersect1d(tonight.case_B, last.case_B, assume_unique=True, return_indices=True)
     a_BH, b_BL = tonight.code_BH[here_B], last.code_BH[there_B]
     n = max(len(cases), 1)
@@ -140,12 +140,12 @@ def correlate(tonight: Codes, last: Codes) -> tuple[np.ndarray, int]:
 
 
 def cosines(tonight: Sae, last: Sae) -> np.ndarray:
-    """Of decoder directions, `(H, L)`; rows have unit length."""
+    """Cosines of decoder directions `(H, L)`; decoder rows have unit norm."""
     return np.asarray(tonight.W_dec @ last.W_dec.T)
 
 
 def match(correlation_HL: np.ndarray, cosine_HL: np.ndarray | None, least: float) -> Matched:
-    """One to one, the pairs at least so similar whose similarities sum to most."""
+    """One-to-one pairs of similarity at least `least` that maximise the sum of similarities."""
     similarity_HL = correlation_HL if cosine_HL is None else (correlation_HL + cosine_HL) / 2
     latent_N, last_N = linear_sum_assignment(np.where(similarity_HL >= least, similarity_HL, 0), maximize=True)
     alike = similarity_HL[latent_N, last_N] >= least

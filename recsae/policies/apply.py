@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recsae.policies import audience, policy
 from recsae.policies.policy import Policy
-from recsae.sae.model import FACTS
+from recsae.sae.model import CONFIG
 from recsae.steering.recommending import RecommendationRequest
 from recsae.store.run_store import Committed
 
@@ -14,7 +14,7 @@ def steer(
 ) -> RecommendationRequest:
     """The request with its users steered as the policy says. Raises BadInput where the policy does not fit it."""
     model = sae.data.child("model")
-    num_latents = int(model.read_json(FACTS)["num_latents"])
+    num_latents = int(model.read_json(CONFIG)["num_latents"])
     policy.check(option, source, given, asked.recommender, sae, asked.site, num_latents)
     return asked._replace(
         sae=model,

@@ -81,13 +81,13 @@ def _bias(made: Made, site: str, catalogue: Catalogue, attribute: str) -> tuple[
             f"--balance {attribute}: at the site item no latent is active for a user; balance popularity, or probe "
             "another site"
         )
-    chosen = attributes.choose(catalogue.attributes, catalogue.popularity, 1)
+    chosen = attributes.select_attributes(catalogue.attributes, catalogue.popularity, 1)
     if not chosen.pairs:
         raise BadInput(
             f"--balance {attribute}: the items have no attributes, and a gap between groups is one of concepts; read "
             "some with data.attributes"
         )
-    bears_IA = sparse.csr_array(chosen.bears_IA[:, :MOST_CONCEPTS])
+    bears_IA = sparse.csr_array(chosen.has_IA[:, :MOST_CONCEPTS])
     count = len(groups.values)
     ground = balance.ground(catalogue.popularity, bears_IA, groups.group_U, count)
     return Between(), ground, Trait(group_U=groups.group_U, groups=count), groups

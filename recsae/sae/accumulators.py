@@ -1,9 +1,9 @@
-"""What one shard, and one chunk of users, adds to the measures of an SAE: sums that are folded over all of them.
+"""Accumulators behind the fidelity of an SAE: what one shard or one chunk of users adds to the totals.
 
-Moments of a stream, squared errors of edits, active latents, counts of ranks. Errors and counts are summed once as they
-are and once under the weights of every resample of users. It knows tables and edits, and neither Ray nor the store.
-Shape suffixes: B cases of a block, C of a shard or chunk, D width, H latents, E edits, S sums, of which the first is
-plain, R the clean model and E edits, K counted ranks, U users, X columns.
+They hold the moments of a stream, squared errors of edits, counts of active latents and counts of ranks. Errors and
+rank counts are summed once unweighted and once under the weights of every bootstrap resample of users. Shape suffixes:
+B cases of a block, C cases of a shard or chunk, D width, H latents, E edits, S sums (the first is unweighted), R the
+clean model and the E edits, K counted ranks, U users, X columns.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from recsae.schemas.base import PARTS
 from recsae.stats.ranking_metrics import count_by_user, weighted_sums
 from recsae.store import shards
 
-FLOATS_AT_ONCE = 4_000_000
-"""B x D of a block: a bound on memory."""
+MAX_FLOATS_PER_BLOCK = 4_000_000
+"""B x D of a block, at most; it bounds memory."""
 
 
-class Draws(NamedTuple):
-    """Resamples of users behind the intervals, and the seed of their weights."""
+class Bootstrap(NamedTuple):
+    """Number of bootstrap resamples of users, and the seed of their weights."""
 
     resamples: int
     seed: int
@@ -37,7 +37,7 @@ class Moments(NamedTuple):
     """First and second moments of a stream: `Σ x` `(D,)` and `Σ x xᵀ` `(D, D)`, float64."""
 
     by_shard: tuple[int, ...]
-    """Cases, shard by shard."""
+    """Number of cases in each shard."""
     total_D: np.ndarray
     square_DD: np.ndarray
 
@@ -63,41 +63,41 @@ class Moments(NamedTuple):
         return Moments(self.by_shard + other.by_shard, self.total_D + other.total_D, self.square_DD + other.square_DD)
 
 
-class Active(NamedTuple):
-    """In how many of some cases each latent of an SAE is active."""
+class ActiveCounts(NamedTuple):
+    """Number of cases in which each latent of an SAE is active."""
 
     cases: int
     count_H: np.ndarray
 
     @property
     def l0(self) -> float:
-        """Latents active in a case, on average."""
+        """Mean number of active latents per case."""
         return float(self.count_H.sum() / max(self.cases, 1))
 
     @property
     def alive(self) -> int:
-        """Latents active in any case."""
+        """Number of latents active in at least one case."""
         return int((self.count_H > 0).sum())
 
     @property
     def dead_share(self) -> float:
         return 1 - self.alive / len(self.count_H)
 
-    def plus(self, other: Active) -> Active:
-        return Active(self.cases + other.cases, self.count_H + other.count_H)
+    def plus(self, other: ActiveCounts) -> ActiveCounts:
+        return ActiveCounts(self.cases + other.cases, self.count_H + other.count_H)
 
 
 class ShardSums(NamedTuple):
-    """Of the cases of one part in one shard."""
+    """Sums over the cases of one part in one shard."""
 
     sum_SX: np.ndarray
-    """The number of cases, `Σ ‖x‖²`, the `Σ ‖edit(x) − x‖²` of every edit, and `Σ x`."""
+    """Columns: the number of cases, `Σ ‖x‖²`, `Σ ‖edit(x) − x‖²` for every edit, and `Σ x`."""
     user_U: np.ndarray
-    """Whose cases they are; some twice, if their cases lie in two shards."""
-    active: dict[str, Active]
-    """Of each SAE, by the name of its edit, on these cases."""
-    on_explain: dict[str, Active]
-    """The same on the explain users of the shard, where asked for."""
+    """Users of these cases; a user whose cases lie in two shards occurs twice."""
+    active: dict[str, ActiveCounts]
+    """Active latents of each SAE on these cases, by the name of its edit."""
+    on_explain: dict[str, ActiveCounts]
+    """The same on the shard's explain users; empty unless requested."""
 
     def plus(self, other: ShardSums) -> ShardSums:
         return ShardSums(
@@ -109,11 +109,11 @@ class ShardSums(NamedTuple):
 
 
 class ChunkSums(NamedTuple):
-    """Of the ranked cases of one chunk of users."""
+    """Sums over the ranked cases of one chunk of users."""
 
     sum_SRK: np.ndarray
-    """Counts of ranks of the clean model and after each edit, and in a last column the clean model's first ten items,
-    or those of them that stay; whole numbers."""
+    """int64 rank counts of the clean model and of each edit. The last column counts the clean model's top-10 items, and
+    for an edit those of them still in the top 10."""
     users: int
 
     def plus(self, other: ChunkSums) -> ChunkSums:
@@ -121,7 +121,7 @@ class ChunkSums(NamedTuple):
 
 
 def moments(table: pa.Table, part: str, device: str = "cpu") -> Moments:
-    """Of the cases of one part of users in one shard."""
+    """Moments of the cases of one part of users in one shard."""
     width = _width(table)
     cases = 0
     total_D = torch.zeros(width, dtype=torch.float64, device=device)
@@ -136,20 +136,20 @@ def moments(table: pa.Table, part: str, device: str = "cpu") -> Moments:
 
 @torch.inference_mode()
 def shard_sums(
-    table: pa.Table, controls: Mapping[str, Control], part: str, explain: bool, draws: Draws, device: str = "cpu"
+    table: pa.Table, controls: Mapping[str, Control], part: str, explain: bool, draws: Bootstrap, device: str = "cpu"
 ) -> ShardSums:
-    """Sums of one shard; `explain`: the active latents on explain users too.
+    """Sums of one shard; with `explain`, active latents are counted on explain users too.
 
-    The controls become edits one after the other: of many SAEs one is in memory.
+    Controls become edits one at a time, so that only one SAE is in memory.
     """
     inside_C = table["part"].to_numpy() == PARTS.index(part)
     error_CE = np.zeros((int(inside_C.sum()), len(controls)))
-    active: dict[str, Active] = {}
-    on_explain: dict[str, Active] = {}
+    active: dict[str, ActiveCounts] = {}
+    on_explain: dict[str, ActiveCounts] = {}
     for number, (name, control) in enumerate(controls.items()):
         edit, done = control.on(device), 0
         if isinstance(edit, Reconstruction):
-            active[name] = Active(0, np.zeros(edit.sae.num_latents, dtype=np.int64))
+            active[name] = ActiveCounts(0, np.zeros(edit.sae.num_latents, dtype=np.int64))
         for block_BD, _ in blocks(table, part):
             x_BD = torch.from_numpy(block_BD).to(device)
             if isinstance(edit, Reconstruction):
@@ -161,7 +161,7 @@ def shard_sums(
             error_CE[done : done + len(x_BD), number] = (after_BD - x_BD).double().square().sum(1).cpu().numpy()
             done += len(x_BD)
         if explain and isinstance(edit, Reconstruction):
-            on_explain[name] = Active(0, np.zeros(edit.sae.num_latents, dtype=np.int64))
+            on_explain[name] = ActiveCounts(0, np.zeros(edit.sae.num_latents, dtype=np.int64))
             for block_BD, _ in blocks(table, "explain"):
                 encoded = edit.sae.encode(torch.from_numpy(block_BD).to(device))
                 on_explain[name] = on_explain[name].plus(_active(edit.sae, encoded))
@@ -169,13 +169,13 @@ def shard_sums(
     return ShardSums(sum_SX, users, active, on_explain)
 
 
-def _active(sae: Sae, encoded: Encoded) -> Active:
+def _active(sae: Sae, encoded: Encoded) -> ActiveCounts:
     fired_N = encoded.index_BK[encoded.value_BK > 0]
-    return Active(len(encoded.index_BK), torch.bincount(fired_N, minlength=sae.num_latents).cpu().numpy())
+    return ActiveCounts(len(encoded.index_BK), torch.bincount(fired_N, minlength=sae.num_latents).cpu().numpy())
 
 
-def _by_user(table: pa.Table, part: str, error_CE: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    """`ShardSums.sum_SX`, and the users."""
+def _by_user(table: pa.Table, part: str, error_CE: np.ndarray, draws: Bootstrap) -> tuple[np.ndarray, np.ndarray]:
+    """`ShardSums.sum_SX` and `ShardSums.user_U`."""
     sum_SX = np.zeros((1 + draws.resamples, 2 + error_CE.shape[1] + _width(table)))
     users, done = [np.empty(0, dtype=np.int32)], 0
     for x_BD, user_B in blocks(table, part):
@@ -183,7 +183,7 @@ def _by_user(table: pa.Table, part: str, error_CE: np.ndarray, draws: Draws) -> 
         square_B1 = np.square(exact_BD).sum(1, keepdims=True)
         error_BE = error_CE[done : done + len(x_BD)]
         value_BX = np.concatenate([np.ones_like(square_B1), square_B1, error_BE, exact_BD], axis=1)
-        # Cases of a user follow each other, and share their weights.
+        # Cases of a user are adjacent and share the user's bootstrap weights.
         starts = np.flatnonzero(np.diff(user_B, prepend=-1))
         sum_SX += weighted_sums(np.add.reduceat(value_BX, starts), user_B[starts], *draws)
         users.append(user_B[starts])
@@ -191,8 +191,8 @@ def _by_user(table: pa.Table, part: str, error_CE: np.ndarray, draws: Draws) -> 
     return sum_SX, np.unique(np.concatenate(users))
 
 
-def chunk_sums(compared: EditComparison, draws: Draws) -> ChunkSums:
-    """Sums of one chunk."""
+def chunk_sums(compared: EditComparison, draws: Bootstrap) -> ChunkSums:
+    """Rank counts of one chunk of users, unweighted and for every resample."""
     user_U, user_C = np.unique(compared.user_C, return_inverse=True)
     ranks = (compared.clean_C, *compared.edited.values())
     firsts = (compared.top10_C, *compared.shared.values())
@@ -204,8 +204,8 @@ def chunk_sums(compared: EditComparison, draws: Draws) -> ChunkSums:
 
 
 def blocks(table: pa.Table, part: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Vectors `(B, D)` and users `(B,)` of the cases of one part, a bounded number at a time."""
-    at_once = max(1, FLOATS_AT_ONCE // _width(table))
+    """Yield vectors `(B, D)` and users `(B,)` of the cases of one part, in blocks of bounded size."""
+    at_once = max(1, MAX_FLOATS_PER_BLOCK // _width(table))
     for start in range(0, table.num_rows, at_once):
         block = table.slice(start, at_once)
         inside = block["part"].to_numpy() == PARTS.index(part)

@@ -1,7 +1,7 @@
-"""What may take an activation's place: the SAE's reconstruction, and the controls that it is measured beside.
+"""Replacements for activations: the SAE's reconstruction and the controls it is compared with.
 
-A control is small enough to travel to a worker, and there becomes an edit, which maps raw activations `(B, D)` to raw
-activations. It knows tensors and the folder of an SAE, and no recommender. Shape suffixes: see model.py; R axes.
+A control is small enough to send to a worker. There it becomes an edit, a function from raw activations `(B, D)` to raw
+activations. Shape suffixes: see model.py; R principal axes or dimensions.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Edit = Callable[[Tensor], Tensor]
 
 class Control(Protocol):
     def on(self, device: str) -> Edit:
-        """The edit, its weights on the device."""
+        """The edit, with its weights on `device`."""
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """`x̂`; with its error `x̂ + (x − x̂)`, which is x again unless the hook that puts it in place is wrong."""
+    """`x̂`, or with its error `x̂ + (x − x̂)`, which equals x unless the hook that inserts it is wrong."""
 
     sae: Sae
     with_error: bool = False
@@ -36,14 +36,14 @@ class Reconstruction:
         return self.decode(self.sae.encode(x_BD), x_BD)
 
     def decode(self, encoded: Encoded, x_BD: Tensor) -> Tensor:
-        """The rest of the call, for who has the latents already."""
-        kept_BD = self.sae.decode(*encoded)
-        return kept_BD + (x_BD - kept_BD) if self.with_error else kept_BD
+        """The reconstruction of `x_BD` from latents that are already encoded."""
+        x_hat_BD = self.sae.decode(*encoded)
+        return x_hat_BD + (x_BD - x_hat_BD) if self.with_error else x_hat_BD
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The SAE that lies in a folder."""
+    """The trained SAE stored in a folder."""
 
     folder: Folder
     with_error: bool = False
@@ -54,10 +54,10 @@ class Trained:
 
 @dataclass(frozen=True)
 class Untrained:
-    """An SAE as wide as the one in the folder, with its centring and scaling, and the first weights of a seed.
+    """An SAE of the same size, centring and scaling as the one in the folder, with its random initial weights.
 
-    Always of the kind `topk`: no other has a known number of active latents without training. As they are, its many
-    directions add up to too long a vector; `length` shortens it, the one number that is fitted (`model.best_length`).
+    Its kind is always `topk`, the only one whose number of active latents is known without training. Many random
+    directions add up to too long a vector, so `length` scales it: the only fitted number (`model.best_length`).
     """
 
     folder: Folder
@@ -78,7 +78,7 @@ class Untrained:
 
 @dataclass(frozen=True)
 class Principal:
-    """The mean, and the projection on the first principal components: the best linear code of rank R."""
+    """The mean plus the projection on the first principal components: the best linear code of rank R."""
 
     mean_D: Tensor
     axes_RD: Tensor
@@ -92,9 +92,9 @@ class Principal:
 
 @dataclass(frozen=True)
 class Raw:
-    """The mean, and of each activation the `number` coordinates that lie farthest from it.
+    """The mean, except for the `number` coordinates of each activation that are farthest from it.
 
-    An SAE whose dictionary is the raw dimensions in both directions; which of them are kept, each activation chooses.
+    This is a TopK SAE whose dictionary is the raw dimensions in both directions.
     """
 
     mean_D: Tensor
@@ -109,25 +109,27 @@ class Raw:
         return self.mean_D.expand_as(x_BD).scatter(1, index_BR, x_BD.gather(1, index_BR))
 
 
-def principal(mean_D: np.ndarray, scatter_DD: np.ndarray, rank: int) -> Principal:
-    """The first `rank` principal components, or all, of a stream with this scatter matrix `Σ (x−mean)(x−mean)ᵀ`."""
+def principal_components(mean_D: np.ndarray, scatter_DD: np.ndarray, rank: int) -> Principal:
+    """The first `rank` principal components (or all, if fewer) of the scatter matrix `Σ (x−mean)(x−mean)ᵀ`."""
     _, axes_DR = np.linalg.eigh(scatter_DD)
     axes_RD = axes_DR.T[::-1][:rank]
-    return Principal(_single(mean_D), _single(axes_RD))
+    return Principal(_float32(mean_D), _float32(axes_RD))
 
 
-def beside(untrained: Untrained, mean_D: np.ndarray, scatter_DD: np.ndarray) -> Mapping[str, Control]:
-    """The rows of the table: the trained SAE that an untrained one is like, and controls of as many latents, axes and
-    dimensions as that one's k."""
+def fidelity_controls(untrained: Untrained, mean_D: np.ndarray, scatter_DD: np.ndarray) -> Mapping[str, Control]:
+    """The trained SAE and its controls, by row name of the fidelity table.
+
+    PCA keeps as many axes, and the raw code as many dimensions, as the untrained SAE has active latents.
+    """
     folder, rank = untrained.folder, untrained.k
     return {
         "sae": Trained(folder),
         "sae_with_error": Trained(folder, with_error=True),
-        "pca": principal(mean_D, scatter_DD, rank),
+        "pca": principal_components(mean_D, scatter_DD, rank),
         "untrained": untrained,
-        "raw": Raw(_single(mean_D), rank),
+        "raw": Raw(_float32(mean_D), rank),
     }
 
 
-def _single(values: np.ndarray) -> Tensor:
+def _float32(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

@@ -1,7 +1,7 @@
-"""The order in which activations are seen: blocks of whole shards, shuffled, epoch after epoch, from any step on.
+"""Batches of activations in a shuffled order that depends on the seed alone, starting at any step.
 
-The order is of the seed alone. It knows how many activations of the part each shard holds; not who reads the blocks, or
-how many SAEs learn from them.
+An epoch is a sequence of blocks of whole shards; the rows of a block are shuffled together. Shape suffixes: S shards, D
+width.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from recsae.store import shards
 from recsae.store.run_store import Committed
 
 BLOCK_FLOATS = 64_000_000
-"""About so many numbers are shuffled together: a bound on memory."""
+"""Approximate number of floats in a block; it bounds memory."""
 
 
 class ShardBlock(NamedTuple):
-    """Shards that are shuffled together, and how many activations of the part they hold."""
+    """Shards that are shuffled together, and the number of activations of the part in them."""
 
     epoch: int
     number: int
@@ -29,24 +29,24 @@ class ShardBlock(NamedTuple):
     rows: int
 
 
-def blocks(rows_S: Sequence[int], width: int, seed: int, epoch: int = 0) -> Iterator[ShardBlock]:
-    """Endless, from the beginning of an epoch; each epoch has every shard once, in an order of its own."""
+def shuffled_blocks(rows_S: Sequence[int], width: int, seed: int, epoch: int = 0) -> Iterator[ShardBlock]:
+    """Yield blocks without end, from the start of `epoch`; each epoch has every shard once, in its own order."""
     while True:
-        number, taken, rows = 0, [], 0
+        number, members, rows = 0, [], 0
         order = np.random.default_rng((seed, epoch)).permutation(len(rows_S))
         for place, shard in enumerate(order):
-            taken.append(int(shard))
+            members.append(int(shard))
             rows += rows_S[shard]
             if rows * width >= BLOCK_FLOATS or place + 1 == len(order):
-                yield ShardBlock(epoch, number, tuple(taken), rows)
-                number, taken, rows = number + 1, [], 0
+                yield ShardBlock(epoch, number, tuple(members), rows)
+                number, members, rows = number + 1, [], 0
         epoch += 1
 
 
 def read_block(activations: Committed, block: ShardBlock, part: str, seed: int) -> np.ndarray:
-    """The activations `(rows, D)` of one part in a block, shuffled."""
+    """The activations `(rows, D)` of one part in a block, shuffled by seed, epoch and block number."""
     names = activations.files(shards.PREFIX)
-    found = [of_part(shards.read(activations.data, names[shard]), part) for shard in block.shards]
+    found = [part_vectors(shards.read(activations.data, names[shard]), part) for shard in block.shards]
     together = found[0] if len(found) == 1 else np.concatenate(found)
     return together[np.random.default_rng((seed, block.epoch, block.number)).permutation(len(together))]
 
@@ -57,37 +57,38 @@ def batches(
     size: int,
     seed: int,
     step: int,
-    ask: Callable[[ShardBlock], Callable[[], np.ndarray]],
+    prefetch: Callable[[ShardBlock], Callable[[], np.ndarray]],
 ) -> Iterator[np.ndarray]:
-    """Endless global batches `(size, D)`, the first being that of `step`; blocks before it are never read.
+    """Yield global batches `(size, D)` without end, starting with that of `step`; earlier blocks are never read.
 
-    `ask(block)` begins to read a block and returns what waits for it: the next one is asked for while one is in use.
+    `prefetch(block)` starts reading a block and returns a function that waits for it. The next block is prefetched
+    while the current one is in use.
     """
     skip = step * size
     epoch, skip = divmod(skip, sum(rows_S))
-    plan = blocks(rows_S, width, seed, epoch)
-    ahead = next(plan)
+    order = shuffled_blocks(rows_S, width, seed, epoch)
+    ahead = next(order)
     while skip >= ahead.rows:
         skip -= ahead.rows
-        ahead = next(plan)
-    waiting = ask(ahead)
-    rest = np.empty((0, width), dtype=np.float32)
+        ahead = next(order)
+    pending = prefetch(ahead)
+    remainder = np.empty((0, width), dtype=np.float32)
     while True:
-        block = waiting()[skip:]
+        block = pending()[skip:]
         skip = 0
-        waiting = ask(next(plan))
-        first = min(size - len(rest), len(block)) if len(rest) else 0
-        if len(rest):
-            rest = np.concatenate([rest, block[:first]])
-            if len(rest) < size:
+        pending = prefetch(next(order))
+        first = min(size - len(remainder), len(block)) if len(remainder) else 0
+        if len(remainder):
+            remainder = np.concatenate([remainder, block[:first]])
+            if len(remainder) < size:
                 continue
-            yield rest
-        whole = first + (len(block) - first) // size * size
-        for start in range(first, whole, size):
+            yield remainder
+        stop = first + (len(block) - first) // size * size
+        for start in range(first, stop, size):
             yield block[start : start + size]
-        rest = block[whole:].copy()
+        remainder = block[stop:].copy()
 
 
-def of_part(table: pa.Table, part: str) -> np.ndarray:
+def part_vectors(table: pa.Table, part: str) -> np.ndarray:
     """The vectors of one part of users."""
     return np.asarray(shards.vectors(table)[table["part"].to_numpy() == PARTS.index(part)])

@@ -1,13 +1,12 @@
-"""An SAE in the formats of SAELens 6 and of sparsify: a folder with `cfg.json` and a file of weights.
+"""Export of an SAE to the formats of SAELens 6 and sparsify: a folder with `cfg.json` and a file of weights.
 
-Centring and scaling are folded in, so that the files take raw activations. With x̃ = (x − m) / s,
+Centring and scaling are folded into the weights, so that the exported SAE takes raw activations. With x̃ = (x − m) / s,
 
     W_enc' = W_enc    b_dec' = m + s b_dec    b_enc' = s (b_enc + W_enc b_dec)    W_dec' = W_dec    θ' = s θ
     W_enc' (x − b_dec') + b_enc' = s (W_enc x̃ + b_enc)          z' W_dec' + b_dec' = x̂ with z' = s z
 
-Both formats subtract b_dec from their input. Latents come out s times ours, because decoder rows keep unit norm; s is
-`latents_scale` in `cfg.json`, among facts of ours that both libraries pass over. It knows the SAE and the formats, and
-neither library.
+Both formats subtract b_dec from their input. Decoder rows keep unit norm, so exported latents are s times ours; s is
+`latents_scale` in `cfg.json`, under the key `recsae`, which both libraries ignore. Neither library is imported.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ Format = Literal["saelens", "sparsify"]
 CONFIG = "cfg.json"
 WEIGHTS = {"saelens": "sae_weights.safetensors", "sparsify": "sae.safetensors"}
 ARCHITECTURES = {"topk": "topk", "batchtopk": "jumprelu", "matryoshka": "jumprelu", "relu": "standard"}
-"""What SAELens calls each kind once it is trained. Above a learnt threshold is what it means by jumprelu."""
+"""SAELens's name for each trained kind. Its `jumprelu` keeps pre-activations above a learnt threshold."""
 
 
 class Exported(NamedTuple):
-    """What `write` wrote."""
+    """The files that `write` wrote, and what is in them."""
 
     files: tuple[str, ...]
     architecture: str
     latents_scale: float
-    """Latents of the files are so many times the SAE's own."""
+    """Factor between the exported latents and the SAE's own."""
 
 
 class Folded(NamedTuple):
-    """The SAE on raw activations, float32. Shape suffixes: D width of the activations, H latents."""
+    """float32 weights for raw activations. Shape suffixes: D width of the activations, H latents."""
 
     W_enc_HD: Tensor
     b_enc_H: Tensor
@@ -50,7 +49,10 @@ class Folded(NamedTuple):
 
 
 def fold(sae: Sae) -> Folded:
-    """The weights with centring and scaling in them, summed in float64: a mean may be much larger than the scale."""
+    """The weights with centring and scaling folded in.
+
+    They are computed in float64, because a mean may be much larger than the scale.
+    """
     state = {name: value.detach().cpu().double() for name, value in sae.state_dict().items()}
     W_enc_HD, b_dec_D, scale = state["W_enc"], state["b_dec"], state["scale"]
     folded = Folded(
@@ -64,20 +66,20 @@ def fold(sae: Sae) -> Folded:
 
 
 def write(sae: Sae, form: Format, target: Folder) -> Exported:
-    """Write `cfg.json` and the weights into `target`, which must be empty or not there; the config last.
+    """Write the weights and then `cfg.json` into `target`, which must be empty or missing.
 
-    Raises BadInput where the format has no such kind of SAE, and where `target` holds something or cannot be written.
+    Raises BadInput if the format does not support this kind of SAE, or if `target` has contents or cannot be written.
     """
     config, weights = _saelens(sae) if form == "saelens" else _sparsify(sae)
     contents = {WEIGHTS[form]: safetensors.torch.save(weights), CONFIG: as_json(config)}
-    _refuse_used(target)
+    _refuse_nonempty(target)
     try:
         for name, content in contents.items():
             target.put(name, content)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         _remove(target, list(contents))
-        raise BadInput(f"{target.uri}: cannot be written ({reason}); give a folder that can") from None
+        raise BadInput(f"{target.uri}: cannot be written ({reason}); give a writable folder") from None
     return Exported(tuple(contents), config.get("architecture", "topk"), float(sae.scale))
 
 
@@ -92,8 +94,8 @@ def _saelens(sae: Sae) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "apply_b_dec_to_input": True,
         "normalize_activations": "none",
         "reshape_activations": "none",
-        # Without a version the file would be taken for one of SAELens 5.
-        "metadata": {"sae_lens_version": "6.0.0", "recsae": _facts(sae)},
+        # Without a version SAELens takes the file for one of version 5.
+        "metadata": {"sae_lens_version": "6.0.0", "recsae": _metadata(sae)},
     }
     weights = {
         "W_enc": folded.W_enc_HD.T.contiguous(),
@@ -110,7 +112,7 @@ def _saelens(sae: Sae) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _sparsify(sae: Sae) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if sae.kind != "topk":
-        raise BadInput(f'sae.kind = "{sae.kind}": sparsify knows topk alone; train that kind, or export to saelens')
+        raise BadInput(f'sae.kind = "{sae.kind}": sparsify supports only topk; train that kind, or export to saelens')
     folded = fold(sae)
     config = {
         "activation": "topk",
@@ -122,7 +124,7 @@ def _sparsify(sae: Sae) -> tuple[dict[str, Any], dict[str, Tensor]]:
         "num_latents": sae.num_latents,
         "skip_connection": False,
         "transcode": False,
-        "recsae": _facts(sae),
+        "recsae": _metadata(sae),
     }
     weights = {
         "encoder.weight": folded.W_enc_HD,
@@ -133,22 +135,22 @@ def _sparsify(sae: Sae) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, weights
 
 
-def _facts(sae: Sae) -> dict[str, Any]:
+def _metadata(sae: Sae) -> dict[str, Any]:
     return {"kind": sae.kind, "k": sae.k, "latents_scale": float(sae.scale)}
 
 
-def _refuse_used(target: Folder) -> None:
+def _refuse_nonempty(target: Folder) -> None:
     filesystem, path = target.filesystem, target.path
     kind = filesystem.get_file_info(path).type
     if kind == pafs.FileType.NotFound:
         return
     if kind != pafs.FileType.Directory:
-        raise BadInput(f"{target.uri}: is a file; give a folder that is empty or not there")
+        raise BadInput(f"{target.uri}: is a file; give a folder that is empty or does not exist")
     if filesystem.get_file_info(pafs.FileSelector(path)):
-        raise BadInput(f"{target.uri}: holds files already; give a folder that is empty or not there")
+        raise BadInput(f"{target.uri}: is not empty; give a folder that is empty or does not exist")
 
 
 def _remove(target: Folder, names: list[str]) -> None:
-    """What of `names` is there; the folder was empty before."""
+    """Delete those of `names` that exist; the folder was empty before the export."""
     for name in set(target.list()) & set(names):
         target.filesystem.delete_file(target.locate(name))

@@ -1,8 +1,7 @@
-"""What SAEs keep, and the controls beside them: FVU, L0, dead latents, and the recommender's figures after an edit.
+"""Fidelity of SAEs and their controls: FVU, L0, dead latents, and ranking metrics after an edit.
 
-Measured by Ray tasks, one a shard and one a chunk of users, each of which serves all SAEs and controls at once; what
-they add is folded in order, so figures do not depend on who was first. What is summed is in accumulators.py, and what
-stands in for the activations in controls.py. It knows the store, Ray and the recommender's ranking.
+One Ray task per shard and one per chunk of users measure all SAEs and controls at once. Their sums are folded in order,
+so that results do not depend on which task ends first. The sums are in accumulators.py, the edits in controls.py.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from recsae.recommenders import registry
 from recsae.recommenders.evaluation import held_out_cases
 from recsae.recommenders.ranking import compare_chunk
 from recsae.sae import accumulators
-from recsae.sae.accumulators import ChunkSums, Draws, Moments, ShardSums
-from recsae.sae.controls import Control, Untrained, beside
-from recsae.sae.fidelity_metrics import FidelityRow, measured
+from recsae.sae.accumulators import Bootstrap, ChunkSums, Moments, ShardSums
+from recsae.sae.controls import Control, Untrained, fidelity_controls
+from recsae.sae.fidelity_metrics import FidelityTable, fidelity_table
 from recsae.sae.model import best_length
 from recsae.store import shards
 from recsae.store.filesystem import Folder
@@ -31,7 +30,7 @@ from recsae.store.run_store import Committed
 
 
 class FidelityPlan(NamedTuple):
-    """On whose activations and cases SAEs and controls are measured, and how closely."""
+    """The activations and cases on which SAEs and controls are measured."""
 
     ingested: Committed
     recommender: Committed
@@ -39,31 +38,31 @@ class FidelityPlan(NamedTuple):
     part: str
     seed: int
     users: int | None = None
-    """So many users of the part, about, are ranked, drawn by the seed; None: all. Activations are always all."""
+    """Approximate number of users of the part to rank, drawn by the seed; None ranks all. FVU is always over all."""
     resamples: int = 0
-    """Resamples of users behind the intervals; 0: no intervals."""
+    """Bootstrap resamples of users behind the intervals; 0 gives no intervals."""
     ranked: bool = True
-    """Whether cases are ranked; where the activations were given, there is no model to do it."""
+    """Whether to rank cases. Without a model, when activations were imported, nothing is ranked."""
     explain: bool = False
-    """Whether the active latents of explain users are counted too, for those that are dead."""
+    """Whether to count active latents on explain users too, which tells dead latents."""
     device: str = "cpu"
 
 
 def moments(activations: Committed, part: str, device: str = "cpu") -> Moments:
-    """Mean, scale and scatter of one part's activations, of one pass over the shards.
+    """Mean, scale and scatter of one part's activations, in one pass over the shards.
 
-    Raises BadInput where the part has none: training would wait for a batch for ever.
+    Raises BadInput if the part has none, because training would wait for a batch forever.
     """
     task = _shard_moments.options(num_gpus=_gpus(device))
     names = activations.files(shards.PREFIX)
     total: Moments = tasks.total(lambda name: task.remote(activations, name, part, device), names, "moments, shard")
     if not total.cases:
-        raise BadInput(f"no user of the interactions fell to the part {part}; give more users or another seed")
+        raise BadInput(f"the part {part} has no users; give more users or another seed")
     return total
 
 
-def untrained(activations: Committed, folder: Folder, k: int, seed: int, device: str) -> Untrained:
-    """The control that is as wide as the SAE in the folder, its length fitted on one shard's explain users."""
+def fit_untrained(activations: Committed, folder: Folder, k: int, seed: int, device: str) -> Untrained:
+    """An untrained SAE of the same size as the one in the folder, its length fitted on one shard's explain users."""
     task = _shard_length.options(num_gpus=_gpus(device))
     control = Untrained(folder, k, seed)
     for name in activations.files(shards.PREFIX):
@@ -73,38 +72,38 @@ def untrained(activations: Committed, folder: Folder, k: int, seed: int, device:
     return control
 
 
-def table(survey: FidelityPlan, control: Untrained, stream: Moments) -> dict[str, Any]:
-    """The SAE that `control` is like, beside its controls: `fvu`, `l0`, and `fidelity`, the table of all.
+def table(plan: FidelityPlan, control: Untrained, stream: Moments) -> dict[str, Any]:
+    """Metrics of the SAE in `control.folder`: `fvu`, `l0`, and `fidelity`, its table with all controls.
 
-    `stream` are the moments that PCA is of; they and the control's k are of other users than the survey's.
+    PCA is fitted on `stream`. Both `stream` and the control's k come from other users than those measured here.
     """
-    found = measure(survey, beside(control, stream.mean_D, stream.scatter_DD))
+    found = measure(plan, fidelity_controls(control, stream.mean_D, stream.scatter_DD))
     return {
         "fvu": found.rows["sae"]["fvu"],
         "l0": found.active["sae"].l0,
         "fidelity": {
             "cases": found.cases,
             "users": found.users,
-            "part": survey.part,
+            "part": plan.part,
             "rank": control.k,
             "rows": found.rows,
         },
     }
 
 
-def measure(survey: FidelityPlan, controls: Mapping[str, Control]) -> FidelityRow:
-    """All controls in one pass over the shards and one over the chunks of users."""
-    # Once to the store and not with every task: manifests and PCA's axes may be large.
-    held, gpus = ray.put((survey, controls)), _gpus(survey.device)
+def measure(plan: FidelityPlan, controls: Mapping[str, Control]) -> FidelityTable:
+    """Measure all controls in one pass over the shards and one over the chunks of users."""
+    # Put once and shared by all tasks: manifests and PCA's axes may be large.
+    shared, gpus = ray.put((plan, controls)), _gpus(plan.device)
     on_shard = _shard_sums.options(num_gpus=gpus)
-    names = survey.activations.files(shards.PREFIX)
-    vectors: ShardSums = tasks.total(lambda name: on_shard.remote(held, name), names, "fidelity, shard")
+    names = plan.activations.files(shards.PREFIX)
+    vectors: ShardSums = tasks.total(lambda name: on_shard.remote(shared, name), names, "fidelity, shard")
     ranks: ChunkSums | None = None
-    if survey.ranked and survey.recommender.metrics["kind"] != "given":
+    if plan.ranked and plan.recommender.metrics["kind"] != "given":
         on_chunk = _chunk_sums.options(num_gpus=gpus)
-        numbers = range(n_chunks(survey.ingested))
-        ranks = tasks.total(lambda number: on_chunk.remote(held, number), numbers, "fidelity, chunk")
-    return measured(list(controls), vectors, ranks)
+        numbers = range(n_chunks(plan.ingested))
+        ranks = tasks.total(lambda number: on_chunk.remote(shared, number), numbers, "fidelity, chunk")
+    return fidelity_table(list(controls), vectors, ranks)
 
 
 @ray.remote
@@ -124,31 +123,31 @@ def _shard_length(activations: Committed, name: str, control: Untrained, device:
 
 
 @ray.remote
-def _shard_sums(held: tuple[FidelityPlan, Mapping[str, Control]], name: str) -> ShardSums:
-    survey, controls = held
-    _one_thread(survey.device)
-    shard = shards.read(survey.activations.data, name)
-    return accumulators.shard_sums(shard, controls, survey.part, survey.explain, _draws(survey), survey.device)
+def _shard_sums(shared: tuple[FidelityPlan, Mapping[str, Control]], name: str) -> ShardSums:
+    plan, controls = shared
+    _one_thread(plan.device)
+    shard = shards.read(plan.activations.data, name)
+    return accumulators.shard_sums(shard, controls, plan.part, plan.explain, _draws(plan), plan.device)
 
 
 @ray.remote
-def _chunk_sums(held: tuple[FidelityPlan, Mapping[str, Control]], number: int) -> ChunkSums:
-    survey, controls = held
-    _one_thread(survey.device)
-    return chunk_of(survey, controls, number)
+def _chunk_sums(shared: tuple[FidelityPlan, Mapping[str, Control]], number: int) -> ChunkSums:
+    plan, controls = shared
+    _one_thread(plan.device)
+    return measure_chunk(plan, controls, number)
 
 
-def chunk_of(survey: FidelityPlan, controls: Mapping[str, Control], number: int) -> ChunkSums:
-    """The test cases of the part, or of those of its users that are drawn, in one chunk."""
-    cases = held_out_cases(survey.ingested, number, survey.part, survey.users, survey.seed)
-    model = registry.load(survey.recommender, survey.activations.metrics["site"], survey.device)
-    edits = {name: control.on(survey.device) for name, control in controls.items()}
-    compared = compare_chunk(model, edits, read_chunk(survey.ingested, number), cases, survey.device)
-    return accumulators.chunk_sums(compared, _draws(survey))
+def measure_chunk(plan: FidelityPlan, controls: Mapping[str, Control], number: int) -> ChunkSums:
+    """Rank counts over one chunk's test cases: those of the part, or of its users that are drawn."""
+    cases = held_out_cases(plan.ingested, number, plan.part, plan.users, plan.seed)
+    model = registry.load(plan.recommender, plan.activations.metrics["site"], plan.device)
+    edits = {name: control.on(plan.device) for name, control in controls.items()}
+    compared = compare_chunk(model, edits, read_chunk(plan.ingested, number), cases, plan.device)
+    return accumulators.chunk_sums(compared, _draws(plan))
 
 
-def _draws(survey: FidelityPlan) -> Draws:
-    return Draws(survey.resamples, survey.seed)
+def _draws(plan: FidelityPlan) -> Bootstrap:
+    return Bootstrap(plan.resamples, plan.seed)
 
 
 def _gpus(device: str) -> int:

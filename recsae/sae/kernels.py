@@ -1,9 +1,9 @@
-"""The sparse step's operations, one function each for all devices: numba on the CPU, Triton on CUDA.
+"""The operations of a sparse training step, one function each for all devices: numba on the CPU, Triton on CUDA.
 
-After the encoder's product only the chosen latents matter: choose them without sorting rows, decode, and take all
-gradients through their rows alone. A code is `index_BK` (int32, -1: no latent) and `value_BK`. It knows tensors and
-which device they are on. Shape suffixes: B activations, D their width, H latents, K places of a code, G nested
-prefixes, A and N any number.
+After the encoder's product only the selected latents matter. They are selected without sorting whole rows, and both
+decoding and gradients touch their weight rows only. A code is `index_BK` (int32, -1 marks an empty slot) and
+`value_BK`. Shape suffixes: B activations, D their width, H latents, K slots of a code, G nested prefixes, A and N any
+number.
 """
 
 from __future__ import annotations
@@ -18,59 +18,59 @@ from recsae.sae import kernels_cpu
 
 
 class Code(NamedTuple):
-    """The chosen latents of each activation and their pre-activations, in no order that matters."""
+    """The selected latents of each activation and their pre-activations, in any order."""
 
     index_BK: Tensor
     value_BK: Tensor
 
 
 class Gradient(NamedTuple):
-    """Sums that `accumulate` adds to."""
+    """Gradient buffers that `accumulate` adds to."""
 
     W_enc_HD: Tensor
     b_enc_H: Tensor
     W_dec_HD: Tensor
     count_H: Tensor
-    """How often each latent was chosen."""
+    """Number of activations that selected each latent."""
 
 
 def strongest(pre_BH: Tensor, k: int, floor: float = 0.0) -> Code:
-    """The k largest of each row that are above `floor`. Exact, whatever the device."""
+    """The k largest values of each row that are above `floor`; exact on all devices."""
     if pre_BH.is_cuda:
         value_BK, index_BK = pre_BH.topk(k, dim=1, sorted=False)
-        return _without(Code(index_BK.int(), value_BK), value_BK <= floor)
+        return _masked(Code(index_BK.int(), value_BK), value_BK <= floor)
     code = _empty(pre_BH, k)
     kernels_cpu.strongest(pre_BH.numpy(), k, _scalar(floor, pre_BH), *_arrays(*code))
     return code
 
 
 def strongest_of_batch(pre_BH: Tensor, k: int) -> Code:
-    """The B·k largest positive ones of all rows together."""
+    """The B·k largest positive values of all rows together."""
     rows, latents = pre_BH.shape
     flat_N = pre_BH.view(-1)
     if pre_BH.is_cuda:
-        value_A, place_A = flat_N.topk(rows * k, sorted=False)
-        place_A, order = place_A[value_A > 0].sort()
+        value_A, position_A = flat_N.topk(rows * k, sorted=False)
+        position_A, order = position_A[value_A > 0].sort()
         value_A = value_A[value_A > 0][order]
     else:
-        places, values = kernels_cpu.strongest_of_batch(flat_N.numpy(), rows * k)
-        place_A, value_A = torch.from_numpy(places.astype("int64")), torch.from_numpy(values)
-    row_A = place_A // latents
+        positions, values = kernels_cpu.strongest_of_batch(flat_N.numpy(), rows * k)
+        position_A, value_A = torch.from_numpy(positions.astype("int64")), torch.from_numpy(values)
+    row_A = position_A // latents
     count_B = torch.bincount(row_A, minlength=rows)
     code = _empty(pre_BH, max(1, int(count_B.max())) if rows else 1)
     code.index_BK.fill_(-1)
     column_A = torch.arange(len(row_A), device=row_A.device) - (count_B.cumsum(0) - count_B)[row_A]
-    code.index_BK[row_A, column_A] = (place_A % latents).int()
+    code.index_BK[row_A, column_A] = (position_A % latents).int()
     code.value_BK[row_A, column_A] = value_A
     return code
 
 
 def above(pre_BH: Tensor, threshold: float) -> Code:
-    """All that are above the threshold; K is the most of one row, or 1."""
+    """All values above the threshold; K is the largest number in one row, at least 1."""
     if pre_BH.is_cuda:
         most = int((pre_BH > threshold).sum(1).max()) if len(pre_BH) else 0
         value_BK, index_BK = pre_BH.topk(max(1, most), dim=1, sorted=False)
-        return _without(Code(index_BK.int(), value_BK), value_BK <= threshold)
+        return _masked(Code(index_BK.int(), value_BK), value_BK <= threshold)
     bound = _scalar(threshold, pre_BH)
     code = _empty(pre_BH, max(1, int(kernels_cpu.count_above(pre_BH.numpy(), bound))))
     kernels_cpu.above(pre_BH.numpy(), bound, *_arrays(*code))
@@ -93,7 +93,7 @@ def decode(code: Code, W_dec_HD: Tensor, group_H: Tensor, groups: int) -> Tensor
 def accumulate(
     code: Code, x_BD: Tensor, slope_GBD: Tensor, group_H: Tensor, W_dec_HD: Tensor, l1: float, into: Gradient
 ) -> None:
-    """Add the gradients through the chosen latents; the formulas stand in kernels_cpu.py."""
+    """Add the gradients through the selected latents to `into`; the formulas are in kernels_cpu.py."""
     if W_dec_HD.is_cuda:
         from recsae.sae import kernels_cuda
 
@@ -106,7 +106,7 @@ def accumulate(
 def adam(
     weight_RD: Tensor, gradient_RD: Tensor, moments: tuple[Tensor, Tensor], rate: float, step: int, unit: bool
 ) -> None:
-    """One step of Adam in place, the `step`-th from 1; `unit` keeps rows at unit norm."""
+    """Take Adam's step number `step` (from 1) in place; `unit` keeps rows at unit norm."""
     decay1, decay2, epsilon = 0.9, 0.999, 1e-8
     correction1, correction2 = 1 - decay1**step, 1 - decay2**step
     if not weight_RD.is_cuda:
@@ -124,14 +124,14 @@ def adam(
         weight_RD.div_(weight_RD.norm(dim=1, keepdim=True))
 
 
-def _empty(pre_BH: Tensor, places: int) -> Code:
+def _empty(pre_BH: Tensor, slots: int) -> Code:
     rows = len(pre_BH)
-    index_BK = torch.empty(rows, places, dtype=torch.int32, device=pre_BH.device)
-    return Code(index_BK, torch.zeros(rows, places, dtype=pre_BH.dtype, device=pre_BH.device))
+    index_BK = torch.empty(rows, slots, dtype=torch.int32, device=pre_BH.device)
+    return Code(index_BK, torch.zeros(rows, slots, dtype=pre_BH.dtype, device=pre_BH.device))
 
 
-def _without(code: Code, silent_BK: Tensor) -> Code:
-    return Code(code.index_BK.masked_fill(silent_BK, -1), code.value_BK.masked_fill(silent_BK, 0))
+def _masked(code: Code, inactive_BK: Tensor) -> Code:
+    return Code(code.index_BK.masked_fill(inactive_BK, -1), code.value_BK.masked_fill(inactive_BK, 0))
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
@@ -139,5 +139,5 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
 
 
 def _scalar(number: float, like: Tensor) -> Any:
-    """In the tensor's own type: from a Python number numba would go on in float64."""
+    """A numpy scalar of the tensor's type; with a Python float numba would compute in float64."""
     return torch.tensor(number, dtype=like.dtype).numpy()[()]

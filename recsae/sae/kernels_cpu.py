@@ -1,10 +1,9 @@
-"""The sparse step's loops on the CPU, compiled by numba: each does in one pass what several torch operations would.
+"""The sparse training step on the CPU, compiled by numba: each loop does in one pass what takes torch several.
 
-They take numpy arrays and scalars of one type, float32 or float64, and run on one thread. A code is `index_BK` (-1: no
-latent) and `value_BK`. Counters are unsigned: numba then leaves out the test for negative indices, and a scan of
-pre-activations runs at four elements a nanosecond instead of one. It knows arrays, and nothing of SAEs or of torch.
-Shape suffixes: B activations, D their width, H latents, K places of a code, G nested prefixes, N values, M room for
-some of them.
+The loops take numpy arrays and scalars of one type, float32 or float64, and run on one thread. A code is `index_BK` (-1
+marks an empty slot) and `value_BK`. Counters are unsigned, so that numba leaves out the test for negative indices; a
+scan of pre-activations then runs at four elements per nanosecond instead of one. Shape suffixes: B activations, D their
+width, H latents, K slots of a code, G nested prefixes, N values, M buffer slots for some of the values.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, uint32, uint64
 
-_FAST = {"reassoc", "contract", "arcp", "nsz"}  # not "nnan": a value that is not a number must stop a loop
-_RANKED = 256
-"""Candidates up to which counting who is larger beats a partition."""
+_FAST = {"reassoc", "contract", "arcp", "nsz"}  # not "nnan": NaN must end a loop
+_MAX_COUNTED = 256
+"""Up to this many candidates, counting the larger values is faster than a partition."""
 _START, _LOWER, _RAISE = 3.0, 0.125, 0.01
 _TRIES = 24
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def strongest(pre_BH, k, floor, index_BK, value_BK):  # type: ignore[no-untyped-def]
-    """The k largest of each row that are above `floor`; of equal ones those of lower index."""
+    """Write the k largest values of each row that are above `floor`; ties go to the lower index."""
     latents, k = uint64(pre_BH.shape[1]), uint64(k)
     index_H, value_H = np.empty(latents + uint64(1), np.uint32), np.empty(latents + uint64(1), pre_BH.dtype)
-    rank_H = np.empty(_RANKED, np.uint32)
+    rank_H = np.empty(_MAX_COUNTED, np.uint32)
     deviations, lower = pre_BH.dtype.type(_START), pre_BH.dtype.type(_LOWER)
     for b in range(uint64(pre_BH.shape[0])):
         n, deviations = _largest(pre_BH[b], k, floor, deviations, lower, index_H, value_H, rank_H)
@@ -36,20 +35,20 @@ def strongest(pre_BH, k, floor, index_BK, value_BK):  # type: ignore[no-untyped-
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def strongest_of_batch(pre_N, take):  # type: ignore[no-untyped-def]
-    """Places and values of the `take` largest positive ones of a flat batch, in order; of equal ones the first."""
+    """Positions and values of the `take` largest positive values of a flat batch, by position; ties go to the first."""
     size, kind = uint64(pre_N.shape[0]), pre_N.dtype.type
-    place_N, value_N = np.empty(size + uint64(1), np.uint32), np.empty(size, pre_N.dtype)
-    rank_N = np.empty(_RANKED, np.uint32)
-    n, _ = _largest(pre_N, uint64(take), kind(0), kind(_START), kind(2 * _LOWER), place_N, value_N, rank_N)
-    return place_N[:n].copy(), value_N[:n].copy()
+    position_N, value_N = np.empty(size + uint64(1), np.uint32), np.empty(size, pre_N.dtype)
+    rank_N = np.empty(_MAX_COUNTED, np.uint32)
+    n, _ = _largest(pre_N, uint64(take), kind(0), kind(_START), kind(2 * _LOWER), position_N, value_N, rank_N)
+    return position_N[:n].copy(), value_N[:n].copy()
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
-def _largest(value_N, k, floor, deviations, lower, place_M, kept_M, rank_M):  # type: ignore[no-untyped-def]
-    """Write the places and values of the k largest above `floor`, in order; how many there are, and the next bound.
+def _largest(value_N, k, floor, deviations, lower, position_M, selected_M, rank_M):  # type: ignore[no-untyped-def]
+    """Write positions and values of the k largest above `floor`, by position; return their number and the next bound.
 
-    A bound, some deviations above the mean, leaves little more than k candidates; it is lowered where it left too few,
-    and raised a little for the next call where it left too many. So values are read twice and nothing is sorted.
+    The bound, some standard deviations above the mean, leaves slightly more than k candidates. It is lowered if it left
+    too few, and raised a little for the next call if it left too many. Values are read twice and nothing is sorted.
     """
     size = uint64(value_N.shape[0])
     total, square = value_N.dtype.type(0), value_N.dtype.type(0)
@@ -62,7 +61,7 @@ def _largest(value_N, k, floor, deviations, lower, place_M, kept_M, rank_M):  # 
     tries = 0
     while True:
         bound = max(floor, mean + deviations * spread) if tries < _TRIES else floor
-        n = _places_above(value_N, bound, place_M)
+        n = _positions_above(value_N, bound, position_M)
         if n >= k or not bound > floor:
             break
         deviations -= lower
@@ -70,29 +69,31 @@ def _largest(value_N, k, floor, deviations, lower, place_M, kept_M, rank_M):  # 
     if uint64(2) * n > uint64(3) * k:
         deviations += value_N.dtype.type(_RAISE)
     for i in range(n):
-        kept_M[i] = value_N[place_M[i]]
+        selected_M[i] = value_N[position_M[i]]
     if n > k:
-        _keep_largest(place_M, kept_M, rank_M, n, k)
+        _keep_largest(position_M, selected_M, rank_M, n, k)
         n = k
     return n, deviations
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
-def _places_above(value_N, bound, place_M):  # type: ignore[no-untyped-def]
-    """Write the places of all values above the bound, in order; how many there are. No branch: it runs at memory's
-    speed, and writes one place more than there are."""
+def _positions_above(value_N, bound, position_M):  # type: ignore[no-untyped-def]
+    """Write the positions of all values above the bound, in order; return their number.
+
+    Without a branch the loop runs at memory bandwidth; it writes one slot past the last position.
+    """
     n = uint64(0)
     for i in range(uint64(value_N.shape[0])):
-        place_M[n] = i
+        position_M[n] = i
         n += uint64(value_N[i] > bound)
     return n
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def _keep_largest(index_N, value_N, rank_N, n, k):  # type: ignore[no-untyped-def]
-    """Move the k largest of the first n to the front, in their order; of equal ones those that come first."""
-    kept = uint64(0)
-    if n <= uint64(_RANKED):
+    """Move the k largest of the first n to the front, in their order; ties go to the first."""
+    slot = uint64(0)
+    if n <= uint64(_MAX_COUNTED):
         for i in range(n):
             rank_N[i] = 0
         for j in range(n):
@@ -102,8 +103,8 @@ def _keep_largest(index_N, value_N, rank_N, n, k):  # type: ignore[no-untyped-de
             for i in range(j + uint64(1), n):
                 rank_N[i] += uint32(value >= value_N[i])
         for i in range(n):
-            index_N[kept], value_N[kept] = index_N[i], value_N[i]
-            kept += uint64(rank_N[i] < k)
+            index_N[slot], value_N[slot] = index_N[i], value_N[i]
+            slot += uint64(rank_N[i] < k)
         return
     least = np.partition(value_N[:n], n - k)[n - k]
     equal = k
@@ -111,32 +112,32 @@ def _keep_largest(index_N, value_N, rank_N, n, k):  # type: ignore[no-untyped-de
         equal -= uint64(value_N[i] > least)
     for i in range(n):
         value = value_N[i]
-        index_N[kept], value_N[kept] = index_N[i], value
+        index_N[slot], value_N[slot] = index_N[i], value
         if value > least:
-            kept += uint64(1)
+            slot += uint64(1)
         elif value == least and equal > uint64(0):
             equal -= uint64(1)
-            kept += uint64(1)
+            slot += uint64(1)
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def count_above(pre_BH, threshold):  # type: ignore[no-untyped-def]
-    """The most values of a row that are above the threshold."""
-    most = uint64(0)
+    """The largest number of values above the threshold in one row."""
+    count = uint64(0)
     for b in range(uint64(pre_BH.shape[0])):
         n = uint64(0)
         for h in range(uint64(pre_BH.shape[1])):
             n += uint64(pre_BH[b, h] > threshold)
-        most = max(most, n)
-    return most
+        count = max(count, n)
+    return count
 
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def above(pre_BH, threshold, index_BK, value_BK):  # type: ignore[no-untyped-def]
-    """All values of each row that are above the threshold, of which there are at most K, by latent."""
+    """Write all values of each row above the threshold, at most K, by latent."""
     index_H = np.empty(uint64(pre_BH.shape[1]) + uint64(1), np.uint32)
     for b in range(uint64(pre_BH.shape[0])):
-        n = _places_above(pre_BH[b], threshold, index_H)
+        n = _positions_above(pre_BH[b], threshold, index_H)
         for i in range(n):
             index_BK[b, i], value_BK[b, i] = index_H[i], pre_BH[b, index_H[i]]
         for i in range(n, uint64(index_BK.shape[1])):
@@ -145,7 +146,7 @@ def above(pre_BH, threshold, index_BK, value_BK):  # type: ignore[no-untyped-def
 
 @njit(fastmath=_FAST, cache=True, error_model="numpy")
 def decode(index_BK, value_BK, W_dec_HD, group_H, sum_GBD):  # type: ignore[no-untyped-def]
-    """`sum_GBD[g] = Σ z W_dec` over the latents of groups 0 to g, for sums that start at 0."""
+    """Add `Σ z W_dec` over the latents of groups 0 to g to `sum_GBD[g]`, which must be 0 at the start."""
     groups, width = uint64(sum_GBD.shape[0]), uint64(sum_GBD.shape[2])
     for b in range(uint64(index_BK.shape[0])):
         for i in range(uint64(index_BK.shape[1])):
@@ -165,9 +166,9 @@ def decode(index_BK, value_BK, W_dec_HD, group_H, sum_GBD):  # type: ignore[no-u
 def accumulate(  # type: ignore[no-untyped-def]
     index_BK, value_BK, x_BD, slope_GBD, group_H, W_dec_HD, l1, dW_enc_HD, db_enc_H, dW_dec_HD, count_H
 ):
-    """Add the gradients that pass through the chosen latents, and how often each was chosen.
+    """Add the gradients through the selected latents, and the number of activations that selected each.
 
-    `slope_GBD[g]` is the loss's gradient with respect to the contribution `z W_dec[h]` of a latent of group g, so
+    `slope_GBD[g]` is the gradient of the loss with respect to the contribution `z W_dec[h]` of a latent of group g, so
 
         ∂z = slope · W_dec[h] + l1        ∂W_dec[h] += z slope        ∂W_enc[h] += ∂z x        ∂b_enc[h] += ∂z
     """
@@ -194,10 +195,10 @@ def accumulate(  # type: ignore[no-untyped-def]
 def adam(  # type: ignore[no-untyped-def]
     weight_RD, gradient_RD, first_RD, second_RD, rate, decay1, decay2, correction1, correction2, epsilon, unit
 ):
-    """One step of Adam (Kingma & Ba 2015) in place; with `unit` on the sphere that each row's unit norm is.
+    """Take one step of Adam (Kingma & Ba 2015) in place; `unit` keeps rows on the unit sphere.
 
-    The gradient's part along a row, which the norm would undo, is left out before the moments see it (Bricken et al.
-    2023), and the row is brought back to unit norm after the step.
+    The gradient's component along a row, which normalisation would undo, is removed before the moments are updated
+    (Bricken et al. 2023), and the row is normalised after the step.
     """
     one, width = weight_RD.dtype.type(1), uint64(weight_RD.shape[1])
     for r in range(uint64(weight_RD.shape[0])):

@@ -1,14 +1,13 @@
-"""The sparse step's loops on CUDA, in Triton: what kernels_cpu.py does, by many programs at once.
+"""The sparse training step on CUDA, in Triton: the same functions as kernels_cpu.py.
 
-Every sum is taken in an order that the shapes and the code alone decide: there are no atomic additions of floats, so a
-step gives the same bits whenever it is repeated on one kind of GPU. Nothing waits for the GPU either: what depends on
-the code (how many latents it names, how often each) stays on the device, and launches are as wide as it can get.
+The order of every sum depends on the shapes and the code alone. Floats are never added atomically, so a step gives the
+same bits whenever it is repeated on one kind of GPU. Nothing waits for the GPU: what depends on the code (the number of
+selected latents, the length of their lists) stays on the device, and grids have their largest possible size.
 
-Checked against kernels_cpu.py in Triton's interpreter, and compiled for CUDA. It has not run on a GPU: its speed, and
-the sizes of blocks below, are not measured. Tensors are contiguous. It knows tensors, and nothing of SAEs. Shape
-suffixes: B activations, D their width, H latents, K places of a code, G nested prefixes, N the B·K places of a batch,
-A latents that are named, P parts of long lists; blocks of each likewise. The choice of latents is torch's own topk, a
-radix selection there.
+The kernels are checked against kernels_cpu.py in Triton's interpreter and compiled for CUDA. They have not run on a
+GPU: neither speed nor block sizes are measured. Tensors must be contiguous. Latents are selected by torch's topk, a
+radix selection on CUDA. Shape suffixes: B activations, D their width, H latents, K slots of a code, G nested prefixes,
+N the B·K slots of a batch, A selected latents, P further parts of long lists; blocks of each likewise.
 """
 
 from __future__ import annotations
@@ -19,42 +18,42 @@ import triton.language as tl
 from torch import Tensor
 
 _TILE = 2048
-"""Elements that a program works on at a time: 16 for each of its 128 threads."""
-_WIDEST = 256
-_PART = 128
-"""Of a latent's list a program sums no more, so that one popular latent does not keep the rest waiting; where the
-average list is longer, as much as that."""
+"""Elements that a program processes at a time: 16 for each of its 128 threads."""
+_MAX_BLOCK = 256
+_MIN_PART = 128
+"""Elements of a latent's list that one program sums, so that a popular latent does not hold up the rest. If the average
+list is longer, parts are as long as the average."""
 
 
 def decode(index_BK: Tensor, value_BK: Tensor, W_dec_HD: Tensor, group_H: Tensor, sum_GBD: Tensor) -> None:
-    """`sum_GBD[g] = Σ z W_dec` over the latents of groups 0 to g."""
+    """Write `Σ z W_dec` over the latents of groups 0 to g to `sum_GBD[g]`."""
     _refuse_strided(index_BK, value_BK, W_dec_HD, group_H, sum_GBD)
     groups, rows, width = sum_GBD.shape
-    places = index_BK.shape[1]
-    D_BLOCK, K_BLOCK = _blocks(width, places)
+    slots = index_BK.shape[1]
+    D_BLOCK, K_BLOCK = _blocks(width, slots)
     grid = (rows, triton.cdiv(width, D_BLOCK))
     _decode[grid](
-        index_BK, value_BK, W_dec_HD, group_H, sum_GBD, rows, places, width, G=groups, D_BLOCK=D_BLOCK, K_BLOCK=K_BLOCK
+        index_BK, value_BK, W_dec_HD, group_H, sum_GBD, rows, slots, width, G=groups, D_BLOCK=D_BLOCK, K_BLOCK=K_BLOCK
     )
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _decode(  # type: ignore[no-untyped-def]
-    index_BK, value_BK, W_dec_HD, group_H, sum_GBD, rows, places, width,
+    index_BK, value_BK, W_dec_HD, group_H, sum_GBD, rows, slots, width,
     G: tl.constexpr, D_BLOCK: tl.constexpr, K_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One row, one block of its width. The sum runs on from group to group, so that a prefix is what it has come to."""
+    """Decode one row and one block of its width. The sum runs on over the groups, and is stored after each."""
     b = tl.program_id(0).to(tl.int64)
     d = tl.program_id(1) * D_BLOCK + tl.arange(0, D_BLOCK)
     sum_KD = tl.zeros((K_BLOCK, D_BLOCK), sum_GBD.dtype.element_ty)
     for g in range(G):
-        for start in range(0, places, K_BLOCK):
+        for start in range(0, slots, K_BLOCK):
             k = start + tl.arange(0, K_BLOCK)
-            h = tl.load(index_BK + b * places + k, mask=k < places, other=-1).to(tl.int64)
+            h = tl.load(index_BK + b * slots + k, mask=k < slots, other=-1).to(tl.int64)
             here = h >= 0
             if G > 1:
                 here = here & (tl.load(group_H + h, mask=here, other=-1) == g)
-            z = tl.load(value_BK + b * places + k, mask=here, other=0)
+            z = tl.load(value_BK + b * slots + k, mask=here, other=0)
             both = here[:, None] & (d < width)[None, :]
             sum_KD += z[:, None] * tl.load(W_dec_HD + h[:, None] * width + d[None, :], mask=both, other=0)
         tl.store(sum_GBD + (g * rows + b) * width + d, tl.sum(sum_KD, 0), mask=d < width)
@@ -73,44 +72,45 @@ def accumulate(
     dW_dec_HD: Tensor,
     count_H: Tensor,
 ) -> None:
-    """Add the gradients through the chosen latents, and how often each was chosen; formulas in kernels_cpu.py.
+    """Add the gradients through the selected latents, and their counts; the formulas are in kernels_cpu.py.
 
-    The places are sorted by latent, each latent's by row. One program sums the first `part` of a latent's list and
-    adds it to the gradients, with the sums that others made before of the list's further parts.
+    Slots are sorted by latent, then by row; the slots of one latent are its list. First, the further parts of long
+    lists are summed, each by its own program. Then one program per latent sums the first part of its list and adds it
+    to the gradients together with the sums of the further parts.
     """
     _refuse_strided(index_BK, value_BK, x_BD, slope_GBD, group_H, W_dec_HD, dW_enc_HD, db_enc_H, dW_dec_HD, count_H)
-    (rows, places), (latents, width) = index_BK.shape, W_dec_HD.shape
-    size = rows * places
+    (rows, slots), (latents, width) = index_BK.shape, W_dec_HD.shape
+    size = rows * slots
     if not size:
         return
     groups = len(slope_GBD)
-    D_BLOCK, K_BLOCK = _blocks(width, places)
+    D_BLOCK, K_BLOCK = _blocks(width, slots)
     D_blocks = triton.cdiv(width, D_BLOCK)
     dz_BK = torch.empty_like(value_BK)
-    _slope_of_values[rows, triton.cdiv(places, K_BLOCK)](
-        index_BK, slope_GBD, group_H, W_dec_HD, l1, dz_BK, rows, places, width,
+    _slope_of_values[rows, triton.cdiv(slots, K_BLOCK)](
+        index_BK, slope_GBD, group_H, W_dec_HD, l1, dz_BK, rows, slots, width,
         G=groups, D_BLOCK=D_BLOCK, K_BLOCK=K_BLOCK,
     )  # fmt: skip
 
-    latent_N, place_N = index_BK.view(-1).sort(stable=True)
+    latent_N, slot_N = index_BK.view(-1).sort(stable=True)
     steps = torch.arange(max(latents, size) + 1, device=index_BK.device, dtype=torch.int32)
     begin_H1 = torch.searchsorted(latent_N, steps[: latents + 1], out_int32=True)
     length_H = begin_H1.diff()
     count_H += length_H
-    # Long lists on average: longer parts, so that the sums of parts never take more room than the gradients.
-    part = max(_PART, triton.next_power_of_2(triton.cdiv(size, latents)))
-    parts = size // part  # further parts of all lists together: no more than that
+    # If lists are long on average, parts are longer, so that sums of parts never need more memory than the gradients.
+    part = max(_MIN_PART, triton.next_power_of_2(triton.cdiv(size, latents)))
+    parts = size // part  # upper bound on the further parts of all lists together
     further_H = (length_H - 1).clamp_(min=0) // part
-    after_H = further_H.cumsum(0, dtype=torch.int32)  # the sums of a latent's further parts end before this one
+    after_H = further_H.cumsum(0, dtype=torch.int32)  # where the sums of a latent's further parts end
     latent_P = torch.searchsorted(after_H, steps[:parts], out_int32=True, right=True)
-    # The a-th latent that is named at all; beyond the last one both are H.
+    # The a-th latent with a list; H beyond the last one, as in latent_P.
     latent_A = torch.searchsorted(
         (length_H > 0).cumsum(0, dtype=torch.int32), steps[1 : min(latents, size) + 1], out_int32=True
     )
     enc_PD, dec_PD, bias_P = (x_BD.new_empty(shape) for shape in ((parts, width), (parts, width), (parts,)))
 
-    lists = (begin_H1, further_H, after_H, place_N, value_BK, dz_BK, x_BD, slope_GBD, group_H)
-    sizes = (rows, places, latents, width, part)
+    lists = (begin_H1, further_H, after_H, slot_N, value_BK, dz_BK, x_BD, slope_GBD, group_H)
+    sizes = (rows, slots, latents, width, part)
     blocks = {"D_BLOCK": D_BLOCK, "N_BLOCK": max(1, _TILE // 2 // D_BLOCK)}
     if parts:
         _sum_further_part[parts, D_blocks](latent_P, *lists, enc_PD, dec_PD, bias_P, *sizes, **blocks)
@@ -121,13 +121,13 @@ def accumulate(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _slope_of_values(  # type: ignore[no-untyped-def]
-    index_BK, slope_GBD, group_H, W_dec_HD, l1, dz_BK, rows, places, width,
+    index_BK, slope_GBD, group_H, W_dec_HD, l1, dz_BK, rows, slots, width,
     G: tl.constexpr, D_BLOCK: tl.constexpr, K_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`∂z = slope · W_dec[h] + l1` of one row, for one block of its places."""
+    """Store `∂z = slope · W_dec[h] + l1` for one row and one block of its slots."""
     b = tl.program_id(0).to(tl.int64)
     k = tl.program_id(1) * K_BLOCK + tl.arange(0, K_BLOCK)
-    h = tl.load(index_BK + b * places + k, mask=k < places, other=-1).to(tl.int64)
+    h = tl.load(index_BK + b * slots + k, mask=k < slots, other=-1).to(tl.int64)
     here = h >= 0
     row = tl.zeros((K_BLOCK,), tl.int64) + b
     if G > 1:
@@ -138,25 +138,25 @@ def _slope_of_values(  # type: ignore[no-untyped-def]
         both = here[:, None] & (d < width)[None, :]
         slope_KD = tl.load(slope_GBD + row[:, None] * width + d[None, :], mask=both, other=0)
         sum_KD += slope_KD * tl.load(W_dec_HD + h[:, None] * width + d[None, :], mask=both, other=0)
-    tl.store(dz_BK + b * places + k, tl.sum(sum_KD, 1) + l1, mask=here)
+    tl.store(dz_BK + b * slots + k, tl.sum(sum_KD, 1) + l1, mask=here)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sum_list(  # type: ignore[no-untyped-def]
-    h, begin, end, d, place_N, value_BK, dz_BK, x_BD, slope_GBD, group_H, rows, places, width,
+    h, begin, end, d, slot_N, value_BK, dz_BK, x_BD, slope_GBD, group_H, rows, slots, width,
     D_BLOCK: tl.constexpr, N_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """`Σ ∂z x`, `Σ z slope` and `Σ ∂z` over places `begin` to `end` of those sorted, all of latent h."""
+    """Return `Σ ∂z x`, `Σ z slope` and `Σ ∂z` over the sorted slots `begin` to `end`, all of latent h."""
     above = tl.load(group_H + h).to(tl.int64) * rows
     enc_ND = tl.zeros((N_BLOCK, D_BLOCK), dz_BK.dtype.element_ty)
     dec_ND = tl.zeros((N_BLOCK, D_BLOCK), dz_BK.dtype.element_ty)
     bias_N = tl.zeros((N_BLOCK,), dz_BK.dtype.element_ty)
     for start in range(begin, end, N_BLOCK):
         n = start + tl.arange(0, N_BLOCK)
-        place = tl.load(place_N + n, mask=n < end, other=0)
-        z = tl.load(value_BK + place, mask=n < end, other=0)
-        dz = tl.load(dz_BK + place, mask=n < end, other=0)
-        b = place // places
+        slot = tl.load(slot_N + n, mask=n < end, other=0)
+        z = tl.load(value_BK + slot, mask=n < end, other=0)
+        dz = tl.load(dz_BK + slot, mask=n < end, other=0)
+        b = slot // slots
         both = (n < end)[:, None] & (d < width)[None, :]
         enc_ND += dz[:, None] * tl.load(x_BD + b[:, None] * width + d[None, :], mask=both, other=0)
         dec_ND += z[:, None] * tl.load(slope_GBD + (above + b)[:, None] * width + d[None, :], mask=both, other=0)
@@ -166,11 +166,11 @@ def _sum_list(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sum_further_part(  # type: ignore[no-untyped-def]
-    latent_P, begin_H1, further_H, after_H, place_N, value_BK, dz_BK, x_BD, slope_GBD, group_H,
-    enc_PD, dec_PD, bias_P, rows, places, latents, width, part,
+    latent_P, begin_H1, further_H, after_H, slot_N, value_BK, dz_BK, x_BD, slope_GBD, group_H,
+    enc_PD, dec_PD, bias_P, rows, slots, latents, width, part,
     D_BLOCK: tl.constexpr, N_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One part of a latent's list, the first left out; one block of the width."""
+    """Sum one part of a latent's list after the first, for one block of the width."""
     p = tl.program_id(0).to(tl.int64)
     d = tl.program_id(1) * D_BLOCK + tl.arange(0, D_BLOCK)
     h = tl.load(latent_P + p).to(tl.int64)
@@ -179,7 +179,7 @@ def _sum_further_part(  # type: ignore[no-untyped-def]
         begin = tl.load(begin_H1 + h) + ordinal * part
         end = tl.minimum(begin + part, tl.load(begin_H1 + h + 1))
         enc_D, dec_D, bias = _sum_list(
-            h, begin, end, d, place_N, value_BK, dz_BK, x_BD, slope_GBD, group_H, rows, places, width, D_BLOCK, N_BLOCK
+            h, begin, end, d, slot_N, value_BK, dz_BK, x_BD, slope_GBD, group_H, rows, slots, width, D_BLOCK, N_BLOCK
         )
         tl.store(enc_PD + p * width + d, enc_D, mask=d < width)
         tl.store(dec_PD + p * width + d, dec_D, mask=d < width)
@@ -189,18 +189,18 @@ def _sum_further_part(  # type: ignore[no-untyped-def]
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _add_latent(  # type: ignore[no-untyped-def]
-    latent_A, begin_H1, further_H, after_H, place_N, value_BK, dz_BK, x_BD, slope_GBD, group_H,
-    enc_PD, dec_PD, bias_P, dW_enc_HD, db_enc_H, dW_dec_HD, rows, places, latents, width, part,
+    latent_A, begin_H1, further_H, after_H, slot_N, value_BK, dz_BK, x_BD, slope_GBD, group_H,
+    enc_PD, dec_PD, bias_P, dW_enc_HD, db_enc_H, dW_dec_HD, rows, slots, latents, width, part,
     D_BLOCK: tl.constexpr, N_BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """One latent, one block of the width: the first part of its list, then the sums of the further ones."""
+    """Add one latent's gradients for one block of the width: the first part of its list, then the further parts."""
     d = tl.program_id(1) * D_BLOCK + tl.arange(0, D_BLOCK)
     h = tl.load(latent_A + tl.program_id(0)).to(tl.int64)
     if h < latents:
         begin = tl.load(begin_H1 + h)
         end = tl.minimum(begin + part, tl.load(begin_H1 + h + 1))
         enc_D, dec_D, bias = _sum_list(
-            h, begin, end, d, place_N, value_BK, dz_BK, x_BD, slope_GBD, group_H, rows, places, width, D_BLOCK, N_BLOCK
+            h, begin, end, d, slot_N, value_BK, dz_BK, x_BD, slope_GBD, group_H, rows, slots, width, D_BLOCK, N_BLOCK
         )
         after = tl.load(after_H + h).to(tl.int64)
         for p in range(after - tl.load(further_H + h), after):
@@ -214,11 +214,11 @@ def _add_latent(  # type: ignore[no-untyped-def]
             tl.store(db_enc_H + h, tl.load(db_enc_H + h) + bias)
 
 
-def _blocks(width: int, places: int) -> tuple[int, int]:
-    D_BLOCK = min(_WIDEST, triton.next_power_of_2(width))
-    return D_BLOCK, min(_TILE // D_BLOCK, triton.next_power_of_2(max(1, places)))
+def _blocks(width: int, slots: int) -> tuple[int, int]:
+    D_BLOCK = min(_MAX_BLOCK, triton.next_power_of_2(width))
+    return D_BLOCK, min(_TILE // D_BLOCK, triton.next_power_of_2(max(1, slots)))
 
 
 def _refuse_strided(*tensors: Tensor) -> None:
     if not all(tensor.is_contiguous() for tensor in tensors):
-        raise ValueError("the kernels read memory row after row: all tensors must be contiguous")
+        raise ValueError("all tensors must be contiguous, because the kernels compute addresses from shapes")

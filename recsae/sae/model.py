@@ -1,16 +1,16 @@
 """The sparse autoencoder, in four kinds that differ in which latents of an activation are active.
 
-    x̃ = (x − mean) / scale          pre = W_enc x̃ + b_enc          z = pre where chosen and positive, else 0
+    x̃ = (x − mean) / scale          pre = W_enc x̃ + b_enc          z = pre if selected and positive, else 0
     x̂ = mean + scale (z W_dec + b_dec)                             rows of W_dec have unit norm
 
     topk        the k largest of each activation (Gao et al. 2024, arXiv 2406.04093)
-    batchtopk   in training the B·k largest of a batch, then those above the threshold learnt on the way (Bussmann et
-                al. 2024, arXiv 2412.06410)
+    batchtopk   in training the B·k largest of a batch, afterwards those above a threshold learnt in training (Bussmann
+                et al. 2024, arXiv 2412.06410)
     matryoshka  batchtopk; in training the first latents reconstruct on their own (Bussmann et al. 2025, 2503.17547)
-    relu        all (Bricken et al. 2023, "Towards Monosemanticity"; an L1 penalty keeps them few)
+    relu        all positive ones (Bricken et al. 2023, "Towards Monosemanticity"; an L1 penalty makes them sparse)
 
-It knows tensors only: no Ray, no recommender, and not how it is trained (loss.py). Shape suffixes: B activations, D
-their width, H latents, K the most latents active for one activation.
+The training loss is in loss.py. Shape suffixes: B activations, D their width, H latents, K the most latents active for
+one activation.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from recsae.sae import kernels
 from recsae.sae.kernels import Code
 from recsae.store.filesystem import Folder, as_json
 
-WEIGHTS, FACTS = "sae.safetensors", "cfg.json"
-FLOATS_AT_ONCE = 4_000_000
-"""Pre-activations held at a time, of which there are H for every activation."""
+WEIGHTS, CONFIG = "sae.safetensors", "cfg.json"
+MAX_FLOATS_PER_BLOCK = 4_000_000
+"""Pre-activations in memory at a time; every activation has H."""
 
 
 class Encoded(NamedTuple):
-    """The active latents of each activation, in no order. Where it has fewer than K, index and value are 0."""
+    """The active latents of each activation, in any order. Unused slots have index 0 and value 0."""
 
     index_BK: Tensor
     value_BK: Tensor
 
 
 class Sae(nn.Module):
-    """Weights, and the centring and scaling learnt on the stream (buffers, stored with the weights)."""
+    """Weights, with centring and scaling fitted on the stream as buffers, so that they are saved with the weights."""
 
     mean_D: Tensor
     scale: Tensor
@@ -56,17 +56,19 @@ class Sae(nn.Module):
         self.b_dec = nn.Parameter(torch.zeros(width))
         self.register_buffer("mean_D", torch.zeros(width))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("threshold", torch.zeros(()))  # pre-activations above it are active; topk does without
+        self.register_buffer("threshold", torch.zeros(()))  # pre-activations above it are active; unused by topk
 
     def normalise(self, x_BD: Tensor) -> Tensor:
-        """Activations with mean 0 and a mean square of 1 per dimension."""
+        """Activations with mean 0 and mean square 1 per dimension."""
         return (x_BD - self.mean_D) / self.scale
 
     @torch.no_grad()
     def encode(self, x_BD: Tensor) -> Encoded:
         """The active latents of raw activations, in the SAE's scaled units."""
-        at_once = min(len(x_BD), max(1, FLOATS_AT_ONCE // self.num_latents))
-        pre_BH = x_BD.new_empty(at_once, self.num_latents)  # one for all blocks: a heap of freed ones grows with them
+        at_once = min(len(x_BD), max(1, MAX_FLOATS_PER_BLOCK // self.num_latents))
+        pre_BH = x_BD.new_empty(
+            at_once, self.num_latents
+        )  # one buffer for all blocks; with one per block the heap grows
         parts = [self._choose(self.normalise(rows), pre_BH[: len(rows)]) for rows in torch.split(x_BD, max(1, at_once))]
         most = max(code.index_BK.shape[1] for code in parts)
         index, value = (
@@ -81,7 +83,7 @@ class Sae(nn.Module):
         return kernels.above(pre_BH, float(self.threshold))
 
     def decode(self, index_BK: Tensor, value_BK: Tensor) -> Tensor:
-        """Raw activations from active latents; centring and scaling undone. `z W_dec` without ever forming z."""
+        """Raw activations from active latents, with centring and scaling undone; z is never materialised."""
         sum_BD = F.embedding_bag(index_BK, self.W_dec, per_sample_weights=value_BK, mode="sum")
         return self.mean_D + self.scale * (sum_BD + self.b_dec)
 
@@ -91,23 +93,23 @@ class Sae(nn.Module):
 
 
 def best_length(x_hat_BD: Tensor, x_BD: Tensor) -> float:
-    """The factor that brings `x̂` closest to `x`, both about their centre; 0 where `x̂` is 0."""
+    """The least-squares factor that scales `x̂` to `x`, both centred; 0 if `x̂` is 0."""
     square = float(x_hat_BD.square().sum())
     return float((x_hat_BD * x_BD).sum()) / square if square else 0.0
 
 
 def save(folder: Folder, sae: Sae) -> None:
-    """`sae.safetensors` and `cfg.json`."""
+    """Write `sae.safetensors` and `cfg.json` into the folder."""
     weights = {name: value.detach().cpu().contiguous() for name, value in sae.state_dict().items()}
     with folder.open_output(WEIGHTS) as sink:
         sink.write(safetensors.torch.save(weights))
-    with folder.open_output(FACTS) as sink:
+    with folder.open_output(CONFIG) as sink:
         sink.write(as_json({"kind": sae.kind, "width": sae.width, "num_latents": sae.num_latents, "k": sae.k}))
 
 
 def load(folder: Folder, device: str = "cpu") -> Sae:
-    """A frozen SAE from the folder that `save` wrote."""
-    facts = folder.read_json(FACTS)
+    """The frozen SAE that `save` wrote into the folder."""
+    facts = folder.read_json(CONFIG)
     sae = Sae(facts["width"], facts["num_latents"], facts["kind"], facts["k"])
     with folder.open_input(WEIGHTS) as source:
         sae.load_state_dict(safetensors.torch.load(source.read()))

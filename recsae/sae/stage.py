@@ -1,6 +1,6 @@
-"""The stage `sae`: trains one sparse autoencoder or a sweep on explain users, picks one, and says what it keeps.
+"""The stage `sae`: trains one sparse autoencoder or a sweep on explain users, picks one and measures its fidelity.
 
-It knows the store and the order of things; fitting, measuring and the rule of the pick are in the files beside it.
+Training is in train_loop.py, fidelity in fidelity.py, and the rule that picks from a sweep in sweep.py.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from recsae.distributed import training
 from recsae.errors import BadInput
 from recsae.sae import fidelity, model, sweep
 from recsae.sae.accumulators import Moments
-from recsae.sae.attributes import side_by_side
+from recsae.sae.attributes import attribute_rows
 from recsae.sae.controls import Trained
-from recsae.sae.correlating import correlate
+from recsae.sae.correlation import correlate
 from recsae.sae.fidelity import FidelityPlan
-from recsae.sae.fidelity_metrics import FidelityRow
+from recsae.sae.fidelity_metrics import FidelityTable
 from recsae.sae.model import Sae
-from recsae.sae.train_loop import Feeder, train_loop
+from recsae.sae.train_loop import BlockReader, train_loop
 from recsae.store.filesystem import Folder
 from recsae.store.lineage import FRESH, WARM, same_probe, same_space
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.1
-"""Share of the learning rate of an SAE that goes on: with all of it, the first steps lead latents away from what they
-stood for, and the reconstruction is no better for it."""
-ATTRIBUTES_TOLD = 100
-"""Rows of single attributes in the metrics; the means are over all."""
+WARM_START_RATE = 0.1
+"""Share of the learning rate for a warm start. At the full rate the first steps change what latents stand for, without
+improving the reconstruction."""
+REPORTED_ATTRIBUTES = 100
+"""Rows of single attributes in the metrics; the means are over all attributes."""
 
 
 def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Fit under Ray Train from the shards; write `model/` and, of a sweep, every SAE to `sweep/`.
+    """Train under Ray Train from the shards; write `model/` and, for a sweep, every SAE to `sweep/`.
 
-    Figures are on score users, what chooses on select users, dead latents on explain users. Where the activations were
-    given, how the recommendations fare is not measured. With `nights.sae = "warm-start"` a single SAE goes on from last
-    night's, where it has the same form and the recommender's vectors still mean what they did.
+    Metrics are on score users, the pick is on select users, dead latents are counted on explain users. For imported
+    activations there are no ranking metrics. With `nights.sae = "warm-start"` a single SAE starts from last night's
+    weights, if it has the same size and kind and the embedding space is unchanged.
     """
     activations = inputs["activations"]
     stream = fidelity.moments(activations, "explain", config.resources.device)
     start = _start(config, inputs)
-    every, states, folders = fit_candidates(config, activations, stream, out, start)
+    members, states, folders = fit_candidates(config, activations, stream, out, start)
     trained = {str(number): Trained(folder) for number, folder in enumerate(folders)}
-    survey = FidelityPlan(
+    plan = FidelityPlan(
         inputs["ingest"],
         inputs["recommender"],
         activations,
@@ -58,50 +58,55 @@ def train_sae(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> 
         config.ranking.users,
         device=config.resources.device,
     )
-    on_select = fidelity.measure(survey._replace(part="select", ranked=len(every) > 1, explain=True), trained)
-    table, chosen, folder = [], 0, folders[0]
-    if len(every) > 1:
-        table = _compare(survey, config.probe.view, every, trained, on_select)
-        chosen = sweep.pick([row["select"] for row in table], config.sae.sweep)
-        table[chosen]["picked"] = True
+    on_select = fidelity.measure(plan._replace(part="select", ranked=len(members) > 1, explain=True), trained)
+    table, picked, folder = [], 0, folders[0]
+    if len(members) > 1:
+        table = _compare(plan, config.probe.view, members, trained, on_select)
+        picked = sweep.pick([row["select"] for row in table], config.sae.sweep)
+        table[picked]["picked"] = True
         folder = out.data.child("model")
-        model.save(folder, model.load(folders[chosen]))
-        log.info("sae: of %d SAEs number %d goes on, by %s", len(every), chosen, config.sae.sweep.pick)
+        model.save(folder, model.load(folders[picked]))
+        log.info("sae: picked number %d of %d SAEs by %s", picked, len(members), config.sae.sweep.pick)
 
-    explain = on_select.on_explain[str(chosen)]
+    explain = on_select.on_explain[str(picked)]
     k = max(1, round(explain.l0))
-    untrained = fidelity.untrained(activations, folder, k, config.seed, config.resources.device)
-    kept = fidelity.table(survey._replace(resamples=config.ranking.bootstrap), untrained, stream)
+    untrained = fidelity.fit_untrained(activations, folder, k, config.seed, config.resources.device)
+    fidelity_metrics = fidelity.table(plan._replace(resamples=config.ranking.bootstrap), untrained, stream)
     codes = {"sae": Trained(folder), "raw": None, "untrained": untrained}
     correlated = correlate(inputs["ingest"], activations, config.probe.view, codes, "score")
-    log.info("sae: FVU %.4f, L0 %.2f, dead %.1f %%", kept["fvu"], kept["l0"], 100 * explain.dead_share)
+    log.info(
+        "sae: FVU %.4f, L0 %.2f, dead %.1f %%",
+        fidelity_metrics["fvu"],
+        fidelity_metrics["l0"],
+        100 * explain.dead_share,
+    )
     return {
-        **sweep.described(every[chosen]),
+        **sweep.describe(members[picked]),
         "width": len(stream.mean_D),
         "start": WARM if start else FRESH,
-        "steps": every[chosen].config.steps,
-        "best_step": states[chosen]["best_step"],
-        "history": states[chosen]["history"],
+        "steps": members[picked].config.steps,
+        "best_step": states[picked]["best_step"],
+        "history": states[picked]["history"],
         "alive": explain.alive,
         "dead_share": explain.dead_share,
-        **kept,
+        **fidelity_metrics,
         "correlation": {name: one.mean for name, one in correlated.items()},
-        "attributes": side_by_side(correlated, "sae")[:ATTRIBUTES_TOLD],
+        "attributes": attribute_rows(correlated, "sae")[:REPORTED_ATTRIBUTES],
         "sweep": table,
     }
 
 
 def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
-    """Last night's SAE, if tonight's goes on from it."""
+    """Folder of last night's SAE, if tonight's starts from it."""
     last, sae = inputs.get(PREVIOUS + "sae"), config.sae
     if last is None or config.nights is None or config.nights.sae == "retrain":
         return None
     folder = last.data.child("model")
     form = last.metrics["num_latents"], last.metrics["kind"]
     if len(candidates(sae, config.seed)) > 1 or form != (sae.num_latents, sae.kind):
-        log.warning("sae: trained anew, since last night's is of another form or several are compared")
+        log.warning("sae: trained from scratch, since last night's has another size or kind, or this is a sweep")
     elif not (same_probe(inputs, config.probe) and same_space(inputs)):
-        log.warning("sae: trained anew, since the recommender's vectors are not what they were last night")
+        log.warning("sae: trained from scratch, since the embedding space changed since last night")
     else:
         return folder
     return None
@@ -110,18 +115,18 @@ def _start(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
 def fit_candidates(
     config: Config, activations: Committed, stream: Moments, out: Attempt, start: Folder | None = None
 ) -> tuple[Sequence[SweepMember], list[training.State], list[Folder]]:
-    """Train what the config asks for by one read of the shards; their last states, and folders of their best weights.
+    """Train all SAEs of the config in one read of the shards; return them, their last states and their folders.
 
-    Raises BadInput where all of them diverged.
+    Each folder holds the best weights of its SAE. Raises BadInput if all SAEs diverged.
     """
     settings = config.sae
     if start and config.nights:
-        rate = AGAIN * settings.rate
+        rate = WARM_START_RATE * settings.rate
         settings = settings.model_copy(update={"steps": config.nights.steps, "learning_rate": rate})
-    every, width = candidates(settings, config.seed), len(stream.mean_D)
-    feeder = Feeder.remote(activations, "explain", config.seed)  # type: ignore[attr-defined]
+    members, width = candidates(settings, config.seed), len(stream.mean_D)
+    reader = BlockReader.remote(activations, "explain", config.seed)  # type: ignore[attr-defined]
     task = {
-        "candidates": every,
+        "candidates": members,
         "start": start,
         "seed": config.seed,
         "width": width,
@@ -129,53 +134,53 @@ def fit_candidates(
         "scale": stream.scale,
         "rows": stream.by_shard,
         "activations": activations,
-        "feeder": feeder,
+        "reader": reader,
     }
     resources = config.resources
-    if 1 < len(every) < resources.train_workers:  # each worker trains SAEs of its own
-        resources = resources.model_copy(update={"train_workers": len(every), "min_train_workers": None})
+    if 1 < len(members) < resources.train_workers:  # each worker trains its own SAEs
+        resources = resources.model_copy(update={"train_workers": len(members), "min_train_workers": None})
     try:
         fitted = training.fit(train_loop, task, resources, out.progress)
     finally:
-        ray.kill(feeder)
+        ray.kill(reader)
     states, folders = [], []
-    for number, one in enumerate(every):
+    for number, one in enumerate(members):
         state, best = fitted[str(number)]
         sae = Sae(width, one.config.num_latents, one.config.kind, one.config.k)
         sae.load_state_dict(best)
-        folder = out.data.child("sweep", str(number)) if len(every) > 1 else out.data.child("model")
+        folder = out.data.child("sweep", str(number)) if len(members) > 1 else out.data.child("model")
         model.save(folder, sae)
         states.append(state)
         folders.append(folder)
-    _refuse_divergence(every, states)
-    return every, states, folders
+    _refuse_divergence(members, states)
+    return members, states, folders
 
 
 def _compare(
-    survey: FidelityPlan,
+    plan: FidelityPlan,
     view: str,
-    every: Sequence[SweepMember],
+    members: Sequence[SweepMember],
     trained: Mapping[str, Trained],
-    on_select: FidelityRow,
+    on_select: FidelityTable,
 ) -> list[dict[str, Any]]:
-    """The table of a sweep: what each SAE is, and its figures on select users and on score users."""
+    """The table of a sweep: each SAE's settings, and its metrics on select users and on score users."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for part, measured in (("select", on_select), ("score", fidelity.measure(survey, trained))):
-        correlated = correlate(survey.ingested, survey.activations, view, trained, part)
+    for part, measured in (("select", on_select), ("score", fidelity.measure(plan, trained))):
+        correlated = correlate(plan.ingested, plan.activations, view, trained, part)
         found[part] = [
-            sweep.figures(measured.rows[name], measured.active[name], on_select.on_explain[name], correlated[name])
+            sweep.metrics_of(measured.rows[name], measured.active[name], on_select.on_explain[name], correlated[name])
             for name in trained
         ]
     return [
-        {**sweep.described(one), "picked": False, "select": select, "score": score}
-        for one, select, score in zip(every, found["select"], found["score"], strict=True)
+        {**sweep.describe(one), "picked": False, "select": select, "score": score}
+        for one, select, score in zip(members, found["select"], found["score"], strict=True)
     ]
 
 
-def _refuse_divergence(every: Sequence[SweepMember], states: Sequence[training.State]) -> None:
-    """Some SAEs of a sweep may diverge, and keep what was best before; not all of them."""
-    lost = [one.config for one, state in zip(every, states, strict=True) if state["diverged"]]
+def _refuse_divergence(members: Sequence[SweepMember], states: Sequence[training.State]) -> None:
+    """Raise BadInput if all SAEs diverged; of a sweep some may, and keep their best weights from before."""
+    lost = [one.config for one, state in zip(members, states, strict=True) if state["diverged"]]
     for config in lost:
         log.warning("sae: %d latents at a learning rate of %g diverged", config.num_latents, config.rate)
-    if len(lost) == len(every):
-        raise BadInput(f"sae.learning_rate = {lost[0].rate:g}: the training diverged; choose a smaller one")
+    if len(lost) == len(members):
+        raise BadInput(f"sae.learning_rate = {lost[0].rate:g}: training diverged; choose a smaller one")

@@ -1,7 +1,6 @@
-"""The table of a sweep, and which of its SAEs goes on.
+"""The rows of a sweep's table, and the rule that picks one of its SAEs.
 
-It knows figures, by select users and by score users, and nothing of how they were measured. Only those by select users
-choose; those by score users are what the table reports.
+The rule uses metrics on select users only; the table reports those on score users as well.
 """
 
 from __future__ import annotations
@@ -10,15 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from recsae.config.sae import SweepConfig, SweepMember
-from recsae.sae.accumulators import Active
-from recsae.sae.attributes import Correlated
+from recsae.sae.accumulators import ActiveCounts
+from recsae.sae.attributes import BestCorrelations
 from recsae.sae.fidelity_metrics import Row
 
-KEPT = ("hr@10", "ndcg@10", "hr@10_kept", "ndcg@10_kept", "top10_overlap")
+RANKING_METRICS = ("hr@10", "ndcg@10", "hr@10_kept", "ndcg@10_kept", "top10_overlap")
 
 
-def described(candidate: SweepMember) -> dict[str, Any]:
-    """What tells this SAE from the others; null where its kind does not have it."""
+def describe(candidate: SweepMember) -> dict[str, Any]:
+    """The settings by which the SAEs of a sweep differ; null if the kind does not use one."""
     config = candidate.config
     relu = config.kind == "relu"
     return {
@@ -31,28 +30,31 @@ def described(candidate: SweepMember) -> dict[str, Any]:
     }
 
 
-def figures(row: Row, active: Active, on_explain: Active, correlated: Correlated) -> dict[str, Any]:
-    """One SAE's figures on one part of users; dead latents by explain users. Null: there is no model to rank with."""
+def metrics_of(
+    row: Row, active: ActiveCounts, on_explain: ActiveCounts, correlated: BestCorrelations
+) -> dict[str, Any]:
+    """One SAE's metrics on one part of users, with dead latents on explain users; ranking metrics are null if there is
+    no model to rank with."""
     return {
         "fvu": row["fvu"],
         "l0": active.l0,
         "dead_share": on_explain.dead_share,
-        **{name: row.get(name) for name in KEPT},
+        **{name: row.get(name) for name in RANKING_METRICS},
         "correlation": correlated.mean,
     }
 
 
 def pick(on_select: Sequence[dict[str, Any]], config: SweepConfig) -> int:
-    """The place of the SAE that goes on, by the config's rule; of equal ones the first.
+    """Index of the SAE that the config's rule picks; ties go to the first.
 
-    Without a model to rank with, or without attributes, where the rule asks for them, the lowest FVU decides.
+    If the rule needs a model to rank with, or attributes, and there are none, the lowest FVU decides.
     """
-    ranked = all(found["ndcg@10_kept"] is not None for found in on_select)
+    ranked = all(metrics["ndcg@10_kept"] is not None for metrics in on_select)
     allowed = list(range(len(on_select)))
     if config.keep_ndcg is not None and ranked:
-        enough = [place for place in allowed if on_select[place]["ndcg@10_kept"] >= config.keep_ndcg]
-        allowed = enough or [max(allowed, key=lambda place: on_select[place]["ndcg@10_kept"])]
+        enough = [index for index in allowed if on_select[index]["ndcg@10_kept"] >= config.keep_ndcg]
+        allowed = enough or [max(allowed, key=lambda index: on_select[index]["ndcg@10_kept"])]
     by = {"fvu": "fvu", "ndcg": "ndcg@10", "correlation": "correlation"}[config.pick]
-    if by == "fvu" or any(found[by] is None for found in on_select):
-        return min(allowed, key=lambda place: on_select[place]["fvu"])
-    return max(allowed, key=lambda place: on_select[place][by])
+    if by == "fvu" or any(metrics[by] is None for metrics in on_select):
+        return min(allowed, key=lambda index: on_select[index]["fvu"])
+    return max(allowed, key=lambda index: on_select[index][by])

@@ -148,7 +148,7 @@ def _active_latents(
     item = pc.fill_null(table["top_idx" if view == "recommended" else "item_idx"], -1).to_numpy()
     rows = np.flatnonzero((table["part"].to_numpy() == PARTS.index(PART)) & (item >= 0))
     # K can approach the number of latents if many fire.
-    at_once = max(1, model.FLOATS_AT_ONCE // sae.num_latents)
+    at_once = max(1, model.MAX_FLOATS_PER_BLOCK // sae.num_latents)
     vectors = shards.vectors(table)
     for start in range(0, len(rows), CASES_AT_ONCE):
         block = rows[start : start + CASES_AT_ONCE]

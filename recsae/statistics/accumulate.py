@@ -22,11 +22,11 @@ import torch
 
 from recsae.distributed import tasks
 from recsae.evidence.sketch import priority
-from recsae.sae import accumulators, attributes, correlating
+from recsae.sae import accumulators, attributes, correlation
 from recsae.sae.accumulators import Moments
-from recsae.sae.attributes import Attributes, AttributeSums, Fires
+from recsae.sae.attributes import Attributes, AttributeSums, FiringCounts
 from recsae.sae.controls import Principal
-from recsae.sae.correlating import Code, Codes
+from recsae.sae.correlation import Code, Codes
 from recsae.sae.model import Encoded
 from recsae.schemas.base import PARTS
 from recsae.statistics import coherence
@@ -75,7 +75,7 @@ class Counted(NamedTuple):
     """What cases add up to; sums and counts by code and view, of codes that fire both."""
 
     sums: dict[tuple[str, str], AttributeSums]
-    fires: dict[tuple[str, str], Fires]
+    fires: dict[tuple[str, str], FiringCounts]
     strongest: dict[str, Strongest]
     """By code; the raw dimensions come with both ends (coherence.ends), and principal directions not at all."""
     drawn: dict[str, Drawn]
@@ -177,26 +177,26 @@ def count_shard(table: pa.Table, plan: StatisticsPlan) -> Counted:
     cases = score_cases(table, list(plan.met))
     items = dict(zip(plan.met, cases.item_VB, strict=True))
     added: dict[tuple[str, str], AttributeSums] = {}
-    fires: dict[tuple[str, str], Fires] = {}
+    fires: dict[tuple[str, str], FiringCounts] = {}
     strongest = {}
     for name, code in plan.codes.items():  # one after the other: of several SAEs one is in memory
-        loaded = correlating.load(code)
-        latents = correlating.width_of(loaded, cases.x_BD)
+        loaded = correlation.load_code(code)
+        latents = correlation.loaded_width(loaded, cases.x_BD)
         for view, met in plan.met.items():
-            added[name, view] = attributes.nothing(latents, len(met.pairs))
-            if correlating.fires(code):
-                fires[name, view] = attributes.never(latents, len(met.pairs))
-        seeker = Seeker(latents if correlating.fires(code) else 2 * latents)
-        for rows, found in correlating.blocks_of_code(loaded, cases.x_BD):
+            added[name, view] = attributes.zero_sums(latents, len(met.pairs))
+            if correlation.is_sparse(code):
+                fires[name, view] = attributes.zero_counts(latents, len(met.pairs))
+        seeker = Seeker(latents if correlation.is_sparse(code) else 2 * latents)
+        for rows, found in correlation.encode_blocks(loaded, cases.x_BD):
             for view, met in plan.met.items():
                 known = items[view][rows] >= 0
-                bears_BA = met.bears_IA[items[view][rows][known]]
+                has_BA = met.has_IA[items[view][rows][known]]
                 if isinstance(found, Encoded):
                     active = found.index_BK.numpy()[known], found.value_BK.numpy()[known]
-                    attributes.add_latents(added[name, view], *active, bears_BA)
-                    attributes.add_fires(fires[name, view], *active, bears_BA)
+                    attributes.add_latents(added[name, view], *active, has_BA)
+                    attributes.add_firings(fires[name, view], *active, has_BA)
                 else:
-                    attributes.add_dimensions(added[name, view], found[known], bears_BA)
+                    attributes.add_dimensions(added[name, view], found[known], has_BA)
             for latent_N, value_N, row_N in _offered(code, found, plan.mean_D):
                 seeker.add(latent_N, value_N, row_N + rows.start, cases.user_B, cases.case_B)
         if not isinstance(code, Principal):

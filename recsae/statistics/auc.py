@@ -25,8 +25,8 @@ import torch
 from scipy import sparse
 
 from recsae.distributed import tasks
-from recsae.sae import correlating
-from recsae.sae.correlating import Code
+from recsae.sae import correlation
+from recsae.sae.correlation import Code
 from recsae.sae.model import Encoded
 from recsae.statistics.accumulate import ScoreCases, score_cases
 from recsae.store import shards
@@ -56,7 +56,7 @@ class FiringPairs(NamedTuple):
 def pairs_of(cases: ScoreCases, code: Code) -> FiringPairs:
     """All pairs of some cases, sorted by latent and activation."""
     keys, items = [np.empty(0, dtype=np.uint64)], [np.empty((len(cases.item_VB), 0), dtype=np.int32)]
-    for rows, found in correlating.blocks_of_code(correlating.load(code), cases.x_BD):
+    for rows, found in correlation.encode_blocks(correlation.load_code(code), cases.x_BD):
         assert isinstance(found, Encoded)
         index_BK, value_BK = found.index_BK.numpy(), found.value_BK.numpy()
         row_N, place_N = np.nonzero(value_BK > 0)
@@ -101,7 +101,7 @@ def joined(pieces: Sequence[FiringPairs]) -> FiringPairs:
 
 
 def rank_sums(
-    key_N: np.ndarray, item_N: np.ndarray, bears_IA: sparse.csr_array, latent_L: np.ndarray, row_L: np.ndarray
+    key_N: np.ndarray, item_N: np.ndarray, has_IA: sparse.csr_array, latent_L: np.ndarray, row_L: np.ndarray
 ) -> np.ndarray:
     """Of (latent, attribute) rows: the sum of ranks, among the cases in which the latent fires, of those that bear it.
 
@@ -114,8 +114,8 @@ def rank_sums(
     here = (item_N >= 0) & (latent_N >= 0) & (latent_N < latents)
     key_N, item_N, latent_N = key_N[here], item_N[here], latent_N[here]
     rank_N = mean_ranks(key_N) - np.searchsorted(latent_N, latent_N)
-    rank_HI = sparse.csr_array((rank_N, (latent_N, item_N)), shape=(latents, bears_IA.shape[0]))
-    return np.asarray((rank_HI @ bears_IA).toarray()[latent_L - first, row_L])
+    rank_HI = sparse.csr_array((rank_N, (latent_N, item_N)), shape=(latents, has_IA.shape[0]))
+    return np.asarray((rank_HI @ has_IA).toarray()[latent_L - first, row_L])
 
 
 def mean_ranks(sorted_N: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ def measure(
     ]
     pieces = list(zip(*dealt, strict=True))
     del dealt
-    borne = [ray.put(bears_IA) for bears_IA in bears.values()]
+    borne = [ray.put(has_IA) for has_IA in bears.values()]
     cuts = [np.searchsorted(latent_L, bounds) for latent_L, _ in rows.values()]
 
     def ranked(number: int) -> Any:
@@ -190,7 +190,7 @@ def rank(
     sums: list[list[np.ndarray]] = [[np.empty(0)] for _ in asked]
     for number, (start, stop) in enumerate(itertools.pairwise(bounds)):
         pairs = joined([piece[number] for piece in split_pieces])
-        for of, item_N, bears_IA, (latent_L, row_L) in zip(sums, pairs.item_VN, borne, asked, strict=True):
+        for of, item_N, has_IA, (latent_L, row_L) in zip(sums, pairs.item_VN, borne, asked, strict=True):
             some = slice(*np.searchsorted(latent_L, [start, stop]))
-            of.append(rank_sums(pairs.key_N, item_N, bears_IA, latent_L[some], row_L[some]))
+            of.append(rank_sums(pairs.key_N, item_N, has_IA, latent_L[some], row_L[some]))
     return [np.concatenate(of) for of in sums]

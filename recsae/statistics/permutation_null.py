@@ -23,9 +23,9 @@ import torch
 from scipy import sparse
 
 from recsae.distributed import tasks
-from recsae.sae import attributes, correlating
+from recsae.sae import attributes, correlation
 from recsae.sae.attributes import AttributeSums
-from recsae.sae.correlating import Code
+from recsae.sae.correlation import Code
 from recsae.sae.model import Encoded
 from recsae.statistics.accumulate import Drawn
 
@@ -60,9 +60,9 @@ class Null(NamedTuple):
         return float(np.quantile(self.best_PA[:, of].mean(1), UPPER))
 
 
-def null(drawn: Drawn, code: Code, bears_IA: sparse.csr_array, permutations: int, seed: int) -> Null:
+def null(drawn: Drawn, code: Code, has_IA: sparse.csr_array, permutations: int, seed: int) -> Null:
     """By Ray tasks, each of some permutations."""
-    held = ray.put((drawn, code, bears_IA))
+    held = ray.put((drawn, code, has_IA))
 
     def some(numbers: range) -> Any:
         return _some.remote(held, numbers, seed)
@@ -75,16 +75,16 @@ def null(drawn: Drawn, code: Code, bears_IA: sparse.csr_array, permutations: int
 @ray.remote
 def _some(held: tuple[Drawn, Code, sparse.csr_array], numbers: Sequence[int], seed: int) -> Null:
     torch.set_num_threads(1)
-    drawn, code, bears_IA = held
+    drawn, code, has_IA = held
     z_NH = values(code, drawn.x_ND.copy())  # torch warns of arrays that may not be written to
-    return best_of_permuted(z_NH, drawn.item_N, bears_IA, numbers, seed, both_signs=not correlating.fires(code))
+    return best_of_permuted(z_NH, drawn.item_N, has_IA, numbers, seed, both_signs=not correlation.is_sparse(code))
 
 
 def values(code: Code, x_ND: np.ndarray) -> sparse.csr_array | np.ndarray:
     """What a code makes of cases: a sparse matrix where it fires, else all values, about their mean."""
-    loaded = correlating.load(code)
-    blocks = [found for _, found in correlating.blocks_of_code(loaded, x_ND)]
-    latents = correlating.width_of(loaded, x_ND)
+    loaded = correlation.load_code(code)
+    blocks = [found for _, found in correlation.encode_blocks(loaded, x_ND)]
+    latents = correlation.loaded_width(loaded, x_ND)
     active = [
         attributes.as_matrix(found.index_BK.numpy(), found.value_BK.numpy(), latents)
         for found in blocks
@@ -99,7 +99,7 @@ def values(code: Code, x_ND: np.ndarray) -> sparse.csr_array | np.ndarray:
 def best_of_permuted(
     z_NH: sparse.csr_array | np.ndarray,
     item_N: np.ndarray,
-    bears_IA: sparse.csr_array,
+    has_IA: sparse.csr_array,
     permutations: Sequence[int],
     seed: int,
     *,
@@ -125,6 +125,6 @@ def best_of_permuted(
         spread_A = support_A - support_A**2 / max(number, 1)
         return np.where(spread_A > 0, best_A / np.sqrt(np.where(spread_A > 0, spread_A, 1)), 0.0)
 
-    profiles_IA = bears_IA[occurs]
+    profiles_IA = has_IA[occurs]
     orders = (np.random.default_rng([seed, permutation]).permutation(len(occurs)) for permutation in permutations)
     return Null(best(profiles_IA), np.stack([best(profiles_IA[order]) for order in orders]))

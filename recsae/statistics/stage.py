@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
-from recsae.sae import attributes, controls, correlating, fidelity
-from recsae.sae.attributes import Attributes, AttributeSums, Correlated, Fires, Listed
+from recsae.sae import attributes, controls, correlation, fidelity
+from recsae.sae.attributes import Attributes, AttributeSums, BestCorrelations, FiringCounts, TopAttributes
 from recsae.sae.controls import Trained
-from recsae.sae.correlating import Codes
+from recsae.sae.correlation import Codes
 from recsae.schemas.base import conform
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
 from recsae.statistics import accumulate, auc, coherence, permutation_null
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class BestLatents(NamedTuple):
     """The best latent of every attribute under one code, and what luck would have given."""
 
-    correlated: Correlated
+    correlated: BestCorrelations
     null: Null
 
 
@@ -89,8 +89,8 @@ def codes_of(sae: Committed, activations: Committed, known: Known, seed: int) ->
     return {
         "sae": Trained(folder),
         "raw": None,
-        "pca": controls.principal(stream.mean_D, stream.scatter_DD, len(stream.mean_D)),
-        "untrained": fidelity.untrained(activations, folder, int(sae.metrics["fidelity"]["rank"]), seed, "cpu"),
+        "pca": controls.principal_components(stream.mean_D, stream.scatter_DD, len(stream.mean_D)),
+        "untrained": fidelity.fit_untrained(activations, folder, int(sae.metrics["fidelity"]["rank"]), seed, "cpu"),
     }
 
 
@@ -104,8 +104,13 @@ def plan_of(
 ) -> StatisticsPlan:
     """What is counted: in each view the attributes with support there."""
     # Counts take the memory of sums.
-    sums = sum(correlating.latents_of(code, activations) * (1 + correlating.fires(code)) for code in codes.values())
-    met = {view: attributes.choose(catalogue.attributes, cases_I, sums * len(cases)) for view, cases_I in cases.items()}
+    sums = sum(
+        correlation.num_latents(code, activations) * (1 + correlation.is_sparse(code)) for code in codes.values()
+    )
+    met = {
+        view: attributes.select_attributes(catalogue.attributes, cases_I, sums * len(cases))
+        for view, cases_I in cases.items()
+    }
     limits = [hashes.max(initial=0) for hashes in known.drawn]
     return StatisticsPlan(activations, codes, met, known.stream.mean_D, limits, seed)
 
@@ -115,9 +120,9 @@ def _write_stats(plan: StatisticsPlan, counted: Counted, count: int, out: Attemp
     with out.open_parquet("attribute_stats.parquet", ATTRIBUTE_STATS) as writer:
         for name in CODES:
             met = {view: of for view, of in plan.met.items() if of.pairs}
-            rows = {view: attributes.listed(counted.sums[name, view], of, count) for view, of in met.items()}
+            rows = {view: attributes.top_attributes(counted.sums[name, view], of, count) for view, of in met.items()}
             found: Mapping[str, np.ndarray | None] = dict.fromkeys(met)
-            if met and correlating.fires(plan.codes[name]):
+            if met and correlation.is_sparse(plan.codes[name]):
                 fires = {view: counted.fires[name, view] for view in met}
                 found = _auc(plan, name, met, rows, fires)
             for view, of in met.items():
@@ -129,11 +134,11 @@ def _auc(
     plan: StatisticsPlan,
     name: str,
     met: Mapping[str, Attributes],
-    rows: Mapping[str, Listed],
-    fires: Mapping[str, Fires],
+    rows: Mapping[str, TopAttributes],
+    fires: Mapping[str, FiringCounts],
 ) -> dict[str, np.ndarray]:
     fired_H = np.max([one.count_H for one in fires.values()], axis=0)
-    bears = {view: of.bears_IA for view, of in met.items()}
+    bears = {view: of.has_IA for view, of in met.items()}
     asked = {view: (of.latent_N, of.row_N) for view, of in rows.items()}
     sums = auc.measure(plan.activations, plan.codes[name], bears, asked, fired_H)
     found = {}
@@ -148,8 +153,8 @@ def stats_table(
     view: str,
     met: Attributes,
     sums: AttributeSums,
-    fires: Fires | None,
-    rows: Listed,
+    fires: FiringCounts | None,
+    rows: TopAttributes,
     auc_N: np.ndarray | None,
 ) -> pa.Table:
     """ATTRIBUTE_STATS of one code and view."""
@@ -174,9 +179,9 @@ def stats_table(
 
 def _best(plan: StatisticsPlan, counted: Counted, name: str, view: str, permutations: int) -> BestLatents:
     met, code = plan.met[view], plan.codes[name]
-    correlated = attributes.best(counted.sums[name, view], met, both_signs=not correlating.fires(code))
+    correlated = attributes.best_latents(counted.sums[name, view], met, both_signs=not correlation.is_sparse(code))
     return BestLatents(
-        correlated, permutation_null.null(counted.drawn[view], code, met.bears_IA, permutations, plan.seed)
+        correlated, permutation_null.null(counted.drawn[view], code, met.has_IA, permutations, plan.seed)
     )
 
 
@@ -226,8 +231,8 @@ def _mean(found: BestLatents, of: np.ndarray) -> dict[str, float | int]:
 
 
 def _coherence(name: str, plan: StatisticsPlan, counted: Counted) -> Coherence:
-    strongest, latents = counted.strongest[name], correlating.latents_of(plan.codes[name], plan.activations)
-    if not correlating.fires(plan.codes[name]):
+    strongest, latents = counted.strongest[name], correlation.num_latents(plan.codes[name], plan.activations)
+    if not correlation.is_sparse(plan.codes[name]):
         strongest = coherence.farther_ends(strongest, latents)
     return coherence.measure(strongest, latents, plan.mean_D)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae.distributed import tasks
-from recsae.sae.correlating import items_of_cases
+from recsae.sae.correlation import case_items
 from recsae.store import shards
 from recsae.store.run_store import Committed
 
@@ -62,7 +62,7 @@ def _of_shard(held: tuple[Committed, str, sparse.csr_array], name: str) -> Means
 
 def shard_means(table: pa.Table, view: str, bears_IC: sparse.csr_array) -> Means:
     """Of one shard."""
-    rows_B, item_B = items_of_cases(table, view, "explain")
+    rows_B, item_B = case_items(table, view, "explain")
     x_BD, bears_BC = shards.vectors(table)[rows_B].astype(np.float64), bears_IC[item_B].astype(np.float64)
     bearing_C = np.asarray(bears_BC.sum(0)).astype(np.int64)
     return Means(len(item_B), x_BD.sum(0), bearing_C, bears_BC.T @ x_BD)

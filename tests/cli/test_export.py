@@ -62,13 +62,13 @@ def test_a_second_export_into_the_same_folder_is_refused(
 ) -> None:
     ask(monkeypatch, "saelens", run)
     capsys.readouterr()
-    assert "holds files already" in refusal(monkeypatch, capsys, "saelens", run)
+    assert "is not empty" in refusal(monkeypatch, capsys, "saelens", run)
 
 
 def test_a_kind_that_the_format_lacks_is_refused(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "sparsify knows topk alone" in refusal(monkeypatch, capsys, "sparsify", run)
+    assert "sparsify supports only topk" in refusal(monkeypatch, capsys, "sparsify", run)
     assert not run.exists()
 
 

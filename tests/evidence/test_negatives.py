@@ -14,7 +14,7 @@ from recsae.evidence.negatives import _closest, _largest, nearest
 def test_the_nearest_latents_are_those_with_the_largest_cosine(
     monkeypatch: pytest.MonkeyPatch, latents: int, count: int, floats: int
 ) -> None:
-    monkeypatch.setattr(negatives, "FLOATS_AT_ONCE", floats)
+    monkeypatch.setattr(negatives, "MAX_FLOATS_PER_BLOCK", floats)
     draw = np.random.default_rng(latents)
     W_dec = (draw.standard_normal((latents, 7)) * draw.lognormal(0, 1, (latents, 1))).astype(np.float32)
     alive = np.sort(draw.choice(latents, latents - latents // 4, replace=False))

@@ -161,7 +161,7 @@ def test_bars_spare_the_rows_that_a_large_whole_would_refuse() -> None:
 
 def test_the_number_of_cases_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = whole()
-    monkeypatch.setattr("recsae.evidence.sketch.FLOATS_AT_ONCE", 40 * LATENTS)
+    monkeypatch.setattr("recsae.evidence.sketch.MAX_FLOATS_PER_BLOCK", 40 * LATENTS)
     assert sum(1 for _ in blocks(STREAM.table, STREAM.sae)) == -(-len(STREAM.cases) // 40)
     same(whole(), expected)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from recsae.config.sae import SaeConfig
-from recsae.sae.loss import DEAD_PER_CHOSEN
+from recsae.sae.loss import DEAD_PER_SELECTED
 from recsae.sae.model import Sae
 
 
@@ -51,7 +51,7 @@ def loss_of(sae: Sae, x_BD: Tensor, config: SaeConfig, dead_H: Tensor, auxk: int
         loss = loss + config.l1 * z_BH.sum()
     if auxk and len(dead_H):
         pre_BA = pre_BH[:, dead_H]
-        chosen_BA = torch.stack([largest(row, min(auxk, max(1, len(dead_H) // DEAD_PER_CHOSEN))) for row in pre_BA])
+        chosen_BA = torch.stack([largest(row, min(auxk, max(1, len(dead_H) // DEAD_PER_SELECTED))) for row in pre_BA])
         e_hat_BD = torch.where(chosen_BA, pre_BA, 0.0) @ sae.W_dec[dead_H]
         loss = loss + config.auxk_alpha * (e_hat_BD - (x_BD - x_hat_BD).detach()).square().sum()
     return loss / x_BD.numel()

@@ -34,12 +34,12 @@ class FakeRay:
         self.most = max(self.most, len(self.submitted) - self.received)
         return one
 
-    def wait(self, waiting: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
-        (one,) = waiting
+    def wait(self, pending: list[Any], timeout: float) -> tuple[list[Any], list[Any]]:
+        (one,) = pending
         if id(one) in self.late:
-            return waiting, []
+            return pending, []
         self.late.add(id(one))
-        return [], waiting
+        return [], pending
 
     def get(self, one: Any) -> Any:
         self.received += 1

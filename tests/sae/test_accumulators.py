@@ -11,7 +11,7 @@ import torch
 
 from recsae.recommenders.ranking import EditComparison
 from recsae.sae import accumulators
-from recsae.sae.accumulators import Active, ChunkSums, Draws, ShardSums, chunk_sums, moments, shard_sums
+from recsae.sae.accumulators import ActiveCounts, Bootstrap, ChunkSums, ShardSums, chunk_sums, moments, shard_sums
 from recsae.sae.controls import Control, Raw, Trained
 from recsae.sae.model import Sae, save
 from recsae.schemas.base import PARTS, activations, conform
@@ -20,7 +20,7 @@ from recsae.store import shards
 from recsae.store.filesystem import Folder
 
 WIDTH, LATENTS = 6, 24
-DRAWS = Draws(40, 3)
+DRAWS = Bootstrap(40, 3)
 
 
 def shard(rows: int = 300, seed: int = 0) -> pa.Table:
@@ -47,7 +47,7 @@ def controls(tmp_path: Path) -> dict[str, Control]:
 
 @pytest.mark.parametrize("at_once", [4_000_000, 100])
 def test_moments_of_pieces_are_those_of_the_whole(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accumulators, "FLOATS_AT_ONCE", at_once)
+    monkeypatch.setattr(accumulators, "MAX_FLOATS_PER_BLOCK", at_once)
     table = shard()
     x, _ = of_part(table, "explain")
     pieces = [moments(table.slice(start, size), "explain") for start, size in ((0, 90), (90, 5), (95, 205))]
@@ -86,7 +86,7 @@ def test_sums_do_not_depend_on_how_shards_are_cut(
     """A cut through a user's cases, and blocks of few cases: he keeps his weights."""
     table = shard()
     whole = shard_sums(table, controls, "score", True, DRAWS)
-    monkeypatch.setattr(accumulators, "FLOATS_AT_ONCE", 13 * WIDTH)
+    monkeypatch.setattr(accumulators, "MAX_FLOATS_PER_BLOCK", 13 * WIDTH)
     parts = [shard_sums(table.slice(*cut), controls, "score", True, DRAWS) for cut in ((0, 83), (83, 217))]
     total = parts[0].plus(parts[1])
     np.testing.assert_allclose(total.sum_SX, whole.sum_SX, rtol=1e-6)  # the product of fewer rows rounds in another way
@@ -97,7 +97,7 @@ def test_sums_do_not_depend_on_how_shards_are_cut(
 
 def test_active_latents_are_counted_on_the_part_and_on_explain_users(controls: dict[str, Control]) -> None:
     table = shard()
-    found = shard_sums(table, controls, "select", True, Draws(0, 0))
+    found = shard_sums(table, controls, "select", True, Bootstrap(0, 0))
     sae = controls["sae"].on("cpu").sae  # type: ignore[attr-defined]
     assert found.sum_SX.shape == (1, 2 + 2 + WIDTH)
     for part, active in (("select", found.active), ("explain", found.on_explain)):
@@ -111,7 +111,7 @@ def test_active_latents_are_counted_on_the_part_and_on_explain_users(controls: d
 
 
 def test_a_latent_that_fires_nowhere_is_dead() -> None:
-    active = Active(10, np.array([3, 0, 10, 0])).plus(Active(10, np.array([0, 1, 0, 0])))
+    active = ActiveCounts(10, np.array([3, 0, 10, 0])).plus(ActiveCounts(10, np.array([0, 1, 0, 0])))
     assert (active.l0, active.alive, active.dead_share) == (14 / 20, 3, 0.25)
 
 

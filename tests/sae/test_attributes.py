@@ -12,13 +12,13 @@ from recsae.sae.attributes import (
     AttributeSums,
     add,
     add_dimensions,
-    add_fires,
+    add_firings,
     add_latents,
-    best,
-    choose,
-    listed,
-    never,
-    nothing,
+    best_latents,
+    select_attributes,
+    top_attributes,
+    zero_counts,
+    zero_sums,
 )
 
 CASES, LATENTS, ACTIVE, BORNE = 400, 12, 3, 7
@@ -53,9 +53,9 @@ def chosen(bears: np.ndarray) -> Attributes:
 
 def sums_of(index: np.ndarray, value: np.ndarray, bears: np.ndarray, edges: list[int]) -> AttributeSums:
     """The sums of the pieces between `edges`."""
-    total = nothing(LATENTS, bears.shape[1])
+    total = zero_sums(LATENTS, bears.shape[1])
     for start, stop in zip([0, *edges], [*edges, len(index)], strict=True):
-        part = nothing(LATENTS, bears.shape[1])
+        part = zero_sums(LATENTS, bears.shape[1])
         add_latents(part, index[start:stop], value[start:stop], sparse.csr_array(bears[start:stop]))
         add(total, part)
     return total
@@ -68,7 +68,7 @@ def correlations(code: np.ndarray, bears: np.ndarray) -> np.ndarray:
 
 def test_latents_correlate_as_numpy_has_it() -> None:
     (index, value), bears = a_code(), borne_by_cases()
-    found = best(sums_of(index, value, bears, []), chosen(bears), both_signs=False)
+    found = best_latents(sums_of(index, value, bears, []), chosen(bears), both_signs=False)
     expected = correlations(dense(index, value)[:, :DEAD], bears)
     np.testing.assert_allclose(found.best_A, expected.max(1), atol=1e-12)
     assert found.latent_A.tolist() == expected.argmax(1).tolist()
@@ -80,10 +80,10 @@ def test_raw_dimensions_count_with_both_signs_and_whatever_their_mean(offset: fl
     bears = borne_by_cases()
     x = np.random.default_rng(2).normal(offset, 1, (CASES, 5)).astype(np.float32)
     x[:, 3] -= 2 * bears[:, 4].astype(np.float32)
-    sums = nothing(5, BORNE)
+    sums = zero_sums(5, BORNE)
     for start in range(0, CASES, 90):
         add_dimensions(sums, x[start : start + 90], sparse.csr_array(bears[start : start + 90]))
-    found = best(sums, chosen(bears), both_signs=True)
+    found = best_latents(sums, chosen(bears), both_signs=True)
     expected = correlations(x.astype(np.float64), bears)
     assert expected[4].argmin() == found.latent_A[4] == 3
     np.testing.assert_allclose(found.best_A, np.abs(expected).max(1), atol=1e-9)
@@ -99,7 +99,7 @@ def test_pieces_add_up_to_the_whole(edges: list[int]) -> None:
 def test_latents_that_never_vary_correlate_by_0() -> None:
     index, value = np.full((CASES, 1), CONSTANT, dtype=np.int32), np.full((CASES, 1), 0.1, dtype=np.float32)
     bears = borne_by_cases()
-    found = best(sums_of(index, value, bears, [3, 50]), chosen(bears), both_signs=False)
+    found = best_latents(sums_of(index, value, bears, [3, 50]), chosen(bears), both_signs=False)
     assert found.best_A.tolist() == [0.0] * BORNE and found.mean == 0.0
 
 
@@ -107,7 +107,7 @@ def test_of_equal_latents_the_lowest_is_named() -> None:
     bears = borne_by_cases()
     here = np.tile(np.array([7, 4, 9], dtype=np.int32), (CASES, 1))
     value = np.repeat(bears[:, [2]], 3, axis=1).astype(np.float32)
-    found = best(sums_of(here, value, bears, []), chosen(bears), both_signs=False)
+    found = best_latents(sums_of(here, value, bears, []), chosen(bears), both_signs=False)
     assert found.latent_A[2] == 4 and found.best_A[2] == pytest.approx(1)
 
 
@@ -128,42 +128,42 @@ COUNTS = np.array([30, 25, 20, 5])
 
 
 def test_attributes_have_support_and_are_pairs_of_name_and_value() -> None:
-    found = choose(ITEMS, COUNTS, 16)
+    found = select_attributes(ITEMS, COUNTS, 16)
     # Drama the tag has 30 cases, slow 45.
     assert found.pairs == [("genres", "Drama"), ("genres", "War")]
     assert found.support_A.tolist() == [55, 50] and found.cases == 80
-    assert found.bears_IA.toarray().tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
+    assert found.has_IA.toarray().tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
 
 
 def test_what_all_cases_bear_is_left_out() -> None:
-    assert choose([{"kind": ["film"], "genres": ["War"]}, {"kind": ["film"]}], np.array([60, 60]), 16).pairs == [
-        ("genres", "War")
-    ]
+    assert select_attributes(
+        [{"kind": ["film"], "genres": ["War"]}, {"kind": ["film"]}], np.array([60, 60]), 16
+    ).pairs == [("genres", "War")]
 
 
 def test_the_most_frequent_stay_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = COUNTS * 10
-    assert choose(ITEMS, counts, 1).pairs[:2] == [("genres", "Drama"), ("genres", "War")]
-    assert len(choose(ITEMS, counts, 1).pairs) == 4
-    monkeypatch.setattr(attributes, "MOST_SUMS", 100)
-    assert choose(ITEMS, counts, 34).pairs == [("genres", "Drama"), ("genres", "War")]
-    monkeypatch.setattr(attributes, "MOST_ATTRIBUTES", 1)
-    assert choose(ITEMS, counts, 34).support_A.tolist() == [550]
+    assert select_attributes(ITEMS, counts, 1).pairs[:2] == [("genres", "Drama"), ("genres", "War")]
+    assert len(select_attributes(ITEMS, counts, 1).pairs) == 4
+    monkeypatch.setattr(attributes, "MAX_SUMS", 100)
+    assert select_attributes(ITEMS, counts, 34).pairs == [("genres", "Drama"), ("genres", "War")]
+    monkeypatch.setattr(attributes, "MAX_ATTRIBUTES", 1)
+    assert select_attributes(ITEMS, counts, 34).support_A.tolist() == [550]
 
 
 @pytest.mark.parametrize("items", [ITEMS, [{}, {}, {}, {}]])
 def test_without_support_there_is_no_mean(items: list[dict[str, list[str]]]) -> None:
-    found = choose(items, np.zeros(4, dtype=np.int64), 16)
-    assert found.pairs == [] and found.bears_IA.shape == (4, 0)
-    assert best(nothing(16, 0), found, both_signs=False).mean is None
+    found = select_attributes(items, np.zeros(4, dtype=np.int64), 16)
+    assert found.pairs == [] and found.has_IA.shape == (4, 0)
+    assert best_latents(zero_sums(16, 0), found, both_signs=False).mean is None
 
 
 def test_counts_of_cases_in_which_latents_fire() -> None:
     (index, value), bears = a_code(), borne_by_cases()
-    total = never(LATENTS, BORNE)
+    total = zero_counts(LATENTS, BORNE)
     for start in range(0, CASES, 90):
-        part, some = never(LATENTS, BORNE), slice(start, start + 90)
-        add_fires(part, index[some], value[some], sparse.csr_array(bears[some]))
+        part, some = zero_counts(LATENTS, BORNE), slice(start, start + 90)
+        add_firings(part, index[some], value[some], sparse.csr_array(bears[some]))
         add(total, part)
     fires = dense(index, value) > 0
     assert total.count_H.dtype == total.both_AH.dtype == np.int64
@@ -177,8 +177,8 @@ def test_the_most_correlated_attributes_of_each_latent(
     count: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (index, value), bears = a_code(), borne_by_cases()
-    monkeypatch.setattr(attributes, "FLOATS_AT_ONCE", at_once)
-    found = listed(sums_of(index, value, bears, []), chosen(bears), count)
+    monkeypatch.setattr(attributes, "MAX_FLOATS_PER_BLOCK", at_once)
+    found = top_attributes(sums_of(index, value, bears, []), chosen(bears), count)
     assert sorted(set(found.latent_N.tolist())) == list(range(DEAD)) == found.latent_N[found.rank_N == 0].tolist()
     for latent in range(DEAD):
         expected = [stats.pearsonr(dense(index, value)[:, latent], borne).statistic for borne in bears.T]
@@ -191,19 +191,19 @@ def test_the_most_correlated_attributes_of_each_latent(
 def test_of_equally_correlated_attributes_the_more_frequent_comes_first() -> None:
     bears = np.repeat(borne_by_cases()[:, [5]], 4, axis=1)
     index, value = a_code()
-    found = listed(sums_of(index, value, bears, []), chosen(bears), 2)
+    found = top_attributes(sums_of(index, value, bears, []), chosen(bears), 2)
     assert found.row_N.tolist() == [0, 1] * DEAD
 
 
 @pytest.mark.parametrize("at_once", [1, 2**22])
 def test_the_best_latent_does_not_depend_on_blocks(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     (index, value), bears = a_code(), borne_by_cases()
-    expected = best(sums_of(index, value, bears, []), chosen(bears), both_signs=True)
-    monkeypatch.setattr(attributes, "FLOATS_AT_ONCE", at_once)
-    found = best(sums_of(index, value, bears, []), chosen(bears), both_signs=True)
+    expected = best_latents(sums_of(index, value, bears, []), chosen(bears), both_signs=True)
+    monkeypatch.setattr(attributes, "MAX_FLOATS_PER_BLOCK", at_once)
+    found = best_latents(sums_of(index, value, bears, []), chosen(bears), both_signs=True)
     assert found.best_A.tolist() == expected.best_A.tolist() and found.latent_A.tolist() == expected.latent_A.tolist()
 
 
 def test_without_attributes_no_row_is_listed() -> None:
-    found = listed(nothing(16, 0), choose([{}, {}], np.array([60, 60]), 16), 20)
+    found = top_attributes(zero_sums(16, 0), select_attributes([{}, {}], np.array([60, 60]), 16), 20)
     assert [len(column) for column in found] == [0, 0, 0, 0]

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from recsae.sae.controls import Principal, Raw, Reconstruction, Trained, Untrained, beside, principal
+from recsae.sae.controls import (
+    Principal,
+    Raw,
+    Reconstruction,
+    Trained,
+    Untrained,
+    fidelity_controls,
+    principal_components,
+)
 from recsae.sae.model import Sae, load, save
 from recsae.store.filesystem import Folder
 
@@ -59,10 +67,10 @@ def test_principal_components_are_those_of_a_singular_value_decomposition() -> N
         exact = x.astype(np.float64)
         left, singular, right = np.linalg.svd(exact - exact.mean(0), full_matrices=False)
         expected = exact.mean(0) + (left[:, :rank] * singular[:rank]) @ right[:rank]
-        edit = principal(exact.mean(0), scatter(x), rank).on("cpu")
+        edit = principal_components(exact.mean(0), scatter(x), rank).on("cpu")
         assert edit.axes_RD.shape == (rank, WIDTH) and edit.axes_RD.dtype == torch.float32
         np.testing.assert_allclose(edit(torch.from_numpy(x)), expected, atol=2e-4)
-    assert principal(x.mean(0), scatter(x), WIDTH + 5).axes_RD.shape == (WIDTH, WIDTH)
+    assert principal_components(x.mean(0), scatter(x), WIDTH + 5).axes_RD.shape == (WIDTH, WIDTH)
 
 
 def test_raw_keeps_the_coordinates_farthest_from_the_mean() -> None:
@@ -102,7 +110,7 @@ def test_an_untrained_sae_is_as_wide_with_first_weights_of_its_own(folder: Folde
 
 def test_the_table_has_its_rows_in_order(folder: Folder) -> None:
     x = stream()
-    found = beside(Untrained(folder, 3, 0), x.mean(0), scatter(x))
+    found = fidelity_controls(Untrained(folder, 3, 0), x.mean(0), scatter(x))
     assert list(found) == ["sae", "sae_with_error", "pca", "untrained", "raw"]
     pca, untrained, raw = found["pca"], found["untrained"], found["raw"]
     assert isinstance(pca, Principal) and len(pca.axes_RD) == 3

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from recsae.sae import dataloader
-from recsae.sae.dataloader import ShardBlock, batches, blocks, of_part, read_block
+from recsae.sae.dataloader import ShardBlock, batches, part_vectors, read_block, shuffled_blocks
 from recsae.schemas.base import PARTS
 from recsae.store import shards
 from tests.conftest import Commit
@@ -43,7 +43,7 @@ class Reader:
         self.asked: list[ShardBlock] = []
         self.read: list[ShardBlock] = []
 
-    def ask(self, block: ShardBlock) -> Callable[[], np.ndarray]:
+    def prefetch(self, block: ShardBlock) -> Callable[[], np.ndarray]:
         self.asked.append(block)
 
         def wait() -> np.ndarray:
@@ -60,7 +60,7 @@ class Reader:
 
 def told(rows_S: Sequence[int], size: int, steps: int, first: int = 0, seed: int = 0) -> list[list[int]]:
     """The numbers in batches `first` to `first + steps`; every batch must be full."""
-    source = batches(rows_S, WIDTH, size, seed, first, Reader(rows_S).ask)
+    source = batches(rows_S, WIDTH, size, seed, first, Reader(rows_S).prefetch)
     found = list(itertools.islice(source, steps))
     assert {(batch.shape, str(batch.dtype)) for batch in found} == {((size, WIDTH), "float32")}
     return [batch[:, 0].astype(int).tolist() for batch in found]
@@ -89,10 +89,11 @@ def test_each_epoch_takes_the_shards_in_an_order_of_its_own(monkeypatch: pytest.
     monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     rows_S = [10] * 12
     first, second, later = (
-        [block.shards for block in itertools.islice(blocks(rows_S, WIDTH, 0, epoch), 12)] for epoch in (0, 1, 1)
+        [block.shards for block in itertools.islice(shuffled_blocks(rows_S, WIDTH, 0, epoch), 12)]
+        for epoch in (0, 1, 1)
     )
     assert first != second == later and sorted(first) == sorted(second)
-    assert [block.shards for block in itertools.islice(blocks(rows_S, WIDTH, 1), 12)] != first
+    assert [block.shards for block in itertools.islice(shuffled_blocks(rows_S, WIDTH, 1), 12)] != first
 
 
 def test_batches_are_of_the_seed(block_floats: int) -> None:
@@ -103,7 +104,7 @@ def test_batches_are_of_the_seed(block_floats: int) -> None:
 def test_a_batch_stays_as_it_was_when_the_next_is_read() -> None:
     rows_S = (9, 4, 6)
     found, copies = [], []
-    for batch in itertools.islice(batches(rows_S, WIDTH, 8, 0, 0, Reader(rows_S).ask), 12):
+    for batch in itertools.islice(batches(rows_S, WIDTH, 8, 0, 0, Reader(rows_S).prefetch), 12):
         found.append(batch)
         copies.append(batch.copy())
     np.testing.assert_array_equal(found, copies)
@@ -113,11 +114,11 @@ def test_the_next_block_is_asked_for_while_one_is_in_use_and_no_more(monkeypatch
     monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     rows_S = (10, 10, 10)
     reader = Reader(rows_S)
-    source = batches(rows_S, WIDTH, 5, 0, 0, reader.ask)
+    source = batches(rows_S, WIDTH, 5, 0, 0, reader.prefetch)
     for step in range(20):
         next(source)
         assert len(reader.read) == step // 2 + 1 and len(reader.asked) == len(reader.read) + 1
-    assert reader.asked[:-1] == reader.read == list(itertools.islice(blocks(rows_S, WIDTH, 0), 10))
+    assert reader.asked[:-1] == reader.read == list(itertools.islice(shuffled_blocks(rows_S, WIDTH, 0), 10))
 
 
 @pytest.mark.parametrize(("step", "before"), [(0, 0), (1, 0), (2, 1), (5, 2), (6, 3), (7, 3), (600, 300)])
@@ -125,30 +126,30 @@ def test_blocks_before_the_step_are_never_read(step: int, before: int, monkeypat
     monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
     rows_S = (10, 10, 10)
     reader = Reader(rows_S)
-    next(batches(rows_S, WIDTH, 5, 0, step, reader.ask))
-    undisturbed = list(itertools.islice(blocks(rows_S, WIDTH, 0), before + 2))
+    next(batches(rows_S, WIDTH, 5, 0, step, reader.prefetch))
+    undisturbed = list(itertools.islice(shuffled_blocks(rows_S, WIDTH, 0), before + 2))
     assert reader.asked == undisturbed[before:] and reader.read == undisturbed[before : before + 1]
 
 
 def test_blocks_are_no_larger_than_they_must_be(block_floats: int) -> None:
     rows_S = (0, 5, 0, 0, 12, 3, 30, 8)
-    found = list(itertools.takewhile(lambda block: block.epoch < 3, blocks(rows_S, WIDTH, 0)))
+    found = list(itertools.takewhile(lambda block: block.epoch < 3, shuffled_blocks(rows_S, WIDTH, 0)))
     for epoch, of_epoch in itertools.groupby(found, lambda block: block.epoch):
-        whole = list(of_epoch)
-        assert [block.number for block in whole] == list(range(len(whole)))
-        assert sorted(itertools.chain(*(block.shards for block in whole))) == list(range(len(rows_S))), epoch
-        for block in whole:
+        stop = list(of_epoch)
+        assert [block.number for block in stop] == list(range(len(stop)))
+        assert sorted(itertools.chain(*(block.shards for block in stop))) == list(range(len(rows_S))), epoch
+        for block in stop:
             assert block.rows == sum(rows_S[shard] for shard in block.shards)
             assert (block.rows - rows_S[block.shards[-1]]) * WIDTH < block_floats
-        assert all(block.rows * WIDTH >= block_floats for block in whole[:-1])
+        assert all(block.rows * WIDTH >= block_floats for block in stop[:-1])
 
 
 @pytest.mark.parametrize("part", range(3))
 def test_a_block_is_read_from_its_shards_and_shuffled(commit: Commit, part: int) -> None:
     stored, rows_S = commit_shards(commit), rows_of(SIZES, part)
-    (whole,) = itertools.takewhile(lambda block: block.epoch < 1, blocks(rows_S, WIDTH, 0))
+    (stop,) = itertools.takewhile(lambda block: block.epoch < 1, shuffled_blocks(rows_S, WIDTH, 0))
     by_epoch = []
-    for block in (whole, whole._replace(epoch=1), ShardBlock(0, 3, (2, 0), rows_S[2] + rows_S[0])):
+    for block in (stop, stop._replace(epoch=1), ShardBlock(0, 3, (2, 0), rows_S[2] + rows_S[0])):
         vectors = read_block(stored, block, PARTS[part], 5)
         wanted = [
             number
@@ -161,7 +162,7 @@ def test_a_block_is_read_from_its_shards_and_shuffled(commit: Commit, part: int)
         np.testing.assert_array_equal(vectors, read_block(stored, block, PARTS[part], 5))
         by_epoch.append(numbers)
     assert by_epoch[0] != by_epoch[1]
-    assert not np.array_equal(read_block(stored, whole, PARTS[part], 6)[:, 0], by_epoch[0])
+    assert not np.array_equal(read_block(stored, stop, PARTS[part], 6)[:, 0], by_epoch[0])
 
 
 def test_batches_of_committed_shards_hold_the_part_and_no_other(commit: Commit, block_floats: int) -> None:
@@ -177,6 +178,6 @@ def test_batches_of_committed_shards_hold_the_part_and_no_other(commit: Commit, 
 def test_vectors_of_a_part_keep_their_order() -> None:
     vectors = np.arange(12, dtype=np.float32).reshape(6, 2)
     table = pa.table({"part": [0, 1, 0, 2, 1, 0], "activation": shards.column(vectors)})
-    assert of_part(table, "explain")[:, 0].tolist() == [0, 4, 10]
-    assert of_part(table, "score").tolist() == [[6, 7]]
-    assert of_part(table.slice(1, 3), "select").tolist() == [[2, 3]]
+    assert part_vectors(table, "explain")[:, 0].tolist() == [0, 4, 10]
+    assert part_vectors(table, "score").tolist() == [[6, 7]]
+    assert part_vectors(table.slice(1, 3), "select").tolist() == [[2, 3]]

@@ -16,7 +16,7 @@ from recsae.errors import BadInput
 from recsae.sae import fidelity
 from recsae.sae.accumulators import Moments
 from recsae.sae.controls import Control, Principal, Raw, Trained, Untrained
-from recsae.sae.fidelity import FidelityPlan, chunk_of, measure, moments, table, untrained
+from recsae.sae.fidelity import FidelityPlan, fit_untrained, measure, measure_chunk, moments, table
 from recsae.sae.model import Sae, save
 from recsae.stats.ranking_metrics import DEEPEST
 from recsae.store import shards
@@ -44,7 +44,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 
 
 @pytest.fixture(scope="module")
-def survey(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> FidelityPlan:
+def plan(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> FidelityPlan:
     """A recommender with its first weights, over the planted users."""
     commit = committing(tmp_path_factory.mktemp("fidelity"))
     recommender = trained(commit, planted_config.recommender, ingested)
@@ -63,9 +63,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[Folder]:
     return found
 
 
-def test_every_test_case_of_the_part_is_ranked(survey: FidelityPlan) -> None:
-    found = [chunk_of(survey, NOTHING, number) for number in range(n_chunks(survey.ingested))]
-    assert sum(one.users for one in found) == survey.ingested.metrics["users_by_part"]["score"]
+def test_every_test_case_of_the_part_is_ranked(plan: FidelityPlan) -> None:
+    found = [measure_chunk(plan, NOTHING, number) for number in range(n_chunks(plan.ingested))]
+    assert sum(one.users for one in found) == plan.ingested.metrics["users_by_part"]["score"]
     total = found[0]
     for one in found[1:]:
         total = total.plus(one)
@@ -74,21 +74,21 @@ def test_every_test_case_of_the_part_is_ranked(survey: FidelityPlan) -> None:
     assert other[-1] < 0.6 * clean[-1]
 
 
-def test_parts_are_apart(survey: FidelityPlan) -> None:
+def test_parts_are_apart(plan: FidelityPlan) -> None:
     for part in ("select", "score"):
-        cases = [read_cases(survey.ingested, number).to_pandas() for number in range(n_chunks(survey.ingested))]
+        cases = [read_cases(plan.ingested, number).to_pandas() for number in range(n_chunks(plan.ingested))]
         expected = sum(int(((of["split"] == "test") & (of["part"] == part)).sum()) for of in cases)
-        found = [chunk_of(survey._replace(part=part), {}, number) for number in range(n_chunks(survey.ingested))]
+        found = [measure_chunk(plan._replace(part=part), {}, number) for number in range(n_chunks(plan.ingested))]
         assert sum(one.sum_SRK[0].sum() for one in found) == 11 * expected  # each has a rank and ten first items
         assert found[0].sum_SRK.shape == (201, 1, DEEPEST + 2)
 
 
-def test_so_many_users_of_the_part_are_drawn_by_the_seed(survey: FidelityPlan) -> None:
+def test_so_many_users_of_the_part_are_drawn_by_the_seed(plan: FidelityPlan) -> None:
     def users(number: int | None, seed: int = 0) -> list[int]:
-        of = survey._replace(users=number, seed=seed)
-        return [chunk_of(of, {}, number).users for number in range(n_chunks(survey.ingested))]
+        of = plan._replace(users=number, seed=seed)
+        return [measure_chunk(of, {}, number).users for number in range(n_chunks(plan.ingested))]
 
-    of_part = survey.ingested.metrics["users_by_part"]["score"]
+    of_part = plan.ingested.metrics["users_by_part"]["score"]
     assert users(10_000) == users(of_part) == users(None) and sum(users(None)) == of_part
     half = users(of_part // 2)
     assert 0.25 * of_part < sum(half) < 0.75 * of_part
@@ -102,12 +102,12 @@ def test_a_part_without_users_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
         moments(Committed(Folder("nowhere"), {"files": []}), "explain")
 
 
-def test_the_table(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
-    stream = moments(survey.activations, "explain")
-    found = table(survey, untrained(survey.activations, folders[0], 3, 0, "cpu"), stream)
+def test_the_table(plan: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
+    stream = moments(plan.activations, "explain")
+    found = table(plan, fit_untrained(plan.activations, folders[0], 3, 0, "cpu"), stream)
     kept, rows = found["fidelity"], found["fidelity"]["rows"]
     assert list(rows) == ["clean", "sae", "sae_with_error", "pca", "untrained", "raw"]
-    of_part = survey.ingested.metrics["users_by_part"]["score"]
+    of_part = plan.ingested.metrics["users_by_part"]["score"]
     assert (kept["cases"], kept["users"], kept["part"], kept["rank"]) == (of_part, of_part, "score", 3)
     assert found["fvu"] == rows["sae"]["fvu"] and found["l0"] == 4
     assert rows["sae_with_error"]["fvu"] < 1e-10 < rows["pca"]["fvu"] < min(rows["raw"]["fvu"], 1)
@@ -124,12 +124,12 @@ def test_the_table(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -
 
 
 def test_an_untrained_sae_is_no_longer_than_it_should_be(
-    survey: FidelityPlan, folders: list[Folder], fake: FakeRay
+    plan: FidelityPlan, folders: list[Folder], fake: FakeRay
 ) -> None:
     """Its length is fitted on explain users: by any other it would keep less of them."""
-    control = untrained(survey.activations, folders[0], 30, 0, "cpu")
+    control = fit_untrained(plan.activations, folders[0], 30, 0, "cpu")
     x = torch.from_numpy(
-        np.concatenate([shards.vectors(of)[of["part"].to_numpy() == 0] for of in shards.stream(survey.activations)])
+        np.concatenate([shards.vectors(of)[of["part"].to_numpy() == 0] for of in shards.stream(plan.activations)])
     )
     errors = [
         float((dataclasses.replace(control, length=control.length * factor).on("cpu")(x) - x).square().sum())
@@ -138,21 +138,21 @@ def test_an_untrained_sae_is_no_longer_than_it_should_be(
     assert errors[1] < min(errors[0], errors[2])
 
 
-def test_fvu_of_the_whole_part(survey: FidelityPlan, fake: FakeRay) -> None:
+def test_fvu_of_the_whole_part(plan: FidelityPlan, fake: FakeRay) -> None:
     """PCA's error is what its axes leave of the part's vectors, whose variance is about their own mean."""
-    stream = moments(survey.activations, "explain")
-    x = np.concatenate([shards.vectors(of)[of["part"].to_numpy() == 2] for of in shards.stream(survey.activations)])
+    stream = moments(plan.activations, "explain")
+    x = np.concatenate([shards.vectors(of)[of["part"].to_numpy() == 2] for of in shards.stream(plan.activations)])
     axes = np.linalg.eigh(stream.scatter_DD)[1][:, -3:]
     away = x - stream.mean_D
     expected = np.square(away - away @ axes @ axes.T).sum() / np.square(x - x.mean(0)).sum()
-    assert len(stream.by_shard) == len(survey.activations.files(shards.PREFIX)) > 1
+    assert len(stream.by_shard) == len(plan.activations.files(shards.PREFIX)) > 1
     control = {"pca": Principal(torch.from_numpy(stream.mean_D).float(), torch.from_numpy(axes.T.copy()).float())}
-    found = measure(survey._replace(ranked=False), control)
+    found = measure(plan._replace(ranked=False), control)
     assert found.rows["pca"]["fvu"] == pytest.approx(expected, rel=1e-5) and found.cases == len(x)
 
 
-def test_a_sweep_measures_each_as_if_alone(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
-    of = survey._replace(part="select", resamples=0, explain=True)
+def test_a_sweep_measures_each_as_if_alone(plan: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
+    of = plan._replace(part="select", resamples=0, explain=True)
     controls = {str(number): Trained(folder) for number, folder in enumerate(folders)}
     together = measure(of, controls)
     assert list(together.rows) == ["clean", "0", "1"]
@@ -164,11 +164,11 @@ def test_a_sweep_measures_each_as_if_alone(survey: FidelityPlan, folders: list[F
     assert 0 <= together.on_explain["0"].dead_share < 0.5 and together.active["0"].l0 == 4
 
 
-def test_without_a_model_there_is_no_ranking(survey: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
+def test_without_a_model_there_is_no_ranking(plan: FidelityPlan, folders: list[Folder], fake: FakeRay) -> None:
     given = Committed(Folder("nowhere"), {"metrics": {"kind": "given"}})
     control = Untrained(folders[0], 2, 0)
-    without = survey._replace(ingested=given, recommender=given)
-    found = table(without, control, moments(survey.activations, "explain"))
+    without = plan._replace(ingested=given, recommender=given)
+    found = table(without, control, moments(plan.activations, "explain"))
     rows = found["fidelity"]["rows"]
     assert list(rows) == ["sae", "sae_with_error", "pca", "untrained", "raw"]
     assert all(list(row) == ["fvu", "fvu_interval"] for row in rows.values())

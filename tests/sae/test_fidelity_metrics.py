@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from recsae.recommenders.ranking import EditComparison
-from recsae.sae.accumulators import Active, ChunkSums, Draws, ShardSums, chunk_sums
-from recsae.sae.fidelity_metrics import fvu, measured
+from recsae.sae.accumulators import ActiveCounts, Bootstrap, ChunkSums, ShardSums, chunk_sums
+from recsae.sae.fidelity_metrics import fidelity_table, fvu
 from recsae.stats.ranking_metrics import count, figures, intervals
 
-DRAWS = Draws(500, 1)
+DRAWS = Bootstrap(500, 1)
 USERS = 300
 
 
@@ -22,7 +22,7 @@ def vectors(resamples: int = DRAWS.resamples) -> ShardSums:
     error = away * draw.exponential([[0.1], [1]], (2, USERS))
     values = np.stack([np.ones(USERS), np.square(x).sum(1), *error, *x.T], axis=1)
     weight = np.concatenate([np.ones((1, USERS)), draw.poisson(1, (resamples, USERS))])
-    return ShardSums(weight @ values, np.arange(USERS).repeat(2), {"sae": Active(USERS, np.array([5, 0]))}, {})
+    return ShardSums(weight @ values, np.arange(USERS).repeat(2), {"sae": ActiveCounts(USERS, np.array([5, 0]))}, {})
 
 
 def ranks(resamples: int = DRAWS.resamples) -> tuple[EditComparison, ChunkSums]:
@@ -32,7 +32,7 @@ def ranks(resamples: int = DRAWS.resamples) -> tuple[EditComparison, ChunkSums]:
     edited = np.where(draw.random(USERS) < 0.1, 90, clean)
     ten = np.full(USERS, 10)
     of = EditComparison(np.arange(USERS), clean, ten, {"sae": clean, "pca": edited}, {"sae": ten, "pca": ten - 3})
-    return of, chunk_sums(of, Draws(resamples, 1))
+    return of, chunk_sums(of, Bootstrap(resamples, 1))
 
 
 def test_fvu_is_about_the_mean_of_the_same_weights() -> None:
@@ -55,7 +55,7 @@ def test_fvu_of_no_variance_is_no_number() -> None:
 
 def test_rows_are_the_figures() -> None:
     of, summed = ranks()
-    found = measured(["sae", "pca"], vectors(), summed)
+    found = fidelity_table(["sae", "pca"], vectors(), summed)
     assert list(found.rows) == ["clean", "sae", "pca"]
     assert (found.cases, found.users) == (USERS, USERS)
     clean, edited = figures(count(of.clean_C)), figures(count(of.edited["pca"]))
@@ -74,7 +74,7 @@ def test_rows_are_the_figures() -> None:
 
 
 def test_every_figure_lies_in_its_interval() -> None:
-    found = measured(["sae", "pca"], vectors(), ranks()[1])
+    found = fidelity_table(["sae", "pca"], vectors(), ranks()[1])
     for row in found.rows.values():
         for name, value in row.items():
             if not name.endswith("_interval"):
@@ -84,24 +84,24 @@ def test_every_figure_lies_in_its_interval() -> None:
 
 def test_what_is_kept_is_known_more_closely_than_unpaired() -> None:
     _, summed = ranks()
-    kept = measured(["sae", "pca"], vectors(), summed).rows["pca"]["ndcg@10_kept_interval"]
+    kept = fidelity_table(["sae", "pca"], vectors(), summed).rows["pca"]["ndcg@10_kept_interval"]
     turned = np.concatenate(
         [summed.sum_SRK[:1], summed.sum_SRK[:0:-1]]
     )  # the edit's resamples meet others of the clean
     apart = summed.sum_SRK.copy()
     apart[:, 1:] = turned[:, 1:]
-    unpaired = measured(["sae", "pca"], vectors(), ChunkSums(apart, USERS)).rows["pca"]["ndcg@10_kept_interval"]
+    unpaired = fidelity_table(["sae", "pca"], vectors(), ChunkSums(apart, USERS)).rows["pca"]["ndcg@10_kept_interval"]
     assert kept[1] - kept[0] < 0.6 * (unpaired[1] - unpaired[0])  # type: ignore[index]
 
 
 def test_without_resamples_there_are_no_intervals() -> None:
-    found = measured(["sae", "pca"], vectors(0), ranks(0)[1])
+    found = fidelity_table(["sae", "pca"], vectors(0), ranks(0)[1])
     assert not any("interval" in name for row in found.rows.values() for name in row)
     assert found.rows["pca"]["ndcg@10_kept"] > 0.5  # type: ignore[operator]
 
 
 def test_without_ranking_there_is_fvu_alone() -> None:
-    found = measured(["sae", "pca"], vectors(), None)
+    found = fidelity_table(["sae", "pca"], vectors(), None)
     assert list(found.rows) == ["sae", "pca"] and (found.cases, found.users) == (USERS, USERS)
     assert all(list(row) == ["fvu", "fvu_interval"] for row in found.rows.values())
     assert found.active["sae"].l0 == 5 / USERS
@@ -109,6 +109,6 @@ def test_without_ranking_there_is_fvu_alone() -> None:
 
 def test_a_clean_model_that_finds_nothing_has_nothing_to_keep() -> None:
     far, none = np.full(9, 70), np.zeros(9, dtype=np.int64)
-    summed = chunk_sums(EditComparison(np.arange(9), far, none, {"sae": far}, {"sae": none}), Draws(20, 0))
-    row = measured(["sae"], ShardSums(np.zeros((21, 3)), none, {}, {}), summed).rows["sae"]
+    summed = chunk_sums(EditComparison(np.arange(9), far, none, {"sae": far}, {"sae": none}), Bootstrap(20, 0))
+    row = fidelity_table(["sae"], ShardSums(np.zeros((21, 3)), none, {}, {}), summed).rows["sae"]
     assert row["hr@10_kept"] == row["top10_overlap"] == row["fvu"] == 0 and row["hr@10_kept_interval"] == [0, 0]

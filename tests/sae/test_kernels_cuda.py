@@ -115,8 +115,8 @@ def test_accumulate_adds_what_numba_adds(run: Run, sizes: tuple[int, ...], dtype
     for one, other in zip(found, wanted, strict=True):
         _assert_close(one, other)
     assert (found[3] == wanted[3]).all(), "counts are exact"
-    silent_H = ~np.isin(np.arange(len(step["W_dec_HD"])), step["index_BK"])
-    assert all((one[silent_H] == other[silent_H]).all() for one, other in zip(found, before, strict=True))
+    inactive_H = ~np.isin(np.arange(len(step["W_dec_HD"])), step["index_BK"])
+    assert all((one[inactive_H] == other[inactive_H]).all() for one, other in zip(found, before, strict=True))
 
 
 def test_sums_do_not_depend_on_the_order_of_a_codes_places(run: Run) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from recsae.config.sae import SaeConfig
-from recsae.sae.loss import Lane, Objective
+from recsae.sae.loss import LossSums, Objective
 from recsae.sae.model import Sae
 from tests.sae.dense import code_of, loss_of, random_sae
 
@@ -35,7 +35,7 @@ def expected(sae: Sae, x_BD: Tensor, config: SaeConfig, dead_H: Tensor) -> list[
     return list(found)
 
 
-def found_of(lane: Lane) -> list[Tensor]:
+def found_of(lane: LossSums) -> list[Tensor]:
     return [lane.W_enc_HD, lane.b_enc_H, lane.W_dec_HD, lane.b_dec_D]
 
 

@@ -75,9 +75,9 @@ def test_blocks_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> No
     sae, x_BD = an_sae(kind), activations()
     whole = scattered(sae.encode(x_BD))
     for rows in (1, 7, 50):
-        monkeypatch.setattr(model, "FLOATS_AT_ONCE", rows * LATENTS)
+        monkeypatch.setattr(model, "MAX_FLOATS_PER_BLOCK", rows * LATENTS)
         torch.testing.assert_close(scattered(sae.encode(x_BD)), whole, rtol=1e-13, atol=1e-13)
-    monkeypatch.setattr(model, "FLOATS_AT_ONCE", 1)  # less than one activation needs
+    monkeypatch.setattr(model, "MAX_FLOATS_PER_BLOCK", 1)  # less than one activation needs
     torch.testing.assert_close(scattered(sae.encode(x_BD)), whole, rtol=1e-13, atol=1e-13)
 
 

@@ -1,4 +1,4 @@
-"""The training loop without Ray: its context, the feeder's actor and the reports are played by plain objects."""
+"""The training loop without Ray: its context, the block reader and the reports are played by plain objects."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from recsae.config.sae import SaeConfig, SweepMember, candidates
 from recsae.distributed.training import _state
 from recsae.sae import dataloader
 from recsae.sae import train_loop as training
-from recsae.sae.dataloader import blocks, of_part, read_block
+from recsae.sae.dataloader import part_vectors, read_block, shuffled_blocks
 from recsae.sae.model import Sae
-from recsae.sae.train_loop import Feeder, _dealt, _some_shards, _span, select_fvu, train_loop
+from recsae.sae.train_loop import BlockReader, _assign, _format_range, _sample_shards, select_fvu, train_loop
 from recsae.store import shards
 from recsae.store.run_store import Committed
 from tests.conftest import Commit
@@ -42,7 +42,7 @@ def an_sae(seed: int = 0, kind: Any = "topk") -> Sae:
 
 def fvu_of(sae: Sae, stored: Committed, chosen: list[int]) -> float:
     tables = [shards.read(stored.data, stored.files(shards.PREFIX)[shard]) for shard in chosen]
-    x_BD = torch.from_numpy(np.concatenate([of_part(table, "select") for table in tables]))
+    x_BD = torch.from_numpy(np.concatenate([part_vectors(table, "select") for table in tables]))
     return float((sae.reconstruct(x_BD) - x_BD).square().sum() / (x_BD - 1).square().sum())
 
 
@@ -75,20 +75,20 @@ def test_select_fvu_is_the_same_to_the_bit_for_every_number_of_workers(
 def test_no_more_shards_are_measured_than_needed(commit: Commit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "SELECT_ROWS", 100)
     rows_S = [50] * 40
-    chosen = _some_shards(rows_S, 3)
-    assert len(chosen) == 4 and chosen == sorted(set(chosen)) == _some_shards(rows_S, 3) != _some_shards(rows_S, 4)
-    assert _some_shards([500, 700], 0) in ([0], [1]), "one shard at least"
-    assert _some_shards([0, 0, 7], 0) == [0, 1, 2]
+    chosen = _sample_shards(rows_S, 3)
+    assert len(chosen) == 4 and chosen == sorted(set(chosen)) == _sample_shards(rows_S, 3) != _sample_shards(rows_S, 4)
+    assert _sample_shards([500, 700], 0) in ([0], [1]), "one shard at least"
+    assert _sample_shards([0, 0, 7], 0) == [0, 1, 2]
     monkeypatch.setattr(training, "SELECT_ROWS", 20)
     stored = commit_shards(commit)
-    some = _some_shards(ROWS, 0)
+    some = _sample_shards(ROWS, 0)
     assert 0 < len(some) < len(SIZES)
     assert select_fvu([an_sae()], stored, ROWS, 0, 0, 1) == pytest.approx([fvu_of(an_sae(), stored, some)], rel=1e-5)
 
 
 def test_several_values_are_told_by_their_span() -> None:
-    assert _span(iter([0.25]), ".1%") == _span([0.25, 0.25], ".1%") == "25.0%"
-    assert _span([0.5, 0.25, 0.75], ".2f") == "0.25 to 0.75"
+    assert _format_range(iter([0.25]), ".1%") == _format_range([0.25, 0.25], ".1%") == "25.0%"
+    assert _format_range([0.5, 0.25, 0.75], ".2f") == "0.25 to 0.75"
 
 
 @pytest.fixture
@@ -98,30 +98,30 @@ def put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda value: value)
 
 
-def a_feeder(stored: Committed) -> Any:
-    return Feeder.__ray_metadata__.modified_class(stored, "explain", 0)  # type: ignore[attr-defined]
+def a_reader(stored: Committed) -> Any:
+    return BlockReader.__ray_metadata__.modified_class(stored, "explain", 0)  # type: ignore[attr-defined]
 
 
 def test_a_block_is_read_once_for_all_and_the_newest_are_kept(
     commit: Commit, put_in_place: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dataloader, "BLOCK_FLOATS", 1)
-    feeder, read = a_feeder(commit_shards(commit)), []
+    reader, read = a_reader(commit_shards(commit)), []
 
     def noted(activations: Committed, block: Any, part: str, seed: int) -> np.ndarray:
         read.append(block)
         return read_block(activations, block, part, seed)
 
     monkeypatch.setattr(training, "read_block", noted)
-    plan = [block for block, _ in zip(blocks(ROWS, WIDTH, 0), range(6), strict=False)]
+    plan = [block for block, _ in zip(shuffled_blocks(ROWS, WIDTH, 0), range(6), strict=False)]
     for place in range(5):
         for _ in range(3):  # workers in step: each has one block and waits for the next
             for block in plan[place : place + 2]:
-                (found,) = feeder.block(block)
+                (found,) = reader.block(block)
                 assert len(found) == block.rows
-    assert read == plan and list(feeder._kept) == plan[4:]
-    feeder.block(plan[0])  # a worker that is far behind is served all the same
-    assert read == [*plan, plan[0]] and len(feeder._kept) <= training.BLOCKS_KEPT
+    assert read == plan and list(reader._cache) == plan[4:]
+    reader.block(plan[0])  # a worker that is far behind is served all the same
+    assert read == [*plan, plan[0]] and len(reader._cache) <= training.CACHED_BLOCKS
 
 
 SWEEP = {"kind": ["topk", "batchtopk", "relu"], "seed": [0, 1]}
@@ -130,8 +130,8 @@ SWEEP = {"kind": ["topk", "batchtopk", "relu"], "seed": [0, 1]}
 def task_of(stored: Committed, sweep: dict[str, Any]) -> dict[str, Any]:
     sizes = {"num_latents": 8, "k": 2, "steps": 12, "checkpoints": 4, "batch_size": 32, "dead_after": 64}
     config = SaeConfig.model_validate({**sizes, "sweep": sweep})
-    feeder = a_feeder(stored)
-    feeder.block = SimpleNamespace(remote=feeder.block)
+    reader = a_reader(stored)
+    reader.block = SimpleNamespace(remote=reader.block)
     return {
         "candidates": candidates(config, 0),
         "start": None,
@@ -141,7 +141,7 @@ def task_of(stored: Committed, sweep: dict[str, Any]) -> dict[str, Any]:
         "scale": 37.0,
         "rows": ROWS,
         "activations": stored,
-        "feeder": feeder,
+        "reader": reader,
         "device": "cpu",
     }
 
@@ -241,5 +241,5 @@ def test_one_of_a_sweep_may_diverge_and_the_others_go_on(
 def test_the_widest_and_densest_saes_are_dealt_out_first() -> None:
     sizes = [(64, 8), (1024, 8), (64, 32), (1024, 32), (512, 8)]
     every = [SweepMember(SaeConfig(num_latents=width, k=k), 0) for width, k in sizes]
-    assert _dealt(every, 2) == [[3, 4, 0], [1, 2]]
-    assert sorted(number for hand in _dealt(every, 3) for number in hand) == [0, 1, 2, 3, 4]
+    assert _assign(every, 2) == [[3, 4, 0], [1, 2]]
+    assert sorted(number for hand in _assign(every, 3) for number in hand) == [0, 1, 2, 3, 4]

@@ -20,7 +20,7 @@ from recsae.config.sae import Kind, SaeConfig
 from recsae.distributed.deterministic_reduce import LANES, lane_rows
 from recsae.sae.loss import Objective
 from recsae.sae.model import Sae
-from recsae.sae.trainer import WARMUP, Fit, schedule
+from recsae.sae.trainer import WARMUP, SaeTrainer, schedule
 from tests.sae.atoms import ACTIVE, ATOMS, D, planted
 
 KINDS = get_args(Kind)
@@ -38,8 +38,8 @@ def config_of(kind: str = "topk", **given: Any) -> SaeConfig:
     return SaeConfig.model_validate({"kind": kind, **sizes, **given})
 
 
-def fit_of(config: SaeConfig, seed: int = 0) -> Fit:
-    return Fit(config, seed, D, PLANTED.mean_D, PLANTED.scale, "cpu")
+def fit_of(config: SaeConfig, seed: int = 0) -> SaeTrainer:
+    return SaeTrainer(config, seed, D, PLANTED.mean_D, PLANTED.scale, "cpu")
 
 
 def batches(config: SaeConfig) -> Iterator[np.ndarray]:
@@ -52,7 +52,7 @@ def batches(config: SaeConfig) -> Iterator[np.ndarray]:
 
 
 @cache
-def trained(config: SaeConfig) -> Fit:
+def trained(config: SaeConfig) -> SaeTrainer:
     """To be left as it is: several tests look at the same one."""
     fit = fit_of(config)
     for batch, _ in zip(batches(config), range(config.steps), strict=False):
@@ -138,7 +138,7 @@ def test_a_step_tells_the_fvu_of_the_batch_before_it(kind: str, rows: int) -> No
     assert fit.step(x) == pytest.approx(error / x.size, rel=1e-5)
 
 
-def everything(fit: Fit) -> dict[str, Tensor]:
+def everything(fit: SaeTrainer) -> dict[str, Tensor]:
     return {f"{group}.{name}": value for group, held in fit.tensors().items() for name, value in held.items()}
 
 
@@ -146,16 +146,18 @@ def same_values(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | (one.isnan() & other.isnan())).all())
 
 
-def same_bits(one: Fit, other: Fit) -> bool:
+def same_bits(one: SaeTrainer, other: SaeTrainer) -> bool:
     first, second = everything(one), everything(other)
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def fitted_by(world: int, config: SaeConfig, steps: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Fit, Any]]:
+def fitted_by(
+    world: int, config: SaeConfig, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> list[tuple[SaeTrainer, Any]]:
     """Every worker's SAE after some steps, and the FVUs that it was told; gloo groups in threads of one process."""
     fits = [fit_of(config) for _ in range(world)]
     for fit in fits:
-        fit.silent_H[:9] = 10**6  # the auxiliary loss has its part from the beginning
+        fit.inactive_H[:9] = 10**6  # the auxiliary loss has its part from the beginning
         fit.sae.b_enc[:9] = -9.0
     store, mine = dist.HashStore(), threading.local()  # type: ignore[attr-defined]
 
@@ -215,11 +217,11 @@ def test_silence_is_counted_in_activations(kind: str) -> None:
     fit.step(PLANTED.x_ND[:41])
     fit.sae.b_enc.fill_(-100.0)
     fit.sae.b_enc[2] = 100.0
-    fit.silent_H.zero_()
+    fit.inactive_H.zero_()
     for rows in (41, 40, 1):
         assert fit.dead_share == 0
         fit.step(PLANTED.x_ND[:rows])
-    assert fit.silent_H.tolist() == [82, 82, 0, 82, 82, 82] and fit.dead_share == pytest.approx(5 / 6)
+    assert fit.inactive_H.tolist() == [82, 82, 0, 82, 82, 82] and fit.dead_share == pytest.approx(5 / 6)
 
 
 @pytest.mark.slow
@@ -237,7 +239,7 @@ def test_dead_latents_come_back_by_the_auxiliary_loss_alone(kind: str, auxk: int
     before_HD, revived_H = fit.sae.W_enc.clone(), torch.zeros(ATOMS, dtype=torch.bool)
     for _ in range(150):
         fit.step(next(source))
-        revived_H |= fit.silent_H == 0
+        revived_H |= fit.inactive_H == 0
     assert revived_H[20:].float().mean() > 0.9
     moved_H = (fit.sae.W_enc != before_HD).any(1)
     assert moved_H[20:].all()
@@ -290,8 +292,8 @@ def test_the_first_step_is_of_the_schedules_size() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_sae_that_goes_on_reconstructs_as_before_under_another_centring_and_scale(kind: str) -> None:
     before = trained(config_of(kind, steps=60, learning_rate=FAST)).sae
-    moved = Fit(config_of(kind), 9, D, PLANTED.mean_D + 0.3, PLANTED.scale * 1.7, "cpu")
-    moved.go_on_from(before)
+    moved = SaeTrainer(config_of(kind), 9, D, PLANTED.mean_D + 0.3, PLANTED.scale * 1.7, "cpu")
+    moved.warm_start(before)
     x_BD = HELD_OUT[:200]
     torch.testing.assert_close(moved.sae.reconstruct(x_BD), before.reconstruct(x_BD), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(moved.sae.W_dec, before.W_dec)
@@ -302,7 +304,7 @@ def test_an_sae_that_goes_on_is_not_shrunk_and_not_moved_far_by_its_first_step()
     config = config_of(steps=60, learning_rate=FAST)
     before = trained(config).sae
     moved = fit_of(config, seed=5)
-    moved.go_on_from(before)
+    moved.warm_start(before)
     moved.step(next(batches(config)))
     assert (moved.sae.W_dec * before.W_dec).sum(1).min() > 0.99
     assert float((moved.sae.W_enc - before.W_enc).abs().max()) < 0.01

@@ -57,7 +57,7 @@ def test_cases_and_hits_by_level_match_the_loops(kind: Kind, view: str, monkeypa
     middle = of.table.num_rows // 3
     for at_once, floats in ((65_536, 4_000_000), (16, 4_000_000), (16, 7 * LATENTS)):
         monkeypatch.setattr(held_out, "CASES_AT_ONCE", at_once)
-        monkeypatch.setattr(model, "FLOATS_AT_ONCE", floats)
+        monkeypatch.setattr(model, "MAX_FLOATS_PER_BLOCK", floats)
         pieces = [count_shard(plan(view), part, of.sae) for part in (of.table[:middle], of.table[middle:])]
         found = with_level_zero(functools.reduce(lambda one, other: one.plus(other), pieces), plan(view).pairings)
         np.testing.assert_array_equal(found.cases_PV, cases)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import sparse, stats
 
-from recsae.sae import correlating
+from recsae.sae import correlation
 from recsae.sae.model import Sae
 from recsae.statistics import auc as ranks
 from recsae.statistics.accumulate import ScoreCases
@@ -48,7 +48,7 @@ def sae(monkeypatch: pytest.MonkeyPatch) -> Sae:
     made.W_enc.copy_(torch.randint(-4, 5, (LATENTS, WIDTH)))
     made.b_enc[3] = -100  # never fires
     made.b_enc[4] = 100  # always fires
-    monkeypatch.setattr(correlating, "load", lambda code: code)
+    monkeypatch.setattr(correlation, "load_code", lambda code: code)
     return made
 
 

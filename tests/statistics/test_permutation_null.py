@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import sparse
 
-from recsae.sae import correlating
-from recsae.sae.controls import principal
+from recsae.sae import correlation
+from recsae.sae.controls import principal_components
 from recsae.sae.model import Sae
 from recsae.statistics.permutation_null import Null, best_of_permuted, values
 
@@ -120,13 +120,13 @@ def test_values_of_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(raw, x.astype(np.float64) - x.astype(np.float64).mean(0), atol=1e-12)
     exact = x.astype(np.float64)
     scatter = (exact - exact.mean(0)).T @ (exact - exact.mean(0))
-    z = values(principal(exact.mean(0), scatter, 6), x)
+    z = values(principal_components(exact.mean(0), scatter, 6), x)
     assert isinstance(z, np.ndarray)
     np.testing.assert_allclose(z.T @ z, np.diag(np.linalg.eigvalsh(scatter)[::-1]), atol=1e-4)
     torch.manual_seed(0)
     sae = Sae(6, 10, "topk", 3).requires_grad_(False)
-    monkeypatch.setattr(correlating, "load", lambda code: sae)
-    monkeypatch.setattr(correlating.model, "FLOATS_AT_ONCE", 70)
+    monkeypatch.setattr(correlation, "load_code", lambda code: sae)
+    monkeypatch.setattr(correlation.model, "MAX_FLOATS_PER_BLOCK", 70)
     code = values(None, x)
     assert isinstance(code, sparse.csr_array) and code.shape == (50, 10)
     pre = (torch.from_numpy(x) @ sae.W_enc.T).numpy()

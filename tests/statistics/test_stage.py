@@ -123,7 +123,7 @@ def dense_codes(inputs: Mapping[str, Committed], table: pa.Table, rows: np.ndarr
     axes = np.linalg.eigh(np.cov(explain.T))[1].T[::-1]
     found = {"raw": x.astype(np.float64), "pca": (x - explain.mean(0)) @ axes.T}
     folder = inputs["sae"].data.child("model")
-    untrained = fidelity.untrained(inputs["activations"], folder, 2, 0, "cpu")
+    untrained = fidelity.fit_untrained(inputs["activations"], folder, 2, 0, "cpu")
     for name, sae in (("sae", model.load(folder)), ("untrained", untrained.on("cpu").sae)):
         index, value = sae.encode(torch.from_numpy(x))
         found[name] = torch.zeros(len(x), LATENTS).scatter_add(1, index.long(), value).double().numpy()
@@ -214,12 +214,14 @@ def test_the_null_is_of_the_cases_with_the_smallest_hash(commit: Commit, monkeyp
     rows = np.flatnonzero(known)
     rows = rows[np.argsort(draw(table["case_id"].to_numpy()[rows], 5))[:100]]
     best = made.best.to_pandas()
-    bears = stage.attributes.choose(ITEMS_OF, np.bincount(table["top_idx"].to_numpy()[known].astype(int)), LATENTS)
+    bears = stage.attributes.select_attributes(
+        ITEMS_OF, np.bincount(table["top_idx"].to_numpy()[known].astype(int)), LATENTS
+    )
     for code in ("sae", "raw"):
         z = dense_codes(made.inputs, table, rows)[code]
         z = z - z.mean(0)
         item = table["top_idx"].to_numpy()[rows].astype(int)
-        null = permutation_null.best_of_permuted(z, item, bears.bears_IA, range(30), 5, both_signs=code == "raw")
+        null = permutation_null.best_of_permuted(z, item, bears.has_IA, range(30), 5, both_signs=code == "raw")
         mine = best[best.code == code]
         assert list(zip(mine.attribute, mine.value, strict=True)) == bears.pairs
         np.testing.assert_allclose(mine.null_mean, null.best_PA.mean(0), atol=1e-5)

@@ -11,12 +11,12 @@ import pytest
 from recsae.config.sae import SaeConfig, SweepConfig, SweepMember, candidates
 from recsae.report.charts.curves import Curves
 from recsae.report.sections.sweep import MOST_LINES, Sweep, sweep
-from recsae.sae.sweep import KEPT, described
+from recsae.sae.sweep import RANKING_METRICS, describe
 from recsae.text.formatting import Cell
 from tests.report.concepts_table import hostile_table
 from tests.report.made_page import METRICS, Page, make_report
 
-FIGURES = ("fvu", "l0", "dead_share", *KEPT, "correlation")
+FIGURES = ("fvu", "l0", "dead_share", *RANKING_METRICS, "correlation")
 
 
 def measured(candidate: SweepMember) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def committed(picked: int = 0, **axes: Any) -> list[dict[str, Any]]:
     """The stage's `sweep` for these axes."""
     config = SaeConfig.model_validate({"sweep": axes})
     return [
-        {**described(one), "picked": number == picked, "select": measured(one), "score": measured(one)}
+        {**describe(one), "picked": number == picked, "select": measured(one), "score": measured(one)}
         for number, one in enumerate(candidates(config, 0))
     ]
 

@@ -11,9 +11,9 @@ import torch
 from scipy import sparse
 
 from recsae.distributed import tasks
-from recsae.sae import attributes, correlating, model
-from recsae.sae.controls import Trained, principal
-from recsae.sae.correlating import items_of_cases, sums_of_code
+from recsae.sae import attributes, correlation, model
+from recsae.sae.controls import Trained, principal_components
+from recsae.sae.correlation import case_items, sum_code
 from recsae.sae.model import Sae
 from recsae.schemas.base import ITEMS, PARTS, activations
 from recsae.store import shards
@@ -44,12 +44,12 @@ def a_table(top_idx: list[int | None]) -> pa.Table:
     ],
 )
 def test_cases_are_of_the_part_and_have_the_views_item(view: str, part: str, rows: list[int], items: list[int]) -> None:
-    found = items_of_cases(a_table([7, None, 8, 9, None]), view, part)
+    found = case_items(a_table([7, None, 8, 9, None]), view, part)
     assert [values.tolist() for values in found] == [rows, items]
 
 
 def test_without_any_recommended_item_there_is_no_case() -> None:
-    assert not len(items_of_cases(a_table([None] * 5), "recommended", "score")[0])
+    assert not len(case_items(a_table([None] * 5), "recommended", "score")[0])
 
 
 @pytest.mark.parametrize("kind", ["topk", "relu"])
@@ -64,8 +64,8 @@ def test_a_codes_sums_are_those_of_its_dense_activations(
     pre = (sae.normalise(x) @ sae.W_enc.T).double()
     least = pre.sort(1, descending=True).values[:, 3:4] if kind == "topk" else torch.zeros(CASES, 1)
     z = torch.where(pre >= least, pre, 0).relu().numpy()
-    monkeypatch.setattr(model, "FLOATS_AT_ONCE", floats_at_once)
-    sums = sums_of_code(sae, x.numpy(), sparse.csr_array(bears))
+    monkeypatch.setattr(model, "MAX_FLOATS_PER_BLOCK", floats_at_once)
+    sums = sum_code(sae, x.numpy(), sparse.csr_array(bears))
     np.testing.assert_allclose(sums.total_H, z.sum(0), rtol=1e-5)
     np.testing.assert_allclose(sums.square_H, np.square(z).sum(0), rtol=1e-5)
     np.testing.assert_allclose(sums.cross_AH, bears.T @ z, rtol=1e-5)
@@ -75,8 +75,8 @@ def test_a_codes_sums_are_those_of_its_dense_activations(
 def test_without_an_sae_the_code_is_the_raw_dimensions(floats_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = np.random.default_rng(1)
     x, bears = draw.normal(3, 2, (CASES, WIDTH)).astype(np.float32), draw.integers(0, 2, (CASES, BORNE)).astype(float)
-    monkeypatch.setattr(model, "FLOATS_AT_ONCE", floats_at_once)
-    sums = sums_of_code(None, x, sparse.csr_array(bears))
+    monkeypatch.setattr(model, "MAX_FLOATS_PER_BLOCK", floats_at_once)
+    sums = sum_code(None, x, sparse.csr_array(bears))
     np.testing.assert_allclose(sums.total_H, x.astype(np.float64).sum(0))
     np.testing.assert_allclose(sums.cross_AH, bears.T @ x.astype(np.float64))
 
@@ -88,9 +88,9 @@ def test_principal_directions_are_the_sums_of_projections(floats_at_once: int, m
     bears = draw.integers(0, 2, (CASES, BORNE)).astype(float)
     exact = x.astype(np.float64)
     away = exact - exact.mean(0)
-    code = principal(exact.mean(0), away.T @ away, WIDTH)
-    monkeypatch.setattr(model, "FLOATS_AT_ONCE", floats_at_once)
-    sums = sums_of_code(code, x, sparse.csr_array(bears))
+    code = principal_components(exact.mean(0), away.T @ away, WIDTH)
+    monkeypatch.setattr(model, "MAX_FLOATS_PER_BLOCK", floats_at_once)
+    sums = sum_code(code, x, sparse.csr_array(bears))
     axes = np.linalg.svd(away, full_matrices=False)[2]
     z = away @ axes.T
     np.testing.assert_allclose(sums.square_H, np.square(z).sum(0), rtol=1e-4)
@@ -100,7 +100,7 @@ def test_principal_directions_are_the_sums_of_projections(floats_at_once: int, m
 def test_a_shard_without_cases_adds_nothing() -> None:
     nobody, nothing_borne = np.empty((0, WIDTH), np.float32), sparse.csr_array((0, BORNE), dtype=np.float64)
     for sae in (None, Sae(WIDTH, LATENTS)):
-        assert not any(sums.any() for sums in sums_of_code(sae, nobody, nothing_borne))
+        assert not any(sums.any() for sums in sum_code(sae, nobody, nothing_borne))
 
 
 def test_latents_of_an_attribute_are_found() -> None:
@@ -111,8 +111,8 @@ def test_latents_of_an_attribute_are_found() -> None:
     x[:, 2] += 3 * bears[:, 0].astype(np.float32)
     sae = Sae(WIDTH, LATENTS, "relu").requires_grad_(False)
     sae.W_enc.copy_(torch.roll(torch.eye(LATENTS, WIDTH), 9, dims=0))
-    met = attributes.choose([{}, {"genres": ["War"]}], np.bincount(bears[:, 0].astype(int)), LATENTS)
-    found = attributes.best(sums_of_code(sae, x, met.bears_IA[bears[:, 0].astype(int)]), met, both_signs=False)
+    met = attributes.select_attributes([{}, {"genres": ["War"]}], np.bincount(bears[:, 0].astype(int)), LATENTS)
+    found = attributes.best_latents(sum_code(sae, x, met.has_IA[bears[:, 0].astype(int)]), met, both_signs=False)
     assert found.attributes == [("genres", "War")] and found.latent_A.tolist() == [9 + 2]
     assert 0.95 < found.best_A[0] < 1
 
@@ -121,10 +121,10 @@ def test_latents_of_an_attribute_are_found() -> None:
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
     monkeypatch.setattr(fake, "put", read_only)
-    for module in (correlating, tasks):
+    for module in (correlation, tasks):
         monkeypatch.setattr(module, "ray", fake)
-    for name in ("_items", "_shard"):
-        monkeypatch.setattr(correlating, name, Task(getattr(correlating, name)._function))
+    for name in ("_count_items", "_sum_shard"):
+        monkeypatch.setattr(correlation, name, Task(getattr(correlation, name)._function))
 
 
 def read_only(matrix: sparse.csr_array) -> sparse.csr_array:
@@ -198,7 +198,7 @@ def an_sae(commit: Commit) -> Committed:
 @pytest.mark.parametrize("edges", [[], [450], [0, 1, 2, 300, 301, 899]])
 def test_correlations_are_those_of_the_whole_however_it_is_cut(commit: Commit, edges: list[int]) -> None:
     table, sae = cases(), Trained(an_sae(commit).data)
-    found = correlating.correlate(
+    found = correlation.correlate(
         commit("ingest", catalogue),
         streamed(commit, table, edges),
         "recommended",
@@ -228,8 +228,8 @@ def test_without_recommended_items_there_is_no_figure_and_no_code_is_run(
 ) -> None:
     table = cases()
     table = table.set_column(4, "top_idx", pa.nulls(table.num_rows, pa.int32()))
-    monkeypatch.setattr(correlating, "sums_of_code", None)
-    found = correlating.correlate(
+    monkeypatch.setattr(correlation, "sum_code", None)
+    found = correlation.correlate(
         commit("ingest", catalogue), streamed(commit, table, []), "recommended", {"raw": None}, "score"
     )
     assert found["raw"].mean is None and found["raw"].attributes == []
