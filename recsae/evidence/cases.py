@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recsae.evidence.sketch import runs
-from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
+from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES, item_column
 from recsae.store.run_store import Committed
 
 
@@ -62,7 +62,7 @@ def _halves(pair: list[Judged], count: int) -> Judged:
 
 def read_cases(evidence: Committed, view: str) -> dict[int, LatentCases]:
     """The evidence by latent; a case's item is the recommended one or the last input, depending on the view."""
-    item = "top_idx" if view == "recommended" else "item_idx"
+    item = item_column(view)
     table = evidence.read_table("evidence.parquet", ["latent", "part", "role", "user_idx", item])
     columns = [table[name].to_numpy(zero_copy_only=False) for name in ("latent", "part", "role", item, "user_idx")]
     return {latent: LatentCases(*(column[span] for column in columns[1:])) for latent, span in runs(columns[0])}

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recsae.schemas.base import item_column
+
 ROWS_AT_LEAST = 2**18
 """Least number of buffered rows that are sorted at a time."""
 LAST = np.uint64(2**64 - 1)
@@ -33,7 +35,7 @@ class Rows(NamedTuple):
 
     def shown(self, view: str) -> np.ndarray:
         """The item of each case in the view: the recommended one or the last input."""
-        return self.top_idx if view == "recommended" else self.item_idx
+        return np.asarray(getattr(self, item_column(view)))
 
 
 class Offer(NamedTuple):

@@ -25,11 +25,6 @@ class NamedItem(NamedTuple):
     title: str
 
 
-def shown_column(view: str) -> str:
-    """The column of a case that holds the item which a concept of this view speaks of."""
-    return "top_idx" if view == "recommended" else "item_idx"
-
-
 def items(served: Served, wanted: Iterable[int | None]) -> dict[int, NamedItem]:
     """By item_idx; nulls among `wanted` are left out."""
     known = {item for item in wanted if item is not None}

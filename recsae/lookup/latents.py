@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from recsae.lookup import cases
 from recsae.lookup.dictionary import concept
 from recsae.lookup.served import Row, Served, among
-from recsae.schemas.base import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES
+from recsae.schemas.base import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES, item_column
 from recsae.store import inspection
 from recsae.store.run_store import RunStore
 
@@ -96,7 +96,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
         of_kind = [case for case in evidence if case["role"] in roles]
         of_kind.sort(key=lambda case: (case["rank"], roles.index(case["role"])))
         chosen += [{"kind": kind, **case} for case in of_kind[:EXAMPLES]]
-    column = cases.shown_column(row["view"])
+    column = item_column(row["view"])
     said = cases.verdicts(served, [row["name"] or ""], [case[column] for case in chosen if case[column] is not None])
     centre = cases.centres(served, [row["latent"]]).get(row["latent"])
     item_side = served.site == "item"  # where an item is its own user

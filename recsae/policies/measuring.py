@@ -25,7 +25,7 @@ from recsae.recommenders.base import Recommender
 from recsae.recommenders.evaluation import held_out_cases
 from recsae.sae import model as saes
 from recsae.sae.model import Sae
-from recsae.stats.ranking_metrics import interval, weighted_sums
+from recsae.stats.bootstrap import interval, weighted_sums
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import answers
 from recsae.store.filesystem import Folder

@@ -19,7 +19,8 @@ from recsae.recommenders.ranking import EditComparison
 from recsae.sae.controls import Control, Reconstruction
 from recsae.sae.model import Encoded, Sae
 from recsae.schemas.base import PARTS
-from recsae.stats.ranking_metrics import count_by_user, weighted_sums
+from recsae.stats.bootstrap import weighted_sums
+from recsae.stats.ranking_metrics import count_by_user
 from recsae.store import shards
 
 MAX_FLOATS_PER_BLOCK = 4_000_000

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 import torch
 from scipy import sparse
@@ -100,7 +99,7 @@ def _sum_shard(
 
 def case_items(table: pa.Table, view: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the shard's rows of the part that have an item in the view, and their items."""
-    item_B = pc.fill_null(table["top_idx" if view == "recommended" else "item_idx"], -1).to_numpy()
+    item_B = shards.items(table, view)
     rows_B = np.flatnonzero((table["part"].to_numpy() == PARTS.index(part)) & (item_B >= 0))
     return rows_B, item_B[rows_B]
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from recsae.sae.accumulators import ActiveCounts, ChunkSums, ShardSums
-from recsae.stats.ranking_metrics import each, interval
+from recsae.stats.bootstrap import interval
+from recsae.stats.ranking_metrics import each
 
 Row = dict[str, float | list[float]]
 

@@ -21,6 +21,11 @@ NEAR_DIRECTION = "near_direction"
 """Silent cases close to the active ones: by the attributes of their item, and by the latents that fire instead."""
 
 
+def item_column(view: str) -> str:
+    """The column of a case with the item that a concept of this view describes."""
+    return "top_idx" if view == "recommended" else "item_idx"
+
+
 def table_schema(name: str, version: int, *fields: pa.Field) -> pa.Schema:
     return pa.schema(fields, metadata={"recsae.table": name, "recsae.version": str(version)})
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 import torch
 
@@ -145,7 +144,7 @@ def _active_latents(
     table: pa.Table, view: str, sae: Sae
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Yields per block: item, latent and value of every active latent `(N,)`, and the items of the cases `(B,)`."""
-    item = pc.fill_null(table["top_idx" if view == "recommended" else "item_idx"], -1).to_numpy()
+    item = shards.items(table, view)
     rows = np.flatnonzero((table["part"].to_numpy() == PARTS.index(PART)) & (item >= 0))
     # K can approach the number of latents if many fire.
     at_once = max(1, model.MAX_FLOATS_PER_BLOCK // sae.num_latents)
@@ -160,4 +159,5 @@ def _active_latents(
             case, place = np.nonzero(value_BK > 0)
             latent = index_BK[case, place].astype(np.int32)
             pieces.append((item[here][case], latent, value_BK[case, place]))
-        yield (*(np.concatenate(column) for column in zip(*pieces, strict=True)), item[block])
+        items, latents, values = (np.concatenate(column) for column in zip(*pieces, strict=True))
+        yield items, latents, values, item[block]

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import ray
 import torch
 
@@ -104,8 +103,7 @@ def smallest(values: np.ndarray, most: int) -> np.ndarray:
 def score_cases(table: pa.Table, views: Sequence[str]) -> ScoreCases:
     """Those of one shard."""
     rows = np.flatnonzero(table["part"].to_numpy() == PARTS.index(PART))
-    columns = [table["top_idx" if view == "recommended" else "item_idx"] for view in views]
-    item_VB = np.stack([pc.fill_null(column, -1).to_numpy()[rows] for column in columns])
+    item_VB = np.stack([shards.items(table, view)[rows] for view in views])
     user_B, case_B = (table[name].to_numpy()[rows].astype(np.int64) for name in ("user_idx", "case_id"))
     return ScoreCases(shards.vectors(table)[rows], user_B, case_B, item_VB)
 

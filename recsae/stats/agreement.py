@@ -13,6 +13,8 @@ from math import sqrt
 
 import numpy as np
 
+from recsae.stats import bootstrap
+
 Statistic = Callable[[np.ndarray], np.ndarray]
 RESAMPLINGS = 1000
 LEAST_GROUPS = 5
@@ -118,10 +120,8 @@ def interval(
         return None
     groups = np.unique(group_Q[np.any(sides, axis=0)])
     sums = np.stack([terms_QT[group_Q == group].sum(0) for group in groups]).astype(np.float64)
-    draw = np.random.default_rng(seed)
-    values = statistic(draw.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), RESAMPLINGS) @ sums)
-    values = values[~np.isnan(values)]
-    if len(values) <= RESAMPLINGS // 2:
+    values = statistic(bootstrap.resampled_sums(sums, RESAMPLINGS, seed))
+    if np.count_nonzero(~np.isnan(values)) <= RESAMPLINGS // 2:
         return None
-    lower, upper = np.percentile(values, [2.5, 97.5])
-    return float(lower), float(upper)
+    lower, upper = bootstrap.interval(values)
+    return lower, upper

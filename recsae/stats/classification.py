@@ -5,10 +5,11 @@ It knows numbers: predictions, truth, and whose case it was.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+
+from recsae.stats import bootstrap
 
 LEAST_USERS = 5
 """Users with active cases, and users with silent ones, below which there is no interval: a few right answers resample
@@ -92,15 +93,8 @@ def interval(
     if min(np.count_nonzero(positive), np.count_nonzero(negative)) < LEAST_USERS:
         return None
     by_user = np.stack([positive, of_each(active & judged), negative, of_each(~active & ~judged)], axis=1)
-    positives, hits, negatives, passes = (_weights(len(users), resamplings, seed) @ by_user).T
+    positives, hits, negatives, passes = bootstrap.resampled_sums(by_user, resamplings, seed).T
     drawn = (positives > 0) & (negatives > 0)
     balanced = (hits[drawn] / positives[drawn] + passes[drawn] / negatives[drawn]) / 2
-    lower, upper = np.percentile(balanced, [2.5, 97.5])
-    return float(lower), float(upper)
-
-
-@lru_cache(maxsize=16)
-def _weights(users: int, resamplings: int, seed: int) -> np.ndarray:
-    """How often each user is drawn, `(resamplings, users)`: the same for all latents with so many users."""
-    draw = np.random.default_rng(seed)
-    return draw.multinomial(users, np.full(users, 1 / users), size=resamplings).astype(np.float64)
+    lower, upper = bootstrap.interval(balanced)
+    return lower, upper

@@ -1,30 +1,19 @@
 """HR and NDCG from counts of ranks, and their intervals over users.
 
 Counts are integers, so they add up exactly over chunks and workers, as do those of every resample. There are two
-bootstraps over users, and neither needs to know of other chunks: `resample` is the cheaper, for one model; in
-`weighted_sums` a user has the same weights wherever he turns up, so that models can be compared. It knows ranks, and
-nothing of models or cases. Shape suffixes: C cases, K counted ranks, G groups of users, S resamples, U users, Q hashes
-of four resamples, X any number of columns.
+bootstraps over users, and neither needs to know of other chunks: `resample` is the cheaper, for one model; with
+`bootstrap.weighted_sums` a user has the same weights everywhere, so that models can be compared. Shape
+suffixes: C cases, K counted ranks, G groups of users, S resamples, U users.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from recsae.hashing import GOLDEN, finalise
+from recsae.stats.bootstrap import DRAWS_AT_ONCE, interval
 
 CUTOFFS = (5, 10, 20, 50)
 DEEPEST = max(CUTOFFS)
-INTERVAL = (0.025, 0.975)
-DRAWS_AT_ONCE = 1_000_000
-LEVELS = 2**16
-"""Steps of the uniform number behind a weight: of one hash there are four."""
-POISSON = np.searchsorted(
-    np.cumsum([math.exp(-1) / math.factorial(weight) for weight in range(20)]), (np.arange(LEVELS) + 0.5) / LEVELS
-).astype(np.uint8)
-"""The inverse distribution function of Poisson(1)."""
 
 
 def count(rank_C: np.ndarray) -> np.ndarray:
@@ -64,41 +53,10 @@ def resample(rank_C: np.ndarray, user_C: np.ndarray, resamples: int, draw: np.ra
     return found_SK
 
 
-def weights(user_U: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Poisson(1) weights `(U, S)`, uint8, by a hash of user, resample and seed alone.
-
-    So a user has the same weight in every shard, chunk and method, and what is resampled by it is paired.
-    """
-    with np.errstate(over="ignore"):
-        start_U1 = finalise((user_U.astype(np.uint64) ^ np.uint64(seed) << np.uint64(32)) * GOLDEN)[:, None]
-        hash_UQ = finalise(start_U1 + np.arange(1, -(-resamples // 4) + 1, dtype=np.uint64) * GOLDEN)
-    return np.asarray(POISSON[hash_UQ.astype("<u8").view("<u2")[:, :resamples]])
-
-
-def weighted_sums(value_UX: np.ndarray, user_U: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Sums over users `(1 + S, X)`, float64: as they are, then under the weights of every resample.
-
-    A user may have several rows. Whole numbers add up exactly, in any order.
-    """
-    sum_SX = np.zeros((1 + resamples, value_UX.shape[1]))
-    sum_SX[0] = value_UX.sum(0, dtype=np.float64)
-    at_once = max(1, DRAWS_AT_ONCE // max(resamples, 1))
-    for start in range(0, len(user_U) if resamples else 0, at_once):
-        rows = slice(start, start + at_once)
-        sum_SX[1:] += weights(user_U[rows], resamples, seed).T.astype(np.float64) @ value_UX[rows]
-    return sum_SX
-
-
 def intervals(resampled_SK: np.ndarray) -> dict[str, list[float]]:
     """The middle 95 % of each figure over the resamples that drew anybody, `[low, high]`; zeros where none did."""
     drawn = resampled_SK[resampled_SK.sum(1) > 0]
     return {name: interval(values) for name, values in each(drawn).items()}
-
-
-def interval(value_S: np.ndarray) -> list[float]:
-    """The middle 95 % of the values that are numbers, `[low, high]`; zeros where none is."""
-    known = value_S[~np.isnan(value_S)]
-    return np.quantile(known, INTERVAL).tolist() if len(known) else [0.0, 0.0]
 
 
 def each(count_SK: np.ndarray) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from recsae.recommenders.evaluation import held_out_cases
 from recsae.recommenders.ranking import TOP_K
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
-from recsae.stats.ranking_metrics import weighted_sums
+from recsae.stats.bootstrap import weighted_sums
 from recsae.steering import ranking_kernel
 from recsae.steering.interventions import InterventionPlan
 from recsae.steering.outcomes import Interventions, outcomes

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.stats.ranking_metrics import interval
+from recsae.stats.bootstrap import interval
 from recsae.steering.effects import Effects
 from recsae.steering.interventions import InterventionPlan
 from recsae.steering.operations import Operation

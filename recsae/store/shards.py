@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.schemas.base import conform
+from recsae.schemas.base import conform, item_column
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
@@ -25,6 +25,11 @@ def vectors(table: pa.Table | pa.RecordBatch, column: str = "activation") -> np.
         array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
     width = array.type.list_size
     return np.asarray(array.flatten()).reshape(-1, width)
+
+
+def items(table: pa.Table, view: str) -> np.ndarray:
+    """The item of each case that a concept of this view describes, int32; -1 where it is not known."""
+    return np.asarray(pc.fill_null(table[item_column(view)], -1))
 
 
 def column(values: np.ndarray) -> pa.FixedSizeListArray:

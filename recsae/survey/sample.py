@@ -18,7 +18,7 @@ from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.lookup import cases
 from recsae.lookup.served import Row, Served, among
-from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES
+from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES, item_column
 from recsae.scores.controls import draw_controls
 from recsae.survey.key import Case, Key, SurveyConcept
 
@@ -111,7 +111,7 @@ class _Drawer:
 
     def __init__(self, served: Served, view: str, half: int, draw: np.random.Generator) -> None:
         self._served, self._half, self._draw = served, half, draw
-        self._item = cases.shown_column(view)
+        self._item = item_column(view)
         self._catalogue = Catalogue.read(served.made["ingest"])
 
     def concept(self, row: Row, of: int) -> SurveyConcept | None:

@@ -15,7 +15,8 @@ from recsae.sae.accumulators import ActiveCounts, Bootstrap, ChunkSums, ShardSum
 from recsae.sae.controls import Control, Raw, Trained
 from recsae.sae.model import Sae, save
 from recsae.schemas.base import PARTS, activations, conform
-from recsae.stats.ranking_metrics import DEEPEST, count, weights
+from recsae.stats.bootstrap import weights
+from recsae.stats.ranking_metrics import DEEPEST, count
 from recsae.store import shards
 from recsae.store.filesystem import Folder
 

@@ -7,18 +7,15 @@ import math
 import numpy as np
 import pytest
 
+from recsae.stats.bootstrap import weighted_sums
 from recsae.stats.ranking_metrics import (
     CUTOFFS,
     DEEPEST,
-    POISSON,
     count,
     count_by_user,
     figures,
-    interval,
     intervals,
     resample,
-    weighted_sums,
-    weights,
 )
 
 NOBODY = np.zeros(DEEPEST + 1, dtype=np.int64)
@@ -97,58 +94,9 @@ def test_few_draws_at_once_are_the_same_draws(monkeypatch: pytest.MonkeyPatch) -
     assert (resample(ranks, user, 100, np.random.default_rng(0)) == whole).all()
 
 
-def test_a_users_weights_are_his_wherever_he_turns_up() -> None:
-    users = np.random.default_rng(0).permutation(5000).astype(np.int32)
-    whole = weights(users, 30, 7)
-    assert whole.shape == (5000, 30)
-    assert (weights(users[100:200], 30, 7) == whole[100:200]).all()
-    assert (weights(np.sort(users), 30, 7) == whole[np.argsort(users)]).all()
-    assert (weights(users, 9, 7) == whole[:, :9]).all()
-    assert (weights(users, 30, 8) != whole).mean() > 0.5
-
-
-def test_weights_are_poisson() -> None:
-    """Its mean and variance are 1, and users and resamples go their own ways."""
-    assert POISSON.mean() == pytest.approx(1, abs=1e-4) and POISSON.var() == pytest.approx(1, abs=1e-3)
-    found = weights(np.arange(4000, dtype=np.int32), 400, 3).astype(np.float64)
-    shares = np.bincount(found.astype(int).ravel(), minlength=5)[:5] / found.size
-    assert shares == pytest.approx([math.exp(-1) / math.factorial(k) for k in range(5)], abs=2e-3)
-    assert found.mean() == pytest.approx(1, abs=3e-3) and found.var() == pytest.approx(1, abs=6e-3)
-    assert found.mean(0).std() == pytest.approx(1 / 4000**0.5, rel=0.15)
-    assert found.mean(1).std() == pytest.approx(1 / 400**0.5, rel=0.15)
-    for across in (np.corrcoef(found[:, :40].T), np.corrcoef(found[:40])):
-        assert np.abs(across - np.eye(40)).max() < 5 / len(found[0]) ** 0.5
-
-
-def test_weighted_sums_are_those_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recsae.stats.ranking_metrics.DRAWS_AT_ONCE", 100)
-    draw = np.random.default_rng(0)
-    users, values = np.repeat(np.arange(40), 3), draw.integers(0, 9, (120, 5))
-    found = weighted_sums(values, users, 11, 2)
-    assert found[0].tolist() == values.sum(0).tolist()
-    assert found[1:].tolist() == (weights(users, 11, 2).T.astype(int) @ values).tolist()
-    assert weighted_sums(values, users, 0, 2).tolist() == [values.sum(0).tolist()]
-    assert weighted_sums(values[:0], users[:0], 4, 2).tolist() == np.zeros((5, 5)).tolist()
-
-
-def test_weighted_sums_of_counts_do_not_depend_on_the_order_of_chunks() -> None:
-    draw = np.random.default_rng(0)
-    users, ranks = np.repeat(np.arange(300), 2), draw.geometric(0.05, 600)
-    _, counts = count_by_user(ranks, users)
-    assert counts.sum(0).tolist() == count(ranks).tolist()
-    whole = weighted_sums(counts, np.arange(300), 50, 1)
-    parts = [weighted_sums(counts[rows], np.arange(300)[rows], 50, 1) for rows in (slice(90), slice(90, 300))]
-    assert (parts[1] + parts[0] == whole).all() and (whole == whole.astype(int)).all()
-
-
 def test_weighted_intervals_are_those_of_resample() -> None:
     ranks, users = np.random.default_rng(0).geometric(0.05, 1000), np.repeat(np.arange(500), 2)
     named, counts = count_by_user(ranks, users)
     by_hash = intervals(weighted_sums(counts, named, 4000, 5)[1:])
     for name, plain in intervals(resample(ranks, users, 4000, np.random.default_rng(0))).items():
         assert by_hash[name] == pytest.approx(plain, abs=0.08 * (plain[1] - plain[0]))
-
-
-def test_an_interval_passes_over_what_is_no_number() -> None:
-    assert interval(np.array([np.nan, 1, 2, 3, np.nan])) == pytest.approx([1.05, 2.95])
-    assert interval(np.array([np.nan])) == [0, 0]

@@ -11,7 +11,7 @@ from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
 from recsae.recommenders.evaluation import in_sample
 from recsae.sae import model as sae_files
-from recsae.stats.ranking_metrics import weights
+from recsae.stats.bootstrap import weights
 from recsae.steering import effects as module
 from recsae.steering.effects import Effects, SteeringSetup, chunk_effects, measure
 from recsae.steering.outcomes import Outcome

@@ -12,7 +12,7 @@ import pytest
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
 from recsae.schemas.steering import STEERING
-from recsae.stats.ranking_metrics import weights
+from recsae.stats.bootstrap import weights
 from recsae.steering.effects import Effects, chunk_effects
 from recsae.steering.interventions import InterventionPlan, turns
 from recsae.steering.rows import Figures, Turned, steering_rows

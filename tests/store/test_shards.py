@@ -93,3 +93,10 @@ def test_a_stream_gives_the_committed_shards_in_order_and_nothing_else(tmp_path:
     shards.write(attempt.data, "shards/00003.arrow", table(vectors(2, 300)), schema)
     first = [float(shards.vectors(shard)[0, 0]) for shard in shards.stream(committed)]
     assert first == [0, 100, 200]
+
+
+@pytest.mark.parametrize(("view", "found"), [("recommended", [7, -1]), ("input", [1, 2])])
+def test_the_view_says_which_item_a_case_has(view: str, found: list[int]) -> None:
+    table = pa.table({"item_idx": pa.array([1, 2], pa.int32()), "top_idx": pa.array([7, None], pa.int32())})
+    items = shards.items(table, view)
+    assert items.tolist() == found and items.dtype == np.int32
