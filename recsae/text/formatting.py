@@ -1,8 +1,4 @@
-"""How the report writes a figure: formatted for people, and a dash where it is absent or not a number.
-
-A report is never lost for a figure. It knows values and what a line or a row of the page is made of, and neither stages
-nor HTML.
-"""
+"""Figures for people, on pages and in the terminal; a dash where one is absent or not a number."""
 
 from __future__ import annotations
 
@@ -98,6 +94,12 @@ def share(part: Any, whole: Any = 1) -> str:
     return DASH if above is None or not below else f"{100 * above / below:.1f}\u00a0%"
 
 
+def percent(value: Any, digits: int = 1) -> str:
+    """A share in per cent, for the terminal: with a plain space."""
+    found = number(value)
+    return DASH if found is None else f"{100 * found:.{digits}f} %"
+
+
 def fine_share(value: Any) -> str:
     """A share in per cent; below a hundredth with the digits that it needs."""
     found = number(value)
@@ -123,6 +125,26 @@ def interval(value: Any, digits: int, factor: float = 1) -> str:
     if len(ends) != 2 or len(known) != 2:
         return ""
     return f"[{', '.join(f'{factor * end:.{digits}f}' for end in known)}]"
+
+
+def with_interval(value: Any, lower: Any, upper: Any) -> str:
+    """`0.80 [0.73, 0.86]`; without brackets where there is no interval."""
+    middle = decimal(value, 2)
+    return middle if number(value) is None or lower is None else f"{middle} [{decimal(lower, 2)}, {decimal(upper, 2)}]"
+
+
+def figure(value: float) -> str:
+    """A count whole; any other figure to three digits, or whole from 1,000 on."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def binary_size(count: float) -> str:
+    """Bytes as `512 B`, `1.5 KiB` and so on to TiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} TiB"
 
 
 def duration(value: Any) -> str:

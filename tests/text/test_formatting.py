@@ -8,17 +8,22 @@ from typing import Any
 import pytest
 
 from recsae.text.formatting import (
+    DASH,
+    binary_size,
     count,
     decimal,
     duration,
+    figure,
     fine_share,
     interval,
     listed,
     look_up,
+    percent,
     plain,
     share,
     short,
     signed_share,
+    with_interval,
 )
 
 
@@ -78,3 +83,36 @@ def test_what_is_not_there_is_empty() -> None:
     assert look_up({"a": [1]}, "a", "b") is look_up({}, "a") is None
     assert listed([{"a": 1}, None, "b"]) == [{"a": 1}]
     assert listed(None) == listed({"a": 1}) == []
+
+
+def test_a_share_in_the_terminal_has_a_plain_space() -> None:
+    assert [percent(value) for value in (0.5, 0, None, math.nan)] == ["50.0 %", "0.0 %", DASH, DASH]
+    assert percent(0.12345, 2) == "12.35 %"
+
+
+def test_a_figure_stands_before_its_interval() -> None:
+    assert with_interval(0.8, 0.734, 0.861) == "0.80 [0.73, 0.86]"
+    assert with_interval(0.8, None, None) == "0.80"
+    assert with_interval(None, 0.1, 0.2) == DASH
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(12345, "12,345"), (1234.5, "1,234"), (0.03512, "0.0351"), (3.0, "3"), (-2500.6, "-2,501")]
+)
+def test_a_count_is_whole_and_any_other_figure_has_three_digits(value: float, said: str) -> None:
+    assert figure(value) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (0, "0 B"),
+        (1023, "1,023 B"),
+        (1536, "1.5 KiB"),
+        (5 * 2**20, "5.0 MiB"),
+        (2**30, "1.0 GiB"),
+        (3 * 2**50, "3,072.0 TiB"),
+    ],
+)
+def test_bytes_take_the_largest_unit_that_fits(count: int, said: str) -> None:
+    assert binary_size(count) == said

@@ -16,6 +16,7 @@ from rich.text import Text
 from recsae.cli.render import terminal
 from recsae.store.filesystem import file_at
 from recsae.store.object_store import signed
+from recsae.text.formatting import decimal, with_interval
 from recsae.text.sanitize import plain
 
 ROWS = 20
@@ -89,9 +90,9 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
             *((str(row["latent"]),) if numbered else ()),
             Text("✓" if row["interpretable"] else " "),
             concept(row),
-            Text(terminal.interval(row["confidence"], *bounds)),
-            Text(terminal.number(row["confidence_shuffled"])),
-            Text(terminal.number(row["f1"])),
+            Text(with_interval(row["confidence"], *bounds)),
+            Text(decimal(row["confidence_shuffled"], 2)),
+            Text(decimal(row["f1"], 2)),
             Text(f"{100 * row['frequency']:.2f} %"),
             Text(" · ".join(plain(title) for title in row["top_items"][:ITEMS])),
         )

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from rich.text import Text
 
 from recsae.cli.render import terminal
-from recsae.cli.render.terminal import DASH, number
 from recsae.lookup.items import ItemView
+from recsae.text.formatting import DASH, decimal
 from recsae.text.sanitize import plain
 
 MOST = 20
@@ -44,7 +44,7 @@ def print_item(found: ItemView) -> None:
             str(one["latent"]),
             f"{one['activations']:,}",
             f"{one['strength']:,.1f}",
-            DASH if one["lift"] is None else f"×{number(one['lift'], 1)}",
+            DASH if one["lift"] is None else f"×{decimal(one['lift'], 1)}",
         )
     console.print(table)
     console.print("lift: its share of the cases in which the latent fires, by its share of all", style="dim")

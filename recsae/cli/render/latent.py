@@ -11,8 +11,8 @@ from rich.text import Text
 
 from recsae.cli.render import terminal
 from recsae.cli.render.dictionary import concept
-from recsae.cli.render.terminal import DASH, interval, number, share
 from recsae.lookup.latents import Latent
+from recsae.text.formatting import DASH, decimal, percent, with_interval
 from recsae.text.sanitize import plain
 
 Row = Mapping[str, Any]
@@ -68,16 +68,16 @@ def _facts(found: Latent) -> Iterable[tuple[str, str]]:
     if row["polysemantic"]:
         yield "two meanings", " and ".join(row["meanings"])
     if row["confidence_expected"] is not None:
-        yield "expected", f"{number(row['confidence_expected'])} on unseen cases"
+        yield "expected", f"{decimal(row['confidence_expected'], 2)} on unseen cases"
     if row["near_miss_rate"] is not None or row["near_direction_rate"] is not None:
-        near = f"by attribute {share(row['near_miss_rate'])}, by direction {share(row['near_direction_rate'])}"
+        near = f"by attribute {percent(row['near_miss_rate'])}, by direction {percent(row['near_direction_rate'])}"
         yield "near misses", f"judged active: {near}"
     if row["coherence"] is not None:
-        yield "coherence", number(row["coherence"])
+        yield "coherence", decimal(row["coherence"], 2)
     yield (
         "fires",
         (
-            f"in {share(row['frequency'], 2)} of cases ({row['activations']:,} of explain users), at most "
+            f"in {percent(row['frequency'], 2)} of cases ({row['activations']:,} of explain users), at most "
             f"{row['maximum']:.2f}"
         ),
     )
@@ -92,16 +92,16 @@ def _scores(rows: Sequence[Row]) -> Table | None:
     for judge, told in JUDGES.items():
         row, control = by_judge.get((judge, "none")), by_judge.get((judge, "shuffled"))
         if row:
-            figures = [number(row[name]) for name in ("precision", "recall", "f1", "auc")]
+            figures = [decimal(row[name], 2) for name in ("precision", "recall", "f1", "auc")]
             cases = sum(row[name] for name in ("tp", "fp", "tn", "fn"))
             table.add_row(
-                told, _confidence(row), number(control["confidence"] if control else None), *figures, f"{cases:,}"
+                told, _confidence(row), decimal(control["confidence"] if control else None, 2), *figures, f"{cases:,}"
             )
     return table if table.row_count else None
 
 
 def _confidence(row: Row) -> str:
-    return interval(row["confidence"], row["lower"], row["upper"])
+    return with_interval(row["confidence"], row["lower"], row["upper"])
 
 
 def _items(by_measure: Mapping[str, Sequence[Row]]) -> Table | None:
@@ -130,10 +130,10 @@ def _levels(rows: Sequence[Row]) -> Table | None:
     for row in rows:
         part = row["hits"] / row["cases"] if row["cases"] else None
         bar = "█" * round(BAR * (part or 0))
-        table.add_row(str(row["level"]), f"{row['cases']:,}", f"{row['hits']:,}", share(part), bar)
+        table.add_row(str(row["level"]), f"{row['cases']:,}", f"{row['hits']:,}", percent(part), bar)
     table.add_section()
-    table.add_row("of all items", "", "", share(rows[0]["catalogue_share"]), "")
-    table.add_row("by popularity", "", "", share(rows[0]["popular_share"]), "")
+    table.add_row("of all items", "", "", percent(rows[0]["catalogue_share"]), "")
+    table.add_row("by popularity", "", "", percent(rows[0]["popular_share"]), "")
     return table
 
 
@@ -145,10 +145,10 @@ def _attributes(rows: Sequence[Row]) -> Table | None:
         table.add_row(
             Text(plain(f"{row['attribute']}: {row['value']}")),
             row["view"],
-            number(row["correlation"]),
-            share(row["p_fires"]),
-            share(row["p_attribute"]),
-            number(row["auc"]),
+            decimal(row["correlation"], 2),
+            percent(row["p_fires"]),
+            percent(row["p_attribute"]),
+            decimal(row["auc"], 2),
         )
     return table
 
@@ -163,13 +163,13 @@ def _steering(rows: Sequence[Row]) -> Table | None:
         out = row["operation"] == "ablate"
         table.add_row(
             "taken out" if out else f"{row['operation']} {row['strength']:g}",
-            share(row["share"]),
+            percent(row["share"]),
             _points(*(row[f"share_{name}"] for name in ("change", "lower", "upper"))),
             _points(row["null_lower"] if row["share_change"] < 0 else row["null_upper"]),
             _points(row["probe_share_change"]),
-            number(100 * row["ndcg"], 1),
+            decimal(100 * row["ndcg"], 1),
             _points(*(row[f"ndcg_{name}"] for name in ("change", "lower", "upper"))),
-            number(100 * row["side_effect"], 1),
+            decimal(100 * row["side_effect"], 1),
         )
     return table
 
@@ -192,8 +192,8 @@ def _nights(rows: Sequence[Row]) -> Table | None:
             Text(plain(row["name"] or DASH)),
             row["drift"] or DASH,
             str(row["latent"]),
-            interval(row["confidence"], row["confidence_lower"], row["confidence_upper"]),
-            share(row["frequency"], 2),
+            with_interval(row["confidence"], row["confidence_lower"], row["confidence_upper"]),
+            percent(row["frequency"], 2),
         )
     return table
 
@@ -212,5 +212,5 @@ def _print_cases(console: Console, cases: Sequence[Row], view: str) -> None:
             before = " · ".join(plain(title) for title in case["history"])
             title.append(f"\n{plain(case['user_id'])}: {before}", style="dim")
         kind = Text(case["kind"]).append(f"\n{case['role'].replace('_', ' ')}", style="dim")
-        table.add_row(kind, title, SAID[case["judge"]], number(case["activation"]), str(case["level"]))
+        table.add_row(kind, title, SAID[case["judge"]], decimal(case["activation"], 2), str(case["level"]))
     console.print(table)

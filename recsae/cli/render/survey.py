@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from recsae.cli.render import terminal
-from recsae.cli.render.terminal import DASH, interval, number
+from recsae.text.formatting import DASH, decimal, with_interval
 from recsae.text.sanitize import plain
 
 FIGURES = ("kappa_judge", "confidence", "decoys_rejected", "real_against_decoy")
@@ -39,7 +39,7 @@ def print_survey(found: Mapping[str, Any], concepts: pa.Table) -> None:
 
 
 def _figures(one: Mapping[str, Any]) -> list[str]:
-    return [interval(one.get(name), *(one.get(f"{name}_interval") or (None, None))) for name in FIGURES]
+    return [with_interval(one.get(name), *(one.get(f"{name}_interval") or (None, None))) for name in FIGURES]
 
 
 def _print_between(console: Console, found: Mapping[str, Any]) -> None:
@@ -47,13 +47,15 @@ def _print_between(console: Console, found: Mapping[str, Any]) -> None:
     if fleiss["kappa"] is not None:
         bounds = fleiss["kappa_interval"] or (None, None)
         console.print(
-            f"\nbetween people  Fleiss' κ {interval(fleiss['kappa'], *bounds)} over {fleiss['questions']:,} questions "
+            f"\nbetween people  Fleiss' κ {with_interval(fleiss['kappa'], *bounds)} over {fleiss['questions']:,} questions "
             "that two or more answered"
         )
     if pairs:
         pairs.sort(key=lambda pair: pair["kappa"])
-        least, most = (f"{number(pair['kappa'])} ({' and '.join(pair['raters'])})" for pair in (pairs[0], pairs[-1]))
-        middle = number(median(pair["kappa"] for pair in pairs))
+        least, most = (
+            f"{decimal(pair['kappa'], 2)} ({' and '.join(pair['raters'])})" for pair in (pairs[0], pairs[-1])
+        )
+        middle = decimal(median(pair["kappa"] for pair in pairs), 2)
         told = least if len(pairs) == 1 else f"median {middle} of {len(pairs)} pairs, from {least} to {most}"
         console.print(f"                Cohen's κ {plain(told)}", soft_wrap=True)
 
@@ -68,9 +70,9 @@ def _print_concepts(console: Console, concepts: pa.Table) -> None:
             "decoy" if row["decoy"] else "✓" if row["interpretable"] else "",
             name,
             str(row["latent"]) + (f" on {row['cases_of']}" if row["decoy"] else ""),
-            interval(row["people_confidence"], row["people_lower"], row["people_upper"]),
-            number(row["judge_on_cases"]),
-            interval(row["judge_confidence"], row["judge_lower"], row["judge_upper"]),
+            with_interval(row["people_confidence"], row["people_lower"], row["people_upper"]),
+            decimal(row["judge_on_cases"], 2),
+            with_interval(row["judge_confidence"], row["judge_lower"], row["judge_upper"]),
             DASH if row["majority_agrees"] is None else f"{100 * row['majority_agrees']:.0f} %",
             "/".join(f"{count:,}" for count in votes),
         )
@@ -87,4 +89,4 @@ def _print_means(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     for kind, of_kind in kinds.items():
         known = [row["people_confidence"] for row in of_kind if row["people_confidence"] is not None]
         if known:
-            console.print(f"{kind:<15} people's confidence {number(sum(known) / len(known))}, mean of {len(known)}")
+            console.print(f"{kind:<15} people's confidence {decimal(sum(known) / len(known), 2)}, mean of {len(known)}")

@@ -1,7 +1,4 @@
-"""What all jobs that print tables write to, and how figures are written there.
-
-It knows terminals and numbers, and nothing of what is told.
-"""
+"""The console that commands print to, and the shape of their tables."""
 
 from __future__ import annotations
 
@@ -11,7 +8,6 @@ from rich.table import Table
 
 LOG_WIDTH = 140
 """Columns where the output is a log rather than a terminal."""
-DASH = "—"
 
 
 def console() -> Console:
@@ -33,18 +29,3 @@ def table(*texts: str, figures: tuple[str, ...] = ()) -> Table:
     for heading in figures:
         made.add_column(heading, justify="right", overflow="fold")
     return made
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    return DASH if value is None else f"{value:.{digits}f}"
-
-
-def share(value: float | None, digits: int = 1) -> str:
-    return DASH if value is None else f"{100 * value:.{digits}f} %"
-
-
-def interval(value: float | None, lower: float | None, upper: float | None) -> str:
-    """`0.80 [0.73, 0.86]`; without brackets where there is no interval."""
-    if value is None or lower is None:
-        return number(value)
-    return f"{number(value)} [{number(lower)}, {number(upper)}]"

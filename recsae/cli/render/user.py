@@ -6,8 +6,8 @@ from rich.text import Text
 
 from recsae.cli.render import terminal
 from recsae.cli.render.item import attributes
-from recsae.cli.render.terminal import DASH, number
 from recsae.lookup.users import User
+from recsae.text.formatting import DASH, decimal
 from recsae.text.sanitize import plain
 
 LATEST = 20
@@ -49,7 +49,7 @@ def print_user(found: User) -> None:
             "✓" if one["interpretable"] else " ",
             Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else ""),
             str(one["latent"]),
-            number(one["activation"]),
+            decimal(one["activation"], 2),
             str(one["level"]),
         )
     console.print(table)
