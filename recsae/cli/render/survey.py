@@ -47,8 +47,8 @@ def _print_between(console: Console, found: Mapping[str, Any]) -> None:
     if fleiss["kappa"] is not None:
         bounds = fleiss["kappa_interval"] or (None, None)
         console.print(
-            f"\nbetween people  Fleiss' κ {with_interval(fleiss['kappa'], *bounds)} over {fleiss['questions']:,} questions "
-            "that two or more answered"
+            f"\nbetween people  Fleiss' κ {with_interval(fleiss['kappa'], *bounds)} over {fleiss['questions']:,} "
+            "questions that two or more answered"
         )
     if pairs:
         pairs.sort(key=lambda pair: pair["kappa"])
