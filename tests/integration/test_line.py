@@ -30,10 +30,6 @@ def dictionary(config: Config) -> pd.DataFrame:
     return pd.DataFrame(table.to_pylist()).set_index("latent")
 
 
-def in_store(config: Config, root: Path) -> Config:
-    return config.model_copy(update={"store": config.store.model_copy(update={"root": str(root)})})
-
-
 def test_most_planted_concepts_are_found_and_believed(planted_run: tuple[Config, Path]) -> None:
     found = dictionary(planted_run[0])
     believed = {term for terms in found[found.interpretable].terms for term in terms}
@@ -105,16 +101,3 @@ def test_current_names_the_dictionary_and_the_report(planted_run: tuple[Config, 
     assert current is not None
     assert pq.read_table(current["dictionary"]).num_rows == len(dictionary(planted_run[0]))
     assert Path(current["report"]).read_text().startswith("<!doctype html>")
-
-
-def test_weights_do_not_depend_on_the_number_of_workers(planted_run: tuple[Config, Path], tmp_path: Path) -> None:
-    one = planted_run[0]
-    resources = one.resources.model_copy(update={"train_workers": 2, "probe_actors": 1})
-    two = in_store(one, tmp_path).model_copy(update={"resources": resources})
-    pipeline = Pipeline(two)
-    for stage in ("ingest", "recommender", "activations", "sae"):
-        pipeline.run(stage)
-    for stage, weights in (("recommender", "weights.safetensors"), ("sae", "sae.safetensors")):
-        first, second = (done(config, stage).data.child("model") for config in (one, two))
-        with first.open_input(weights) as a, second.open_input(weights) as b:
-            assert a.read() == b.read(), stage

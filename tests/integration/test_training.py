@@ -1,7 +1,4 @@
-"""Training under Ray Train: the number of workers changes nothing, and a killed worker costs nothing but time.
-
-SASRec's workers are counted in test_line.py.
-"""
+"""Training under Ray Train: the number of workers changes nothing, and a killed worker costs nothing but time."""
 
 from __future__ import annotations
 
@@ -68,6 +65,20 @@ def test_the_number_of_workers_changes_no_bit(
     one, two = (trained(planted, tmp_path / str(workers), workers, **recommender) for workers in (1, 2))
     assert weights(one) == weights(two)
     assert one.metrics["test"] == two.metrics["test"] and one.metrics["test_intervals"] == two.metrics["test_intervals"]
+
+
+def test_the_planted_line_has_the_same_weights_with_two_workers(
+    planted_run: tuple[Config, Path], tmp_path: Path
+) -> None:
+    one = planted_run[0]
+    resources = one.resources.model_copy(update={"train_workers": 2, "probe_actors": 1})
+    store = one.store.model_copy(update={"root": str(tmp_path)})
+    pipelines = [Pipeline(one), Pipeline(one.model_copy(update={"resources": resources, "store": store}))]
+    for stage in ("ingest", "recommender", "activations", "sae"):
+        pipelines[1].run(stage)
+    for stage, name in (("recommender", "weights.safetensors"), ("sae", "sae.safetensors")):
+        first, second = (Path(pipeline.run(stage).data.child("model").locate(name)) for pipeline in pipelines)
+        assert first.read_bytes() == second.read_bytes(), stage
 
 
 def test_a_killed_worker_is_replaced(ray_session: str, planted: Path, tmp_path: Path) -> None:
