@@ -3,7 +3,7 @@
 ray job submit --working-dir . -- python -m jobs.activations --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
-from recsae.cli.command import run
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    run(["activations"])
+    main(["stage", "activations"])

@@ -5,7 +5,7 @@ ray job submit --working-dir . -- python -m jobs.compare --config jobs/configs/m
     --set store.root=/data/runs --config jobs/configs/ml1m-bprmf.toml --to /data/models.html
 """
 
-from recsae.cli.compare import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["compare"])

@@ -5,7 +5,7 @@ ray job submit --working-dir . -- python -m jobs.explain --config jobs/configs/m
     --set store.root=/data/runs --users all --to /data/explanations.parquet
 """
 
-from recsae.cli.explain import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["explain"])

@@ -4,7 +4,7 @@ ray job submit --working-dir . -- python -m jobs.export --config jobs/configs/ml
     --set store.root=/data/runs --format saelens --to /data/export
 """
 
-from recsae.cli.export import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["export"])

@@ -3,9 +3,7 @@
 ray job submit --working-dir . -- python -m jobs.nightly --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
-from recsae.cli.command import run
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    from recsae.pipeline.stages import STAGES
-
-    run(list(STAGES), publish=True)
+    main(["run"])

@@ -4,7 +4,7 @@ ray job submit --working-dir . -- python -m jobs.plant --to /data/planted --user
     --events 10000000
 """
 
-from recsae.cli.plant import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["plant"])

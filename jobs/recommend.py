@@ -4,7 +4,7 @@ ray job submit --working-dir . -- python -m jobs.recommend --config jobs/configs
     --set store.root=/data/runs --policy /data/policy.json --to /data/recommendations.parquet
 """
 
-from recsae.cli.recommend import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["recommend"])

@@ -5,7 +5,7 @@ python -m jobs.show --config jobs/configs/demo.toml --latent 12        # or --it
 ray job submit --working-dir . -- python -m jobs.show --config jobs/configs/ml1m.toml --set store.root=/data/runs
 """
 
-from recsae.cli.show import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["show"])

@@ -5,7 +5,7 @@ It reads the store alone and starts nothing, so it may be asked while a night ru
 ray job submit --working-dir . -- python -m jobs.status --config jobs/configs/demo.toml --set store.root=/data/runs
 """
 
-from recsae.cli.status import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["status"])

@@ -6,7 +6,7 @@ With `--nightly` all stages are one job. RAY_API_SERVER_ADDRESS says where the j
 RAY_AUTH_TOKEN_PATH bring the cluster's token.
 """
 
-from recsae.cli.submit import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["submit"])

@@ -6,7 +6,7 @@ ray job submit --working-dir . -- python -m jobs.survey export --config jobs/con
     --set store.root=/data/runs --to /data/form.html
 """
 
-from recsae.cli.survey import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["survey"])

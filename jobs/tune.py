@@ -5,7 +5,7 @@ ray job submit --working-dir . -- python -m jobs.tune --config jobs/configs/ml1m
 python -m jobs.tune --config jobs/configs/demo.toml --more Western --less Horror --to policy.json
 """
 
-from recsae.cli.tune import main
+from recsae.cli.main import main
 
 if __name__ == "__main__":
-    main()
+    main(["tune"])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from recsae.cli import status
+from recsae.cli.main import main
 from recsae.config.concepts import EndpointConfig
 from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
@@ -145,13 +145,13 @@ def test_the_state_of_a_run_holds_none(
     overrides += [f"labels.endpoint.url={config.labels.endpoint.url}"] if config.labels.endpoint else []
     sets = [part for override in overrides for part in ("--set", override)]
     monkeypatch.setattr(sys, "argv", ["status", "--config", str(toml), *sets, *options])
-    status.main()
+    main(["status"])
     whole = capsys.readouterr().out
     assert "concepts.parquet" in whole and holds_none(whole)
     Path(made["sae"].data.path, "sae.parquet").unlink()
-    status.main()
+    main(["status"])
     broken = capsys.readouterr().out
-    assert "sae is damaged" in broken and "jobs.sae" in broken and holds_none(broken)
+    assert "sae is damaged" in broken and "recsae stage sae " in broken and holds_none(broken)
 
 
 def test_a_foreign_models_own_config_in_the_store_holds_none(tmp_path: Path) -> None:

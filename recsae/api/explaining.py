@@ -10,8 +10,7 @@ import pandas as pd
 from recsae.api.models import recommender_of, stage
 from recsae.errors import BadInput
 from recsae.explain.many import ExplanationRequest, Names, explain_one, rows
-from recsae.lookup.items import find_item
-from recsae.lookup.users import find_user
+from recsae.lookup.named import find_item, find_user
 
 if TYPE_CHECKING:
     from recsae.api.run import Run
@@ -26,8 +25,8 @@ def explain(run: Run, user: str, item: str | None, k: int, concepts: int) -> pd.
     ingested, names = stage(run, "ingest"), Names.read(stage(run, "concepts"), sae)
     device, site = run.config.resources.device, run.config.probe.site
     asked = ExplanationRequest(ingested, recommender_of(run), sae, site, names, concepts, device)
-    item_BT = None if item is None else np.array([[find_item(run.served, item)["item_idx"]]])
-    found, _ = explain_one(asked, find_user(run.served, user)["user_idx"], item_BT, k)
+    item_BT = None if item is None else np.array([[find_item(ingested, item)["item_idx"]]])
+    found, _ = explain_one(asked, find_user(ingested, user)["user_idx"], item_BT, k)
     items = ingested.read_table("items.parquet", ["item_id", "title"])
     told = rows(found, asked, np.array([user], dtype=object), items["item_id"]).to_pandas()
     titles = items["title"].take(found.item_BT[found.item_BT >= 0]).to_pandas()

@@ -44,5 +44,5 @@ def stage(run: StageSource, name: str) -> Committed:
     """What the run committed of a stage. Raises BadInput where there is nothing."""
     found = run.committed(name)
     if found is None:
-        raise BadInput(f"run {run.config.name} has not made its {name} yet; run `python -m jobs.nightly` first")
+        raise BadInput(f"run {run.config.name} has not made its {name} yet; run `recsae run` first")
     return found

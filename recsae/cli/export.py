@@ -1,42 +1,48 @@
-"""The SAE that a config has made, in the format of SAELens or of sparsify.
-
-ray job submit --working-dir . -- python -m jobs.export --config jobs/configs/ml1m.toml --set store.root=/data/runs --format saelens --to /data/export
-"""  # noqa: E501  The line that submits the job is one line.
+"""The command `export`: the SAE that a config has made, in the format of SAELens or of sparsify."""
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import TYPE_CHECKING
 
-from recsae.cli.command import Parser, ending, refuse_lost
-from recsae.config.loader import load
+import click
+
+from recsae.cli.command import ending, refuse_lost
+from recsae.cli.run_config import RunConfig, takes_config
 from recsae.errors import BadInput
-from recsae.sae import export, model
 from recsae.store.filesystem import Folder
 from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
+if TYPE_CHECKING:
+    from recsae.sae.export import Format
+    from recsae.sae.model import Sae
 
-def main() -> None:
-    parser = Parser("export")
-    parser.add_argument("--format", required=True, choices=get_args(export.Format))
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="a path or URI; empty, or not there yet")
-    arguments = parser.parse_args()
+FORMATS = ("saelens", "sparsify")
+
+
+@click.command
+@takes_config
+@click.option("--format", "form", required=True, type=click.Choice(FORMATS))
+@click.option("--to", required=True, metavar="FOLDER", help="a path or URI; empty, or not there yet")
+def export(config: RunConfig, form: Format, to: str) -> None:
+    """Write the SAE that a config has made in the format of SAELens or of sparsify."""
     with ending("what is there is no whole export"):
-        config = load(arguments.config, arguments.set)
-        refuse_lost("store.root", config.store.root)
-        refuse_lost("--to", arguments.to)
+        loaded = config.load()
+        refuse_lost("--to", to)
         from recsae.pipeline.runner import Pipeline
+        from recsae.sae import model
 
-        done = Pipeline(config).committed("sae")
+        done = Pipeline(loaded).committed("sae")
         if done is None:
-            raise BadInput("nothing to export: this config has not made its sae yet; run `python -m jobs.sae` first")
-        sae = model.load(done.data.child("model"))
-        _say(sae, arguments.format, _folder(arguments.to))
+            raise BadInput("nothing to export: this config has not made its sae yet; run `recsae stage sae` first")
+        _write(model.load(done.data.child("model")), form, _folder(to))
 
 
-def _say(sae: model.Sae, form: export.Format, target: Folder) -> None:
-    """Write, and tell where, what and in which units."""
-    found = export.write(sae, form, target)
+def _write(sae: Sae, form: Format, target: Folder) -> None:
+    """Write the files and print where they lie, what they hold and in which units."""
+    from recsae.sae.export import write
+
+    found = write(sae, form, target)
     shape = f"{sae.num_latents:,} latents of {sae.width} dimensions"
     print(f"wrote {plain(redact_uri(target.uri))}: {' and '.join(found.files)} ({found.architecture}, {shape})")
     print(f"it takes raw activations; its latents are {found.latents_scale:.6g} times those of the dictionary")
@@ -51,7 +57,3 @@ def _folder(to: str) -> Folder:
     except OSError as error:
         raise BadInput(f"--to {to}: cannot be reached ({str(error).splitlines()[0]}); give another") from None
     return target
-
-
-if __name__ == "__main__":
-    main()

@@ -1,85 +1,82 @@
-"""The served dictionary in the terminal: all of it, or one latent, item or user.
-
-python -m jobs.show --config jobs/configs/demo.toml [--search western] [--sort f1] [--interpretable] [--rows 50]
-python -m jobs.show --config jobs/configs/demo.toml --latent 12        # or --item "Heat (1995)", --user 15
-ray job submit --working-dir . -- python -m jobs.show --config jobs/configs/ml1m.toml --set store.root=/data/runs
-"""
+"""The command `show`: the served dictionary in the terminal, or one latent, item or user."""
 
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from recsae.cli.command import Parser, ending, refuse_lost
+import click
+import pyarrow as pa
+from click.core import ParameterSource
+
+from recsae.cli.command import ending
 from recsae.cli.render import terminal
 from recsae.cli.render.dictionary import ROWS, concept_table, counted
 from recsae.cli.render.item import print_item
 from recsae.cli.render.latent import print_latent
 from recsae.cli.render.user import print_user
-from recsae.config.loader import load
+from recsae.cli.run_config import RunConfig, takes_config
 from recsae.errors import BadInput
 from recsae.lookup import dictionary, items, latents, users
-from recsae.lookup.served import served
+from recsae.lookup.served import Served, served
 from recsae.store.filesystem import finite
 from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
-if TYPE_CHECKING:
-    from recsae.lookup.served import Served
+ONE: dict[str, tuple[Callable[[Served, str], Any], Callable[[Any], None]]] = {
+    "latent": (latents.latent, print_latent),
+    "item": (items.item, print_item),
+    "user": (users.user, print_user),
+}
+"""By option what finds one thing and what prints it."""
 
 
-def main() -> None:
-    arguments = _parse()
+@click.command
+@takes_config
+@click.option("--latent", metavar="N", help="one latent: its concept, scores, items, cases, steering, nights")
+@click.option("--item", metavar="ID|TITLE", help="one item: the latents that fire at it; part of a title will do")
+@click.option("--user", metavar="ID", help="one user: their events, and their cases in the evidence")
+@click.option(
+    "--sort", type=click.Choice(list(dictionary.ORDERS)), default="surest", help="order of the dictionary (surest)"
+)
+@click.option("--search", metavar="TEXT", default="", help="concepts whose name, terms or items have the text")
+@click.option("--interpretable", is_flag=True, help="interpretable concepts alone")
+@click.option("--rows", type=int, default=ROWS, metavar="N", help=f"of the dictionary ({ROWS})")
+@click.option("--json", "as_json", is_flag=True, help="one JSON value, for machines")
+@click.pass_context
+def show(ctx: click.Context, /, config: RunConfig, *, rows: int, as_json: bool, **given: Any) -> None:
+    """Print the served dictionary, the surest concepts first, or one latent, item or user."""
+    one = _only_one(ctx)
     with ending("nothing was changed"):
-        if arguments.rows < 1:
-            raise BadInput(f"--rows {arguments.rows} shows none; give 1 or more")
-        config = load(arguments.config, arguments.set)
-        refuse_lost("store.root", config.store.root)
-        _show(served(config), arguments)
+        if rows < 1:
+            raise BadInput(f"--rows {rows} shows none; give 1 or more")
+        night = served(config.load())
+        if one:
+            find, show_it = ONE[one]
+            found = find(night, given[one])
+            _print_json(asdict(found)) if as_json else show_it(found)
+        else:
+            listed = dictionary.search(night, given["sort"], given["search"], interpretable=given["interpretable"])
+            _print_dictionary(listed, rows, night, as_json=as_json)
 
 
-def _parse() -> Namespace:
-    parser = Parser("show")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--latent", metavar="N", help="one latent: its concept, scores, items, cases, steering, nights")
-    which.add_argument("--item", metavar="ID|TITLE", help="one item: the latents that fire at it")
-    which.add_argument("--user", metavar="ID", help="one user: what he did, and his cases in the evidence")
+def _only_one(ctx: click.Context) -> str | None:
+    """Which of ONE is asked for. Raises UsageError where it is two, or one with an option of the dictionary."""
+    asked = [name for name in ONE if ctx.params[name] is not None]
+    if len(asked) > 1:
+        raise click.UsageError(f"--{asked[1]} not allowed with --{asked[0]}", ctx)
     listing = ("sort", "search", "interpretable", "rows")
-    parser.add_argument("--sort", choices=dictionary.ORDERS, default="surest", help="order of the dictionary (surest)")
-    parser.add_argument(
-        "--search", metavar="TEXT", default="", help="concepts whose name, terms or items bear the text"
-    )
-    parser.add_argument("--interpretable", action="store_true", help="interpretable concepts alone")
-    parser.add_argument("--rows", type=int, default=ROWS, metavar="N", help=f"of the dictionary ({ROWS})")
-    parser.add_argument("--json", action="store_true", help="one JSON value, for machines")
-    arguments = parser.parse_args()
-    one = next((name for name in ("latent", "item", "user") if getattr(arguments, name) is not None), None)
-    unused = [name for name in listing if getattr(arguments, name) != parser.get_default(name)]
-    if one and unused:
-        parser.error(f"--{unused[0]} is for the dictionary, and --{one} asks for one {one}")
-    return arguments
+    unused = [name for name in listing if ctx.get_parameter_source(name) != ParameterSource.DEFAULT]
+    if asked and unused:
+        raise click.UsageError(f"--{unused[0]} is for the dictionary, and --{asked[0]} asks for one {asked[0]}", ctx)
+    return asked[0] if asked else None
 
 
-def _show(night: Served, arguments: Namespace) -> None:
-    if arguments.latent is not None:
-        latent = latents.latent(night, arguments.latent)
-        _print_json(asdict(latent)) if arguments.json else print_latent(latent)
-    elif arguments.item is not None:
-        item = items.item(night, arguments.item)
-        _print_json(asdict(item)) if arguments.json else print_item(item)
-    elif arguments.user is not None:
-        user = users.user(night, arguments.user)
-        _print_json(asdict(user)) if arguments.json else print_user(user)
-    else:
-        _print_dictionary(night, arguments)
-
-
-def _print_dictionary(night: Served, arguments: Namespace) -> None:
-    found = dictionary.search(night, arguments.sort, arguments.search, interpretable=arguments.interpretable)
-    first = found.slice(0, arguments.rows)
-    if arguments.json:
+def _print_dictionary(found: pa.Table, rows: int, night: Served, *, as_json: bool) -> None:
+    first = found.slice(0, rows)
+    if as_json:
         _print_json(first.to_pylist())
         return
     console = terminal.console()
@@ -93,7 +90,3 @@ def _print_dictionary(night: Served, arguments: Namespace) -> None:
 
 def _print_json(value: Any) -> None:
     print(json.dumps(finite(value), ensure_ascii=False))
-
-
-if __name__ == "__main__":
-    main()

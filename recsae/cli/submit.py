@@ -1,10 +1,4 @@
-"""The stages in order, each as a Ray job of its own with its own resources (`[submit]`); called again, it goes on.
-
-python -m jobs.submit --config jobs/configs/demo.toml --set store.root=/data/runs
-
-With `--nightly` all stages are one job. RAY_API_SERVER_ADDRESS says where the job server is, RAY_AUTH_TOKEN or
-RAY_AUTH_TOKEN_PATH bring the cluster's token.
-"""
+"""The command `submit`: the stages in order, each as a Ray job of its own; called again, it goes on."""
 
 from __future__ import annotations
 
@@ -16,7 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from recsae.cli.command import Parser, ending
+import click
+
+from recsae.cli.command import ending
+from recsae.cli.run_config import RunConfig, takes_config
 from recsae.config.loader import load
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -69,18 +66,23 @@ def job_server() -> JobServer:
     return server
 
 
-def main() -> None:
-    parser = Parser("the stages as jobs of their own")
-    parser.add_argument("--night", help="which night, as in 2026-11-25; today in UTC unless given")
-    parser.add_argument("--nightly", action="store_true", help="all stages as one job")
-    arguments = parser.parse_args()
+@click.command
+@takes_config(required=True)
+@click.option("--night", help="which night, as in 2026-11-25; today in UTC unless given")
+@click.option("--nightly", is_flag=True, help="all stages as one job")
+def submit(config: RunConfig, night: str | None, nightly: bool) -> None:
+    """Submit the stages in order, each as a Ray job with its own resources ([submit]); called again, it goes on.
+
+    RAY_API_SERVER_ADDRESS says where the job server is; RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH hold the cluster's token.
+    """
     with ending("the jobs go on, and the same command waits for them again"):
-        config = load(arguments.config, arguments.set)
-        night = night_label(arguments.night, lambda: datetime.datetime.now(datetime.UTC))
+        path = str(config.path)
+        loaded = load(path, list(config.overrides))
+        label = night_label(night, lambda: datetime.datetime.now(datetime.UTC))
         from recsae.pipeline.stages import STAGES
 
-        stages = ["nightly"] if arguments.nightly else [*STAGES, "publish"]
-        jobs = plan(config, arguments.config, arguments.set, night, stages)
+        stages = ["nightly"] if nightly else [*STAGES, "publish"]
+        jobs = plan(loaded, path, list(config.overrides), label, stages)
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         from ray.exceptions import AuthenticationError
 
@@ -102,7 +104,3 @@ def main() -> None:
 
 def _show(text: str) -> None:
     print(text, end="", flush=True)
-
-
-if __name__ == "__main__":
-    main()

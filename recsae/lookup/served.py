@@ -39,20 +39,9 @@ class Served:
     def table(
         self, stage: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
     ) -> pa.Table | None:
-        """The rows that `where` admits, the others are never held; None where the run has no such stage or file.
-
-        Raises BadInput where the file is damaged.
-        """
+        """As `table_of`; None also where the run has no such stage."""
         found = self.made.get(stage)
-        if found is None or name not in found.files(name):
-            return None
-        try:
-            return found.read_table(name, None if columns is None else list(columns), where)
-        except (OSError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
-            raise BadInput(
-                f"{found.data.locate(name)} cannot be read ({reason}); `python -m jobs.status` tells what to make again"
-            ) from None
+        return None if found is None else table_of(found, name, columns, where)
 
     def rows(
         self, stage: str, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
@@ -61,12 +50,38 @@ class Served:
         found = self.table(stage, name, columns, where)
         return [] if found is None else found.to_pylist()
 
-    def first(self, stage: str, name: str, columns: Sequence[str], where: pc.Expression, count: int) -> list[Row]:
-        """Of a table that grows with users: the first rows that `where` admits; reading ends when they are found."""
-        found = self.made[stage].data
-        table = ds.dataset(found.locate(name), filesystem=found.filesystem, format="parquet")
-        rows: list[Row] = table.head(count, columns=list(columns), filter=where).to_pylist()
-        return rows
+
+def table_of(
+    made: Committed, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+) -> pa.Table | None:
+    """The rows of a stage's table that `where` admits, the others are never held; None where there is no such file.
+
+    Raises BadInput where the file is damaged.
+    """
+    if name not in made.files(name):
+        return None
+    try:
+        return made.read_table(name, None if columns is None else list(columns), where)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise BadInput(
+            f"{made.data.locate(name)} cannot be read ({reason}); `recsae status` tells what to make again"
+        ) from None
+
+
+def rows_of(
+    made: Committed, name: str, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+) -> list[Row]:
+    """The same, as rows; none where there is no such table."""
+    found = table_of(made, name, columns, where)
+    return [] if found is None else found.to_pylist()
+
+
+def first_rows(made: Committed, name: str, columns: Sequence[str], where: pc.Expression, count: int) -> list[Row]:
+    """Of a table that grows with users: the first rows that `where` admits; reading ends when they are found."""
+    table = ds.dataset(made.data.locate(name), filesystem=made.data.filesystem, format="parquet")
+    rows: list[Row] = table.head(count, columns=list(columns), filter=where).to_pylist()
+    return rows
 
 
 def served(config: Config) -> Served:
@@ -78,15 +93,11 @@ def served_by(store: RunStore) -> Served:
     """The night that a run serves. Raises BadInput where there is none, or a stage of it is gone."""
     record, problem = inspection.record(store.folder, "current.json")
     if record is None:
-        raise BadInput(
-            f"{store.folder.uri}: {problem or 'no night is served yet'}; run `python -m jobs.nightly` with this config"
-        )
+        raise BadInput(f"{store.folder.uri}: {problem or 'no night is served yet'}; run `recsae run` with this config")
     made = {stage: store.committed(stage, fingerprint) for stage, fingerprint in record["fingerprints"].items()}
     for stage, found in made.items():
         if found is None:
-            raise BadInput(
-                f"{store.folder.uri}: {stage} of the night that is served is gone; run `python -m jobs.nightly`"
-            )
+            raise BadInput(f"{store.folder.uri}: {stage} of the night that is served is gone; run `recsae run`")
     return Served(store, record, {stage: found for stage, found in made.items() if found})
 
 

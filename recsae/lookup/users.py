@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.errors import BadInput
 from recsae.lookup import cases
 from recsae.lookup.dictionary import names
+from recsae.lookup.named import find_user
 from recsae.lookup.served import Row, Served, among
-
-NEAR = 5
-"""Ids that are named to whoever asked for one that is not there."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +26,9 @@ class User:
     `latent`, `name`, `interpretable`, `activation`, `level`, `part`, `role`; by position, the strongest first."""
 
 
-def find_user(served: Served, asked: str) -> Row:
-    """The row of USERS with this id. Raises BadInput, with similar ids, where there is none."""
-    rows = served.rows("ingest", "users.parquet", None, pc.field("user_id") == pa.scalar(asked))
-    if not rows:
-        near = _near(served, asked)
-        raise BadInput(
-            f"user {asked}: the data has no such user, or a filter left them out; "
-            + (f"near it: {', '.join(near)}" if near else "give another id")
-        )
-    return rows[0]
-
-
 def user(served: Served, asked: str) -> User:
     """Named as `find_user` has it."""
-    row = find_user(served, asked)
+    row = find_user(served.made["ingest"], asked)
     number = row["user_idx"]
     events = cases.events(served, [number])[number]
     evidence = [] if served.site == "item" else _evidence(served, number)
@@ -77,16 +61,6 @@ def _evidence(served: Served, number: int) -> list[Row]:
     for row in served.rows("evidence", "evidence.parquet", None, where):
         found.setdefault((row["case_id"], row["latent"]), row)  # a case may be there as `top` and as `level`
     return sorted(found.values(), key=lambda row: (row["position"], -row["activation"], row["latent"]))
-
-
-def _near(served: Served, asked: str) -> list[str]:
-    """Ids with the same beginning, cut until there are some."""
-    for length in range(len(asked), 0, -1):
-        begin = pc.starts_with(pc.field("user_id"), asked[:length], ignore_case=True)
-        near = served.first("ingest", "users.parquet", ["user_id"], begin, NEAR)
-        if near:
-            return [row["user_id"] for row in near]
-    return []
 
 
 def _of(row: Row, *columns: str) -> Row:

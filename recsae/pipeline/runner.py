@@ -118,16 +118,20 @@ class Pipeline:
 
     def inputs(self, name: str) -> dict[str, Committed]:
         """What a stage reads of tonight. Raises BadInput where it has not been committed yet."""
-        inputs: dict[str, Committed] = {}
-        for need in STAGES[name].inputs:
-            found = self.committed(need)
+        return self.require(f"stage {name}", *STAGES[name].inputs)
+
+    def require(self, user: str, *names: str) -> dict[str, Committed]:
+        """These stages by name. Raises BadInput, which says what `user` needs, where one is not committed yet."""
+        stages: dict[str, Committed] = {}
+        for name in names:
+            found = self.committed(name)
             if found is None:
                 raise BadInput(
-                    f"stage {name} needs {need}, which this config has not made yet; "
-                    f"run `python -m jobs.{need}` first, or `python -m jobs.nightly` for all"
+                    f"{user} needs {name}, which this config has not made yet; run `recsae stage {name}` first, "
+                    "or `recsae run` for all"
                 )
-            inputs[need] = found
-        return inputs
+            stages[name] = found
+        return stages
 
     def _last_inputs(self, name: str) -> dict[str, Committed]:
         found = {need: self.store.committed(need, fingerprint) for need, fingerprint in self._last(name).items()}
@@ -197,13 +201,7 @@ class Pipeline:
         Raises BadInput where a stage is not committed, and NotServed where the gate stays closed or another driver has
         taken over.
         """
-        done = {name: self.committed(name) for name in STAGES}
-        missing = [name for name, found in done.items() if found is None]
-        if missing:
-            raise BadInput(
-                f"nothing to publish: {missing[0]} has not been made; run `python -m jobs.{missing[0]}` first"
-            )
-        made = {name: found for name, found in done.items() if found}
+        made = self.require("publish", *STAGES)
         concepts, report = made["concepts"], made["report"]
         refuse_taken_over(self._night)
         checks = judge(self.config.nights.gate, made, self._served_stage("recommender")) if self.config.nights else ()

@@ -195,7 +195,7 @@ def _following(
         if one.state == "running":
             return "", f"{one.name} is being made"
         if one.state != "committed":
-            return one.name, f"{one.name} is {one.state}; jobs.nightly makes all that is missing"
+            return one.name, f"{one.name} is {one.state}; `recsae run` makes all that is missing"
     made = {name: one.fingerprint for name, one in stages.items()}
     if current and current.get("fingerprints") == made:
         return "", "all is made and served"

@@ -54,8 +54,8 @@ class Made(NamedTuple):
         """Raises BadInput where there is no dictionary."""
         if self.dictionary is None:
             raise BadInput(
-                "concepts are named by the dictionary, which this config has not made yet; run `python -m "
-                "jobs.concepts` first"
+                "concepts are named by the dictionary, which this config has not made yet; run `recsae stage "
+                "concepts` first"
             )
         return self.dictionary
 

@@ -69,7 +69,7 @@ class Policy(Section):
 
 def read(option: str, source: str) -> Policy:
     """A policy from a path or URI. Raises BadInput that names the option, the file and the key."""
-    policy = read_edited(option, source, Policy, "policy", "`python -m jobs.tune`")
+    policy = read_edited(option, source, Policy, "policy", "`recsae tune`")
     try:
         _fits_together(policy)
     except BadInput as error:
@@ -95,7 +95,7 @@ def check(
         if made_for != here:
             raise BadInput(
                 f"{option} {source}: made for another {what} ({made_for}; this config has {here}); make one for this "
-                "config with `python -m jobs.tune`, or give the config that it was made for"
+                "config with `recsae tune`, or give the config that it was made for"
             )
     try:
         check_operations(policy.steps(), num_latents)

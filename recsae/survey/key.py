@@ -16,7 +16,7 @@ from recsae.errors import BadInput
 from recsae.store.filesystem import as_json
 from recsae.store.validated_json import read_edited
 
-JOB = "`python -m jobs.survey export`"
+JOB = "`recsae survey export`"
 MAX_RATER_LENGTH = 64
 
 

@@ -1,13 +1,14 @@
-"""How tests ask a job of the made night: its config, and what it prints or refuses in one sentence."""
+"""How tests run a command on the made night: its config, and what it prints or refuses in one sentence."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from recsae.cli.main import main
 from tests.lookup import made_night
 
 
@@ -20,19 +21,20 @@ def served_toml(folder: Path) -> Path:
 
 
 class Asker:
-    """A job's `main` with options before those of each call."""
+    """A command with options before those of each call."""
 
     def __init__(
         self,
-        main: Callable[[], None],
+        command: str,
         monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
         *before: object,
     ) -> None:
-        self._main, self._monkeypatch, self._capsys, self._before = main, monkeypatch, capsys, before
+        self._main, self._before = partial(main, [command]), before
+        self._monkeypatch, self._capsys = monkeypatch, capsys
 
     def __call__(self, *options: object, status: int = 0) -> str:
-        """What the job prints, or, where it is refused, the one sentence of it."""
+        """What the command prints, or, where it is refused, the one sentence of it."""
         self._monkeypatch.setattr(sys, "argv", ["job", *map(str, (*self._before, *options))])
         if not status:
             self._main()

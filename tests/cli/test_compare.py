@@ -7,7 +7,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.cli import compare
 from recsae.schemas.comparison import MODELS
 from tests.cli.asking import Asker
 from tests.comparison.made_models import best_row, rows, serve
@@ -18,7 +17,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asker:
-    return Asker(compare.main, monkeypatch, capsys)
+    return Asker("compare", monkeypatch, capsys)
 
 
 @pytest.fixture

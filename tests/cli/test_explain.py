@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from recsae.cli import explain
+from recsae.cli.main import main
 from recsae.config.schema import Config
 from recsae.pipeline.runner import Pipeline
 from recsae.sae import model
@@ -67,7 +68,7 @@ def made(stages: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, A
 def ask(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     command = ["explain", "--config", "jobs/configs/demo.toml", *map(str, arguments)]
     monkeypatch.setattr(sys, "argv", command)
-    explain.main()
+    main(["explain"])
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -147,8 +148,10 @@ def test_many_users_from_a_file(
 def test_ids_that_there_are_not(
     made: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "--user nobody" in refusal(monkeypatch, capsys, "--user", "nobody")
-    assert "--item nothing" in refusal(monkeypatch, capsys, "--user", "user-0007", "--item", "nothing")
+    assert "user nobody: the data has no such user" in refusal(monkeypatch, capsys, "--user", "nobody")
+    assert "item nothing: the catalogue has no such item" in refusal(
+        monkeypatch, capsys, "--user", "user-0007", "--item", "nothing"
+    )
     target = ("--to", tmp_path / "out.parquet")
     for content, said in (
         (b"user-0003\nnobody\nnone\n", "user nobody is none of the 120 users"),
@@ -181,4 +184,4 @@ def test_without_a_model_or_a_stage_there_is_nothing_to_explain(
     words = [word for pair in given for word in ("--set", pair)]
     assert "recommender.kind = given" in refusal(monkeypatch, capsys, "--user", "user-0007", *words)
     del made["concepts"]
-    assert "python -m jobs.concepts" in refusal(monkeypatch, capsys, "--user", "user-0007")
+    assert "recsae stage concepts" in refusal(monkeypatch, capsys, "--user", "user-0007")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from recsae.cli.export import main
+from recsae.cli.main import main
 from recsae.pipeline.runner import Pipeline
 from recsae.sae import model
 from recsae.store.filesystem import Folder
@@ -35,7 +35,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, form: str, to: Path | str) -> None:
     monkeypatch.setattr(
         sys, "argv", ["export", "--config", "jobs/configs/demo.toml", "--format", form, "--to", str(to)]
     )
-    main()
+    main(["export"])
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str, to: Path | str) -> str:
@@ -93,4 +93,4 @@ def test_without_the_stage_the_job_that_makes_it_is_named(
 ) -> None:
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(Pipeline, "committed", lambda self, name: None)
-    assert "python -m jobs.sae" in refusal(monkeypatch, capsys, "saelens", tmp_path / "out")
+    assert "recsae stage sae" in refusal(monkeypatch, capsys, "saelens", tmp_path / "out")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recsae.cli import plant
+from recsae.cli.main import main
 from recsae.data.synthetic import INTERACTIONS, ITEMS
 
 Plant = Callable[..., int | str | None]
@@ -25,7 +26,7 @@ def planting(monkeypatch: pytest.MonkeyPatch) -> Plant:
         size = ["--users", "50", "--items", "60", "--events", "400", "--concepts", "5"]
         monkeypatch.setattr(sys, "argv", ["plant", *size, *options])
         try:
-            plant.main()
+            main(["plant"])
         except SystemExit as ended:
             return ended.code
         return 0
@@ -66,8 +67,11 @@ def test_neither_file_is_there_where_one_fails(
     [
         (["--events", "10"], "recsae: --events 10: give at least 6 a user (300), and less than 2^48\n"),
         (["--concepts", "61"], "recsae: --items 60: give at least one a concept (61), and less than 2^31\n"),
-        (["--users", "x"], "recsae: argument --users: invalid int value: 'x'; --help tells what there is\n"),
-        (["--config", "x.toml"], "recsae: unrecognized arguments: --config x.toml; --help tells what there is\n"),
+        (
+            ["--users", "x"],
+            "recsae: invalid value for '--users': 'x' is not a valid integer; see `recsae plant --help`\n",
+        ),
+        (["--config", "x.toml"], "recsae: no such option '--config'; see `recsae plant --help`\n"),
     ],
 )
 def test_what_cannot_be_ends_in_one_sentence_and_writes_nothing(

@@ -27,7 +27,7 @@ def ask(line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     line.place(monkeypatch)
     monkeypatch.setattr(recommend, "connect", lambda config: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-    return asking(recommend.main, line, monkeypatch, capsys)
+    return asking("recommend", line, monkeypatch, capsys)
 
 
 def put(line: Line, folder: Path, users: Users | None = None, **changed: object) -> str:
@@ -94,7 +94,7 @@ def test_a_stage_that_has_not_run_is_named(
     monkeypatch.setitem(line.committed, "sae", None)
     ask("--to", str(tmp_path / "clean.parquet"))
     said = ask("--policy", source, "--to", str(tmp_path / "out.parquet"), status=2)
-    assert "python -m jobs.sae" in said
+    assert "recsae stage sae" in said
 
 
 def test_a_file_that_is_read_is_not_overwritten(ask: Ask, tmp_path: Path) -> None:

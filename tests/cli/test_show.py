@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from recsae.cli import show
 from tests.cli.asking import Asker, served_toml
 from tests.lookup import made_night
 
@@ -19,7 +18,7 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(toml: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asker:
-    return Asker(show.main, monkeypatch, capsys, "--config", toml)
+    return Asker("show", monkeypatch, capsys, "--config", toml)
 
 
 def latents(out: str) -> list[int]:
@@ -85,10 +84,10 @@ def test_for_machines_each_is_one_json_value(ask: Asker) -> None:
         (("--item", "none"), "no such item"),
         (("--user", "none"), "no such user"),
         (("--rows", "0"), "--rows 0 shows none"),
-        (("--rows", "x"), "invalid int"),
+        (("--rows", "x"), "'x' is not a valid integer"),
         (("--latent", "1", "--item", "i00"), "not allowed with"),
         (("--latent", "1", "--sort", "f1"), "--sort is for the dictionary"),
-        (("--sort", "luck"), "invalid choice"),
+        (("--sort", "luck"), "'luck' is not one of 'surest', "),
         (("--set", "name=other"), "no night is served yet"),
     ],
 )

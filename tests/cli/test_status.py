@@ -1,4 +1,4 @@
-"""What `jobs.status` prints, for people and for machines."""
+"""What `recsae status` prints, for people and for machines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from recsae.cli import status
+from recsae.cli.main import main
+from recsae.cli.render.status import MARKS
 from recsae.config.schema import Config
 from recsae.observability.log_format import FORMAT
 from recsae.pipeline.stages import STAGES
@@ -40,7 +41,7 @@ def asked(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 
     def ask(*options: str) -> str:
         monkeypatch.setattr(sys, "argv", ["status", "--config", str(toml), *options])
-        status.main()
+        main(["status"])
         return capsys.readouterr().out
 
     return ask
@@ -49,7 +50,7 @@ def asked(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
 def test_a_row_tells_a_stage_and_the_last_lines_what_is_served(config: Config, asked: Any) -> None:
     serve(config, commit_all(config))
     out = asked()
-    rows = [line.split() for line in out.splitlines() if line.split()[:1] == [status.MARKS["committed"]]]
+    rows = [line.split() for line in out.splitlines() if line.split()[:1] == [MARKS["committed"]]]
     assert [row[1] for row in rows] == list(STAGES)
     sae = rows[list(STAGES).index("sae")]
     assert sae[2:5] == ["committed", "1.5", "4"] and sae[-1] == "sae-1"
@@ -63,7 +64,7 @@ def test_a_row_tells_a_stage_and_the_last_lines_what_is_served(config: Config, a
 def test_the_next_command_is_one_that_can_be_copied(config: Config, asked: Any, tmp_path: Path) -> None:
     commit_all(config, names=["ingest"])
     line = next(line for line in asked("--set", "llm.model=a b").splitlines() if line.startswith("next"))
-    assert f"python -m jobs.recommender --config {tmp_path}/shop.toml --set 'llm.model=a b'" in line
+    assert f"recsae stage recommender --config {tmp_path}/shop.toml --set 'llm.model=a b'" in line
     line = next(line for line in asked().splitlines() if line.startswith("missing"))
     assert line.split("  ")[-1].strip() == ", ".join(list(STAGES)[1:])
 
@@ -82,13 +83,13 @@ def test_for_machines_it_is_one_object(config: Config, asked: Any, monkeypatch: 
     told = json.loads(asked("--json"))
     assert [one["name"] for one in told["stages"]] == list(STAGES)
     assert told["stages"][1]["figures"]["ndcg_10"] == 0.25
-    assert told["missing"] == list(STAGES)[2:] and " jobs.activations " in told["next"]
+    assert told["missing"] == list(STAGES)[2:] and "recsae stage activations " in told["next"]
     assert told["served"] is None
 
 
 def test_a_store_without_a_run_says_so(asked: Any, config: Config) -> None:
     out = asked()
-    assert f"run         shop: there is none yet in {config.store.root}" in out and "jobs.nightly" in out
+    assert f"run         shop: there is none yet in {config.store.root}" in out and "recsae run " in out
     assert not Path(config.store.root).exists()
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from recsae.cli import survey
 from recsae.schemas.survey import SURVEY
 from tests.cli.asking import Asker, served_toml
 
@@ -28,7 +27,7 @@ def toml(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asker:
-    return Asker(survey.main, monkeypatch, capsys)
+    return Asker("survey", monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def ask(line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     line.place(monkeypatch)
     monkeypatch.setattr(tune, "connect", lambda config: None)
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-    return asking(tune.main, line, monkeypatch, capsys)
+    return asking("tune", line, monkeypatch, capsys)
 
 
 def test_a_bias_is_balanced_and_the_policy_written(ask: Ask, line: Line, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_for_a_list_of_users_and_what_cannot_be_reached_is_said(ask: Ask, tmp_pa
         (("--more", "War", "--users", ""), "--users : "),
         (("--more", "War", "--segment", ""), "--segment : write it as attribute=value"),
         (("--balance", ""), "--balance : users have no attribute"),
-        (("--balance", "age", "--target", "half"), "argument --target: invalid float value: 'half'"),
+        (("--balance", "age", "--target", "half"), "invalid value for '--target': 'half' is not a valid float"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(ask: Ask, tmp_path: Path, options: tuple[str, ...], said: str) -> None:
@@ -101,7 +101,7 @@ def test_a_stage_that_has_not_run_is_named(
     ask: Ask, line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     monkeypatch.setitem(line.committed, name, None)
-    assert f"python -m jobs.{name}" in ask("--more", "War", "--to", str(tmp_path / "p.json"), status=2)
+    assert f"recsae stage {name}" in ask("--more", "War", "--to", str(tmp_path / "p.json"), status=2)
 
 
 def test_a_balance_needs_no_dictionary(ask: Ask, line: Line, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from recsae.cli.main import main
 from recsae.pipeline.runner import Pipeline
 from recsae.policies.build import Made
 from recsae.schemas.concepts import CONCEPTS
@@ -53,18 +54,16 @@ class Line:
 Ask = Callable[..., str]
 
 
-def asking(
-    main: Callable[[], None], line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Ask:
+def asking(command: str, line: Line, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Ask:
     """`ask(*options)` runs a job and gives what it printed, or, where it is refused, the one sentence of it."""
 
     def ask(*options: str, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["job", "--config", str(line.config), *options])
+        monkeypatch.setattr(sys, "argv", ["recsae", "--config", str(line.config), *options])
         if not status:
-            main()
+            main([command])
             return capsys.readouterr().out
         with pytest.raises(SystemExit) as caught:
-            main()
+            main([command])
         assert caught.value.code == status
         said = capsys.readouterr()
         assert said.out == "" and said.err.startswith("recsae: ") and said.err.count("\n") == 1

@@ -30,14 +30,14 @@ import sys
 
 import ray
 
-from recsae.cli import command
+from recsae.cli.main import main
 from recsae.config.loader import load
 from recsae.llm.pool import Completion, Meter
 from recsae.observability import context, log_format
 from recsae.pipeline.runner import STAGES, Pipeline
 
 secret, toml = sys.argv.pop(), sys.argv[-1]
-command.run(["ingest"])
+main(["stage", "ingest"])
 
 def broken(config, inputs, out):
     raise OSError("lost")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pyarrow as pa
 import pytest
 
-from recsae.cli import export, recommend, show, survey
+from recsae.cli.main import main
 from recsae.cli.render.dictionary import print_dictionary
 from recsae.config.loader import load
 from recsae.config.schema import Config
@@ -105,17 +105,17 @@ def test_jobs_write_their_files_there(
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)  # it would write where nobody reads later
     toml, to = str(remote_run[1]), there(proxy, "out/best%20items.parquet")
     monkeypatch.setattr(sys, "argv", ["job", "--config", toml, "--to", to, "--k", "3"])
-    recommend.main()
+    main(["recommend"])
     folder, name = file_at(to)
     assert set(folder.read_table(name)["user_id"].to_pylist()) and server.held("out/best items.parquet")
     target = there(proxy, "out/sae")
     monkeypatch.setattr(sys, "argv", ["job", "--config", toml, "--to", target, "--format", "saelens"])
-    export.main()
+    main(["export"])
     assert server.held("out/sae/") == ["out/sae/cfg.json", "out/sae/sae_weights.safetensors"]
     told = capsys.readouterr().out
     assert "out/best%20items.parquet" in told and KEY not in told
     with pytest.raises(SystemExit) as ended:
-        export.main()
+        main(["export"])
     assert ended.value.code == 2 and KEY not in capsys.readouterr().err
 
 
@@ -126,18 +126,18 @@ def test_what_is_served_is_looked_up_and_put_before_people_there(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def told(main: Callable[[], None], *options: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["job", *options])
+    def told(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["recsae", *words])
         main()
         return capsys.readouterr().out
 
     config = ["--config", str(remote_run[1])]
-    first, *_ = json.loads(told(show.main, *config, "--interpretable", "--json"))
-    latent = told(show.main, *config, "--latent", str(first["latent"]))
+    first, *_ = json.loads(told("show", *config, "--interpretable", "--json"))
+    latent = told("show", *config, "--latent", str(first["latent"]))
     assert first["name"] in latent and first["top_items"][0] in latent
-    item = told(show.main, *config, "--item", first["top_item_ids"][0])
+    item = told("show", *config, "--item", first["top_item_ids"][0])
     assert first["top_items"][0] in item
     sample = ("--concepts", "3", "--decoys", "2", "--cases", "4")
-    wrote = told(survey.main, "export", *config, *sample, "--to", there(proxy, "out/form.html"))
+    wrote = told("survey", "export", *config, *sample, "--to", there(proxy, "out/form.html"))
     assert server.held("out/form") == ["out/form.html", "out/form.key.json"]
     assert KEY not in latent + item + wrote

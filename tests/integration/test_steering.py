@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from recsae.cli import explain, recommend, tune
+from recsae.cli.main import main
 from recsae.config.schema import Config
 from recsae.pipeline.runner import Pipeline
 from recsae.store.run_store import Committed
@@ -86,20 +85,20 @@ def test_the_dictionary_says_what_a_latent_does(turned: pd.DataFrame, planted_ru
     assert rows[~rows.interpretable].causal.isna().all()
 
 
-def ran(monkeypatch: pytest.MonkeyPatch, main: Callable[[], None], toml: Path, address: str, *options: str) -> None:
-    """A job in this process, on the Ray that there is."""
+def ran(monkeypatch: pytest.MonkeyPatch, command: str, toml: Path, address: str, *options: str) -> None:
+    """A command in this process, on the Ray that there is."""
     monkeypatch.setenv("RAY_ADDRESS", address)
     monkeypatch.setattr(sys, "argv", ["job", "--config", str(toml), *options])
     monkeypatch.setattr(logging, "basicConfig", lambda **settings: None)
-    main()
+    main([command])
 
 
 def test_explanations_of_all_users_add_up_to_what_is_recommended(
     planted_run: tuple[Config, Path], ray_session: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     explained, recommended = tmp_path / "explained.parquet", tmp_path / "recommended.parquet"
-    ran(monkeypatch, explain.main, planted_run[1], ray_session, "--users", "all", "--to", str(explained))
-    ran(monkeypatch, recommend.main, planted_run[1], ray_session, "--to", str(recommended))
+    ran(monkeypatch, "explain", planted_run[1], ray_session, "--users", "all", "--to", str(explained))
+    ran(monkeypatch, "recommend", planted_run[1], ray_session, "--to", str(recommended))
     why, what = pd.read_parquet(explained), pd.read_parquet(recommended)
     assert why.exact.all() and len(why) == len(what) == 10 * done(planted_run[0], "ingest").metrics["users"]
     parts = why[["listed", "others", "bias", "error", "rest"]].sum(axis=1)
@@ -115,10 +114,10 @@ def test_a_policy_moves_what_is_recommended_to_those_it_is_for(
     toml, policy, listed = planted_run[1], tmp_path / "policy.json", tmp_path / "ids"
     listed.write_text("\n".join(f"user-{user:04d}" for user in range(300)))
     more = ("--more", "Horror", "--factor", "1.5", "--users", str(listed))
-    ran(monkeypatch, tune.main, toml, ray_session, *more, "--to", str(policy))
+    ran(monkeypatch, "tune", toml, ray_session, *more, "--to", str(policy))
     tables = {}
     for name, options in {"clean": (), "steered": ("--policy", str(policy))}.items():
-        ran(monkeypatch, recommend.main, toml, ray_session, *options, "--to", str(tmp_path / name))
+        ran(monkeypatch, "recommend", toml, ray_session, *options, "--to", str(tmp_path / name))
         tables[name] = pd.read_parquet(tmp_path / name)
     meant = tables["clean"].user_id < "user-0300"
     assert tables["steered"][~meant].equals(tables["clean"][~meant])

@@ -25,13 +25,14 @@ STAGES = ("ingest", "recommender")
 SUBMITTER = f"""
 import sys
 from recsae.cli import submit
+from recsae.cli.main import main
 from recsae.pipeline import stages
 stages.STAGES = {{name: stages.STAGES[name] for name in {STAGES!r}}}
 plan = submit.plan
 submit.plan = lambda config, path, overrides, night, stages: plan(config, path, overrides, night, {list(STAGES)!r})
-submit.main()
+main(["submit"])
 """
-"""jobs.submit, of a line that ends with the recommender."""
+"""`recsae submit`, of a line that ends with the recommender."""
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.lookup import made_night
 
 def test_no_night_is_told_with_what_makes_one(tmp_path: Path) -> None:
     config = made_night.config_at(tmp_path)
-    with pytest.raises(BadInput, match=r"no night is served yet; run `python -m jobs\.nightly`"):
+    with pytest.raises(BadInput, match=r"no night is served yet; run `recsae run`"):
         served(config)
     RunStore(str(tmp_path), "shop").folder.put("current.json", b"{")
     with pytest.raises(BadInput, match=r"current.json is not whole"):
@@ -34,7 +34,7 @@ def test_what_is_gone_or_damaged_is_told_in_a_sentence(tmp_path: Path) -> None:
     made_night.serve(config)
     table = next(tmp_path.glob("shop/concepts/concepts-1/attempt-*/concepts.parquet"))
     table.write_bytes(table.read_bytes()[:100])
-    with pytest.raises(BadInput, match=r"concepts.parquet cannot be read.*jobs\.status"):
+    with pytest.raises(BadInput, match=r"concepts.parquet cannot be read.*`recsae status`"):
         search(served(config), "surest", "", interpretable=False)
     (tmp_path / "shop/evidence/evidence-1/_manifest.json").unlink()
     with pytest.raises(BadInput, match="evidence of the night that is served is gone"):

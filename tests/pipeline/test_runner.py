@@ -143,7 +143,7 @@ def test_a_new_version_reruns_its_stage_and_those_after(line: Line, monkeypatch:
 
 
 def test_a_missing_input_is_bad_input_that_names_the_job_to_run(line: Line) -> None:
-    with pytest.raises(BadInput, match=r"stage sae needs ingest.*python -m jobs\.ingest"):
+    with pytest.raises(BadInput, match=r"stage sae needs ingest.*`recsae stage ingest`"):
         line.pipeline().run("sae")
     line.pipeline().run("ingest")
     line.pipeline().run("sae")
@@ -287,7 +287,7 @@ def test_publishing_needs_every_stage(line: Line) -> None:
     driver = line.pipeline()
     for name in ORDER[:-1]:
         driver.run(name)
-    with pytest.raises(BadInput, match=r"report has not been made; run `python -m jobs\.report`"):
+    with pytest.raises(BadInput, match=r"publish needs report, .*run `recsae stage report`"):
         driver.publish()
     assert driver.store.current() is None
 

@@ -66,7 +66,7 @@ def test_of_a_half_finished_run_the_first_missing_stage_is_next(config: Config) 
     commit_all(config, names=["ingest", "recommender"])
     state = seen(config)
     assert state.missing == tuple(STAGES)[2:]
-    assert state.following == "activations" and "jobs.nightly" in state.why
+    assert state.following == "activations" and "`recsae run`" in state.why
     assert state.served is None and state.nights == ()
 
 

@@ -29,9 +29,7 @@ def print_user(found: User) -> None:
         line = Text(f"  {event['position']:>5}  {plain(event['title'])}")
         console.print(line.append("" if event["split"] == "train" else f"  {event['split']}", style="dim"))
     if not found.evidence:
-        console.print(
-            "\nno case of his is evidence of a latent; `python -m jobs.explain --user` computes what fires now"
-        )
+        console.print("\nno case of his is evidence of a latent; `recsae explain --user` computes what fires now")
         return
     shown = found.evidence[-CASES:]
     what = f"the latest {CASES} of " if len(shown) < len(found.evidence) else ""
@@ -54,7 +52,6 @@ def print_user(found: User) -> None:
         )
     console.print(table)
     console.print(
-        "Evidence keeps some cases of each latent, not all of a user; `python -m jobs.explain --user` computes what "
-        "fires now.",
+        "Evidence keeps some cases of each latent, not all of a user; `recsae explain --user` computes what fires now.",
         style="dim",
     )

@@ -1,4 +1,4 @@
-"""The jobs: one module a stage, its own run line in its docstring, and one sentence with status 2 for bad input."""
+"""The commands that run stages, and the jobs that stand for them: thin, with the line that submits them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from recsae.cli.command import run
+from recsae.cli.main import main
 from recsae.config.schema import Config
 from recsae.pipeline.stages import STAGES
 from recsae.store.run_store import Committed
@@ -50,7 +50,7 @@ def test_the_docstring_of_a_job_holds_the_line_that_submits_it(name: str) -> Non
 
 @pytest.mark.parametrize("name", sorted(STAGES))
 def test_a_job_runs_the_stage_that_it_is_named_after(name: str) -> None:
-    assert f'run(["{name}"])' in JOBS[name].read_text()
+    assert f'main(["stage", "{name}"])' in JOBS[name].read_text()
 
 
 def submit(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -75,11 +75,11 @@ def test_an_unknown_key_ends_in_one_sentence_and_status_2() -> None:
 def refusal(
     arguments: list[str], stages: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> str:
-    """What `recsae.cli.command` says on stderr before it exits with status 2, in this process."""
-    monkeypatch.setattr(sys, "argv", ["job", *arguments])
+    """What the command that runs these stages, or publishes, says on stderr before it exits with status 2."""
+    monkeypatch.setattr(sys, "argv", ["recsae", *arguments])
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(SystemExit) as caught:
-        run(stages, publish=not stages)
+        main(["stage", *stages] if stages else ["publish"])
     assert caught.value.code == 2
     message = capsys.readouterr().err
     assert message.startswith("recsae: ") and message.count("\n") == 1
@@ -90,7 +90,7 @@ def refusal(
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Ray is not started; the list tells whether it would have been."""
     asked: list[str] = []
-    monkeypatch.setattr("recsae.cli.command.connect", lambda config: asked.append(config.name))
+    monkeypatch.setattr("recsae.cli.run.connect", lambda config: asked.append(config.name))
     return asked
 
 
@@ -106,7 +106,7 @@ def test_a_stage_without_its_inputs_names_the_job_that_makes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], no_ray: list[str]
 ) -> None:
     arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}"]
-    assert "python -m jobs.ingest" in refusal(arguments, ["recommender"], monkeypatch, capsys)
+    assert "recsae stage ingest" in refusal(arguments, ["recommender"], monkeypatch, capsys)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,7 +115,7 @@ def test_publishing_what_was_not_made_names_the_first_job_to_run(
 ) -> None:
     arguments = ["--config", "jobs/configs/demo.toml", "--set", f"store.root={tmp_path}"]
     message = refusal(arguments, [], monkeypatch, capsys)
-    assert "python -m jobs.ingest" in message and no_ray == []
+    assert "recsae stage ingest" in message and no_ray == []
 
 
 def test_a_served_night_is_written_down_in_mlflow(
@@ -143,8 +143,8 @@ def test_a_served_night_is_written_down_in_mlflow(
         "recsae.observability.mlflow.log_night",
         lambda config, night, stages: written.append((night, config.name, list(stages))),
     )
-    monkeypatch.setattr(sys, "argv", ["job", "--config", str(REPOSITORY / "jobs/configs/demo.toml")])
-    run([], publish=True)
+    monkeypatch.setattr(sys, "argv", ["recsae", "--config", str(REPOSITORY / "jobs/configs/demo.toml")])
+    main(["publish"])
     assert written == [("checked", "demo", []), ("n1", "demo", list(STAGES))]
 
 
@@ -159,9 +159,3 @@ def test_a_submitted_job_refuses_a_relative_store(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("recsae: store.root = runs is relative")
-
-
-def test_what_does_not_parse_ends_in_one_sentence_and_status_2() -> None:
-    done = submit("jobs.recommend", "--config", "jobs/configs/demo.toml", "--k", "ten", "--to", "x.parquet")
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == "recsae: argument --k: invalid int value: 'ten'; --help tells what there is\n"

@@ -1,0 +1,41 @@
+"""The comparison of runs as a table in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from recsae.cli.render import terminal
+from recsae.comparison.pairs import MEASURES, compare_pairs
+from recsae.text.sanitize import plain
+
+
+def print_models(models: pa.Table) -> None:
+    """Print one row a run, and in how many pairs the better recommender has more."""
+    console, rows = terminal.console(), models.to_pylist()
+    headings = ("NDCG@10", "latents", "interpretable", "share", "different", "rarefied", "attribute values", "mean r")
+    table = terminal.table("run", "recommender", "data", figures=headings)
+    for row in rows:
+        table.add_row(plain(row["run"]), plain(row["recommender"]), plain(row["data"]), *_figures(row))
+    console.print(table)
+    for one in compare_pairs(rows):
+        if sum(one.every):
+            clear = f"; in {one.clear.more} of {sum(one.clear)} clear ones" if sum(one.clear) else ""
+            pairs = f"{one.every.more} of {sum(one.every)} pairs"
+            told = f"{MEASURES[one.measure]}: the better recommender has more in {pairs}{clear}"
+            console.print(told, soft_wrap=True)
+
+
+def _figures(row: Mapping[str, Any]) -> list[str]:
+    return [
+        terminal.number(row["ndcg_10"], 4),
+        f"{row['latents']:,}",
+        f"{row['interpretable']:,} of {row['asked']:,}",
+        terminal.share(row["share"]),
+        f"{row['distinct']:,}",
+        terminal.number(row["rarefied"], 1),
+        f"{row['answered']:,} of {row['values']:,}",
+        terminal.number(row["correlation"], 3),
+    ]
