@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from recsae.evidence.cases import LatentCases
 
@@ -48,22 +49,23 @@ CONFIRMING = RULE.loosened(0.75)
 
 def groups(concepts: Mapping[int, Concept]) -> dict[int, int]:
     """For each latent, the smallest latent of its group."""
-    leader: dict[int, int] = {}
-    first: dict[str | frozenset[str], int] = {}
-
-    def lead(latent: int) -> int:
-        while leader[latent] != latent:
-            latent = leader[latent]
-        return latent
-
-    for latent, (name, terms) in sorted(concepts.items()):
-        leader[latent] = latent
-        of_terms = frozenset(term.casefold() for term in terms)
-        for key in (name.casefold(), of_terms):
+    latents = sorted(concepts)
+    key_index: dict[str | frozenset[str], int] = {}
+    links: list[tuple[int, int]] = []
+    for index, latent in enumerate(latents):
+        name, terms = concepts[latent]
+        for key in (name.casefold(), frozenset(term.casefold() for term in terms)):
             if key:  # free names without terms have none in common
-                one, other = lead(first.setdefault(key, latent)), lead(latent)
-                leader[max(one, other)] = min(one, other)
-    return {latent: lead(latent) for latent in leader}
+                links.append((index, key_index.setdefault(key, len(key_index))))
+    index_N, key_N = np.array(links, dtype=np.int64).reshape(-1, 2).T
+    # A bipartite graph of latents and the names and term sets that they have.
+    size = len(latents) + len(key_index)
+    graph = sparse.csr_array((np.ones(len(links)), (index_N, len(latents) + key_N)), shape=(size, size))
+    component = connected_components(graph, directed=False)[1][: len(latents)].tolist()
+    leader: dict[int, int] = {}
+    for latent, one in zip(latents, component, strict=True):  # in ascending order: the first is the smallest
+        leader.setdefault(one, latent)
+    return {latent: leader[one] for latent, one in zip(latents, component, strict=True)}
 
 
 def meanings(

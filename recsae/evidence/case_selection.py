@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae.config.concepts import EvidenceConfig
-from recsae.evidence.negatives import Piece, Sides, Silent
+from recsae.evidence.negatives import CaseGroup, MatchingFeatures, NegativeSampler
 from recsae.evidence.sketch import CASE_COLUMNS, EXPLAIN, Sketch, priority, runs
 from recsae.evidence.top_per_group import Rows, first_per_group
 from recsae.schemas.base import ACTIVE_ROLES, PARTS, conform
@@ -32,31 +32,31 @@ class Evidence(NamedTuple):
     stats: pa.Table
 
 
-def choose(
+def select_cases(
     sketch: Sketch,
     popularity: np.ndarray,
-    bears: sparse.csr_matrix,
+    has_term: sparse.csr_matrix,
     view: str,
     config: EvidenceConfig,
     seed: int,
-    near_HN: np.ndarray | None = None,
+    nearest_HN: np.ndarray | None = None,
 ) -> Evidence:
     """Evidence and statistics of every latent that fired on explain users.
 
     `popularity` and the rows of `has_term` are by item. `view` selects a case's item: the recommended one or the last
-    input. `near_HN` comes from `negatives.nearest`; without it no latent has `near_direction` cases.
+    input. `nearest_HN` comes from `negatives.nearest`; without it no latent has `near_direction` cases.
     """
-    pieces: list[Piece] = []
+    groups: list[CaseGroup] = []
     stats = []
     tops, samples = _by_latent(sketch.top), _by_latent(sketch.sample)
-    silent = Silent(sketch, Sides(popularity, bears, near_HN), view, config, seed)
+    sampler = NegativeSampler(sketch, MatchingFeatures(popularity, has_term, nearest_HN), view, config, seed)
     for latent in np.flatnonzero(sketch.fired_H).tolist():
         edges = _decile_edges(samples[latent])
         active = _active(tops[latent], samples[latent], edges, config, seed)
-        pieces += active
-        pieces += silent.of(latent, active)
+        groups += active
+        groups += sampler.of(latent, active)
         stats.append(_statistics(latent, sketch, edges, active, view))
-    return Evidence(_table(pieces), conform(pa.Table.from_pylist(stats, LATENT_STATS), LATENT_STATS))
+    return Evidence(_table(groups), conform(pa.Table.from_pylist(stats, LATENT_STATS), LATENT_STATS))
 
 
 def _by_latent(rows: Rows) -> dict[int, Rows]:
@@ -74,9 +74,9 @@ def level_of(activation: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.where(activation > 0, 1 + np.searchsorted(edges, activation, side="right"), 0).astype(np.int8)
 
 
-def _active(top: Rows, sample: Rows, edges: np.ndarray, config: EvidenceConfig, seed: int) -> list[Piece]:
+def _active(top: Rows, sample: Rows, edges: np.ndarray, config: EvidenceConfig, seed: int) -> list[CaseGroup]:
     """The strongest cases, and other cases spread over all levels; at most one per user, part and role."""
-    pieces = []
+    groups = []
     spread = sample.take(np.flatnonzero(~np.isin(sample.case_id, top.case_id)))
     drawn = priority(spread.case_id, spread.latent, seed)
     spread = spread.take(first_per_group((spread.part, spread.user_idx), (drawn, spread.case_id), 1))
@@ -96,17 +96,19 @@ def _active(top: Rows, sample: Rows, edges: np.ndarray, config: EvidenceConfig, 
                     turn[level == value] = np.arange((level == value).sum())
                 mixed = priority(level.astype(np.int64), here.latent, seed + part)
                 here = here.take(np.lexsort((mixed, turn)))
-            pieces.append((here, level_of(here.activation, edges), role, np.arange(len(here.latent))))
-    return pieces
+            groups.append((here, level_of(here.activation, edges), role, np.arange(len(here.latent))))
+    return groups
 
 
-def _statistics(latent: int, sketch: Sketch, edges: np.ndarray, active: list[Piece], view: str) -> dict[str, object]:
+def _statistics(
+    latent: int, sketch: Sketch, edges: np.ndarray, active: list[CaseGroup], view: str
+) -> dict[str, object]:
     explain = [(rows.take(np.flatnonzero(rows.part == EXPLAIN)), role) for rows, _, role, _ in active]
-    items = Counter(int(item) for rows, _ in explain for item in rows.shown(view))
+    items = Counter(int(item) for rows, _ in explain for item in rows.item(view))
     digest = hashlib.sha256()
     for rows, role in explain:
         digest.update(role.encode() + rows.case_id.astype("<i8").tobytes())
-        digest.update(rows.shown(view).astype("<i4").tobytes())  # a retrained model recommends other items
+        digest.update(rows.item(view).astype("<i4").tobytes())  # a retrained model recommends other items
     return {
         "latent": latent,
         "frequency": float(sketch.fired_H[latent] / max(sketch.explain_cases, 1)),
@@ -118,23 +120,23 @@ def _statistics(latent: int, sketch: Sketch, edges: np.ndarray, active: list[Pie
     }
 
 
-def _table(pieces: list[Piece]) -> pa.Table:
+def _table(groups: list[CaseGroup]) -> pa.Table:
     """The evidence table of all groups of cases, sorted by latent, part, role and rank."""
-    rows = [piece for piece in pieces if len(piece[0].latent)]
+    rows = [group for group in groups if len(group[0].latent)]
     if not rows:
         return EVIDENCE.empty_table()
-    sizes = [len(piece[0].latent) for piece in rows]
-    joined = Rows(*(np.concatenate(columns) for columns in zip(*(piece[0] for piece in rows), strict=True)))
+    sizes = [len(group[0].latent) for group in rows]
+    joined = Rows(*(np.concatenate(columns) for columns in zip(*(group[0] for group in rows), strict=True)))
     table = pa.table(
         {
             "latent": joined.latent,
             "part": pa.array(np.array(PARTS, dtype=object)[joined.part], pa.string()),
-            "role": pa.array(np.repeat(np.array([piece[2] for piece in rows], dtype=object), sizes), pa.string()),
-            "rank": np.concatenate([piece[3] for piece in rows]),
+            "role": pa.array(np.repeat(np.array([group[2] for group in rows], dtype=object), sizes), pa.string()),
+            "rank": np.concatenate([group[3] for group in rows]),
             **{name: getattr(joined, name) for name in CASE_COLUMNS},
             "top_idx": pa.array(joined.top_idx, mask=joined.top_idx < 0),
             "activation": joined.activation,
-            "level": np.concatenate([piece[1] for piece in rows]),
+            "level": np.concatenate([group[1] for group in rows]),
         }
     )
     order = [("latent", "ascending"), ("part", "ascending"), ("role", "ascending"), ("rank", "ascending")]

@@ -11,15 +11,15 @@ from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES, item_column
 from recsae.store.run_store import Committed
 
 
-class Judged(NamedTuple):
+class JudgedCases(NamedTuple):
     """Cases as judges see them: the item that the view selects, and the user."""
 
     item: np.ndarray
     user: np.ndarray
 
     @staticmethod
-    def nobody() -> Judged:
-        return Judged(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    def empty() -> JudgedCases:
+        return JudgedCases(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 class LatentCases(NamedTuple):
@@ -30,17 +30,17 @@ class LatentCases(NamedTuple):
     item: np.ndarray
     user: np.ndarray
 
-    def of_role(self, part: str, role: str) -> Judged:
+    def of_role(self, part: str, role: str) -> JudgedCases:
         here = (self.part == part) & (self.role == role)
-        return Judged(self.item[here], self.user[here])
+        return JudgedCases(self.item[here], self.user[here])
 
-    def active(self, part: str, count: int) -> Judged:
+    def active(self, part: str, count: int) -> JudgedCases:
         """Up to `count` active cases, half of them the strongest, half spread over the levels."""
-        return _halves([self.of_role(part, role) for role in ACTIVE_ROLES], count)
+        return _alternate([self.of_role(part, role) for role in ACTIVE_ROLES], count)
 
-    def silent(self, part: str, count: int) -> Judged:
+    def non_activating(self, part: str, count: int) -> JudgedCases:
         """Up to `count` non-activating cases, half random, half matched on popularity."""
-        return _halves([self.of_role(part, role) for role in SILENT_ROLES], count)
+        return _alternate([self.of_role(part, role) for role in SILENT_ROLES], count)
 
     def items(self, part: str) -> np.ndarray:
         """Items of all active cases of a part."""
@@ -48,13 +48,13 @@ class LatentCases(NamedTuple):
         return np.asarray(self.item[here])
 
 
-def _halves(pair: list[Judged], count: int) -> Judged:
+def _alternate(pair: list[JudgedCases], count: int) -> JudgedCases:
     """`count` cases taken alternately from the two groups; if one has too few, the other fills up."""
     first, second = pair
     from_second = min(len(second.item), max(count // 2, count - len(first.item)))
     from_first = min(len(first.item), count - from_second)
     turn = np.argsort([*range(0, 2 * from_first, 2), *range(1, 2 * from_second, 2)], kind="stable")
-    return Judged(
+    return JudgedCases(
         np.concatenate([first.item[:from_first], second.item[:from_second]])[turn],
         np.concatenate([first.user[:from_first], second.user[:from_second]])[turn],
     )

@@ -20,16 +20,16 @@ from recsae.schemas.base import conform
 from recsae.schemas.concepts import ITEM_LATENTS, LATENT_ITEMS
 from recsae.store.run_store import Attempt
 
-ONE = 2**30
+FIXED_POINT = 2**30
 """Activations are summed in fixed point, in units of 2⁻³⁰, about 10⁻⁹: as fine as float32 from 2⁻⁷ upwards, and sums up
 to 2³³ fit 64 bits. Sums of floats would depend on their order."""
-LEAST_FOR_LIFT = 3
+MIN_FOR_LIFT = 3
 """Least number of activations at an item for a rank by lift; with fewer, a lift is mostly noise."""
-ENOUGH_GB = 0.5
+MIN_GB = 0.5
 """Memory with which the database works, although it spills to disk earlier than with more."""
 _THREADS = 2
-_PAIRS_AT_LEAST = 2**20
-_ROWS_AT_LEAST = 8_000_000
+_MIN_PAIRS = 2**20
+_MIN_ROWS = 8_000_000
 _BATCH = 200_000
 
 
@@ -47,14 +47,14 @@ class ItemLatentSums(NamedTuple):
     """int64 number of explain cases of each item."""
 
 
-class PairSums:
+class PairAccumulator:
     """Accumulates the (latent, item) pairs of one shard; memory grows with the number of distinct pairs."""
 
     def __init__(self) -> None:
         nothing = np.empty(0, dtype=np.int64)
         self._pairs: list[tuple[np.ndarray, ...]] = [(nothing, nothing, nothing)]
         self._items: list[tuple[np.ndarray, ...]] = [(nothing, nothing)]
-        self._held = self._waiting = 0
+        self._retained = self._buffered = 0
 
     def add(self, item_B: np.ndarray, row_A: np.ndarray, latent_A: np.ndarray, activation_A: np.ndarray) -> None:
         """Add cases with their items (-1 is not counted) and the latents that fire in them."""
@@ -62,38 +62,38 @@ class PairSums:
         self._items.append((known_B, np.ones_like(known_B)))
         counted_A = item_B[row_A] >= 0
         pair_A = latent_A[counted_A].astype(np.int64) << 32 | item_B[row_A[counted_A]]
-        strength_A = np.rint(activation_A[counted_A].astype(np.float64) * ONE).astype(np.int64)
+        strength_A = np.rint(activation_A[counted_A].astype(np.float64) * FIXED_POINT).astype(np.int64)
         self._pairs.append((pair_A, np.ones_like(pair_A), strength_A))
-        self._waiting += len(pair_A)
-        if self._waiting >= max(_PAIRS_AT_LEAST, self._held):
-            self._settle()
+        self._buffered += len(pair_A)
+        if self._buffered >= max(_MIN_PAIRS, self._retained):
+            self._compact()
 
     def total(self) -> ItemLatentSums:
-        self._settle()
+        self._compact()
         ((pair_N, activations_N, strength_N),) = self._pairs
         latent_N, item_N = (pair_N >> 32).astype(np.int32), (pair_N & 0xFFFFFFFF).astype(np.int32)
-        item_I, cases_I = _added(*(np.concatenate(column) for column in zip(*self._items, strict=True)))
+        item_I, cases_I = _sum_by_key(*(np.concatenate(column) for column in zip(*self._items, strict=True)))
         return ItemLatentSums(latent_N, item_N, activations_N, strength_N, item_I.astype(np.int32), cases_I)
 
-    def _settle(self) -> None:
-        self._pairs = [_added(*(np.concatenate(column) for column in zip(*self._pairs, strict=True)))]
-        self._held, self._waiting = len(self._pairs[0][0]), 0
+    def _compact(self) -> None:
+        self._pairs = [_sum_by_key(*(np.concatenate(column) for column in zip(*self._pairs, strict=True)))]
+        self._retained, self._buffered = len(self._pairs[0][0]), 0
 
 
-class ItemViews:
+class ItemLatentTables:
     """Merges the pairs of all shards, and writes the two tables made from them."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
-        self._held = self._waiting = 0
+        self._retained = self._buffered = 0
         connection.execute("CREATE TABLE pairs (latent INT, item_idx INT, activations BIGINT, strength HUGEINT)")
         connection.execute("CREATE TABLE items (item_idx INT, cases BIGINT)")
 
     def add(self, pairs: ItemLatentSums) -> None:
         self._insert("pairs", pairs.latent_N, pairs.item_N, pairs.activations_N, pairs.strength_N)
         self._insert("items", pairs.item_I, pairs.cases_I)
-        self._waiting += len(pairs.latent_N)
-        if self._waiting >= max(_ROWS_AT_LEAST, self._held):
+        self._buffered += len(pairs.latent_N)
+        if self._buffered >= max(_MIN_ROWS, self._retained):
             self._fold()
 
     def write(self, out: Attempt, first: int) -> None:
@@ -103,7 +103,7 @@ class ItemViews:
             ("latent_items.parquet", LATENT_ITEMS, _OF_LATENTS),
             ("item_latents.parquet", ITEM_LATENTS, _OF_ITEMS),
         ):
-            found = self._connection.sql(query.format(first=first, one=ONE, least=LEAST_FOR_LIFT))
+            found = self._connection.sql(query.format(first=first, one=FIXED_POINT, least=MIN_FOR_LIFT))
             with out.open_parquet(name, schema) as writer:
                 for batch in found.to_arrow_reader(_BATCH):
                     writer.write_table(conform(pa.Table.from_batches([batch]), schema))
@@ -122,21 +122,21 @@ class ItemViews:
             self._connection.execute(f"CREATE TABLE folded AS SELECT {keys}, {sums} FROM {table} GROUP BY {keys}")
             self._connection.execute(f"DROP TABLE {table}")
             self._connection.execute(f"ALTER TABLE folded RENAME TO {table}")
-        self._held, self._waiting = count_rows(self._connection, "pairs"), 0
+        self._retained, self._buffered = count_rows(self._connection, "pairs"), 0
 
 
 @contextmanager
-def item_views(memory_gb: float) -> Iterator[ItemViews]:
+def item_latent_tables(memory_gb: float) -> Iterator[ItemLatentTables]:
     """Yield tables in a temporary database of their own.
 
     The database uses an eighth of `memory_gb`, the limit for ingest, because sketches are in memory as well; or
     MIN_GB, if that is more. Raises BadInput if that is too little.
     """
-    share = max(1 / 8, min(1, ENOUGH_GB / memory_gb))
+    share = max(1 / 8, min(1, MIN_GB / memory_gb))
     with temporary_database(memory_gb, share) as connection:
         connection.execute(f"SET threads = {_THREADS}")  # each thread takes memory
         connection.execute("SET preserve_insertion_order = false")
-        yield ItemViews(connection)
+        yield ItemLatentTables(connection)
 
 
 _OF_LATENTS = """
@@ -168,7 +168,7 @@ ORDER BY item_idx, place
 """
 
 
-def _added(key: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
+def _sum_by_key(key: np.ndarray, *values: np.ndarray) -> tuple[np.ndarray, ...]:
     """The distinct keys in ascending order, and the sum of each value over the rows of each key."""
     if not len(key):
         return key, *values

@@ -22,30 +22,32 @@ from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS
 NEAREST = 16
 """Number of latents with the most similar direction from which hard negatives are drawn."""
 
-Piece = tuple[Rows, np.ndarray, str, np.ndarray]
+CaseGroup = tuple[Rows, np.ndarray, str, np.ndarray]
 """Cases of one latent, part and role: rows, levels, the role, ranks."""
 
 
-class Sides(NamedTuple):
+class MatchingFeatures(NamedTuple):
     """What non-activating cases are matched on: popularity and terms of items, and directions of latents."""
 
     popularity_I: np.ndarray
     has_IV: sparse.csr_matrix
-    near_HN: np.ndarray | None = None
+    nearest_HN: np.ndarray | None = None
     """The latents with the most similar direction, nearest first, padded with -1; None if unknown."""
 
 
-class Silent:
+class NegativeSampler:
     """Draws the non-activating cases of every latent from the pools of a sketch."""
 
-    def __init__(self, sketch: Sketch, sides: Sides, view: str, config: EvidenceConfig, seed: int) -> None:
-        self._sides, self._view, self._config, self._seed = sides, view, config, seed
-        self._pools = [_Pool.of(sketch, part, sides, view) for part in range(len(PARTS))]
-        self._rate_V = np.asarray(sides.has_IV.mean(axis=0)).ravel()
+    def __init__(
+        self, sketch: Sketch, features: MatchingFeatures, view: str, config: EvidenceConfig, seed: int
+    ) -> None:
+        self._features, self._view, self._config, self._seed = features, view, config, seed
+        self._pools = [_Pool.of(sketch, part, features, view) for part in range(len(PARTS))]
+        self._rate_V = np.asarray(features.has_IV.mean(axis=0)).ravel()
 
-    def of(self, latent: int, active: list[Piece]) -> list[Piece]:
+    def of(self, latent: int, active: list[CaseGroup]) -> list[CaseGroup]:
         """The latent's non-activating cases by part and role, one per user in each where there are enough users."""
-        likes_V = self._likes(active)
+        excess_V = self._excess(active)
         return [
             (
                 pool.cases.take(index)._replace(latent=np.full(len(index), latent, dtype=np.int32)),
@@ -54,58 +56,58 @@ class Silent:
                 np.arange(len(index)),
             )
             for part, pool in enumerate(self._pools)
-            for role, index in self._chosen(latent, part, pool, active, likes_V).items()
+            for role, index in self._select(latent, part, pool, active, excess_V).items()
         ]
 
-    def _chosen(
-        self, latent: int, part: int, pool: _Pool, active: list[Piece], likes_V: np.ndarray
+    def _select(
+        self, latent: int, part: int, pool: _Pool, active: list[CaseGroup], excess_V: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Disjoint indices into the pool, by role."""
         config = self._config
         drawn = np.argsort(priority(pool.cases.case_id, latent, self._seed))
-        silent_P = np.ones(len(drawn), dtype=bool)
-        silent_P[pool.firing(latent)] = False
-        order = drawn[silent_P[drawn]]
-        spread = pool.one_a_user(order)
-        random, rest = spread[: config.random], spread[config.random :]
+        inactive_P = np.ones(len(drawn), dtype=bool)
+        inactive_P[pool.firing(latent)] = False
+        order = drawn[inactive_P[drawn]]
+        distinct = pool.first_per_user(order)
+        random, rest = distinct[: config.random], distinct[config.random :]
         if len(rest) < config.popularity:  # too few users: allow several cases per user
             rest = order[~np.isin(order, random)]
-        wanted = np.concatenate([rows.shown(self._view)[rows.part == part] for rows, *_ in active])
-        log_wanted = np.log1p(self._sides.popularity_I[wanted])
-        popular = rest[_closest(log_wanted, pool.log_popularity_P[rest], config.popularity)]
+        target = np.concatenate([rows.item(self._view)[rows.part == part] for rows, *_ in active])
+        log_target = np.log1p(self._features.popularity_I[target])
+        popular = rest[_closest(log_target, pool.log_popularity_P[rest], config.popularity)]
 
-        free_P = silent_P.copy()
-        free_P[random] = free_P[popular] = False
-        like_P = pool.has_PV @ likes_V
-        liked = order[like_P[order] > 0]
-        liked = liked[_largest(like_P[liked], 4 * config.near_miss)]
-        near_miss = pool.one_a_user(liked[free_P[liked]])[: config.near_miss]
-        free_P[near_miss] = False
+        unused_P = inactive_P.copy()
+        unused_P[random] = unused_P[popular] = False
+        similarity_P = pool.has_PV @ excess_V
+        similar = order[similarity_P[order] > 0]
+        similar = similar[_largest(similarity_P[similar], 4 * config.near_miss)]
+        near_miss = pool.first_per_user(similar[unused_P[similar]])[: config.near_miss]
+        unused_P[near_miss] = False
         return {
             "random": random,
             "popularity": popular,
             NEAR_MISS: near_miss,
-            NEAR_DIRECTION: self._near_direction(latent, pool, drawn, free_P),
+            NEAR_DIRECTION: self._near_direction(latent, pool, drawn, unused_P),
         }
 
-    def _near_direction(self, latent: int, pool: _Pool, drawn: np.ndarray, free_P: np.ndarray) -> np.ndarray:
+    def _near_direction(self, latent: int, pool: _Pool, drawn: np.ndarray, unused_P: np.ndarray) -> np.ndarray:
         """Unused cases in which the nearest latents fire, sorted by nearness, then by draw."""
-        if self._sides.near_HN is None:
+        if self._features.nearest_HN is None:
             return np.empty(0, dtype=np.int64)
-        firing = [pool.firing(other) for other in self._sides.near_HN[latent].tolist() if other >= 0]
+        firing = [pool.firing(other) for other in self._features.nearest_HN[latent].tolist() if other >= 0]
         found = np.concatenate([np.empty(0, dtype=np.int64), *firing])
-        nearness = np.repeat(np.arange(len(firing)), [len(one) for one in firing])[free_P[found]]
-        found = found[free_P[found]]
-        turn_P = np.empty(len(drawn), dtype=np.int64)
-        turn_P[drawn] = np.arange(len(drawn))
-        return pool.one_a_user(found[np.lexsort((turn_P[found], nearness))])[: self._config.near_direction]
+        nearness = np.repeat(np.arange(len(firing)), [len(one) for one in firing])[unused_P[found]]
+        found = found[unused_P[found]]
+        order_P = np.empty(len(drawn), dtype=np.int64)
+        order_P[drawn] = np.arange(len(drawn))
+        return pool.first_per_user(found[np.lexsort((order_P[found], nearness))])[: self._config.near_direction]
 
-    def _likes(self, active: list[Piece]) -> np.ndarray:
+    def _excess(self, active: list[CaseGroup]) -> np.ndarray:
         """Each term's share of the explain evidence minus its share of the catalogue, at least 0."""
-        items = np.concatenate([rows.shown(self._view)[rows.part == EXPLAIN] for rows, *_ in active])
+        items = np.concatenate([rows.item(self._view)[rows.part == EXPLAIN] for rows, *_ in active])
         if not len(items):
-            return np.zeros(self._sides.has_IV.shape[1], dtype=np.float32)
-        return np.maximum(np.asarray(self._sides.has_IV[items].mean(axis=0)).ravel() - self._rate_V, 0)
+            return np.zeros(self._features.has_IV.shape[1], dtype=np.float32)
+        return np.maximum(np.asarray(self._features.has_IV[items].mean(axis=0)).ravel() - self._rate_V, 0)
 
 
 class _Pool(NamedTuple):
@@ -121,18 +123,18 @@ class _Pool(NamedTuple):
     """Cases in which latent h fires, from `start_H[h]` to `start_H[h + 1]`."""
 
     @staticmethod
-    def of(sketch: Sketch, part: int, sides: Sides, view: str) -> _Pool:
+    def of(sketch: Sketch, part: int, features: MatchingFeatures, view: str) -> _Pool:
         index = np.flatnonzero(sketch.pool.part == part)
         cases, active_PK = sketch.pool.take(index), sketch.active_PK[index]
-        items = cases.shown(view)
+        items = cases.item(view)
         row_F, column_F = np.nonzero(active_PK >= 0)
         latent_F = active_PK[row_F, column_F]
         fired_H = np.bincount(latent_F, minlength=len(sketch.fired_H))
         return _Pool(
             cases,
             np.unique(cases.user_idx, return_inverse=True)[1],
-            sides.has_IV[items],
-            np.log1p(sides.popularity_I[items]),
+            features.has_IV[items],
+            np.log1p(features.popularity_I[items]),
             np.append(0, np.cumsum(fired_H)),
             row_F[np.argsort(latent_F, kind="stable")],
         )
@@ -140,7 +142,7 @@ class _Pool(NamedTuple):
     def firing(self, latent: int) -> np.ndarray:
         return self.case_F[self.start_H[latent] : self.start_H[latent + 1]]
 
-    def one_a_user(self, order: np.ndarray) -> np.ndarray:
+    def first_per_user(self, order: np.ndarray) -> np.ndarray:
         """The first case of every user, in the given order."""
         user = self.user_P[order]
         first_U = np.full(len(self.user_P), -1)
@@ -153,7 +155,7 @@ def nearest(W_dec_HD: np.ndarray, alive: np.ndarray, count: int = NEAREST) -> np
 
     Rows are padded with -1. Cosines are computed in blocks, to bound memory.
     """
-    near_HN = np.full((len(W_dec_HD), count), -1, dtype=np.int32)
+    nearest_HN = np.full((len(W_dec_HD), count), -1, dtype=np.int32)
     unit_AD = W_dec_HD[alive] / np.maximum(np.linalg.norm(W_dec_HD[alive], axis=1, keepdims=True), 1e-12)
     at_once = max(1, MAX_FLOATS_PER_BLOCK // max(1, len(alive)))
     for start in range(0, len(alive), at_once):
@@ -164,21 +166,21 @@ def nearest(W_dec_HD: np.ndarray, alive: np.ndarray, count: int = NEAREST) -> np
         value_BN = np.take_along_axis(cosine_BA, first_BN, axis=1)
         order_BN = np.lexsort((first_BN, -value_BN), axis=1)
         value_BN, first_BN = (np.take_along_axis(of, order_BN, axis=1) for of in (value_BN, first_BN))
-        near_HN[alive[start + rows], : first_BN.shape[1]] = np.where(value_BN > 0, alive[first_BN], -1)
-    return near_HN
+        nearest_HN[alive[start + rows], : first_BN.shape[1]] = np.where(value_BN > 0, alive[first_BN], -1)
+    return nearest_HN
 
 
-def _closest(wanted: np.ndarray, offered: np.ndarray, count: int) -> np.ndarray:
-    """Indices of `count` of `offered`, each the closest unused one to the next of `wanted`, in rotation."""
-    if not len(wanted):
+def _closest(target: np.ndarray, available: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` of `available`, each the closest unused one to the next of `target`, in rotation."""
+    if not len(target):
         return np.empty(0, dtype=np.int64)
-    distance = np.abs(offered[None, :] - wanted[:count, None])
-    chosen = []
-    for turn in range(min(count, len(offered))):
+    distance = np.abs(available[None, :] - target[:count, None])
+    selected = []
+    for turn in range(min(count, len(available))):
         nearest_one = int(distance[turn % len(distance)].argmin())
-        chosen.append(nearest_one)
+        selected.append(nearest_one)
         distance[:, nearest_one] = np.inf
-    return np.array(chosen, dtype=np.int64)
+    return np.array(selected, dtype=np.int64)
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import torch
 
 from recsae.config.concepts import EvidenceConfig
-from recsae.evidence.top_per_group import First, Offer, Rows
+from recsae.evidence.top_per_group import KeyedRows, Rows, TopPerGroup
 from recsae.hashing import GOLDEN, finalise
 from recsae.sae.model import MAX_FLOATS_PER_BLOCK, Sae
 from recsae.schemas.base import PARTS
@@ -57,7 +57,7 @@ class Sketch(NamedTuple):
     active_PK: np.ndarray
 
 
-class Bars(NamedTuple):
+class KeyLimits(NamedTuple):
     """The largest uint64 keys that still enter a sketch in its current state."""
 
     top_G: np.ndarray
@@ -65,23 +65,23 @@ class Bars(NamedTuple):
     pool_G: np.ndarray
 
 
-class Sketcher:
+class SketchBuilder:
     """Builds a sketch from blocks and from other sketches.
 
     With the `limits` of a larger sketch, cases that it would reject are left out here. Merging the result into that
     larger sketch gives the same as without limits.
     """
 
-    def __init__(self, num_latents: int, config: EvidenceConfig, seed: int, bars: Bars | None = None) -> None:
+    def __init__(self, num_latents: int, config: EvidenceConfig, seed: int, limits: KeyLimits | None = None) -> None:
         self._seed = seed
         self._explain_cases = 0
         self._fired_H = np.zeros(num_latents, dtype=np.int64)
         self._maximum_H = np.zeros(num_latents, dtype=np.float32)
         groups = num_latents * len(PARTS)
-        top_G, sample_G, pool_G = bars or (None, None, None)
-        self._top = First(groups, config.top, one_a_user=True, bar_G=top_G)
-        self._sample = First(groups, config.sample, bar_G=sample_G)
-        self._pool = First(len(PARTS), config.pool, bar_G=pool_G)
+        top_G, sample_G, pool_G = limits or (None, None, None)
+        self._top = TopPerGroup(groups, config.top, one_per_user=True, limit_G=top_G)
+        self._sample = TopPerGroup(groups, config.sample, limit_G=sample_G)
+        self._pool = TopPerGroup(len(PARTS), config.pool, limit_G=pool_G)
 
     def add_block(self, block: CaseBlock) -> None:
         cases, latent_A, activation_A = block.cases, block.latent_A, block.activation_A
@@ -92,12 +92,12 @@ class Sketcher:
         np.maximum.at(self._maximum_H, latent_A[explained_A], activation_A[explained_A])
         group_A = _group(latent_A, part_A)
         hashes_A = priority(cases.case_id[block.row_A], latent_A, self._seed)
-        for first, key_A in ((self._top, _weakness(activation_A)), (self._sample, hashes_A)):
-            index = first.admitted(group_A, key_A)
-            first.add(Offer(group_A[index], key_A[index], block.pairs(index)))
+        for first, key_A in ((self._top, _falling_key(activation_A)), (self._sample, hashes_A)):
+            index = first.admissible(group_A, key_A)
+            first.add(KeyedRows(group_A[index], key_A[index], block.pairs(index)))
         key_B = priority(cases.case_id, -1, self._seed)
-        index = self._pool.admitted(cases.part, key_B)
-        self._pool.add(Offer(cases.part[index], key_B[index], cases.take(index), block.active_BK[index]))
+        index = self._pool.admissible(cases.part, key_B)
+        self._pool.add(KeyedRows(cases.part[index], key_B[index], cases.take(index), block.active_BK[index]))
 
     def add(self, sketch: Sketch) -> None:
         self._explain_cases += sketch.explain_cases
@@ -105,30 +105,30 @@ class Sketcher:
         np.maximum(self._maximum_H, sketch.maximum_H, out=self._maximum_H)
         sample_key = priority(sketch.sample.case_id, sketch.sample.latent, self._seed)
         for first, rows, key in (
-            (self._top, sketch.top, _weakness(sketch.top.activation)),
+            (self._top, sketch.top, _falling_key(sketch.top.activation)),
             (self._sample, sketch.sample, sample_key),
         ):
             group = _group(rows.latent, rows.part)
-            index = first.admitted(group, key)
-            first.add(Offer(group[index], key[index], rows.take(index)))
+            index = first.admissible(group, key)
+            first.add(KeyedRows(group[index], key[index], rows.take(index)))
         key_P = priority(sketch.pool.case_id, -1, self._seed)
-        index = self._pool.admitted(sketch.pool.part, key_P)
+        index = self._pool.admissible(sketch.pool.part, key_P)
         pool = sketch.pool.take(index)
-        self._pool.add(Offer(pool.part, key_P[index], pool, sketch.active_PK[index]))
+        self._pool.add(KeyedRows(pool.part, key_P[index], pool, sketch.active_PK[index]))
 
-    def bars(self) -> Bars:
-        return Bars(self._top.bar_G, self._sample.bar_G, self._pool.bar_G)
+    def limits(self) -> KeyLimits:
+        return KeyLimits(self._top.limit_G, self._sample.limit_G, self._pool.limit_G)
 
     def sketch(self) -> Sketch:
         """The sketch of everything added so far; rows are sorted by latent, part and key."""
-        pool = self._pool.kept()
+        pool = self._pool.selected()
         assert pool.active_NK is not None
         return Sketch(
             self._explain_cases,
             self._fired_H,
             self._maximum_H,
-            self._top.kept().rows,
-            self._sample.kept().rows,
+            self._top.selected().rows,
+            self._sample.selected().rows,
             pool.rows,
             pool.active_NK,
         )
@@ -160,9 +160,9 @@ def _block(table: pa.Table, sae: Sae) -> CaseBlock:
     )
 
 
-def sketch_block(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -> Sketch:
+def sketch_table(table: pa.Table, sae: Sae, config: EvidenceConfig, seed: int) -> Sketch:
     """The sketch of one table of cases of any size."""
-    sketcher = Sketcher(sae.num_latents, config, seed)
+    sketcher = SketchBuilder(sae.num_latents, config, seed)
     for block in blocks(table, sae):
         sketcher.add_block(block)
     return sketcher.sketch()
@@ -187,7 +187,7 @@ def _group(latent: np.ndarray, part: np.ndarray) -> np.ndarray:
     return np.asarray(latent * np.int32(len(PARTS)) + part)
 
 
-def _weakness(activation: np.ndarray) -> np.ndarray:
+def _falling_key(activation: np.ndarray) -> np.ndarray:
     """A uint64 key that falls as a positive activation rises; the bits of positive floats order like their values."""
     bits = np.ascontiguousarray(activation).view(np.uint32)
     return np.asarray(np.uint64(2**32 - 1) - bits.astype(np.uint64))

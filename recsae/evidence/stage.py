@@ -23,8 +23,8 @@ from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence import case_selection, negatives
-from recsae.evidence.item_latents import ItemLatentSums, PairSums, item_views
-from recsae.evidence.sketch import EXPLAIN, Bars, Sketch, Sketcher, blocks
+from recsae.evidence.item_latents import ItemLatentSums, PairAccumulator, item_latent_tables
+from recsae.evidence.sketch import EXPLAIN, KeyLimits, Sketch, SketchBuilder, blocks
 from recsae.sae import model
 from recsae.schemas.concepts import EVIDENCE, LATENT_STATS
 from recsae.store import shards
@@ -33,11 +33,11 @@ from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
-LEAST_IN_FLIGHT = 4
+MIN_IN_FLIGHT = 4
 """Least number of tasks in flight, otherwise one more than the cluster's cores; it bounds memory."""
-SECONDS = 5.0
+PROGRESS_SECONDS = 5.0
 """Seconds between two progress lines."""
-_CASES_AT_LEAST = 8192
+_MIN_BATCH_CASES = 8192
 
 
 class ShardEvidence(NamedTuple):
@@ -47,7 +47,7 @@ class ShardEvidence(NamedTuple):
     pairs: ItemLatentSums
 
 
-class Pass(NamedTuple):
+class EvidencePlan(NamedTuple):
     """Arguments shared by all tasks of the pass."""
 
     activations: Committed
@@ -67,88 +67,90 @@ def gather_evidence(config: Config, inputs: Mapping[str, Committed], out: Attemp
     vocabulary = terms.build(catalogue)
     sae = model.load(folder)
     start = time.monotonic()
-    whole = Sketcher(sae.num_latents, config.evidence, config.seed)
-    told = Pass(activations, folder, config.probe.view, config.evidence, config.seed)
-    with item_views(config.resources.ingest_memory_gb) as views:
-        for found in _as_they_come(told, whole.bars):
-            whole.add(found.sketch)
-            views.add(found.pairs)
-        views.write(out, config.evidence.items)
-    passed = time.monotonic() - start
-    sketch = whole.sketch()
-    near_HN = negatives.nearest(sae.W_dec.numpy(), np.flatnonzero(sketch.fired_H))
-    chosen = case_selection.choose(
-        sketch, catalogue.popularity, vocabulary.item_terms, config.probe.view, config.evidence, config.seed, near_HN
+    builder = SketchBuilder(sae.num_latents, config.evidence, config.seed)
+    plan = EvidencePlan(activations, folder, config.probe.view, config.evidence, config.seed)
+    with item_latent_tables(config.resources.ingest_memory_gb) as item_tables:
+        for contribution in _shard_evidence(plan, builder.limits):
+            builder.add(contribution.sketch)
+            item_tables.add(contribution.pairs)
+        item_tables.write(out, config.evidence.items)
+    pass_seconds = time.monotonic() - start
+    sketch = builder.sketch()
+    nearest_HN = negatives.nearest(sae.W_dec.numpy(), np.flatnonzero(sketch.fired_H))
+    chosen = case_selection.select_cases(
+        sketch, catalogue.popularity, vocabulary.item_terms, config.probe.view, config.evidence, config.seed, nearest_HN
     )
     out.write_table("evidence.parquet", chosen.cases, EVIDENCE)
     out.write_table("latent_stats.parquet", chosen.stats, LATENT_STATS)
     seconds = time.monotonic() - start
     alive, cases = chosen.stats.num_rows, chosen.cases.num_rows
-    log.info("evidence: %d alive latents, %d cases, %.1f s, %.1f s of it in the pass", alive, cases, seconds, passed)
+    log.info(
+        "evidence: %d alive latents, %d cases, %.1f s, %.1f s of it in the pass", alive, cases, seconds, pass_seconds
+    )
     return {
         "alive": alive,
         "cases": cases,
         "vocabulary": len(vocabulary.terms),
-        "cases_per_second": activations.metrics["cases"] / passed,
+        "cases_per_second": activations.metrics["cases"] / pass_seconds,
     }
 
 
-def _as_they_come(told: Pass, bars: Callable[[], Bars]) -> Iterator[ShardEvidence]:
+def _shard_evidence(plan: EvidencePlan, limits: Callable[[], KeyLimits]) -> Iterator[ShardEvidence]:
     """Yield the contribution of each shard as it arrives; a new task starts with the current limits."""
-    names = told.activations.files(shards.PREFIX)
+    names = plan.activations.files(shards.PREFIX)
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
-    at_once = max(LEAST_IN_FLIGHT, cores + 1)
-    waiting: list[ray.ObjectRef[ShardEvidence]] = []
-    spoken = time.monotonic()
-    begun = done = 0
+    at_once = max(MIN_IN_FLIGHT, cores + 1)
+    pending: list[ray.ObjectRef[ShardEvidence]] = []
+    reported = time.monotonic()
+    started = done = 0
     while done < len(names):
-        while begun < len(names) and len(waiting) < at_once:
-            waiting.append(_pass_shard.remote(told, names[begun], bars()))
-            begun += 1
-        ready, waiting = ray.wait(waiting, timeout=SECONDS)
+        while started < len(names) and len(pending) < at_once:
+            pending.append(_sketch_shard.remote(plan, names[started], limits()))
+            started += 1
+        ready, pending = ray.wait(pending, timeout=PROGRESS_SECONDS)
         done += len(ready)
-        if time.monotonic() - spoken >= SECONDS:
-            spoken = time.monotonic()
+        if time.monotonic() - reported >= PROGRESS_SECONDS:
+            reported = time.monotonic()
             log.info("evidence: shard %d/%d", done, len(names))
         for one in ready:
             yield ray.get(one)
 
 
 @ray.remote
-def _pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
+def _sketch_shard(plan: EvidencePlan, name: str, limits: KeyLimits) -> ShardEvidence:
     torch.set_num_threads(1)
-    return pass_shard(told, name, bars)
+    return sketch_shard(plan, name, limits)
 
 
-def pass_shard(told: Pass, name: str, bars: Bars) -> ShardEvidence:
+def sketch_shard(plan: EvidencePlan, name: str, limits: KeyLimits) -> ShardEvidence:
     """The contribution of one shard, read in batches that bound memory."""
-    sae = _loaded(told.sae)
-    sketcher, sums = Sketcher(sae.num_latents, told.config, told.seed, bars), PairSums()
-    for table in _tables(told.activations.data, name):
-        if told.view == "recommended":  # a case without an item cannot be shown
+    sae = _load_sae(plan.sae)
+    sketcher, sums = SketchBuilder(sae.num_latents, plan.config, plan.seed, limits), PairAccumulator()
+    for table in _read_batches(plan.activations.data, name):
+        if plan.view == "recommended":  # a case without an item cannot be shown
             table = table.filter(pc.is_valid(table["top_idx"]))
         for block in blocks(table, sae):
             sketcher.add_block(block)
             explained_B = block.cases.part == EXPLAIN
-            item_B = np.where(explained_B, block.cases.shown(told.view), -1)
+            item_B = np.where(explained_B, block.cases.item(plan.view), -1)
             sums.add(item_B, block.row_A, block.latent_A, block.activation_A)
     return ShardEvidence(sketcher.sketch(), sums.total())
 
 
 @functools.lru_cache(maxsize=1)
-def _loaded(folder: Folder) -> model.Sae:
+def _load_sae(folder: Folder) -> model.Sae:
     """The SAE, loaded once per worker process."""
     return model.load(folder)
 
 
-def _tables(folder: Folder, name: str) -> Iterator[pa.Table]:
+def _read_batches(folder: Folder, name: str) -> Iterator[pa.Table]:
     """Yield a shard batch by batch, with small batches joined."""
     with folder.open_input(name) as source, pa.ipc.open_stream(source) as reader:
-        held: list[pa.RecordBatch] = []
+        batches: list[pa.RecordBatch] = []
         for batch in reader:
-            held.append(batch)
-            if sum(one.num_rows for one in held) >= _CASES_AT_LEAST:
-                yield pa.Table.from_batches(held)
-                held = []
-        if held:
-            yield pa.Table.from_batches(held)
+            batches.append(batch)
+            if sum(one.num_rows for one in batches) >= _MIN_BATCH_CASES:
+                yield pa.Table.from_batches(batches)
+                batches = []
+        if batches:
+            yield pa.Table.from_batches(batches)

@@ -13,9 +13,9 @@ import numpy as np
 
 from recsae.schemas.base import item_column
 
-ROWS_AT_LEAST = 2**18
+MIN_BUFFERED_ROWS = 2**18
 """Least number of buffered rows that are sorted at a time."""
-LAST = np.uint64(2**64 - 1)
+MAX_KEY = np.uint64(2**64 - 1)
 
 
 class Rows(NamedTuple):
@@ -33,12 +33,12 @@ class Rows(NamedTuple):
     def take(self, index: np.ndarray | slice) -> Rows:
         return Rows(*(column[index] for column in self))
 
-    def shown(self, view: str) -> np.ndarray:
+    def item(self, view: str) -> np.ndarray:
         """The item of each case in the view: the recommended one or the last input."""
         return np.asarray(getattr(self, item_column(view)))
 
 
-class Offer(NamedTuple):
+class KeyedRows(NamedTuple):
     """Rows with their group and uint64 key; for cases of a pool also the latents that fire in them."""
 
     group: np.ndarray
@@ -47,52 +47,54 @@ class Offer(NamedTuple):
     active_NK: np.ndarray | None = None
 
 
-class First:
+class TopPerGroup:
     """Selects the `count` rows of every group with the smallest key; ties go to the smaller case id.
 
     With `one_per_user`, only the first row of each user in a group counts. Rows with keys above `limit_G`, if given,
     are dropped.
     """
 
-    def __init__(self, groups: int, count: int, *, one_a_user: bool = False, bar_G: np.ndarray | None = None) -> None:
-        self._count, self._one_a_user = count, one_a_user
-        self._offers: list[Offer] = []
-        self._held = self._waiting = 0
-        self.bar_G = np.full(groups, LAST) if bar_G is None else bar_G.copy()
+    def __init__(
+        self, groups: int, count: int, *, one_per_user: bool = False, limit_G: np.ndarray | None = None
+    ) -> None:
+        self._count, self._one_per_user = count, one_per_user
+        self._buffer: list[KeyedRows] = []
+        self._retained = self._buffered = 0
+        self.limit_G = np.full(groups, MAX_KEY) if limit_G is None else limit_G.copy()
         """The largest key that may still be selected in each group."""
 
-    def admitted(self, group: np.ndarray, key: np.ndarray) -> np.ndarray:
+    def admissible(self, group: np.ndarray, key: np.ndarray) -> np.ndarray:
         """Indices of the rows that may still be selected."""
-        return np.flatnonzero(key <= self.bar_G[group])
+        return np.flatnonzero(key <= self.limit_G[group])
 
-    def add(self, offer: Offer) -> None:
-        self._offers.append(offer)
-        self._waiting += len(offer.key)
-        if self._waiting >= max(ROWS_AT_LEAST, self._held):
-            self._settle()
+    def add(self, offer: KeyedRows) -> None:
+        self._buffer.append(offer)
+        self._buffered += len(offer.key)
+        if self._buffered >= max(MIN_BUFFERED_ROWS, self._retained):
+            self._compact()
 
-    def kept(self) -> Offer:
+    def selected(self) -> KeyedRows:
         """The selected rows of everything added so far, sorted by group and key."""
-        self._settle()
-        (held,) = self._offers
+        self._compact()
+        (held,) = self._buffer
         return held
 
-    def _settle(self) -> None:
-        offers, self._offers = self._offers, []
+    def _compact(self) -> None:
+        offers, self._buffer = self._buffer, []
         group, key = (np.concatenate([offer[field] for offer in offers]) for field in (0, 1))
         columns = list(zip(*(offer.rows for offer in offers), strict=True))
         index = self._in_order(group, key, columns)
         index = index[_place(group[index]) < self._count]
         group, key = group[index], key[index]
-        kept_G = np.bincount(group, minlength=len(self.bar_G))
-        last_G = np.cumsum(kept_G) - 1
-        full_G = kept_G == self._count
-        self.bar_G[full_G] = key[last_G[full_G]]
+        count_G = np.bincount(group, minlength=len(self.limit_G))
+        last_G = np.cumsum(count_G) - 1
+        full_G = count_G == self._count
+        self.limit_G[full_G] = key[last_G[full_G]]
         # One column at a time, so that only one is in memory twice.
         rows = Rows(*(np.concatenate(column)[index] for column in columns))
         active = [offer.active_NK for offer in offers if offer.active_NK is not None]
-        self._offers = [Offer(group, key, rows, _stack(active)[index] if active else None)]
-        self._held, self._waiting = len(index), 0
+        self._buffer = [KeyedRows(group, key, rows, _stack(active)[index] if active else None)]
+        self._retained, self._buffered = len(index), 0
 
     def _in_order(self, group: np.ndarray, key: np.ndarray, columns: list[tuple[np.ndarray, ...]]) -> np.ndarray:
         """Indices of the rows sorted by group, key and case id; with `one_per_user`, only the first of each user."""
@@ -100,13 +102,13 @@ class First:
         # numpy sorts 64-bit integers with SIMD and 16-bit ones by radix, ten times as fast as lexsort, which only sorts
         # the ties.
         order = np.argsort(key)
-        small = group[order].astype(np.min_scalar_type(len(self.bar_G)))
+        small = group[order].astype(np.min_scalar_type(len(self.limit_G)))
         order = order[np.argsort(small, kind="stable")]
         same = (np.diff(group[order]) == 0) & (np.diff(key[order]) == 0)
         tied = np.flatnonzero(np.append(same, False) | np.append(False, same)) if len(order) else order
         rows = order[tied]
         order[tied] = rows[np.lexsort((case_id[rows], key[rows], group[rows]))]
-        if not self._one_a_user:
+        if not self._one_per_user:
             return np.asarray(order)
         pair = group[order].astype(np.int64) << 32 | user_idx[order]
         _, first = np.unique(pair, return_index=True)

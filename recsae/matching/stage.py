@@ -41,7 +41,7 @@ _SHORT = 8
 """Characters of the fingerprint in an id."""
 
 
-class Codes(NamedTuple):
+class SampledCodes(NamedTuple):
     """Cases and the latents that fire in them."""
 
     case_B: np.ndarray
@@ -58,7 +58,7 @@ class Matched(NamedTuple):
     correlation_N: np.ndarray
 
 
-class _SampledCases(NamedTuple):
+class _SampledShards(NamedTuple):
     activations: Committed
     sae: Folder
     share: float
@@ -79,7 +79,7 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         tonight = _codes(inputs["activations"], inputs["sae"], config.seed)
         last = _codes(inputs[PREVIOUS + "activations"], inputs[PREVIOUS + "sae"], config.seed)
         correlation_HL, cases = correlate(tonight, last)
-        found = match(correlation_HL, cosines(sae, before) if shared else None, _least(config))
+        found = match(correlation_HL, cosines(sae, before) if shared else None, _threshold(config))
         last_ids = inputs[PREVIOUS + "matching"].read_table("matches.parquet", ["stable_id"])["stable_id"].to_pylist()
         for place, latent in enumerate(found.latent_N.tolist()):
             rows[latent] |= {
@@ -100,33 +100,33 @@ def match_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     return metrics
 
 
-def _least(config: Config) -> float:
+def _threshold(config: Config) -> float:
     assert config.nights is not None  # inputs of last night are only passed with it
     return config.nights.match_threshold
 
 
-def _codes(activations: Committed, trained: Committed, seed: int) -> Codes:
+def _codes(activations: Committed, trained: Committed, seed: int) -> SampledCodes:
     """Active latents of the sampled explain cases, sorted by case."""
     explain = max(activations.metrics["cases_by_part"]["explain"], 1)
-    held = _SampledCases(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
+    held = _SampledShards(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
     names = activations.files(shards.PREFIX)
-    found = list(tasks.over(_of_shard, held, names, "matching, shard"))
+    found = list(tasks.over(_codes_of_shard, held, names, "matching, shard"))
     case_B = np.concatenate([one.case_B for one in found])
     order = np.argsort(case_B, kind="stable")
-    return Codes(case_B[order], sparse.vstack([one.code_BH for one in found], format="csr")[order])
+    return SampledCodes(case_B[order], sparse.vstack([one.code_BH for one in found], format="csr")[order])
 
 
-def _of_shard(held: _SampledCases, name: str) -> Codes:
+def _codes_of_shard(held: _SampledShards, name: str) -> SampledCodes:
     table = shards.read(held.activations.data, name)
     case_B = table["case_id"].to_numpy()
     drawn = keyed(case_B, held.seed)
     chosen = (table["part"].to_numpy() == PARTS.index("explain")) & (drawn / 2.0**64 < held.share)
     sae = model.load(held.sae)
     code = sae.encode(torch.tensor(shards.vectors(table)[chosen]))
-    return Codes(case_B[chosen], as_matrix(code.index_BK.numpy(), code.value_BK.numpy(), sae.num_latents))
+    return SampledCodes(case_B[chosen], as_matrix(code.index_BK.numpy(), code.value_BK.numpy(), sae.num_latents))
 
 
-def correlate(tonight: Codes, last: Codes) -> tuple[np.ndarray, int]:
+def correlate(tonight: SampledCodes, last: SampledCodes) -> tuple[np.ndarray, int]:
     """Pearson correlations `(H, L)` over the cases of both nights, and their number; 0 for a constant latent."""
     cases, here_B, there_B = np.intersect1d(tonight.case_B, last.case_B, assume_unique=True, return_indices=True)
     a_BH, b_BL = tonight.code_BH[here_B], last.code_BH[there_B]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recsae.concepts.finalists import Finalist
-from recsae.evidence.cases import Judged, LatentCases
+from recsae.evidence.cases import JudgedCases, LatentCases
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS
 from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.stats import classification
@@ -16,18 +16,19 @@ from recsae.stats import classification
 class EvalSet(NamedTuple):
     """Cases of one latent and part: active, non-activating, and two kinds of hard negatives."""
 
-    active: Judged
-    non_activating: Judged
-    hard_negative: Judged
-    near_direction: Judged
+    active: JudgedCases
+    non_activating: JudgedCases
+    hard_negative: JudgedCases
+    near_direction: JudgedCases
 
     @staticmethod
     def from_cases(cases: LatentCases, part: str, count: int) -> EvalSet:
         """Up to `count` active and as many non-activating cases; hard negatives only for the part `score`."""
         near = [
-            cases.of_role(part, role) if part == "score" else Judged.nobody() for role in (NEAR_MISS, NEAR_DIRECTION)
+            cases.of_role(part, role) if part == "score" else JudgedCases.empty()
+            for role in (NEAR_MISS, NEAR_DIRECTION)
         ]
-        return EvalSet(cases.active(part, count), cases.silent(part, count), *near)
+        return EvalSet(cases.active(part, count), cases.non_activating(part, count), *near)
 
     def items(self) -> np.ndarray:
         return np.concatenate([cases.item for cases in self])
@@ -65,7 +66,7 @@ def predict_by_llm(llm: LlmJudge, concept: str, eval_set: EvalSet, centre: float
     value = llm.values(concept, item)
     answered = ~np.isnan(value)
 
-    def above(cases: Judged) -> np.ndarray:
+    def above(cases: JudgedCases) -> np.ndarray:
         values = llm.values(concept, cases.item)
         return np.asarray(values[~np.isnan(values)] > centre)
 

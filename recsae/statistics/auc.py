@@ -1,16 +1,14 @@
-"""The exact ROC-AUC of a latent's activation for an attribute, over as many cases as there are.
+"""The exact ROC-AUC of a latent's activation for an attribute, over any number of cases.
 
-    AUC = (R − p (p + 1) / 2) / (p (n − p))        R: the sum of the ranks of the p of n cases that bear the attribute
+    AUC = (R − p (p + 1) / 2) / (p (n − p))        R: the sum of the ranks of the p of n cases that have the attribute
 
-Ranks are from 1, and equals share their mean rank; so the n − m cases in which the latent is silent are tied at 0 below
-the m in which it fires (Mann & Whitney 1947). Only those m are ever sorted: by a key that holds the latent above the
-bits of its activation, which order as positive floats do. Pairs of a latent and a case are dealt to partitions of
-latents by Ray tasks over the shards, and each partition is ranked by a task of its own, a range of latents at a time;
-so nobody holds them all, and Ray spills what does not fit. Rank sums are halves of whole numbers, exact in float64
-while they stay below 2^52.
-
-It knows one code at a time, and the cases of the shards through counting.py. Shape suffixes: B cases of a block, K the
-most latents active in a case, N pairs, V views, H latents, I items, A attributes, L listed rows.
+Ranks start from 1 and ties share their mean rank, so the n − m cases in which the latent is inactive are tied at 0
+below the m in which it fires (Mann & Whitney 1947). Only these m are sorted, by a key with the latent above the bits of
+its activation, which order like positive floats. Ray tasks over the shards split (latent, case) pairs into partitions
+of latents, and one task per partition ranks them, a range of latents at a time. So no process holds all pairs, and Ray
+spills what does not fit into memory. Rank sums are multiples of 1/2, exact in float64 below 2^52. Shape suffixes: B
+cases of a block, K the most latents active in a case, N pairs, V views, H latents, I items, A attributes, L rows of
+(latent, attribute).
 """
 
 from __future__ import annotations
@@ -32,28 +30,28 @@ from recsae.statistics.accumulate import ScoreCases, score_cases
 from recsae.store import shards
 from recsae.store.run_store import Committed
 
-MOST_PAIRS = 2**22
-"""Pairs of a partition, 12 bytes each, and 4 more with a second view; one latent may have more on its own."""
-PAIRS_AT_ONCE = 2**19
-"""Pairs that are sorted at a time: a bound on what a task holds beside Ray's store."""
-MOST_DEALERS = 256
-"""Tasks that deal pairs out. Ray keeps results below 100 KB in the memory of the driver, as which the pieces of a
-partition would end if there were many more."""
+MAX_PAIRS = 2**22
+"""Pairs of a partition, 12 bytes each, and 4 more with a second view; a single latent may exceed it."""
+MAX_SORTED_PAIRS = 2**19
+"""Pairs sorted at a time; it bounds the memory of a task outside Ray's object store."""
+MAX_SPLIT_TASKS = 256
+"""Most tasks that split pairs. With many more, the pieces of a partition would be smaller than 100 KB, and Ray keeps
+such results in the driver's memory."""
 
 Rows = tuple[np.ndarray, np.ndarray]
-"""Listed latents, sorted, and which of the attributes."""
+"""Latents in ascending order, and the index of an attribute for each."""
 
 
 class FiringPairs(NamedTuple):
-    """A latent that fires and a case in which it does."""
+    """Pairs of a latent and a case in which it fires."""
 
     key_N: np.ndarray
-    """uint64: the latent, then the bits of its activation."""
+    """uint64: the latent in the upper 32 bits, the bits of its activation in the lower."""
     item_VN: np.ndarray
-    """int32, by view; −1 where the case has no item there."""
+    """int32; −1 if the case has no item in the view."""
 
 
-def pairs_of(cases: ScoreCases, code: Code) -> FiringPairs:
+def firing_pairs(cases: ScoreCases, code: Code) -> FiringPairs:
     """All pairs of some cases, sorted by latent and activation."""
     keys, items = [np.empty(0, dtype=np.uint64)], [np.empty((len(cases.item_VB), 0), dtype=np.int32)]
     for rows, found in correlation.encode_blocks(correlation.load_code(code), cases.x_BD):
@@ -69,7 +67,7 @@ def pairs_of(cases: ScoreCases, code: Code) -> FiringPairs:
 
 
 def ranges(fired_H: np.ndarray, most: int) -> list[int]:
-    """Bounds of two or more ranges of latents, of about `most` firings each; a latent goes where its middle lies."""
+    """Bounds of at least two ranges of latents with about `most` firings each, split at the middle of each latent."""
     total = max(int(fired_H.sum()), 1)
     number = max(2, -(-total // most))
     middle_H = np.cumsum(fired_H) - fired_H / 2
@@ -77,13 +75,13 @@ def ranges(fired_H: np.ndarray, most: int) -> list[int]:
 
 
 def partitions(bounds: Sequence[int], number: int) -> list[list[int]]:
-    """The ranges between `bounds` as `number` partitions, each by its own bounds."""
+    """The ranges between `bounds` grouped into `number` partitions, each given by the bounds of its ranges."""
     cuts = np.linspace(0, len(bounds) - 1, number + 1).round().astype(int).tolist()
     return [list(bounds[start : stop + 1]) for start, stop in itertools.pairwise(cuts)]
 
 
 def split(pairs: FiringPairs, bounds: Sequence[int]) -> tuple[FiringPairs, ...]:
-    """Sorted pairs by the partition of their latent."""
+    """Sorted pairs split by the range of their latent."""
     cuts = np.searchsorted(pairs.key_N, np.array(bounds, dtype=np.uint64) << np.uint64(32)).tolist()
     return tuple(
         FiringPairs(
@@ -93,8 +91,8 @@ def split(pairs: FiringPairs, bounds: Sequence[int]) -> tuple[FiringPairs, ...]:
     )
 
 
-def joined(pieces: Sequence[FiringPairs]) -> FiringPairs:
-    """The pairs of several, sorted."""
+def merge(pieces: Sequence[FiringPairs]) -> FiringPairs:
+    """All pairs of the pieces, sorted by latent and activation."""
     key_N = np.concatenate([piece.key_N for piece in pieces])
     order = np.argsort(key_N)
     return FiringPairs(key_N[order], np.concatenate([piece.item_VN for piece in pieces], axis=1)[:, order])
@@ -103,9 +101,9 @@ def joined(pieces: Sequence[FiringPairs]) -> FiringPairs:
 def rank_sums(
     key_N: np.ndarray, item_N: np.ndarray, has_IA: sparse.csr_array, latent_L: np.ndarray, row_L: np.ndarray
 ) -> np.ndarray:
-    """Of (latent, attribute) rows: the sum of ranks, among the cases in which the latent fires, of those that bear it.
+    """For each (latent, attribute) row, the rank sum of the cases with the attribute among those in which it fires.
 
-    `key_N` and `latent_L` are sorted; pairs without an item are left out, as their cases are.
+    `key_N` and `latent_L` must be sorted. Pairs without an item are left out, since their cases are.
     """
     if not len(latent_L):
         return np.empty(0)
@@ -119,7 +117,7 @@ def rank_sums(
 
 
 def mean_ranks(sorted_N: np.ndarray) -> np.ndarray:
-    """Ranks from 1 of what is sorted; equals share their mean rank."""
+    """Ranks from 1 of sorted values; ties share their mean rank."""
     starts = np.flatnonzero(np.concatenate([np.ones(min(len(sorted_N), 1), bool), sorted_N[1:] != sorted_N[:-1]]))
     sizes = np.diff(starts, append=len(sorted_N))
     return np.asarray(np.repeat(starts + (sizes + 1) / 2, sizes))
@@ -128,9 +126,9 @@ def mean_ranks(sorted_N: np.ndarray) -> np.ndarray:
 def auc(
     rank_sum_L: np.ndarray, both_L: np.ndarray, fires_L: np.ndarray, support_L: np.ndarray, cases: int
 ) -> np.ndarray:
-    """The formula above; `support_L` lies between 0 and `cases`, exclusive."""
-    silent_L = cases - fires_L
-    ranks_L = rank_sum_L + both_L * silent_L + (support_L - both_L) * ((silent_L + 1) / 2)
+    """AUC by the formula above; `support_L` must be above 0 and below `cases`."""
+    inactive_L = cases - fires_L
+    ranks_L = rank_sum_L + both_L * inactive_L + (support_L - both_L) * ((inactive_L + 1) / 2)
     pairs_L = support_L * (cases - support_L).astype(np.float64)
     return np.asarray((ranks_L - support_L * ((support_L + 1) / 2)) / pairs_L)
 
@@ -138,59 +136,59 @@ def auc(
 def measure(
     activations: Committed,
     code: Code,
-    bears: Mapping[str, sparse.csr_array],
+    has_by_view: Mapping[str, sparse.csr_array],
     rows: Mapping[str, Rows],
     fired_H: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """By view, the rank sums of all rows, under one code that fires, and does so about `fired_H` times."""
-    names, fine = activations.files(shards.PREFIX), ranges(fired_H, PAIRS_AT_ONCE)
-    # Two at least: of one return Ray would hand out the tuple itself.
-    parts = partitions(fine, max(2, -(-int(fired_H.sum()) // MOST_PAIRS)))
+    """Rank sums of all rows by view, under one sparse code whose latents fire about `fired_H` times."""
+    names, fine = activations.files(shards.PREFIX), ranges(fired_H, MAX_SORTED_PAIRS)
+    # At least two: with num_returns=1 Ray would return the tuple itself.
+    parts = partitions(fine, max(2, -(-int(fired_H.sum()) // MAX_PAIRS)))
     bounds = [part[0] for part in parts] + [len(fired_H)]
-    held = ray.put((activations, code))
-    dealt = [
-        _deal.options(num_returns=len(parts)).remote(held, some.tolist(), list(rows), bounds)
-        for some in np.array_split(names, min(len(names), MOST_DEALERS))
+    shared = ray.put((activations, code))
+    split_refs = [
+        _split_shards.options(num_returns=len(parts)).remote(shared, some.tolist(), list(rows), bounds)
+        for some in np.array_split(names, min(len(names), MAX_SPLIT_TASKS))
     ]
-    pieces = list(zip(*dealt, strict=True))
-    del dealt
-    borne = [ray.put(has_IA) for has_IA in bears.values()]
+    pieces = list(zip(*split_refs, strict=True))
+    del split_refs
+    has_refs = [ray.put(has_IA) for has_IA in has_by_view.values()]
     cuts = [np.searchsorted(latent_L, bounds) for latent_L, _ in rows.values()]
 
     def ranked(number: int) -> Any:
         some = [slice(cut[number], cut[number + 1]) for cut in cuts]
-        asked = [(latent_L[of], row_L[of]) for of, (latent_L, row_L) in zip(some, rows.values(), strict=True)]
-        mine, pieces[number] = pieces[number], ()  # so that Ray lets go of them when they have been ranked
-        return _rank.remote(asked, parts[number], len(borne), *borne, *mine)
+        listed = [(latent_L[of], row_L[of]) for of, (latent_L, row_L) in zip(some, rows.values(), strict=True)]
+        partition_pieces, pieces[number] = pieces[number], ()  # so that Ray frees the pieces once they are ranked
+        return _rank.remote(listed, parts[number], len(has_refs), *has_refs, *partition_pieces)
 
     found = list(tasks.in_order(ranked, list(range(len(pieces))), "AUC, partition"))
     return dict(zip(rows, (np.concatenate(parts) for parts in zip(*found, strict=True)), strict=True))
 
 
 @ray.remote
-def _deal(
-    held: tuple[Committed, Code], names: Sequence[str], views: Sequence[str], bounds: Sequence[int]
+def _split_shards(
+    shared: tuple[Committed, Code], names: Sequence[str], views: Sequence[str], bounds: Sequence[int]
 ) -> tuple[FiringPairs, ...]:
     torch.set_num_threads(1)
-    activations, code = held
-    found = [pairs_of(score_cases(shards.read(activations.data, name), views), code) for name in names]
-    return split(joined(found), bounds)
+    activations, code = shared
+    found = [firing_pairs(score_cases(shards.read(activations.data, name), views), code) for name in names]
+    return split(merge(found), bounds)
 
 
 @ray.remote
-def _rank(asked: Sequence[Rows], bounds: Sequence[int], views: int, *held: Any) -> list[np.ndarray]:
-    return rank(held[views:], held[:views], asked, bounds)
+def _rank(listed: Sequence[Rows], bounds: Sequence[int], views: int, *shared: Any) -> list[np.ndarray]:
+    return rank(shared[views:], shared[:views], listed, bounds)
 
 
 def rank(
-    pieces: Sequence[FiringPairs], borne: Sequence[sparse.csr_array], asked: Sequence[Rows], bounds: Sequence[int]
+    pieces: Sequence[FiringPairs], has_refs: Sequence[sparse.csr_array], listed: Sequence[Rows], bounds: Sequence[int]
 ) -> list[np.ndarray]:
-    """The rank sums of one partition by view, from sorted pieces of it, a range between `bounds` at a time."""
+    """Rank sums of one partition by view, from its sorted pieces, one range between `bounds` at a time."""
     split_pieces = [split(piece, bounds) for piece in pieces]
-    sums: list[list[np.ndarray]] = [[np.empty(0)] for _ in asked]
+    sums: list[list[np.ndarray]] = [[np.empty(0)] for _ in listed]
     for number, (start, stop) in enumerate(itertools.pairwise(bounds)):
-        pairs = joined([piece[number] for piece in split_pieces])
-        for of, item_N, has_IA, (latent_L, row_L) in zip(sums, pairs.item_VN, borne, asked, strict=True):
+        pairs = merge([piece[number] for piece in split_pieces])
+        for of, item_N, has_IA, (latent_L, row_L) in zip(sums, pairs.item_VN, has_refs, listed, strict=True):
             some = slice(*np.searchsorted(latent_L, [start, stop]))
             of.append(rank_sums(pairs.key_N, item_N, has_IA, latent_L[some], row_L[some]))
     return [np.concatenate(of) for of in sums]

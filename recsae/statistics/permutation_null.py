@@ -1,15 +1,14 @@
-"""What luck alone gives the best of many latents: its correlation after attributes are permuted across items.
+"""The permutation null of the best latent: its correlation after attributes are permuted across items.
 
-Whole profiles of attributes move between the items that occur, so what is kept is how often items occur, how alike the
-attributes are to each other and how alike latents are; what is lost is which item bears what. Of each permutation the
-best latent is taken as of the attributes as they are, over the same cases; how often luck is at least as good gives
+Whole attribute profiles move between the items that occur. This preserves item frequencies, correlations between
+attributes and correlations between latents; it breaks the link between items and attributes. For each permutation the
+best latent is taken over the same cases as for the observed attributes, and the p-value is
 
     p = (1 + #{permutations with a best at least as large}) / (1 + permutations)
 
-(Phipson & Smyth 2010). Cases meet items only through sums by item, `S_IH`, so a permutation costs one product with
-them; the support of an attribute changes with it and is counted anew. Permutation p of a seed is the same for every
-code. It knows arrays, and one code at a time. Shape suffixes: N cases, I items that occur, H latents, D dimensions, A
-attributes, P permutations.
+(Phipson & Smyth 2010). Activations enter only through their sums per item, `S_IH`, so a permutation costs one matrix
+product; the support of attributes changes and is recounted. Permutation p of a seed is the same for every code. Shape
+suffixes: N cases, I items that occur, H latents, D dimensions, A attributes, P permutations.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from recsae.sae import attributes, correlation
 from recsae.sae.attributes import AttributeSums
 from recsae.sae.correlation import Code
 from recsae.sae.model import Encoded
-from recsae.statistics.accumulate import Drawn
+from recsae.statistics.accumulate import NullSample
 
-AT_ONCE = 25
-"""Permutations of a task; each task runs the code over the cases once."""
+PERMUTATIONS_PER_TASK = 25
+"""Permutations per task; each task runs the code over the cases once."""
 UPPER = 0.95
 
 
-class Null(NamedTuple):
-    """Of each attribute, under one code, on the cases that were drawn."""
+class PermutationNull(NamedTuple):
+    """Best correlations of each attribute under one code, on the sampled cases."""
 
-    seen_A: np.ndarray
-    """The best correlation of the attributes as they are."""
+    observed_A: np.ndarray
+    """The observed best correlation."""
     best_PA: np.ndarray
-    """And after each permutation."""
+    """The best correlation after each permutation."""
 
     @property
     def mean_A(self) -> np.ndarray:
@@ -48,40 +47,45 @@ class Null(NamedTuple):
 
     @property
     def upper_A(self) -> np.ndarray:
-        """The 95th percentile."""
+        """The 95th percentile over permutations."""
         return np.asarray(np.quantile(self.best_PA, UPPER, axis=0))
 
     @property
     def p_A(self) -> np.ndarray:
-        return np.asarray((1 + (self.best_PA >= self.seen_A).sum(0)) / (1 + len(self.best_PA)))
+        return np.asarray((1 + (self.best_PA >= self.observed_A).sum(0)) / (1 + len(self.best_PA)))
 
     def upper_of_mean(self, of: np.ndarray) -> float:
-        """The 95th percentile of the mean over some attributes, which vary less together than each alone."""
+        """The 95th percentile of the mean over the attributes `of`, which varies less than that of a single one."""
         return float(np.quantile(self.best_PA[:, of].mean(1), UPPER))
 
 
-def null(drawn: Drawn, code: Code, has_IA: sparse.csr_array, permutations: int, seed: int) -> Null:
-    """By Ray tasks, each of some permutations."""
-    held = ray.put((drawn, code, has_IA))
+def permute(drawn: NullSample, code: Code, has_IA: sparse.csr_array, permutations: int, seed: int) -> PermutationNull:
+    """The permutation null of one code, computed by Ray tasks of several permutations each."""
+    shared = ray.put((drawn, code, has_IA))
 
     def some(numbers: range) -> Any:
-        return _some.remote(held, numbers, seed)
+        return _permute_some.remote(shared, numbers, seed)
 
-    pieces = [range(start, min(start + AT_ONCE, permutations)) for start in range(0, permutations, AT_ONCE)]
-    found: list[Null] = list(tasks.in_order(some, pieces, f"permutations, {AT_ONCE} of"))
-    return Null(found[0].seen_A, np.concatenate([part.best_PA for part in found]))
+    pieces = [
+        range(start, min(start + PERMUTATIONS_PER_TASK, permutations))
+        for start in range(0, permutations, PERMUTATIONS_PER_TASK)
+    ]
+    found: list[PermutationNull] = list(tasks.in_order(some, pieces, f"permutations, {PERMUTATIONS_PER_TASK} of"))
+    return PermutationNull(found[0].observed_A, np.concatenate([part.best_PA for part in found]))
 
 
 @ray.remote
-def _some(held: tuple[Drawn, Code, sparse.csr_array], numbers: Sequence[int], seed: int) -> Null:
+def _permute_some(
+    shared: tuple[NullSample, Code, sparse.csr_array], numbers: Sequence[int], seed: int
+) -> PermutationNull:
     torch.set_num_threads(1)
-    drawn, code, has_IA = held
-    z_NH = values(code, drawn.x_ND.copy())  # torch warns of arrays that may not be written to
+    drawn, code, has_IA = shared
+    z_NH = values(code, drawn.x_ND.copy())  # torch warns about read-only arrays
     return best_of_permuted(z_NH, drawn.item_N, has_IA, numbers, seed, both_signs=not correlation.is_sparse(code))
 
 
 def values(code: Code, x_ND: np.ndarray) -> sparse.csr_array | np.ndarray:
-    """What a code makes of cases: a sparse matrix where it fires, else all values, about their mean."""
+    """Latent values of the cases: a sparse matrix for a sparse code, else all values, centred."""
     loaded = correlation.load_code(code)
     blocks = [found for _, found in correlation.encode_blocks(loaded, x_ND)]
     latents = correlation.loaded_width(loaded, x_ND)
@@ -104,15 +108,15 @@ def best_of_permuted(
     seed: int,
     *,
     both_signs: bool,
-) -> Null:
-    """The best r of each attribute over all latents, as it is and after some permutations; 0 where it has no spread."""
+) -> PermutationNull:
+    """The best r of each attribute over all latents, observed and after permutations; 0 for a constant attribute."""
     occurs, place_N, cases_I = np.unique(item_N, return_inverse=True, return_counts=True)
     number = len(item_N)
-    here = sparse.csr_array((np.ones(number), (place_N, np.arange(number))), shape=(len(occurs), number))
+    by_item = sparse.csr_array((np.ones(number), (place_N, np.arange(number))), shape=(len(occurs), number))
     sums = AttributeSums(np.asarray(z_NH.sum(0)), np.asarray((z_NH**2).sum(0)), np.empty(0))
     varies_H, deviation_H = attributes.deviations(sums, number)
     scale_H = varies_H / deviation_H
-    scaled_IH = here @ z_NH
+    scaled_IH = by_item @ z_NH
     scaled_IH = scaled_IH * scale_H if isinstance(scaled_IH, np.ndarray) else (scaled_IH @ sparse.diags_array(scale_H))
     mean_H = sums.total_H * scale_H / max(number, 1)
 
@@ -127,4 +131,4 @@ def best_of_permuted(
 
     profiles_IA = has_IA[occurs]
     orders = (np.random.default_rng([seed, permutation]).permutation(len(occurs)) for permutation in permutations)
-    return Null(best(profiles_IA), np.stack([best(profiles_IA[order]) for order in orders]))
+    return PermutationNull(best(profiles_IA), np.stack([best(profiles_IA[order]) for order in orders]))

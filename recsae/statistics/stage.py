@@ -1,8 +1,8 @@
-"""The stage `statistics`: latents against attributes over all cases of score users, and how alike a latent's cases are.
+"""The stage `statistics`: latents against attributes over all cases of score users, and the coherence of latents.
 
-The SAE, raw dimensions, principal directions and an untrained SAE meet the same attributes of the same cases. It knows
-the store and the order of things: what is added up is in counting.py, exact AUC in auc.py, the null of the best of
-many in permutation_null.py, cosines in coherence.py. Shape suffixes: see sae/attributes.py; N listed rows.
+The SAE, raw dimensions, principal components and an untrained SAE are compared on the same attributes and cases. Sums
+are in accumulate.py, exact AUC in auc.py, the null of the best latent in permutation_null.py and cosines in
+coherence.py. Shape suffixes: see sae/attributes.py; N rows of (latent, attribute).
 """
 
 from __future__ import annotations
@@ -24,58 +24,62 @@ from recsae.sae.correlation import Codes
 from recsae.schemas.base import conform
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
 from recsae.statistics import accumulate, auc, coherence, permutation_null
-from recsae.statistics.accumulate import Counted, Known, StatisticsPlan
+from recsae.statistics.accumulate import FirstPass, SecondPass, StatisticsPlan
 from recsae.statistics.coherence import Coherence
-from recsae.statistics.permutation_null import Null
+from recsae.statistics.permutation_null import PermutationNull
 from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
 
 class BestLatents(NamedTuple):
-    """The best latent of every attribute under one code, and what luck would have given."""
+    """The best latent of every attribute under one code, and its permutation null."""
 
     correlated: BestCorrelations
-    null: Null
+    null: PermutationNull
 
 
 def measure_statistics(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
     """Write `attribute_stats.parquet`, `attribute_best.parquet` and `coherence.parquet`.
 
-    A latent that never varies over score cases, as a dead one, has no rows in the first.
+    A latent that is constant over score cases, such as a dead one, has no rows in the first table.
     """
     start, activations = time.monotonic(), inputs["activations"]
     catalogue, views = Catalogue.read(inputs["ingest"]), views_of(config)
-    known = accumulate.look(activations, views, catalogue.n_items, config.statistics.null_cases, config.seed)
-    codes = codes_of(inputs["sae"], activations, known, config.seed)
-    plan = plan_of(catalogue, activations, codes, known, dict(zip(views, known.cases_VI, strict=True)), config.seed)
-    counted = accumulate.count(plan)
-    _write_stats(plan, counted, config.statistics.attributes, out)
+    first = accumulate.first_pass(activations, views, catalogue.n_items, config.statistics.null_cases, config.seed)
+    codes = codes_of(inputs["sae"], activations, first, config.seed)
+    plan = plan_of(catalogue, activations, codes, first, dict(zip(views, first.cases_VI, strict=True)), config.seed)
+    second = accumulate.second_pass(plan)
+    _write_stats(plan, second, config.statistics.attributes, out)
     best = {
-        view: {name: _best(plan, counted, name, view, config.statistics.permutations) for name in CODES}
-        for view, met in plan.met.items()
-        if met.pairs
+        view: {name: _best(plan, second, name, view, config.statistics.permutations) for name in CODES}
+        for view, selected in plan.selected.items()
+        if selected.pairs
     }
     tables = [best_table(name, view, found) for view, by_code in best.items() for name, found in by_code.items()]
     out.write_table("attribute_best.parquet", pa.concat_tables([ATTRIBUTE_BEST.empty_table(), *tables]), ATTRIBUTE_BEST)
-    coherent = {name: _coherence(name, plan, counted) for name in CODES if name in counted.strongest}
-    alike = [coherence_table(name, found) for name, found in coherent.items()]
+    coherences = {name: _coherence(name, plan, second) for name in CODES if name in second.strongest}
+    alike = [coherence_table(name, found) for name, found in coherences.items()]
     out.write_table("coherence.parquet", pa.concat_tables(alike), COHERENCE)
     seconds = time.monotonic() - start
     cases = int(activations.metrics["cases"])
-    for view, met in plan.met.items():
-        log.info("statistics: %s: %d attributes, %d cases of score users", view, len(met.pairs), met.cases)
+    for view, selected in plan.selected.items():
+        log.info("statistics: %s: %d attributes, %d cases of score users", view, len(selected.pairs), selected.cases)
     log.info("statistics: %.1f s", seconds)
     return {
-        "views": {view: {"cases": met.cases, "attributes": len(met.pairs)} for view, met in plan.met.items()},
+        "views": {
+            view: {"cases": selected.cases, "attributes": len(selected.pairs)}
+            for view, selected in plan.selected.items()
+        },
         "best": {view: best_by_name(by_code) for view, by_code in best.items()},
-        "coherence": {name: means(found) for name, found in coherent.items()},
+        "coherence": {name: means(found) for name, found in coherences.items()},
         "cases_per_second": cases / seconds,
     }
 
 
 def views_of(config: Config) -> list[str]:
-    """Whose items are looked at. A model without positions has no input; on the item side the item is the input."""
+    """The views whose items have attributes. A model without positions has no input; on the item side there is only
+    the input."""
     if config.statistics.views == "view":
         return [config.probe.view]
     if config.probe.site == "item":
@@ -83,9 +87,9 @@ def views_of(config: Config) -> list[str]:
     return ["recommended", "input"] if config.recommender.sequential else ["recommended"]
 
 
-def codes_of(sae: Committed, activations: Committed, known: Known, seed: int) -> Codes:
-    """The SAE and what is measured beside it; the untrained one is the one of the table of fidelity."""
-    folder, stream = sae.data.child("model"), known.stream
+def codes_of(sae: Committed, activations: Committed, first: FirstPass, seed: int) -> Codes:
+    """The SAE and its controls; the untrained SAE is the same as in the fidelity table."""
+    folder, stream = sae.data.child("model"), first.stream
     return {
         "sae": Trained(folder),
         "raw": None,
@@ -98,70 +102,72 @@ def plan_of(
     catalogue: Catalogue,
     activations: Committed,
     codes: Codes,
-    known: Known,
+    first: FirstPass,
     cases: Mapping[str, np.ndarray],
     seed: int,
 ) -> StatisticsPlan:
-    """What is counted: in each view the attributes with support there."""
-    # Counts take the memory of sums.
+    """Arguments of the second pass: codes, and in each view the attributes with enough support."""
+    # Counts need as much memory as sums.
     sums = sum(
         correlation.num_latents(code, activations) * (1 + correlation.is_sparse(code)) for code in codes.values()
     )
-    met = {
+    selected = {
         view: attributes.select_attributes(catalogue.attributes, cases_I, sums * len(cases))
         for view, cases_I in cases.items()
     }
-    limits = [hashes.max(initial=0) for hashes in known.drawn]
-    return StatisticsPlan(activations, codes, met, known.stream.mean_D, limits, seed)
+    limits = [hashes.max(initial=0) for hashes in first.drawn]
+    return StatisticsPlan(activations, codes, selected, first.stream.mean_D, limits, seed)
 
 
-def _write_stats(plan: StatisticsPlan, counted: Counted, count: int, out: Attempt) -> None:
-    """All listed rows, a code and view at a time."""
+def _write_stats(plan: StatisticsPlan, second: SecondPass, count: int, out: Attempt) -> None:
+    """Write the most correlated attributes of all latents, one code and view at a time."""
     with out.open_parquet("attribute_stats.parquet", ATTRIBUTE_STATS) as writer:
         for name in CODES:
-            met = {view: of for view, of in plan.met.items() if of.pairs}
-            rows = {view: attributes.top_attributes(counted.sums[name, view], of, count) for view, of in met.items()}
-            found: Mapping[str, np.ndarray | None] = dict.fromkeys(met)
-            if met and correlation.is_sparse(plan.codes[name]):
-                fires = {view: counted.fires[name, view] for view in met}
-                found = _auc(plan, name, met, rows, fires)
-            for view, of in met.items():
-                sums, fires_of = counted.sums[name, view], counted.fires.get((name, view))
+            selected = {view: of for view, of in plan.selected.items() if of.pairs}
+            rows = {
+                view: attributes.top_attributes(second.sums[name, view], of, count) for view, of in selected.items()
+            }
+            found: Mapping[str, np.ndarray | None] = dict.fromkeys(selected)
+            if selected and correlation.is_sparse(plan.codes[name]):
+                fires = {view: second.fires[name, view] for view in selected}
+                found = _auc(plan, name, selected, rows, fires)
+            for view, of in selected.items():
+                sums, fires_of = second.sums[name, view], second.fires.get((name, view))
                 writer.write_table(stats_table(name, view, of, sums, fires_of, rows[view], found[view]))
 
 
 def _auc(
     plan: StatisticsPlan,
     name: str,
-    met: Mapping[str, Attributes],
+    selected: Mapping[str, Attributes],
     rows: Mapping[str, TopAttributes],
     fires: Mapping[str, FiringCounts],
 ) -> dict[str, np.ndarray]:
     fired_H = np.max([one.count_H for one in fires.values()], axis=0)
-    bears = {view: of.has_IA for view, of in met.items()}
-    asked = {view: (of.latent_N, of.row_N) for view, of in rows.items()}
-    sums = auc.measure(plan.activations, plan.codes[name], bears, asked, fired_H)
+    has_by_view = {view: of.has_IA for view, of in selected.items()}
+    listed = {view: (of.latent_N, of.row_N) for view, of in rows.items()}
+    sums = auc.measure(plan.activations, plan.codes[name], has_by_view, listed, fired_H)
     found = {}
-    for view, (latent_N, row_N) in asked.items():
+    for view, (latent_N, row_N) in listed.items():
         both_N, fires_N = fires[view].both_AH[row_N, latent_N], fires[view].count_H[latent_N]
-        found[view] = auc.auc(sums[view], both_N, fires_N, met[view].support_A[row_N], met[view].cases)
+        found[view] = auc.auc(sums[view], both_N, fires_N, selected[view].support_A[row_N], selected[view].cases)
     return found
 
 
 def stats_table(
     name: str,
     view: str,
-    met: Attributes,
+    selected: Attributes,
     sums: AttributeSums,
     fires: FiringCounts | None,
     rows: TopAttributes,
     auc_N: np.ndarray | None,
 ) -> pa.Table:
-    """ATTRIBUTE_STATS of one code and view."""
+    """ATTRIBUTE_STATS rows of one code and view."""
     latent_N, row_N = rows.latent_N, rows.row_N
-    support_N = met.support_A[row_N]
+    support_N = selected.support_A[row_N]
     columns: dict[str, Any] = {
-        **_pairs(name, view, met.pairs, row_N),
+        **_pairs(name, view, selected.pairs, row_N),
         "latent": latent_N,
         "rank": rows.rank_N,
         "cases": support_N,
@@ -177,16 +183,16 @@ def stats_table(
     return conform(pa.table(columns), ATTRIBUTE_STATS)
 
 
-def _best(plan: StatisticsPlan, counted: Counted, name: str, view: str, permutations: int) -> BestLatents:
-    met, code = plan.met[view], plan.codes[name]
-    correlated = attributes.best_latents(counted.sums[name, view], met, both_signs=not correlation.is_sparse(code))
+def _best(plan: StatisticsPlan, second: SecondPass, name: str, view: str, permutations: int) -> BestLatents:
+    selected, code = plan.selected[view], plan.codes[name]
+    correlated = attributes.best_latents(second.sums[name, view], selected, both_signs=not correlation.is_sparse(code))
     return BestLatents(
-        correlated, permutation_null.null(counted.drawn[view], code, met.has_IA, permutations, plan.seed)
+        correlated, permutation_null.permute(second.drawn[view], code, selected.has_IA, permutations, plan.seed)
     )
 
 
 def best_table(name: str, view: str, found: BestLatents) -> pa.Table:
-    """ATTRIBUTE_BEST of one code and view."""
+    """ATTRIBUTE_BEST rows of one code and view."""
     correlated, null = found
     columns = {
         **_pairs(name, view, correlated.attributes, np.arange(len(correlated.attributes))),
@@ -220,25 +226,25 @@ def best_by_name(by_code: Mapping[str, BestLatents]) -> dict[str, dict[str, dict
 
 
 def _mean(found: BestLatents, of: np.ndarray) -> dict[str, float | int]:
-    mean, by_luck = float(found.correlated.best_A[of].mean()), float(found.null.mean_A[of].mean())
+    mean, null_mean = float(found.correlated.best_A[of].mean()), float(found.null.mean_A[of].mean())
     return {
         "attributes": int(of.sum()),
         "mean": mean,
-        "null_mean": by_luck,
+        "null_mean": null_mean,
         "null_upper": found.null.upper_of_mean(of),
-        "corrected": mean - by_luck,
+        "corrected": mean - null_mean,
     }
 
 
-def _coherence(name: str, plan: StatisticsPlan, counted: Counted) -> Coherence:
-    strongest, latents = counted.strongest[name], correlation.num_latents(plan.codes[name], plan.activations)
+def _coherence(name: str, plan: StatisticsPlan, second: SecondPass) -> Coherence:
+    strongest, latents = second.strongest[name], correlation.num_latents(plan.codes[name], plan.activations)
     if not correlation.is_sparse(plan.codes[name]):
         strongest = coherence.farther_ends(strongest, latents)
     return coherence.measure(strongest, latents, plan.mean_D)
 
 
 def coherence_table(name: str, found: Coherence) -> pa.Table:
-    """COHERENCE of one code."""
+    """COHERENCE rows of one code."""
     names = ("within", "between", "within_centred", "between_centred")
     values = {key: pa.array(value_H, mask=np.isnan(value_H)) for key, value_H in zip(names, found, strict=True)}
     latents = len(found.within_H)
@@ -246,7 +252,7 @@ def coherence_table(name: str, found: Coherence) -> pa.Table:
 
 
 def means(found: Coherence) -> dict[str, float | None]:
-    """Over the latents that have the figure."""
+    """Means over the latents with a value; None if there are none."""
     names = ("within", "between", "within_centred", "between_centred")
     return {
         name: None if np.isnan(value_H).all() else float(np.nanmean(value_H))

@@ -15,9 +15,9 @@ from recsae.statistics import accumulate, auc, permutation_null
 from tests.sae.fake_ray import FakeRay
 
 REMOTE: dict[ModuleType, tuple[str, ...]] = {
-    accumulate: ("_look", "_count"),
-    auc: ("_deal", "_rank"),
-    permutation_null: ("_some",),
+    accumulate: ("_first_pass", "_second_pass"),
+    auc: ("_split_shards", "_rank"),
+    permutation_null: ("_permute_some",),
     fidelity: ("_shard_length",),
     tasks: (),
 }

@@ -12,9 +12,9 @@ import torch
 from scipy import sparse
 
 from recsae.config.concepts import EvidenceConfig
-from recsae.evidence.case_selection import Evidence, choose, level_of
+from recsae.evidence.case_selection import Evidence, level_of, select_cases
 from recsae.evidence.negatives import nearest
-from recsae.evidence.sketch import Sketch, sketch_block
+from recsae.evidence.sketch import Sketch, sketch_table
 from recsae.schemas.base import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, PARTS, SILENT_ROLES
 from tests.concepts.streams import SMALL, Stream, bears, popularity, splitmix, stream
 
@@ -27,12 +27,12 @@ def evidence(
     of: Stream = STREAM, view: str = "recommended", config: EvidenceConfig = SMALL, seed: int = SEED
 ) -> Evidence:
     found = sketch(of, config, seed)
-    near_HN = nearest(of.sae.W_dec.detach().numpy(), np.flatnonzero(found.fired_H))
-    return choose(found, popularity(), bears(), view, config, seed, near_HN)
+    nearest_HN = nearest(of.sae.W_dec.detach().numpy(), np.flatnonzero(found.fired_H))
+    return select_cases(found, popularity(), bears(), view, config, seed, nearest_HN)
 
 
 def sketch(of: Stream = STREAM, config: EvidenceConfig = SMALL, seed: int = SEED) -> Sketch:
-    return sketch_block(of.table, of.sae, config, seed)
+    return sketch_table(of.table, of.sae, config, seed)
 
 
 def frame(found: Evidence) -> pd.DataFrame:
@@ -155,8 +155,8 @@ def test_near_misses_share_terms_that_the_evidence_has_more_of() -> None:
     rate = borne.mean(0)
     near, silent = [], []
     for _, held in table.groupby("latent"):
-        shown = held[(held.part == "explain") & held["role"].isin(ACTIVE_ROLES)].top_idx
-        more = np.maximum(borne[shown].mean(0) - rate, 0)
+        items = held[(held.part == "explain") & held["role"].isin(ACTIVE_ROLES)].top_idx
+        more = np.maximum(borne[items].mean(0) - rate, 0)
         near += (borne[held[held["role"] == NEAR_MISS].top_idx] @ more).tolist()
         silent += (borne[held[held["role"] == "random"].top_idx] @ more).tolist()
     assert min(near) > 0
@@ -248,7 +248,7 @@ def test_a_latent_that_always_fires_has_no_silent_case() -> None:
 
 def test_without_terms_and_directions_there_are_no_near_cases() -> None:
     nothing = sparse.csr_matrix((30, 0), dtype=np.float32)
-    found = choose(sketch(), popularity(), nothing, "recommended", SMALL, SEED)
+    found = select_cases(sketch(), popularity(), nothing, "recommended", SMALL, SEED)
     assert set(frame(found)["role"]) == {*ACTIVE_ROLES, *SILENT_ROLES}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.evidence.cases import Judged, _halves, read_cases
+from recsae.evidence.cases import JudgedCases, _alternate, read_cases
 from recsae.schemas.base import PARTS
 from recsae.schemas.concepts import EVIDENCE
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -14,8 +14,8 @@ from tests.concepts.worlds import ROLES
 from tests.conftest import Commit
 
 
-def judged(first: int, size: int) -> Judged:
-    return Judged(np.arange(first, first + size), np.arange(first, first + size) + 1000)
+def judged(first: int, size: int) -> JudgedCases:
+    return JudgedCases(np.arange(first, first + size), np.arange(first, first + size) + 1000)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def judged(first: int, size: int) -> Judged:
 def test_halves_are_filled_from_the_other_and_never_beyond(
     sizes: tuple[int, int], count: int, taken: tuple[int, int]
 ) -> None:
-    found = _halves([judged(0, sizes[0]), judged(100, sizes[1])], count)
+    found = _alternate([judged(0, sizes[0]), judged(100, sizes[1])], count)
     assert sorted(found.item.tolist()) == [*range(taken[0]), *range(100, 100 + taken[1])]
     assert (found.user == found.item + 1000).all()
 
 
 def test_halves_come_in_turn() -> None:
-    assert _halves([judged(0, 9), judged(100, 9)], 6).item.tolist() == [0, 100, 1, 101, 2, 102]
+    assert _alternate([judged(0, 9), judged(100, 9)], 6).item.tolist() == [0, 100, 1, 101, 2, 102]
 
 
 def committed_evidence(commit: Commit) -> Committed:
@@ -84,5 +84,5 @@ def test_cases_are_the_rows_of_the_table_in_their_view(commit: Commit, view: str
             silent = here[here["role"].isin(["random", "popularity"])]
             assert sorted(cases.items(part)) == sorted(active[column])
             assert sorted(cases.active(part, 1000).item) == sorted(active[column])
-            assert sorted(cases.silent(part, 1000).item) == sorted(silent[column])
+            assert sorted(cases.non_activating(part, 1000).item) == sorted(silent[column])
             assert len(cases.active(part, 3).item) == min(3, len(active))

@@ -13,7 +13,7 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.evidence import item_latents
-from recsae.evidence.item_latents import LEAST_FOR_LIFT, ONE, ItemLatentSums, PairSums
+from recsae.evidence.item_latents import FIXED_POINT, MIN_FOR_LIFT, ItemLatentSums, PairAccumulator
 from recsae.schemas.concepts import ITEM_LATENTS, LATENT_ITEMS
 from recsae.store.run_store import Attempt, RunStore
 
@@ -34,7 +34,7 @@ def cases(count: int = 400) -> list[Case]:
 
 
 def summed(shard: list[Case], block: int = 50) -> ItemLatentSums:
-    sums = PairSums()
+    sums = PairAccumulator()
     for start in range(0, len(shard), block):
         part = shard[start : start + block]
         rows = [(row, latent, value) for row, (_, fires) in enumerate(part) for latent, value in fires.items()]
@@ -51,7 +51,7 @@ def attempt(folder: Path) -> Attempt:
 
 def written(folder: Path, shards: list[ItemLatentSums], memory_gb: float = 1.0) -> tuple[pd.DataFrame, pd.DataFrame]:
     out = attempt(folder)
-    with item_latents.item_views(memory_gb) as views:
+    with item_latents.item_latent_tables(memory_gb) as views:
         for pairs in shards:
             views.add(pairs)
         views.write(out, FIRST)
@@ -76,7 +76,7 @@ def test_the_tables_are_those_of_plain_loops(tmp_path: Path) -> None:
     for item, fires in known:
         for latent, value in fires.items():
             count[latent, item] += 1
-            strength[latent, item] += round(value * ONE)  # Python's whole numbers
+            strength[latent, item] += round(value * FIXED_POINT)  # Python's whole numbers
     assert max(strength.values()) > 2**32
     expected = set()
     for latent in range(LATENTS):
@@ -87,21 +87,21 @@ def test_the_tables_are_those_of_plain_loops(tmp_path: Path) -> None:
             sorted(items, key=lambda item: (-count[latent, item], item)),
             sorted(items, key=lambda item: (-strength[latent, item], item)),
             sorted(
-                (item for item in items if count[latent, item] >= LEAST_FOR_LIFT), key=lambda item: (-lift[item], item)
+                (item for item in items if count[latent, item] >= MIN_FOR_LIFT), key=lambda item: (-lift[item], item)
             ),
         )
-        shown = {item for rank in ranks for item in rank[:FIRST]}
+        listed = {item for rank in ranks for item in rank[:FIRST]}
         rows = of_latents[of_latents.latent == latent].set_index("item_idx")
-        assert rows.index.tolist() == sorted(shown)
-        for item in shown:
+        assert rows.index.tolist() == sorted(listed)
+        for item in listed:
             row = rows.loc[item]
             assert row.activations == count[latent, item]
-            assert row.strength == strength[latent, item] / ONE
+            assert row.strength == strength[latent, item] / FIXED_POINT
             assert row.lift == pytest.approx(float(lift[item]), rel=1e-12)
             for name, rank in zip(("rank_activations", "rank_strength", "rank_lift"), ranks, strict=True):
                 place = rank.index(item) if item in rank[:FIRST] else None
                 assert math.isnan(row[name]) if place is None else row[name] == place
-        expected |= shown
+        expected |= listed
     assert of_latents.rank_lift.notna().sum() < of_latents.rank_strength.notna().sum()  # some are too rare for lift
     for item in range(ITEMS):
         latents = sorted((other for other, of in count if of == item), key=lambda one: (-strength[one, item], one))
@@ -109,7 +109,7 @@ def test_the_tables_are_those_of_plain_loops(tmp_path: Path) -> None:
         assert rows.latent.tolist() == latents[:FIRST]
         assert rows["rank"].tolist() == list(range(len(rows)))
         assert rows.activations.tolist() == [count[latent, item] for latent in latents[:FIRST]]
-        assert rows.strength.tolist() == [strength[latent, item] / ONE for latent in latents[:FIRST]]
+        assert rows.strength.tolist() == [strength[latent, item] / FIXED_POINT for latent in latents[:FIRST]]
     assert of_items.item_idx.is_monotonic_increasing and of_latents.latent.is_monotonic_increasing
 
 
@@ -121,8 +121,8 @@ def test_the_order_and_the_size_of_shards_change_no_bit(
     first = written(tmp_path / "whole", [summed(made)])
     draw = np.random.default_rng(seed)
     shuffled = [made[place] for place in draw.permutation(len(made))]
-    monkeypatch.setattr(item_latents, "_PAIRS_AT_LEAST", 10)
-    monkeypatch.setattr(item_latents, "_ROWS_AT_LEAST", 25)
+    monkeypatch.setattr(item_latents, "_MIN_PAIRS", 10)
+    monkeypatch.setattr(item_latents, "_MIN_ROWS", 25)
     second = written(tmp_path / "parts", in_shards(shuffled, [100, 1, 99, 150, 50]))
     for one, other in zip(first, second, strict=True):
         pd.testing.assert_frame_equal(one, other, check_exact=True)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recsae.evidence import top_per_group
-from recsae.evidence.sketch import Sketch, Sketcher, blocks, priority, sketch_block
-from recsae.evidence.top_per_group import LAST, Rows
+from recsae.evidence.sketch import Sketch, SketchBuilder, blocks, priority, sketch_table
+from recsae.evidence.top_per_group import MAX_KEY, Rows
 from tests.concepts.streams import LATENTS, SMALL, Case, Stream, splitmix, stream
 
 SEED = 7
@@ -34,7 +34,7 @@ def same(first: Sketch, second: Sketch) -> None:
 
 
 def whole(of: Stream = STREAM, seed: int = SEED) -> Sketch:
-    return sketch_block(of.table, of.sae, SMALL, seed)
+    return sketch_table(of.table, of.sae, SMALL, seed)
 
 
 def pair(case: Case, latent: int) -> tuple[float, ...]:
@@ -102,7 +102,7 @@ def test_the_hash_is_that_of_whole_numbers(seed: int) -> None:
 
 
 def joined(*sketches: Sketch) -> Sketch:
-    sketcher = Sketcher(LATENTS, SMALL, SEED)
+    sketcher = SketchBuilder(LATENTS, SMALL, SEED)
     for sketch in sketches:
         sketcher.add(sketch)
     return sketcher.sketch()
@@ -118,7 +118,7 @@ def random_parts(of: Stream, draw: np.random.Generator, count: int) -> list[Stre
 @given(st.integers(0, 2**32), st.integers(1, 9), st.sampled_from([1, 7, 100, 10**6]))
 def test_any_blocks_in_any_order_make_the_same_sketch(seed: int, count: int, rows_at_least: int) -> None:
     draw = np.random.default_rng(seed)
-    with patch.object(top_per_group, "ROWS_AT_LEAST", rows_at_least):
+    with patch.object(top_per_group, "MIN_BUFFERED_ROWS", rows_at_least):
         parts = [whole(part) for part in random_parts(STREAM, draw, count)]
         while len(parts) > 1:
             first, second = draw.choice(len(parts), 2, replace=False)
@@ -131,25 +131,25 @@ def test_any_blocks_in_any_order_make_the_same_sketch(seed: int, count: int, row
 @given(st.integers(0, 2**32), st.integers(2, 9), st.sampled_from([1, 7, 100]))
 def test_what_the_bars_of_the_whole_refuse_is_not_missed(seed: int, count: int, rows_at_least: int) -> None:
     draw = np.random.default_rng(seed)
-    total, sent = Sketcher(LATENTS, SMALL, SEED), 0
-    with patch.object(top_per_group, "ROWS_AT_LEAST", rows_at_least):
+    total, sent = SketchBuilder(LATENTS, SMALL, SEED), 0
+    with patch.object(top_per_group, "MIN_BUFFERED_ROWS", rows_at_least):
         for part in random_parts(STREAM, draw, count):
-            sketcher = Sketcher(LATENTS, SMALL, SEED, total.bars())
+            sketcher = SketchBuilder(LATENTS, SMALL, SEED, total.limits())
             for block in blocks(part.table, part.sae):
                 sketcher.add_block(block)
             sent += len(sketcher.sketch().sample.latent)
             total.add(sketcher.sketch())
     same(total.sketch(), whole())
-    assert all((bar_G < LAST).any() for bar_G in total.bars())
+    assert all((limit_G < MAX_KEY).any() for limit_G in total.limits())
     assert sent <= sum(len(case.active) for case in STREAM.cases)
 
 
 def test_bars_spare_the_rows_that_a_large_whole_would_refuse() -> None:
     of = stream(users=400)
-    total = Sketcher(LATENTS, SMALL, SEED)
+    total = SketchBuilder(LATENTS, SMALL, SEED)
     total.add(whole(of))
     total.sketch()
-    told = Sketcher(LATENTS, SMALL, SEED, total.bars())
+    told = SketchBuilder(LATENTS, SMALL, SEED, total.limits())
     for block in blocks(STREAM.table, of.sae):
         told.add_block(block)
     sketch = told.sketch()
@@ -170,7 +170,7 @@ def test_blocks_whose_most_active_case_differs_make_the_same_sketch() -> None:
     """Where a kind has no k, the width of a block's code is that of its own cases."""
     of = stream(kind="relu")
     widths = {whole(of).active_PK.shape[1]}
-    parts = [sketch_block(of.table.slice(start, 20), of.sae, SMALL, SEED) for start in range(0, len(of.cases), 20)]
+    parts = [sketch_table(of.table.slice(start, 20), of.sae, SMALL, SEED) for start in range(0, len(of.cases), 20)]
     widths |= {part.active_PK.shape[1] for part in parts}
     assert len(widths) > 1
     both = joined(*parts)
@@ -194,7 +194,7 @@ def test_another_seed_draws_others() -> None:
 
 def test_one_case_is_a_stream() -> None:
     one = stream(users=1)
-    sketch = sketch_block(one.table.slice(0, 1), one.sae, SMALL, SEED)
+    sketch = sketch_table(one.table.slice(0, 1), one.sae, SMALL, SEED)
     assert len(sketch.pool.case_id) == 1
     assert sorted(sketch.top.latent.tolist()) == sorted(one.cases[0].active)
 

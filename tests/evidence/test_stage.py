@@ -13,7 +13,7 @@ from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence import case_selection, negatives, stage, top_per_group
-from recsae.evidence.sketch import sketch_block
+from recsae.evidence.sketch import sketch_table
 from recsae.evidence.stage import gather_evidence
 from recsae.sae import model
 from recsae.schemas.base import ITEMS, activations
@@ -52,7 +52,7 @@ class RacingRay:
 def ray(monkeypatch: pytest.MonkeyPatch) -> RacingRay:
     racing = RacingRay(0, 5)
     monkeypatch.setattr(stage, "ray", racing)
-    monkeypatch.setattr(stage, "_pass_shard", Task(stage.pass_shard))
+    monkeypatch.setattr(stage, "_sketch_shard", Task(stage.sketch_shard))
     return racing
 
 
@@ -114,10 +114,10 @@ def test_one_shard_is_the_stream(commit: Commit, ingested: Committed, sae: Commi
     inputs = {"ingest": ingested, "sae": sae, "activations": shards_of(commit, STREAM.table, 0, 1, 10**6)}
     found = gathered(commit, inputs, view)
     catalogue = Catalogue.read(ingested)
-    sketch = sketch_block(STREAM.table, STREAM.sae, SMALL, 7)
-    near_HN = negatives.nearest(STREAM.sae.W_dec.detach().numpy(), np.flatnonzero(sketch.fired_H))
+    sketch = sketch_table(STREAM.table, STREAM.sae, SMALL, 7)
+    nearest_HN = negatives.nearest(STREAM.sae.W_dec.detach().numpy(), np.flatnonzero(sketch.fired_H))
     bears = terms.build(catalogue).item_terms
-    expected = case_selection.choose(sketch, catalogue.popularity, bears, view, SMALL, 7, near_HN)
+    expected = case_selection.select_cases(sketch, catalogue.popularity, bears, view, SMALL, 7, nearest_HN)
     assert found["evidence"].equals(expected.cases) and found["latent_stats"].equals(expected.stats)
     assert set(found["evidence"]["role"].to_pylist()) >= {"near_miss", "near_direction"}
 
@@ -144,22 +144,22 @@ def test_the_tables_are_the_same_whoever_is_first(
     first = gathered(commit, whole)
     racing = RacingRay(seed, cores)
     monkeypatch.setattr(stage, "ray", racing)
-    monkeypatch.setattr(stage, "_CASES_AT_LEAST", 30)
-    monkeypatch.setattr(top_per_group, "ROWS_AT_LEAST", 10)
+    monkeypatch.setattr(stage, "_MIN_BATCH_CASES", 30)
+    monkeypatch.setattr(top_per_group, "MIN_BUFFERED_ROWS", 10)
     second = gathered(commit, {**whole, "activations": shards_of(commit, STREAM.table, seed, count, batch)})
     for name in TABLES:
         assert first[name].equals(second[name]), name
-    assert racing.most <= max(stage.LEAST_IN_FLIGHT, cores + 1)
+    assert racing.most <= max(stage.MIN_IN_FLIGHT, cores + 1)
 
 
 def test_cases_whose_item_is_not_known_are_in_no_item_view(commit: Commit, ingested: Committed, sae: Committed) -> None:
     place = STREAM.table.schema.get_field_index("top_idx")
     half = pc.if_else(pa.array(np.arange(STREAM.table.num_rows) % 2 == 0), STREAM.table["top_idx"], None)
     table = STREAM.table.set_column(place, "top_idx", half)
-    told = stage.Pass(shards_of(commit, table, 0, 1, 50), sae.data.child("model"), "recommended", SMALL, 7)
+    told = stage.EvidencePlan(shards_of(commit, table, 0, 1, 50), sae.data.child("model"), "recommended", SMALL, 7)
     name = told.activations.files(shards.PREFIX)[0]
-    everything = stage.Sketcher(STREAM.sae.num_latents, SMALL, 7).bars()
-    pairs = stage.pass_shard(told, name, everything).pairs
+    everything = stage.SketchBuilder(STREAM.sae.num_latents, SMALL, 7).limits()
+    pairs = stage.sketch_shard(told, name, everything).pairs
     known = [case for case in STREAM.cases[::2] if case.part == 0]
     assert pairs.cases_I.sum() == len(known)
     assert pairs.activations_N.sum() == sum(len(case.active) for case in known)

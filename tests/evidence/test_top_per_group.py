@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from recsae.evidence import top_per_group
-from recsae.evidence.top_per_group import LAST, First, Offer, Rows, first_per_group
+from recsae.evidence.top_per_group import MAX_KEY, KeyedRows, Rows, TopPerGroup, first_per_group
 
 GROUPS, COUNT = 5, 3
 
 
-def offers(draw: np.random.Generator, rows: int) -> Offer:
+def offers(draw: np.random.Generator, rows: int) -> KeyedRows:
     """Few keys and users, so that there are ties of both."""
     case_id = draw.permutation(10_000)[:rows]
     columns = {name: np.zeros(rows, dtype=np.int32) for name in Rows._fields}
     held = Rows(**{**columns, "case_id": case_id, "user_idx": draw.integers(0, 9, rows).astype(np.int32)})
     key = draw.choice(np.array([0, 1, 2, 2**40, 2**64 - 2], dtype=np.uint64), rows)
     active_NK = case_id[:, None] + np.arange(int(draw.integers(1, 4)))
-    return Offer(draw.integers(0, GROUPS - 1, rows).astype(np.int32), key, held, active_NK)
+    return KeyedRows(draw.integers(0, GROUPS - 1, rows).astype(np.int32), key, held, active_NK)
 
 
-def by_lists(found: list[Offer], one_a_user: bool) -> list[tuple[int, int, int]]:
+def by_lists(found: list[KeyedRows], one_per_user: bool) -> list[tuple[int, int, int]]:
     rows = [
         (int(group), int(key), int(case), int(user))
         for offer in found
@@ -32,47 +32,47 @@ def by_lists(found: list[Offer], one_a_user: bool) -> list[tuple[int, int, int]]
         seen: set[int] = set()
         here = []
         for row in sorted(row for row in rows if row[0] == group):
-            if not (one_a_user and row[3] in seen):
+            if not (one_per_user and row[3] in seen):
                 here.append(row[:3])
             seen.add(row[3])
         expected += here[:COUNT]
     return expected
 
 
-@pytest.mark.parametrize("one_a_user", [False, True])
+@pytest.mark.parametrize("one_per_user", [False, True])
 @pytest.mark.parametrize("at_least", [1, 30, 10_000])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_first_of_any_number_of_offers(
-    monkeypatch: pytest.MonkeyPatch, seed: int, at_least: int, one_a_user: bool
+    monkeypatch: pytest.MonkeyPatch, seed: int, at_least: int, one_per_user: bool
 ) -> None:
-    monkeypatch.setattr(top_per_group, "ROWS_AT_LEAST", at_least)
+    monkeypatch.setattr(top_per_group, "MIN_BUFFERED_ROWS", at_least)
     draw = np.random.default_rng(seed)
     found = [offers(draw, int(draw.integers(1, 60))) for _ in range(12)]
-    first = First(GROUPS, COUNT, one_a_user=one_a_user)
+    first = TopPerGroup(GROUPS, COUNT, one_per_user=one_per_user)
     for offer in found:
-        index = first.admitted(offer.group, offer.key)
+        index = first.admissible(offer.group, offer.key)
         assert offer.active_NK is not None
         rows = offer.rows.take(index)
-        first.add(Offer(offer.group[index], offer.key[index], rows, offer.active_NK[index]))
-    kept = first.kept()
-    expected = by_lists(found, one_a_user)
+        first.add(KeyedRows(offer.group[index], offer.key[index], rows, offer.active_NK[index]))
+    kept = first.selected()
+    expected = by_lists(found, one_per_user)
     assert list(zip(kept.group.tolist(), kept.key.tolist(), kept.rows.case_id.tolist(), strict=True)) == expected
     assert kept.active_NK is not None  # what came along is still with its row
     assert (kept.active_NK[:, 0] == kept.rows.case_id).all()
-    assert len(first.bar_G) == GROUPS and first.bar_G[GROUPS - 1] == LAST  # nothing came for the last group
+    assert len(first.limit_G) == GROUPS and first.limit_G[GROUPS - 1] == MAX_KEY  # nothing came for the last group
     for group in range(GROUPS - 1):
-        assert first.bar_G[group] == max(key for of, key, _ in expected if of == group)
+        assert first.limit_G[group] == max(key for of, key, _ in expected if of == group)
 
 
 def test_a_bar_from_elsewhere_is_kept_and_only_lowered() -> None:
-    bar_G = np.full(GROUPS, 2, dtype=np.uint64)
-    first = First(GROUPS, COUNT, bar_G=bar_G)
+    limit_G = np.full(GROUPS, 2, dtype=np.uint64)
+    first = TopPerGroup(GROUPS, COUNT, limit_G=limit_G)
     offer = offers(np.random.default_rng(0), 50)
-    index = first.admitted(offer.group, offer.key)
+    index = first.admissible(offer.group, offer.key)
     assert 0 < len(index) < 50 and (offer.key[index] <= 2).all()
-    first.add(Offer(offer.group[index], offer.key[index], offer.rows.take(index)))
-    first.kept()
-    assert (first.bar_G <= 2).all() and (bar_G == 2).all()
+    first.add(KeyedRows(offer.group[index], offer.key[index], offer.rows.take(index)))
+    first.selected()
+    assert (first.limit_G <= 2).all() and (limit_G == 2).all()
 
 
 def test_the_first_of_every_group() -> None:

@@ -12,7 +12,7 @@ import torch
 from scipy import sparse
 
 from recsae.config.schema import Config
-from recsae.matching.stage import Codes, correlate, cosines, match, match_latents
+from recsae.matching.stage import SampledCodes, correlate, cosines, match, match_latents
 from recsae.sae import model
 from recsae.schemas.base import PARTS, activations
 from recsae.store import shards
@@ -24,8 +24,8 @@ WIDTH, LATENTS, CASES = 12, 12, 600
 PROBE = Config(name="x").probe.recorded()
 
 
-def codes(dense_BH: np.ndarray, case_B: np.ndarray) -> Codes:
-    return Codes(case_B, sparse.csr_array(dense_BH))
+def codes(dense_BH: np.ndarray, case_B: np.ndarray) -> SampledCodes:
+    return SampledCodes(case_B, sparse.csr_array(dense_BH))
 
 
 def test_correlations_are_those_of_numpy_over_the_cases_of_both() -> None:

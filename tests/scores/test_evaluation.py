@@ -8,7 +8,7 @@ import pytest
 from recsae.concepts.finalists import Finalist
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
-from recsae.evidence.cases import Judged
+from recsae.evidence.cases import JudgedCases
 from recsae.llm.pool import Completion
 from recsae.scores.evaluation import EvalSet, centre_of, predict_by_attributes, predict_by_llm, score_row
 from recsae.scores.judges import AttributeJudge, LlmJudge
@@ -17,12 +17,15 @@ from recsae.store.run_store import Committed
 from tests.concepts.worlds import items_by_concept
 
 
-def cases(*items: int) -> Judged:
-    return Judged(np.array(items, dtype=np.int64), np.array(items, dtype=np.int64))
+def cases(*items: int) -> JudgedCases:
+    return JudgedCases(np.array(items, dtype=np.int64), np.array(items, dtype=np.int64))
 
 
 def eval_set(
-    active: Judged, non_activating: Judged, near: Judged | None = None, direction: Judged | None = None
+    active: JudgedCases,
+    non_activating: JudgedCases,
+    near: JudgedCases | None = None,
+    direction: JudgedCases | None = None,
 ) -> EvalSet:
     return EvalSet(active, non_activating, near or cases(), direction or cases())
 

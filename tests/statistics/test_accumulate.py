@@ -10,7 +10,15 @@ from scipy import sparse
 from recsae.sae.attributes import Attributes
 from recsae.schemas.base import PARTS, activations
 from recsae.statistics import accumulate
-from recsae.statistics.accumulate import Known, StatisticsPlan, count_shard, draw, look_at, score_cases, smallest
+from recsae.statistics.accumulate import (
+    FirstPass,
+    StatisticsPlan,
+    case_hash,
+    first_pass_shard,
+    score_cases,
+    second_pass_shard,
+    smallest,
+)
 from recsae.store import shards
 
 CASES, WIDTH, ITEMS, SEED = 120, 3, 9, 7
@@ -53,9 +61,9 @@ def test_score_cases_keep_their_places_and_lack_items() -> None:
 def test_a_look_over_shards_is_one_over_all_cases(most: int) -> None:
     tables = [a_shard(seed) for seed in range(3)]
     views = ["recommended", "input"]
-    known: Known = look_at(tables[0], views, ITEMS, most, SEED)
+    known: FirstPass = first_pass_shard(tables[0], views, ITEMS, most, SEED)
     for table in tables[1:]:
-        known = known.plus(look_at(table, views, ITEMS, most, SEED))
+        known = known.plus(first_pass_shard(table, views, ITEMS, most, SEED))
     whole = pa.concat_tables(tables)
     rows, explain = score_rows(whole), whole.filter(pa.array(whole["part"].to_numpy() == 0))
     x = shards.vectors(explain).astype(np.float64)
@@ -64,10 +72,10 @@ def test_a_look_over_shards_is_one_over_all_cases(most: int) -> None:
         items = rows[column].to_pylist()
         assert known.cases_VI[place].tolist() == [items.count(item) for item in range(ITEMS)]
         with_item = [case for case, item in zip(rows["case_id"].to_pylist(), items, strict=True) if item is not None]
-        expected = sorted(draw(np.array(with_item), SEED).tolist())[:most]
+        expected = sorted(case_hash(np.array(with_item), SEED).tolist())[:most]
         assert sorted(known.drawn[place].tolist()) == expected
-    other = look_at(tables[0], views, ITEMS, 5, SEED + 1)
-    assert set(other.drawn[0].tolist()) != set(look_at(tables[0], views, ITEMS, 5, SEED).drawn[0].tolist())
+    other = first_pass_shard(tables[0], views, ITEMS, 5, SEED + 1)
+    assert set(other.drawn[0].tolist()) != set(first_pass_shard(tables[0], views, ITEMS, 5, SEED).drawn[0].tolist())
 
 
 def test_the_smallest_are_so_many_or_all() -> None:
@@ -80,14 +88,14 @@ def test_the_smallest_are_so_many_or_all() -> None:
 def test_cases_up_to_the_limit_are_drawn_with_their_item() -> None:
     table = a_shard()
     rows = score_rows(table)
-    hashes = draw(rows["case_id"].to_numpy(), SEED)
+    hashes = case_hash(rows["case_id"].to_numpy(), SEED)
     limits = [np.sort(hashes)[12], np.uint64(0)]
     nothing = Attributes([], np.empty(0, np.int64), sparse.csr_array((ITEMS, 0)), 0)
     # Only the first view's limit lets cases through; there those without an item are left out.
     plan = StatisticsPlan(
         None, {"raw": None}, {"recommended": nothing, "input": nothing}, np.zeros(WIDTH), limits, SEED
     )  # type: ignore[arg-type]
-    found = count_shard(table, plan).drawn
+    found = second_pass_shard(table, plan).drawn
     inside = [
         (int(h), item, x)
         for h, item, x in zip(hashes, rows["top_idx"].to_pylist(), rows["activation"].to_pylist(), strict=True)

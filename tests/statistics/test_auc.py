@@ -16,9 +16,9 @@ from recsae.statistics.accumulate import ScoreCases
 from recsae.statistics.auc import (
     FiringPairs,
     auc,
-    joined,
+    firing_pairs,
     mean_ranks,
-    pairs_of,
+    merge,
     partitions,
     ranges,
     rank,
@@ -90,7 +90,7 @@ def test_auc_is_that_of_all_cases(sae: Sae, seed: int, most: int) -> None:
     cuts = (slice(0, 150), slice(150, 151), slice(151, CASES))
     shards = [ScoreCases(*(column[some] for column in cases[:3]), cases.item_VB[:, some]) for some in cuts]
     parts = partitions(ranges((z > 0).sum(0), most), 2)
-    dealt = [split(pairs_of(shard, sae), [0, parts[1][0], LATENTS]) for shard in shards]
+    dealt = [split(firing_pairs(shard, sae), [0, parts[1][0], LATENTS]) for shard in shards]
     sums = []
     for part, pieces in zip(parts, zip(*dealt, strict=True), strict=True):
         mine = slice(*np.searchsorted(rows[0], [part[0], part[-1]]))
@@ -151,7 +151,7 @@ def test_partitions_are_runs_of_ranges(number: int) -> None:
 
 def test_pairs_are_sorted_by_latent_and_activation(sae: Sae) -> None:
     cases = some_cases(views=2)
-    found, z = pairs_of(cases, sae), dense(sae, cases)
+    found, z = firing_pairs(cases, sae), dense(sae, cases)
     latent = (found.key_N >> np.uint64(32)).astype(int)
     value = (found.key_N & np.uint64(2**32 - 1)).astype(np.uint32).view(np.float32)
     expected = sorted((h, z[row, h]) for row, h in zip(*np.nonzero(z), strict=True))
@@ -167,7 +167,7 @@ def test_splitting_loses_nothing() -> None:
     found = split(pairs, [0, 1, 1, 3, 4])
     assert [piece.key_N.tolist() for piece in found] == [[0, 5], [], [2**32], key[3:].tolist()]
     assert found[3].item_VN.tolist() == [[3, 4], [8, 9]]
-    again = joined([found[3], found[0], found[1], found[2]])
+    again = merge([found[3], found[0], found[1], found[2]])
     assert again.key_N.tolist() == key.tolist() and again.item_VN.tolist() == pairs.item_VN.tolist()
 
 
@@ -178,4 +178,4 @@ def test_no_rows_are_no_work() -> None:
 
 def test_pieces_of_a_partition_stay_out_of_the_drivers_memory() -> None:
     """Ray inlines results below 100 KB; a partition is of as many pieces as there are dealers."""
-    assert ranks.MOST_PAIRS / ranks.MOST_DEALERS * 12 > 100_000 and ranks.PAIRS_AT_ONCE < ranks.MOST_PAIRS <= 2**24
+    assert ranks.MAX_PAIRS / ranks.MAX_SPLIT_TASKS * 12 > 100_000 and ranks.MAX_SORTED_PAIRS < ranks.MAX_PAIRS <= 2**24

@@ -9,7 +9,7 @@ import pytest
 
 from recsae.statistics import coherence
 from recsae.statistics.coherence import CASES as KEPT
-from recsae.statistics.coherence import Seeker, Strongest, ends, farther_ends, measure
+from recsae.statistics.coherence import Strongest, StrongestFinder, ends, farther_ends, measure
 
 CASES, WIDTH, LATENTS, USERS = 300, 5, 7, 40
 
@@ -33,7 +33,7 @@ def sought(of: tuple[np.ndarray, ...], edges: list[int], block: int) -> Stronges
     z, x, user, case = of
     found = []
     for start, stop in zip([0, *edges], [*edges, CASES], strict=True):
-        seeker = Seeker(LATENTS)
+        seeker = StrongestFinder(LATENTS)
         for first in range(start, stop, block):
             row, latent = np.nonzero(z[first : min(first + block, stop)])
             seeker.add(latent, z[row + first, latent], row + first - start, user[start:stop], case[start:stop])
@@ -115,11 +115,11 @@ def test_vectors_of_no_length_are_like_nothing() -> None:
 
 @pytest.mark.parametrize("at_once", [1, 70, 2**18])
 def test_a_dimension_is_its_farther_end(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coherence, "OFFERED_AT_ONCE", at_once)
+    monkeypatch.setattr(coherence, "CANDIDATES_PER_BLOCK", at_once)
     draw = np.random.default_rng(1)
     x, user, case = draw.normal(0, 1, (CASES, WIDTH)), np.arange(CASES), np.arange(CASES)
     x[7, 2], x[8, 3] = 20, -20
-    seeker = Seeker(2 * WIDTH)
+    seeker = StrongestFinder(2 * WIDTH)
     for latent, value, row in ends(x):
         seeker.add(latent, value, row, user, case)
     found = farther_ends(seeker.found(x), WIDTH)

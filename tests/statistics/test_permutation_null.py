@@ -12,7 +12,7 @@ from scipy import sparse
 from recsae.sae import correlation
 from recsae.sae.controls import principal_components
 from recsae.sae.model import Sae
-from recsae.statistics.permutation_null import Null, best_of_permuted, values
+from recsae.statistics.permutation_null import PermutationNull, best_of_permuted, values
 
 CASES, ITEMS, LATENTS, BORNE, SEED = 250, 25, 8, 5, 11
 
@@ -65,9 +65,9 @@ def test_the_best_of_permuted_attributes_is_that_of_a_plain_loop(as_sparse: bool
     code = sparse.csr_array(z) if as_sparse else z - z.mean(0)
     found = best_of_permuted(code, item, sparse.csr_array(borne), range(30), SEED, both_signs=both)
     seen, *permuted = plain(z, item, borne, range(30), both)
-    np.testing.assert_allclose(found.seen_A, seen, atol=1e-12)
+    np.testing.assert_allclose(found.observed_A, seen, atol=1e-12)
     np.testing.assert_allclose(found.best_PA, permuted, atol=1e-12)
-    assert found.seen_A[0] > 0.3 and found.seen_A[-2] == found.seen_A[-1] == 0
+    assert found.observed_A[0] > 0.3 and found.observed_A[-2] == found.observed_A[-1] == 0
     assert len({tuple(row) for row in permuted}) == 30
 
 
@@ -76,7 +76,7 @@ def test_permutations_do_not_depend_on_how_they_are_dealt_out() -> None:
     whole = best_of_permuted(z, item, borne, range(9), SEED, both_signs=False)
     pieces = [best_of_permuted(z, item, borne, some, SEED, both_signs=False) for some in (range(4), range(4, 9))]
     assert np.concatenate([piece.best_PA for piece in pieces]).tolist() == whole.best_PA.tolist()
-    assert all(piece.seen_A.tolist() == whole.seen_A.tolist() for piece in pieces)
+    assert all(piece.observed_A.tolist() == whole.observed_A.tolist() for piece in pieces)
     other = best_of_permuted(z, item, borne, range(9), SEED + 1, both_signs=False)
     assert (other.best_PA[:, :3] != whole.best_PA[:, :3]).any()
 
@@ -91,7 +91,7 @@ def test_profiles_move_whole_and_their_support_with_them() -> None:
 
 
 def test_p_is_the_share_of_permutations_at_least_as_good() -> None:
-    found = Null(np.array([0.5, 0.5, 0.9]), np.array([[0.5, 0.1, 0.2], [0.6, 0.2, 0.2], [0.4, 0.3, 0.2]]))
+    found = PermutationNull(np.array([0.5, 0.5, 0.9]), np.array([[0.5, 0.1, 0.2], [0.6, 0.2, 0.2], [0.4, 0.3, 0.2]]))
     assert found.p_A.tolist() == [3 / 4, 1 / 4, 1 / 4]
     np.testing.assert_allclose(found.mean_A, [0.5, 0.2, 0.2])
     np.testing.assert_allclose(found.upper_A, [0.59, 0.29, 0.2])
@@ -111,7 +111,7 @@ def test_p_of_luck_is_spread_evenly_and_design_is_seen() -> None:
     lucky = (found.p_A[1:] <= 0.1).mean()
     assert 0.02 <= lucky <= 0.2
     # Without the correction all of them look like something: the best of 8 is far from 0.
-    assert found.seen_A[1:].mean() > 0.1 and abs(found.seen_A[1:].mean() - found.mean_A[1:].mean()) < 0.02
+    assert found.observed_A[1:].mean() > 0.1 and abs(found.observed_A[1:].mean() - found.mean_A[1:].mean()) < 0.02
 
 
 def test_values_of_codes(monkeypatch: pytest.MonkeyPatch) -> None:

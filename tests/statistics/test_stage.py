@@ -18,7 +18,7 @@ from recsae.sae.model import Sae
 from recsae.schemas.base import ITEMS, PARTS, activations
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, COHERENCE
 from recsae.statistics import auc, permutation_null, stage
-from recsae.statistics.accumulate import draw
+from recsae.statistics.accumulate import case_hash
 from recsae.statistics.stage import measure_statistics, views_of
 from recsae.store import shards
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -135,8 +135,8 @@ def test_every_figure_is_that_of_scipy_and_plain_counting(
     commit: Commit, edges: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_ray(monkeypatch)
-    monkeypatch.setattr(auc, "MOST_PAIRS", 400)
-    monkeypatch.setattr(auc, "PAIRS_AT_ONCE", 200)
+    monkeypatch.setattr(auc, "MAX_PAIRS", 400)
+    monkeypatch.setattr(auc, "MAX_SORTED_PAIRS", 200)
     table = cases()
     made = Made(
         commit,
@@ -212,7 +212,7 @@ def test_the_null_is_of_the_cases_with_the_smallest_hash(commit: Commit, monkeyp
     made = Made(commit, config(statistics=asked, seed=5), committed(commit, table, [700]))
     known = (table["part"].to_numpy() == PARTS.index("score")) & table["top_idx"].is_valid().to_numpy()
     rows = np.flatnonzero(known)
-    rows = rows[np.argsort(draw(table["case_id"].to_numpy()[rows], 5))[:100]]
+    rows = rows[np.argsort(case_hash(table["case_id"].to_numpy()[rows], 5))[:100]]
     best = made.best.to_pandas()
     bears = stage.attributes.select_attributes(
         ITEMS_OF, np.bincount(table["top_idx"].to_numpy()[known].astype(int)), LATENTS
@@ -226,7 +226,7 @@ def test_the_null_is_of_the_cases_with_the_smallest_hash(commit: Commit, monkeyp
         assert list(zip(mine.attribute, mine.value, strict=True)) == bears.pairs
         np.testing.assert_allclose(mine.null_mean, null.best_PA.mean(0), atol=1e-5)
         np.testing.assert_allclose(mine.null_upper, np.quantile(null.best_PA, 0.95, axis=0), atol=1e-5)
-        np.testing.assert_allclose(mine.p_value, (1 + (null.best_PA >= null.seen_A - 1e-9).sum(0)) / 31)
+        np.testing.assert_allclose(mine.p_value, (1 + (null.best_PA >= null.observed_A - 1e-9).sum(0)) / 31)
         genres = mine[mine.attribute == "genres"]
         metrics = made.metrics["best"]["recommended"]["genres"][code]
         assert metrics["attributes"] == len(genres) == 3
