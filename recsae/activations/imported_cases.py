@@ -120,7 +120,7 @@ def _text(source: Source, row: int, column: str, cells: Row, due: bool) -> str |
     try:
         found = cell_text(cells.get(column)) or ""
     except TypeError as error:
-        source.refuse(f"row {row}, column {column} holds a {error} where one value is due; flatten it")
+        source.refuse(f"row {row}, column {column} holds a {error}, expected one value; flatten it")
     if not is_utf8(found):
         source.refuse(f"row {row}, column {column} is not valid UTF-8; write the file in UTF-8")
     if not found.strip():
@@ -135,7 +135,7 @@ def _integer(source: Source, row: int, column: str, held: str, least: int, beyon
     if not least <= number < beyond:
         source.refuse(
             f"row {row}, column {column} holds {held[:60]!r}, which is no whole number from {least} to {beyond - 1}; "
-            f"mend it"
+            f"fix it"
         )
     return number
 

@@ -63,7 +63,7 @@ def vectors(source: Source, width: int, first: Source) -> Iterator[tuple[np.ndar
             at = int(finite.argmin())
             source.refuse(
                 f"row {rows + at + 1} (case_id {batch.column(ID)[at]}), column {VECTOR} holds a value that is missing "
-                f"or no finite number of 32 bits; mend it"
+                f"or no finite number of 32 bits; fix it"
             )
         yield batch.column(ID).cast(pa.int64()).to_numpy(), values
         rows += batch.num_rows

@@ -1,4 +1,4 @@
-"""Events and catalogue: what a run is made from, and how later stages read it.
+"""Events and catalogue: the input of a run, and how later stages read it.
 
-`ingest` is the stage; `chunks` and `catalogue` are the nouns that other stages use. It knows nothing of recommenders.
+`stage` holds the stage `ingest`; `chunks` and `catalogue` are what other stages read.
 """

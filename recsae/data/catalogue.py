@@ -1,7 +1,4 @@
-"""The catalogue as later stages read it: titles, attributes and popularity by item_idx.
-
-It knows items and nothing of events.
-"""
+"""The catalogue as later stages read it: titles, attributes and popularity by item_idx."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ import numpy as np
 from recsae.store.run_store import Committed
 
 TEXT_LIMIT = 200
-"""Letters of an item's one-line description."""
+"""Characters of an item's one-line description."""
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All items; everything is indexed by item_idx."""
+    """All items, indexed by item_idx."""
 
     ids: list[str]
     titles: list[str]
     attributes: list[dict[str, list[str]]]
-    """By name, values in order and distinct; only names that the item has."""
+    """Distinct values by attribute name, in order; only the attributes that the item has."""
     popularity: np.ndarray
     """`(n_items,)` int64 training events."""
 
@@ -48,13 +45,13 @@ class Catalogue:
         )
 
     def text(self, item_idx: int) -> str:
-        """`Title (genres: a, b; tags: c)`, with as many values as fit."""
+        """`Title (genres: a, b; tags: c)`, with as many values as fit into TEXT_LIMIT."""
         text = self.titles[item_idx][:TEXT_LIMIT]
-        opened = False
+        parenthesis = False
         for name, values in self.attributes[item_idx].items():
-            for place, value in enumerate(values):
-                lead = (", " if place else f"; {name}: ") if opened else f" ({name}: "
-                if len(text) + len(lead) + len(value) >= TEXT_LIMIT:
-                    return text + ")" * opened
-                text, opened = text + lead + value, True
-        return text + ")" * opened
+            for number, value in enumerate(values):
+                separator = (", " if number else f"; {name}: ") if parenthesis else f" ({name}: "
+                if len(text) + len(separator) + len(value) >= TEXT_LIMIT:
+                    return text + ")" * parenthesis
+                text, parenthesis = text + separator + value, True
+        return text + ")" * parenthesis

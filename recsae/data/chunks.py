@@ -1,7 +1,4 @@
-"""Events and cases as later stages read them: one contiguous range of users at a time.
-
-It knows the files that ingest committed, and nothing of how they were made.
-"""
+"""Events and cases as later stages read them: one contiguous range of users at a time."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ from recsae.store.run_store import Committed
 
 
 class Chunk(NamedTuple):
-    """Users of one range, as compressed rows: user i has `items[offsets[i]:offsets[i + 1]]`."""
+    """Events of one range of users in CSR form: user i has `items[offsets[i]:offsets[i + 1]]`."""
 
     users: np.ndarray
     """`(U,)` int32 user_idx, ascending."""
     offsets: np.ndarray
     """`(U + 1,)` int64."""
     items: np.ndarray
-    """`(E,)` int32 item_idx, in the user's order."""
+    """`(E,)` int32 item_idx, by user, oldest first."""
     splits: np.ndarray
     """`(E,)` int8, an index into SPLITS."""
 
@@ -33,27 +30,27 @@ def n_chunks(ingested: Committed) -> int:
 
 
 def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
-    """The chunk of each user: writer.py cuts the users into ranges of one size."""
+    """The chunk of each user: writer.py cuts the users into ranges of equal size."""
     chunks: np.ndarray = user_idx.astype(np.int64) * n_chunks(ingested) // ingested.metrics["users"]
     return chunks
 
 
-def read_chunk(ingested: Committed, number: int, of: Sequence[str] = SPLITS) -> Chunk:
-    """The events of a range of users that are of these splits, each a file of its own; of users that have any."""
+def read_chunk(ingested: Committed, number: int, splits: Sequence[str] = SPLITS) -> Chunk:
+    """Events of one range of users in the given splits; users without any are left out."""
     columns = ["user_idx", "position", "item_idx"]
-    tables = [ingested.read_table(f"interactions/{split}/{_file_name(number)}", columns) for split in of]
-    codes = np.array([SPLITS.index(split) for split in of], dtype=np.int8)
-    splits = np.repeat(codes, [table.num_rows for table in tables])
+    tables = [ingested.read_table(f"interactions/{split}/{_file_name(number)}", columns) for split in splits]
+    codes = np.array([SPLITS.index(split) for split in splits], dtype=np.int8)
+    split = np.repeat(codes, [table.num_rows for table in tables])
     events = pa.concat_tables(tables)
     user_idx, position, items = (events.column(name).to_numpy() for name in columns)
     order = np.lexsort((position, user_idx))
     users, counts = np.unique(user_idx, return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Chunk(users, offsets, items[order], splits[order])
+    return Chunk(users, offsets, items[order], split[order])
 
 
 def read_cases(ingested: Committed, number: int) -> pa.Table:
-    """The cases of a range of users, by user and position."""
+    """Cases of one range of users, sorted by user and position."""
     return ingested.read_table(f"cases/{_file_name(number)}")
 
 

@@ -1,7 +1,4 @@
-"""The embedded database of stages that work out of core: DuckDB on a temporary folder, bounded in memory and threads.
-
-It knows how to open, ask and clean up, and nothing of what lies in it.
-"""
+"""An embedded database for out-of-core work: DuckDB in a temporary folder, bounded in memory and threads."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ _MAX_THREADS = 16
 
 @contextmanager
 def temporary_database(memory_gb: float, share: float = 1.0) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that spills beyond a share of `memory_gb` (10^9 bytes) to a folder that is gone afterwards.
+    """Yields a database that spills to a temporary folder beyond `share` of `memory_gb` (10^9 bytes).
 
-    Raises BadInput where that is too little, and KeyboardInterrupt for what DuckDB makes of one.
+    Raises BadInput if the memory is too little, and KeyboardInterrupt for DuckDB's error on Ctrl-C.
     """
     try:
         with _open(memory_gb * share) as connection:
@@ -49,7 +46,7 @@ def _open(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
             "preserve_insertion_order": True,  # row numbers, and ties in time, follow the files
         }
         with duckdb.connect(str(Path(folder) / "work.duckdb"), config=settings) as connection:
-            connection.execute("SET TimeZone = 'UTC'")  # of times that name no zone
+            connection.execute("SET TimeZone = 'UTC'")  # for timestamps without a zone
             connection.execute("SET enable_progress_bar = false")
             yield connection
 
@@ -57,12 +54,13 @@ def _open(memory_gb: float) -> Iterator[duckdb.DuckDBPyConnection]:
 def first_row(
     connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[object] = ()
 ) -> tuple[Any, ...] | None:
-    """The only row of a short result, which is read to its end: an open one blocks the connection."""
+    """The first row of a short result, or None; reads all rows, since an open result blocks the connection."""
     rows: list[tuple[Any, ...]] = connection.execute(query, list(values)).fetchall()
     return rows[0] if rows else None
 
 
 def count_rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    found = first_row(connection, f"SELECT count(*) FROM {table}")
-    assert found is not None
-    return int(found[0])
+    """The number of rows of a table."""
+    row = first_row(connection, f"SELECT count(*) FROM {table}")
+    assert row is not None
+    return int(row[0])

@@ -1,8 +1,7 @@
-"""Which events stay, the ids inside, and the split: from `events_read` to `events`, `users` and `items`.
+"""Filters events, numbers users and items, and splits: from `events_read` to `events`, `users` and `items`.
 
-An id inside is the rank of the id outside, so it does not depend on the order of rows. Where there was a night before,
-ids inside are that night's, and new ones come after them: a user or item without events keeps its own. It knows ids and
-times, and nothing of titles or files.
+An index is the rank of the external id, so it does not depend on the order of rows. After a previous night, known users
+and items keep their index, even without events, and new ones are numbered after them.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ log = logging.getLogger(__name__)
 
 LEAVE_ONE_OUT_EVENTS = 3
 """One event to train on, one to validate, one to test."""
-# The order of a user's events. `split` is 0 throughout but where the files give it, and there it goes first.
+# The order of a user's events. `split` is 0 for all events unless the files define it.
 EVENT_ORDER = "split, timestamp, fraction, file, row, place"
 
 
 @dataclass(frozen=True)
 class FilterSummary:
-    """What the filters left, and what they took."""
+    """Counts of what the filters kept and removed."""
 
     users: int
-    """Ids inside, those taken over without an event among them."""
+    """Indexed users, including known ones without events."""
     items: int
     inactive_users: int
-    """Ids taken over that have no event tonight."""
+    """Users of the previous night that have no events now."""
     inactive_items: int
     events: int
     below_min_weight: int
@@ -45,41 +44,41 @@ class FilterSummary:
 
 
 def filter_events(
-    connection: duckdb.DuckDBPyConnection, config: Config, last: Committed | None = None
+    connection: duckdb.DuckDBPyConnection, config: Config, previous: Committed | None = None
 ) -> FilterSummary:
-    """Make `events` (user and item as ranks), `users` and `items`. Raises BadInput where nothing is left.
+    """Create the tables `events` (user and item as ranks), `users` and `items`; returns the counts.
 
-    `last` is what last night's ingest committed.
+    `previous` is the ingest of the previous night. Raises BadInput if no events remain.
     """
     data = config.data
     read = count_rows(connection, "events_read")
-    lowest = "-inf" if data.min_weight is None else repr(data.min_weight)
+    min_weight = "-inf" if data.min_weight is None else repr(data.min_weight)
     for side in ("user", "item"):
         connection.execute(
             f"CREATE TABLE {side}_ids AS SELECT {side}_id, row_number() OVER (ORDER BY {side}_id) - 1 AS rank "
-            f"FROM (SELECT DISTINCT {side}_id FROM events_read WHERE weight >= '{lowest}'::DOUBLE)"
+            f"FROM (SELECT DISTINCT {side}_id FROM events_read WHERE weight >= '{min_weight}'::DOUBLE)"
         )
     split = "file" if config.split.kind == "given" else "0"
     connection.execute(
         f"CREATE TABLE events AS SELECT u.rank AS user, i.rank AS item, {split}::TINYINT AS split, "
         f"timestamp, fraction, file, row, place, weight FROM events_read "
-        f"JOIN user_ids u USING (user_id) JOIN item_ids i USING (item_id) WHERE weight >= '{lowest}'::DOUBLE"
+        f"JOIN user_ids u USING (user_id) JOIN item_ids i USING (item_id) WHERE weight >= '{min_weight}'::DOUBLE"
     )
     connection.execute("DROP TABLE events_read")
     if config.data.replay_fraction < 1:
         _limit_to_oldest(connection, config.data.replay_fraction)
-    weighty, users_before, items_before = (count_rows(connection, name) for name in ("events", "user_ids", "item_ids"))
-    if not weighty:
+    weighted, users_before, items_before = (count_rows(connection, name) for name in ("events", "user_ids", "item_ids"))
+    if not weighted:
         raise BadInput(f"data.min_weight = {data.min_weight} leaves none of {read} events; lower it")
     rounds = _k_core(connection, data.min_user_events, data.min_item_events)
     events = count_rows(connection, "events")
     if not events:
         raise BadInput(
             f"data.min_user_events = {data.min_user_events} and data.min_item_events = {data.min_item_events} leave "
-            f"none of {weighty} events; lower them or give more events"
+            f"none of {weighted} events; lower them or give more events"
         )
     for side in ("user", "item"):
-        _load_previous_ids(connection, side, last)
+        _load_previous_ids(connection, side, previous)
     _number_ids(connection, config.seed)
     if config.split.kind == "leave-one-out":
         _refuse_short_histories(connection)
@@ -93,8 +92,8 @@ def filter_events(
         inactive_users=inactive_users,
         inactive_items=inactive_items,
         events=events,
-        below_min_weight=read - weighty,
-        events_filtered=weighty - events,
+        below_min_weight=read - weighted,
+        events_filtered=weighted - events,
         users_filtered=users_before - (users - inactive_users),
         items_filtered=items_before - (items - inactive_items),
         rounds=rounds,
@@ -102,7 +101,7 @@ def filter_events(
 
 
 def _limit_to_oldest(connection: duckdb.DuckDBPyConnection, share: float) -> None:
-    """Of each user's events the first ones, rounded up."""
+    """Keep the oldest share of each user's events, rounded up."""
     connection.execute(
         f"""
         CREATE OR REPLACE TABLE events AS SELECT * EXCLUDE (place_of, of) FROM (
@@ -114,7 +113,7 @@ def _limit_to_oldest(connection: duckdb.DuckDBPyConnection, share: float) -> Non
 
 
 def _k_core(connection: duckdb.DuckDBPyConnection, min_user_events: int, min_item_events: int) -> int:
-    """Drop rare users and items until none is left, since each drop may make others rare."""
+    """Drop rare users and items until all are frequent enough; returns the rounds."""
     rounds = 0
     dropped = True
     while dropped:
@@ -128,38 +127,41 @@ def _k_core(connection: duckdb.DuckDBPyConnection, min_user_events: int, min_ite
 
 
 def part_sql(id_column: str, seed: int) -> str:
-    """SQL for the part of an id: half explain, a quarter select, a quarter score, the same every night."""
+    """SQL for the part of an id: half explain, a quarter select, a quarter score, by a hash of seed and id."""
     quarter = f"(md5_number_lower('{seed}:' || {id_column}) % 4)::INTEGER"
     return f"['explain', 'explain', 'select', 'score'][{quarter} + 1]"
 
 
-def _load_previous_ids(connection: duckdb.DuckDBPyConnection, side: str, last: Committed | None) -> None:
-    """`last_{side}s`: the ids inside of the night before; empty on the first."""
-    connection.execute(f"CREATE TABLE last_{side}s ({side}_idx INTEGER, {side}_id VARCHAR)")
-    if last is None:
+def _load_previous_ids(connection: duckdb.DuckDBPyConnection, side: str, previous: Committed | None) -> None:
+    """Create `previous_{side}s` with the indices of the previous night; empty on the first."""
+    connection.execute(f"CREATE TABLE previous_{side}s ({side}_idx INTEGER, {side}_id VARCHAR)")
+    if previous is None:
         return
-    with last.data.open_input(f"{side}s.parquet") as source:
+    with previous.data.open_input(f"{side}s.parquet") as source:
         for batch in pq.ParquetFile(source).iter_batches(columns=[f"{side}_idx", f"{side}_id"]):
-            connection.register("taken_over", batch)
-            connection.execute(f"INSERT INTO last_{side}s SELECT * FROM taken_over")
-            connection.unregister("taken_over")
+            connection.register("batch", batch)
+            connection.execute(f"INSERT INTO previous_{side}s SELECT * FROM batch")
+            connection.unregister("batch")
 
 
-# An id that was there keeps its number; the others follow in the order of the ids outside.
+# A known id keeps its index; new ones follow in the order of the external ids.
 _NUMBERED = """
-SELECT coalesce(l.{side}_idx, (SELECT count(*) FROM last_{side}s) - 1
+SELECT coalesce(l.{side}_idx, (SELECT count(*) FROM previous_{side}s) - 1
         + row_number() OVER (PARTITION BY l.{side}_idx IS NULL ORDER BY k.rank))::INTEGER AS {side}_idx,
     k.rank, coalesce(k.{side}_id, l.{side}_id) AS {side}_id, coalesce(k.events, 0)::INTEGER AS events
 FROM (
     SELECT rank, {side}_id, events
     FROM (SELECT "{side}" AS rank, count(*) AS events FROM events GROUP BY "{side}") JOIN {side}_ids USING (rank)
-) k FULL OUTER JOIN last_{side}s l USING ({side}_id)
+) k FULL OUTER JOIN previous_{side}s l USING ({side}_id)
 """
 
 
 def _number_ids(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
-    """`users` and `items`, those without an event having no rank. `first` is where a user's events begin when all are
-    in order; `part` is drawn from the id outside, so that it is the same every night."""
+    """Create `users` and `items`; the rank of those without events is null.
+
+    `first` is the offset of a user's events when all are in order; `part` is a hash of the external id, so it is the
+    same every night.
+    """
     connection.execute(
         f"""
         CREATE TABLE users AS
@@ -185,7 +187,7 @@ def _refuse_short_histories(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def split_by_time(connection: duckdb.DuckDBPyConnection, config: Config, events: int) -> None:
-    """Set `split` by cutting all events, in one order, at the shares of the config."""
+    """Set `split` by cutting all events, in order of time, at the shares of the config."""
     test = round(events * config.split.test)
     validation = round(events * config.split.validation)
     if not (test and validation and events - test - validation > 0):

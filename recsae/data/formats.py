@@ -1,6 +1,6 @@
-"""The formats that people already hold, each told as files with columns: what to read, whatever it came as.
+"""Input formats: MovieLens folders, RecBole atomic files, and tables named in the config.
 
-It knows the layout of MovieLens folders, RecBole atomic files and tables named in the config; no row is read here.
+Each format becomes the same description of files and columns. Only headers are read here, no rows.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ class MetadataFiles:
 
     sources: tuple[Source, ...] = ()
     ids: tuple[str, ...] = ()
-    """Names that the id's column may have; the first one there is it."""
+    """Candidate names of the id column; the first one in the file is used."""
     title: str = ""
     title_named: bool = False
-    """The config names the title column, so it must be there."""
+    """Whether the config names the title column, so that it must exist."""
     attributes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Column and its separators; none: one value, or a list already."""
+    """Separators by column; without any, a cell holds one value or a list."""
     key: str = "data.attributes"
-    """What of the config names the attributes."""
+    """The config key that names the attributes."""
     lowercase: frozenset[str] = frozenset()
-    """Attributes whose values people typed."""
-    void: frozenset[str] = frozenset()
-    """Values that say there is none."""
+    """Attributes with values typed by users, which are lowercased."""
+    placeholders: frozenset[str] = frozenset()
+    """Values that mean "no value"."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All that ingest reads."""
+    """All input files of ingest, with the names of their columns."""
 
     interactions: tuple[Source, ...]
     columns: ColumnNames
@@ -51,28 +51,27 @@ class Dataset:
 
 
 def dataset(config: Config) -> Dataset:
-    """What the config names. Raises BadInput on a file that is not there."""
+    """The input files that the config names. Raises BadInput if one is missing or the columns do not fit."""
     data = config.data
-    found = {"table": _tables, "movielens": _movielens, "recbole": _recbole}[data.format](data)
-    for source in found.sources:
+    files = {"table": _tables, "movielens": _movielens, "recbole": _recbole}[data.format](data)
+    for source in files.sources:
         if not source.exists():
             raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
-    columns = found.columns
+    columns = files.columns
     if columns.user_id and columns.user_id == columns.item_id:
         raise BadInput(f"data.columns.user_id and data.columns.item_id are both {columns.user_id}; name two columns")
     if data.min_weight is not None and not columns.weight:
         raise BadInput("data.min_weight needs a weight; set data.columns.weight")
-    given = config.split.kind == "given"
-    if given and len(found.interactions) != 3:
+    if config.split.kind == "given" and len(files.interactions) != 3:
         raise BadInput(
             f'split.kind = "given" needs three files of events (train, validation, test) and there are '
-            f"{len(found.interactions)}; name three in data.interactions or choose another split"
+            f"{len(files.interactions)}; name three in data.interactions or choose another split"
         )
-    return found
+    return files
 
 
 def input_content(config: Config) -> dict[str, str]:
-    """Checksum of every input file, by the name that the config gives it. Raises BadInput where one is missing."""
+    """Checksum of every input file, by its name in the config. Raises BadInput if one is missing."""
     return {source.redacted: source.checksum() for source in dataset(config).sources}
 
 
@@ -85,7 +84,7 @@ def _tables(data: DataConfig) -> Dataset:
         columns,
         MetadataFiles(
             tuple(source_from_path("data.items", path) for path in data.items),
-            # with a list a line, the column of the events is not likely to be called as the items' own is
+            # with a list of items per line, the events' column is unlikely to share the catalogue's name
             (columns.item_id, "item_id", "item") if data.list_separator else (columns.item_id,),
             columns.title,
             bool(columns.title) and "title" in columns.model_fields_set,
@@ -120,7 +119,7 @@ def _movielens(data: DataConfig) -> Dataset:
             "title",
             attributes=_select_attributes(data, known),
             lowercase=frozenset({"tags"}),
-            void=frozenset({"(no genres listed)"}),
+            placeholders=frozenset({"(no genres listed)"}),
         ),
         MetadataFiles((users,), ("user_id",), attributes={"gender": (), "age": (), "occupation": ()})
         if users
@@ -147,24 +146,24 @@ def _source(data: DataConfig, names: list[str], stem: str, columns: tuple[str, .
 def _recbole(data: DataConfig) -> Dataset:
     names = _file_names(data)
     inter = [name for name in names if name.removesuffix(".gz").endswith(".inter")]
-    # RecBole's own names for a given split; without all three, the one file of events
-    cuts = [name for part in ("train", "valid", "test") for name in inter if f".{part}.inter" in name]
-    chosen = cuts if len(cuts) == 3 else inter
-    if not chosen or (len(chosen) > 1 and chosen is inter):
-        raise BadInput(f"data.path: {data.path} holds {len(inter)} .inter files where one is due; give one data set")
+    # RecBole's names for a benchmark split; unless all three are there, one file holds all events
+    split = [name for part in ("train", "valid", "test") for name in inter if f".{part}.inter" in name]
+    selected = split if len(split) == 3 else inter
+    if not selected or (len(selected) > 1 and selected is inter):
+        raise BadInput(f"data.path: {data.path} holds {len(inter)} .inter files, expected one; give one data set")
     columns = data.columns
-    interactions = tuple(_atomic(data, name) for name in chosen)
+    interactions = tuple(_atomic(data, name) for name in selected)
     weight = columns.weight or ("rating" if "rating" in interactions[0].columns() else "")
-    listings = []
-    for suffix, id_column, key, wanted in (
+    metadata = []
+    for suffix, id_column, key, configured in (
         (".item", columns.item_id, "data.attributes", data.attributes),
         (".user", columns.user_id, "data.user_attributes", data.user_attributes),
     ):
         found = [_atomic(data, name) for name in names if name.removesuffix(".gz").endswith(suffix)]
         known = {} if not found else _token_columns(found[0], {columns.item_id, columns.user_id, columns.title})
-        named = {name: held or known.get(name, ()) for name, held in _separators(wanted).items()}
-        listings.append(MetadataFiles(tuple(found[:1]), (id_column,), attributes=named or known, key=key))
-    items, users = listings
+        named = {name: separators or known.get(name, ()) for name, separators in _separators(configured).items()}
+        metadata.append(MetadataFiles(tuple(found[:1]), (id_column,), attributes=named or known, key=key))
+    items, users = metadata
     title_named = bool(columns.title) and "title" in columns.model_fields_set
     items = replace(items, title=columns.title, title_named=title_named)
     return Dataset(interactions, columns.model_copy(update={"weight": weight}), items, users)
@@ -175,15 +174,17 @@ def _atomic(data: DataConfig, name: str) -> Source:
 
 
 def _separators(attributes: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """As the config has them, one or several, none being `""`."""
-    return {name: ((held,) if held else ()) if isinstance(held, str) else held for name, held in attributes.items()}
+    """The separators of each attribute; the config writes one as a string, several as a list, none as `""`."""
+    return {
+        name: ((value,) if value else ()) if isinstance(value, str) else value for name, value in attributes.items()
+    }
 
 
-def _token_columns(source: Source, but: set[str]) -> dict[str, tuple[str, ...]]:
-    """Every token column; a `token_seq` holds several with spaces between."""
+def _token_columns(source: Source, excluded: set[str]) -> dict[str, tuple[str, ...]]:
+    """Every token column with its separators; a `token_seq` holds several tokens separated by spaces."""
     separators: dict[str, tuple[str, ...]] = {"token": (), "token_seq": (" ",)}
     heading = (name.partition(":")[::2] for name in source.raw_columns())
-    return {name: separators[kind] for name, kind in heading if kind in separators and name not in but}
+    return {name: separators[kind] for name, kind in heading if kind in separators and name not in excluded}
 
 
 def _select_attributes(data: DataConfig, known: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:

@@ -1,8 +1,4 @@
-"""The tables that describe items or users: read row by row, cleaned, joined on the id, and written in the order of
-the ids inside.
-
-It knows titles and attributes, and nothing of events but which ids they left.
-"""
+"""Metadata of items and users: read row by row, cleaned, joined on the id, and written in the order of the indices."""
 
 from __future__ import annotations
 
@@ -39,11 +35,11 @@ _SCHEMA = pa.schema(
 Attributes = list[dict[str, str]]
 
 
-def load_metadata(connection: duckdb.DuckDBPyConnection, name: str, listing: MetadataFiles) -> Counter[str]:
-    """Read a listing into the table `name`. Raises BadInput on what cannot be joined.
+def load_metadata(connection: duckdb.DuckDBPyConnection, name: str, metadata: MetadataFiles) -> Counter[str]:
+    """Read metadata files into the table `name`. Raises BadInput on rows that cannot be joined.
 
-    Counts `titles` and `values` that were mended, those that were cut (`titles_cut`, `values_cut`), and cells that are
-    `not_utf8`.
+    Returns counts: `titles` and `values` that were changed by cleaning, those truncated (`titles_cut`, `values_cut`),
+    and cells that are `not_utf8`.
     """
     connection.execute(
         f"CREATE TABLE {name} (file INTEGER, row BIGINT, id VARCHAR, title VARCHAR, "
@@ -51,8 +47,8 @@ def load_metadata(connection: duckdb.DuckDBPyConnection, name: str, listing: Met
     )
     cleaned: Counter[str] = Counter()
     seen: set[str] = set()
-    for number, source in enumerate(listing.sources):
-        rows = _metadata_rows(source, number, listing, cleaned, seen)
+    for number, source in enumerate(metadata.sources):
+        rows = _metadata_rows(source, number, metadata, cleaned, seen)
         count = 0
         while batch := list(itertools.islice(rows, _ROWS)):
             count += len(batch)
@@ -62,84 +58,84 @@ def load_metadata(connection: duckdb.DuckDBPyConnection, name: str, listing: Met
             connection.unregister("staged")
         if not count:
             source.refuse("the table has no rows; fill it or leave it out of the config")
-    _refuse_missing(listing, seen)
-    _refuse_duplicates(connection, name, listing)
+    _refuse_missing(metadata, seen)
+    _refuse_duplicates(connection, name, metadata)
     if cleaned["not_utf8"]:
-        files = ", ".join(source.redacted for source in listing.sources)
+        files = ", ".join(source.redacted for source in metadata.sources)
         log.warning("%d cells of %s are not UTF-8 text and lose letters; save it as UTF-8", cleaned["not_utf8"], files)
     return cleaned
 
 
 def _metadata_rows(
-    source: Source, number: int, listing: MetadataFiles, cleaned: Counter[str], seen: set[str]
+    source: Source, number: int, metadata: MetadataFiles, cleaned: Counter[str], seen: set[str]
 ) -> Iterator[dict[str, Any]]:
     columns = source.columns()
-    id_column = next((name for name in listing.ids if name in columns), None)
+    id_column = next((name for name in metadata.ids if name in columns), None)
     if id_column is None:
-        source.refuse(f"there is no column {listing.ids[0]} among {', '.join(columns)}; rename it or set data.columns")
-    wanted = [id_column, listing.title, *listing.attributes]
-    source.refuse_duplicate_columns(columns, wanted)
+        source.refuse(f"there is no column {metadata.ids[0]} among {', '.join(columns)}; rename it or set data.columns")
+    used = [id_column, metadata.title, *metadata.attributes]
+    source.refuse_duplicate_columns(columns, used)
     seen.update(columns)
-    for row, cells in source.rows(wanted):
+    for row, cells in source.rows(used):
         if source.kind == "json":
             seen.update(cells)
         yield {
             "file": number,
             "row": row,
             "id": _id(source, row, id_column, cells),
-            "title": _title(source, row, listing.title, cells, cleaned),
-            "attributes": _attributes(source, row, listing, cells, cleaned),
+            "title": _title(source, row, metadata.title, cells, cleaned),
+            "attributes": _attributes(source, row, metadata, cells, cleaned),
         }
 
 
 def _id(source: Source, row: int, column: str, cells: Row) -> str:
-    found = _text(source, row, column, cells.get(column)) or ""
-    if not found.strip():
+    text = _text(source, row, column, cells.get(column)) or ""
+    if not text.strip():
         source.refuse(f"row {row}, column {column} is empty; fill it or leave the row out")
-    if not is_utf8(found):
+    if not is_utf8(text):
         source.refuse(f"row {row}, column {column} is not valid UTF-8; write the file in UTF-8")
-    return found
+    return text
 
 
 def _title(source: Source, row: int, column: str, cells: Row, cleaned: Counter[str]) -> str | None:
-    held = _text(source, row, column, cells.get(column)) if column else None
-    if held is None:
+    text = _text(source, row, column, cells.get(column)) if column else None
+    if text is None:
         return None
-    cleaned["not_utf8"] += not is_utf8(held)
-    return _cleaned(held, TITLE_LIMIT, "titles", cleaned) or None
+    cleaned["not_utf8"] += not is_utf8(text)
+    return _cleaned(text, TITLE_LIMIT, "titles", cleaned) or None
 
 
-def _attributes(source: Source, row: int, listing: MetadataFiles, cells: Row, cleaned: Counter[str]) -> Attributes:
+def _attributes(source: Source, row: int, metadata: MetadataFiles, cells: Row, cleaned: Counter[str]) -> Attributes:
     found = []
-    for name, separators in listing.attributes.items():
+    for name, separators in metadata.attributes.items():
         for cell in _flatten(cells.get(name)):
             text = _text(source, row, name, cell)
             if text is None:
                 continue
             cleaned["not_utf8"] += not is_utf8(text)
             for part in _split(text, separators):
-                held = part.lower() if name in listing.lowercase else part
-                value = _cleaned(held, VALUE_LIMIT, "values", cleaned)
-                if value and value not in listing.void:
+                part = part.lower() if name in metadata.lowercase else part
+                value = _cleaned(part, VALUE_LIMIT, "values", cleaned)
+                if value and value not in metadata.placeholders:
                     found.append({"name": name, "value": value})
     return found
 
 
-def _cleaned(held: str, limit: int, counted: str, cleaned: Counter[str]) -> str:
-    text, mended, cut = normalise(held, limit)
-    cleaned[counted] += mended
-    cleaned[f"{counted}_cut"] += cut
+def _cleaned(raw: str, limit: int, counter: str, cleaned: Counter[str]) -> str:
+    text, changed, truncated = normalise(raw, limit)
+    cleaned[counter] += changed
+    cleaned[f"{counter}_cut"] += truncated
     return text
 
 
 def _flatten(cell: Any) -> Iterator[Any]:
-    """The cell, or what it lists; several paths come as lists in a list."""
-    for held in cell if isinstance(cell, list) else [cell]:
-        yield from held if isinstance(held, list) else [held]
+    """The values of a cell: itself, or the elements of a list; several paths are a list of lists."""
+    for value in cell if isinstance(cell, list) else [cell]:
+        yield from value if isinstance(value, list) else [value]
 
 
 def _split(text: str, separators: Sequence[str]) -> list[str]:
-    """The text cut at each of the separators, in order: one between paths, the next between the steps of a path."""
+    """The text split at each separator in turn, such as one between paths and one between the steps of a path."""
     parts = [text]
     for separator in separators:
         parts = [piece for part in parts for piece in part.split(separator)]
@@ -150,52 +146,56 @@ def _text(source: Source, row: int, column: str, cell: Any) -> str | None:
     try:
         return cell_text(cell)
     except TypeError as error:
-        source.refuse(f"row {row}, column {column} holds a {error} where text or a list of texts is due; flatten it")
+        source.refuse(f"row {row}, column {column} holds a {error}, expected text or a list of texts; flatten it")
 
 
-def _refuse_missing(listing: MetadataFiles, seen: set[str]) -> None:
-    wanted = [(listing.key, name) for name in listing.attributes]
-    if listing.title_named:
-        wanted.append(("data.columns.title", listing.title))
-    for key, name in wanted:
+def _refuse_missing(metadata: MetadataFiles, seen: set[str]) -> None:
+    named = [(metadata.key, name) for name in metadata.attributes]
+    if metadata.title_named:
+        named.append(("data.columns.title", metadata.title))
+    for key, name in named:
         if name not in seen:
-            if not listing.sources:
-                raise BadInput(f"{key} names column {name} and the config no file that could have it; name the file")
-            files = ", ".join(source.path for source in listing.sources)
-            there = ", ".join(sorted(seen))
-            raise BadInput(f"{key}: there is no column {name} in {files}, where there are {there}; name one of these")
+            if not metadata.sources:
+                raise BadInput(f"{key} names column {name}, but the config names no file that has it; name the file")
+            files = ", ".join(source.path for source in metadata.sources)
+            present = ", ".join(sorted(seen))
+            raise BadInput(f"{key}: there is no column {name} in {files}, which has {present}; name one of these")
 
 
-def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, name: str, listing: MetadataFiles) -> None:
-    for number, source in enumerate(listing.sources):
+def _refuse_duplicates(connection: duckdb.DuckDBPyConnection, name: str, metadata: MetadataFiles) -> None:
+    for number, source in enumerate(metadata.sources):
         if source.repeated_ids:
             continue
-        twice = first_row(
+        duplicate = first_row(
             connection,
             f"SELECT id, min(row) AS first, max(row) FROM {name} WHERE file = ? "
             f"GROUP BY id HAVING count(*) > 1 ORDER BY first LIMIT 1",
             [number],
         )
-        if twice:
-            source.refuse(f"rows {twice[1]} and {twice[2]} have the same id {twice[0]}; keep one of them")
+        if duplicate:
+            item_id, first, second = duplicate
+            source.refuse(f"rows {first} and {second} have the same id {item_id}; keep one of them")
 
 
-def refuse_unmatched_ids(connection: duckdb.DuckDBPyConnection, listing: MetadataFiles) -> None:
-    """Ids that never meet those of `items` are written in two ways, and nothing would be known of any item."""
-    if not listing.sources or first_row(connection, "SELECT 1 FROM items JOIN item_rows ON id = item_id LIMIT 1"):
+def refuse_unmatched_ids(connection: duckdb.DuckDBPyConnection, metadata: MetadataFiles) -> None:
+    """Raises BadInput if no id matches those of `items`: then the two files write the same ids differently."""
+    if not metadata.sources or first_row(connection, "SELECT 1 FROM items JOIN item_rows ON id = item_id LIMIT 1"):
         return
     ids = first_row(connection, "SELECT min(item_id), (SELECT id FROM item_rows ORDER BY file, row LIMIT 1) FROM items")
     assert ids is not None
-    listing.sources[0].refuse(
-        f"no row describes an item of the events, where ids are like {ids[0][:60]!r} and here like {ids[1][:60]!r}; "
+    metadata.sources[0].refuse(
+        f"no row describes an item of the events, where ids look like {ids[0][:60]!r} and here like {ids[1][:60]!r}; "
         f"write the same ids in both"
     )
 
 
 def write_items(
-    connection: duckdb.DuckDBPyConnection, listing: MetadataFiles, popularity: np.ndarray, out: Attempt
+    connection: duckdb.DuckDBPyConnection, metadata: MetadataFiles, popularity: np.ndarray, out: Attempt
 ) -> Counter[str]:
-    """`items.parquet`, from the tables `items` and `item_rows`; `popularity` `(items,)` counts training events."""
+    """Write `items.parquet` from the tables `items` and `item_rows`; returns counts of items without a row or a title.
+
+    `popularity` `(items,)` counts training events. An item with attribute `a` is counted under `with a`.
+    """
     counts: Counter[str] = Counter()
     query = """
         SELECT item_idx, item_id, title, attributes FROM items LEFT JOIN item_rows ON id = item_id
@@ -204,13 +204,13 @@ def write_items(
     with out.open_parquet("items.parquet", ITEMS) as writer:
         for batch in _grouped(connection, query):
             rows = []
-            for item_idx, described in batch:
-                item_id = described[0]["item_id"]
-                known = [row for row in described if row["attributes"] is not None]
+            for item_idx, item_rows in batch:
+                item_id = item_rows[0]["item_id"]
+                known = [row for row in item_rows if row["attributes"] is not None]
                 title = next((row["title"] for row in known if row["title"]), None)
                 counts["without_row"] += not known
                 counts["without_title"] += title is None
-                attributes = _merge(known, listing)
+                attributes = _merge(known, metadata)
                 for name in {attribute["name"] for attribute in attributes}:
                     counts[f"with {name}"] += 1
                 rows.append(
@@ -226,8 +226,8 @@ def write_items(
     return counts
 
 
-def write_users(connection: duckdb.DuckDBPyConnection, listing: MetadataFiles, out: Attempt) -> None:
-    """`users.parquet`, from the tables `users` and `user_rows`."""
+def write_users(connection: duckdb.DuckDBPyConnection, metadata: MetadataFiles, out: Attempt) -> None:
+    """Write `users.parquet` from the tables `users` and `user_rows`."""
     query = """
         SELECT user_idx, user_id, part, events, attributes FROM users LEFT JOIN user_rows ON id = user_id
         ORDER BY user_idx, file, row
@@ -235,14 +235,14 @@ def write_users(connection: duckdb.DuckDBPyConnection, listing: MetadataFiles, o
     with out.open_parquet("users.parquet", USERS) as writer:
         for batch in _grouped(connection, query):
             rows = [
-                described[0] | {"attributes": _merge([row for row in described if row["attributes"]], listing)}
-                for _, described in batch
+                user_rows[0] | {"attributes": _merge([row for row in user_rows if row["attributes"]], metadata)}
+                for _, user_rows in batch
             ]
             writer.write_table(pa.Table.from_pylist(rows, schema=USERS))
 
 
 def _grouped(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list[tuple[int, list[Row]]]]:
-    """The rows of a query, those of one id together, in batches of ids. The first column is the id inside."""
+    """The rows of a query grouped by its first column, the index, in batches of groups."""
     reader = connection.sql(query).to_arrow_reader(_ROWS)
     key = reader.schema.names[0]
     rows = (row for batch in reader for row in batch.to_pylist())
@@ -251,8 +251,8 @@ def _grouped(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list
         yield batch
 
 
-def _merge(rows: list[Row], listing: MetadataFiles) -> Attributes:
-    """Attributes in the order of the config, each value once, in the order of files and rows."""
-    distinct = dict.fromkeys((held["name"], held["value"]) for row in rows for held in row["attributes"])
-    order = {name: place for place, name in enumerate(listing.attributes)}
+def _merge(rows: list[Row], metadata: MetadataFiles) -> Attributes:
+    """Distinct attribute values: attributes in the order of the config, values in the order of files and rows."""
+    distinct = dict.fromkeys((pair["name"], pair["value"]) for row in rows for pair in row["attributes"])
+    order = {name: number for number, name in enumerate(metadata.attributes)}
     return [{"name": name, "value": value} for name, value in sorted(distinct, key=lambda pair: order[pair[0]])]

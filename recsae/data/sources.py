@@ -1,7 +1,6 @@
-"""One input file: where it is, how its rows are written, and its rows one by one.
+"""One input file: its location, its dialect, and its rows one by one.
 
-It knows CSV, TSV, `::`, JSON Lines and Parquet, on a local path or any URI that pyarrow reads, plain or gzipped; and
-nothing of what the columns mean.
+Reads CSV, TSV, `::`, JSON Lines and Parquet from a local path or any URI that pyarrow reads, plain or gzipped.
 """
 
 from __future__ import annotations
@@ -37,31 +36,31 @@ class Source:
     """An input file and its dialect."""
 
     key: str
-    """What of the config names it; messages begin with this."""
+    """The config key that names the file; error messages begin with it."""
     path: str
-    """As the config names it: a local path or a URI."""
+    """A local path or a URI, as written in the config."""
     kind: Literal["delimited", "json", "parquet"] = "delimited"
     delimiter: str = ","
     quoted: bool = True
     header: bool = True
     names: tuple[str, ...] = ()
-    """Of the columns, where the file has no header or one in other words."""
+    """Column names, if the file has no header or one with other names."""
     typed: bool = False
-    """The header says `name:type`, as RecBole's does."""
+    """The header reads `name:type`, as in RecBole's files."""
     latin1_fallback: bool = False
-    """Text that is no UTF-8 is Latin-1."""
+    """Lines that are not UTF-8 are read as Latin-1."""
     repeated_ids: bool = False
-    """Several rows may describe one id, and add up."""
+    """Several rows may describe one id; their attributes are merged."""
 
     @property
     def location(self) -> tuple[pafs.FileSystem, str]:
-        """Raises BadInput where pyarrow cannot make sense of the path."""
+        """The filesystem and the path on it. Raises BadInput if pyarrow cannot parse the URI."""
         if "://" not in self.path:
             return pafs.LocalFileSystem(), str(Path(self.path).expanduser().absolute())
         try:
             filesystem, path = open_filesystem(self.path)
         except (OSError, ValueError) as error:
-            self.refuse(f"not a URI that can be read ({error}); mend it")
+            self.refuse(f"not a URI that can be read ({error}); fix it")
         return filesystem, path
 
     @property
@@ -82,17 +81,17 @@ class Source:
 
     @property
     def redacted(self) -> str:
-        """The path without credentials, for what is printed or stored."""
+        """The path without credentials, for logs and stored records."""
         return redact_uri(self.path)
 
     def checksum(self) -> str:
-        """Of the bytes as they lie there: sha256, or the object store's own tag, so that they are not read twice."""
+        """sha256 of the stored bytes, or the object store's ETag, which saves reading the file twice."""
         filesystem, path = self.location
         if not self.local:
             with filesystem.open_input_stream(path, compression=None) as stream:
-                facts = {name.lower(): value.decode() for name, value in stream.metadata().items()}
-            if "etag" in facts:
-                return f"etag {facts['etag']}"
+                metadata = {name.lower(): value.decode() for name, value in stream.metadata().items()}
+            if "etag" in metadata:
+                return f"etag {metadata['etag']}"
         digest = hashlib.sha256()
         with filesystem.open_input_stream(path, compression=None) as stream:
             while block := stream.read(8 * _MIB):
@@ -100,17 +99,17 @@ class Source:
         return digest.hexdigest()
 
     def columns(self) -> list[str]:
-        """Raises BadInput where there is no header. Of JSON Lines, the keys of the first line."""
+        """Names of the columns; of JSON Lines, the keys of the first line. Raises BadInput if there is no header."""
         return [name.partition(":")[0] if self.typed else name for name in self.raw_columns()]
 
-    def refuse_duplicate_columns(self, there: Sequence[str], used: Iterable[str]) -> None:
-        """Only of the columns that are read: what the others are called is nobody's concern."""
+    def refuse_duplicate_columns(self, columns: Sequence[str], used: Iterable[str]) -> None:
+        """Raises BadInput if a column that is read occurs twice; the others may have any name."""
         for name in used:
-            if there.count(name) > 1:
+            if columns.count(name) > 1:
                 self.refuse(f"the header names column {name} twice; rename one")
 
     def raw_columns(self) -> list[str]:
-        """The columns as the file writes them."""
+        """The header as written in the file, types included."""
         if self.kind == "parquet":
             try:
                 filesystem, path = self.location
@@ -130,13 +129,13 @@ class Source:
         if self.kind == "json":
             return list(first[1])
         if self.names and len(first[1]) != len(self.names):
-            self.refuse(f"its header has {len(first[1])} columns where {', '.join(self.names)} are due; mend the file")
+            self.refuse(f"its header has {len(first[1])} columns, expected {', '.join(self.names)}; fix the file")
         return list(self.names) or list(first[1])
 
-    def rows(self, wanted: Sequence[str]) -> Iterator[tuple[int, Row]]:
-        """The data rows, numbered from 1. Text that is no UTF-8 comes with surrogates in the place of bad bytes."""
+    def rows(self, columns: Sequence[str]) -> Iterator[tuple[int, Row]]:
+        """The data rows, numbered from 1. Invalid UTF-8 is decoded with surrogates in place of the bad bytes."""
         if self.kind == "parquet":
-            return self._parquet_rows(wanted)
+            return self._parquet_rows(columns)
         return self._json_rows() if self.kind == "json" else self._delimited_rows()
 
     def _delimited_rows(self) -> Iterator[tuple[int, Row]]:
@@ -146,24 +145,24 @@ class Source:
             next(fields, None)
         for number, (line, values) in enumerate(fields, 1):
             if len(values) != len(names):
-                self.refuse(f"line {line} has {len(values)} columns where the file has {len(names)}; mend that line")
+                self.refuse(f"line {line} has {len(values)} columns where the file has {len(names)}; fix that line")
             yield number, dict(zip(names, values, strict=True))
 
     def _fields(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number and columns of every line that is not blank."""
+        """Line number and fields of every line that is not blank."""
         if not self.quoted or len(self.delimiter) > 1:
             for line, text in enumerate(self._lines(), 1):
                 if text := text.rstrip("\r\n"):
                     yield line, text.split(self.delimiter)
             return
-        csv.field_size_limit(16 * _MIB)  # descriptions are longer than the module's own limit
+        csv.field_size_limit(16 * _MIB)  # descriptions may exceed the csv module's default limit
         reader = csv.reader(self._lines(), delimiter=self.delimiter, strict=True)
         try:
             for values in reader:
                 if values:
                     yield reader.line_num, values
         except csv.Error as error:
-            self.refuse(f"line {reader.line_num}: {error}; mend that line")
+            self.refuse(f"line {reader.line_num}: {error}; fix that line")
 
     def _json_rows(self) -> Iterator[tuple[int, Row]]:
         number = 0
@@ -173,9 +172,9 @@ class Source:
             try:
                 row = json.loads(text)
             except json.JSONDecodeError as error:
-                self.refuse(f"line {line} is not JSON ({error.msg} at column {error.colno}); mend that line")
-            except (ValueError, RecursionError):  # more digits, or lists in lists, than Python takes
-                self.refuse(f"line {line} holds too long a number or too deep a nesting; mend that line")
+                self.refuse(f"line {line} is not JSON ({error.msg} at column {error.colno}); fix that line")
+            except (ValueError, RecursionError):  # more digits or deeper nesting than Python accepts
+                self.refuse(f"line {line} holds too long a number or too deep a nesting; fix that line")
             if not isinstance(row, dict):
                 self.refuse(f"line {line} is not a JSON object; write one object a line")
             number += 1
@@ -193,34 +192,34 @@ class Source:
                         number += 1
                         yield number, dict(zip(batch.schema.names, row, strict=True))
         except pa.ArrowInvalid as error:
-            self.refuse(f"cannot be read as Parquet ({_first_line(error)}); mend the file")
+            self.refuse(f"cannot be read as Parquet ({_first_line(error)}); fix the file")
 
     def _lines(self) -> Iterator[str]:
         filesystem, path = self.location
         with filesystem.open_input_file(path) as file:
             stream: Any = gzip.GzipFile(fileobj=file) if self.gzipped else file
             try:
-                # utf-8-sig: spreadsheets put a byte-order mark before the first column's name
+                # utf-8-sig: spreadsheets write a byte-order mark before the first column's name
                 text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
                 for line in text:
                     yield _from_latin(line) if self.latin1_fallback else line
             except (EOFError, OSError, zlib.error) as error:
-                self.refuse(f"cannot be read ({error}); mend the file")
+                self.refuse(f"cannot be read ({error}); fix the file")
 
 
 def source_from_path(key: str, path: str) -> Source:
-    """The dialect that a file's name tells. Raises BadInput where it tells none or there is no such file."""
+    """A source whose dialect follows from the file extension. Raises BadInput if the extension is unknown."""
     name, _ = split_query(path)
     suffix = Path(name.lower().removesuffix(".gz")).suffix
     if suffix not in _KINDS:
-        raise BadInput(f"{key}: {path}: its name tells no format; end it in {', '.join(_KINDS)} (.gz too)")
+        raise BadInput(f"{key}: {path}: unknown file extension; use one of {', '.join(_KINDS)} (.gz too)")
     if suffix in (".csv", ".tsv"):
         return Source(key, path, delimiter=_KINDS[suffix])
     return Source(key, path, kind="parquet" if suffix == ".parquet" else "json")
 
 
 def _bytes(kind: pa.DataType) -> pa.DataType:
-    """Strings as bytes: Arrow does not check them, and Python would stop at the first bad one."""
+    """The type with strings as bytes: Arrow does not validate UTF-8, and Python would fail on the first bad byte."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):

@@ -1,7 +1,7 @@
-"""The stage that turns the user's files into events, catalogue, users and cases: read, filter, split, write.
+"""The stage `ingest`: turns input files into events, catalogue, users and cases by reading, filtering and splitting.
 
-Everything large lies in an embedded database that spills to a temporary folder, and leaves it as a stream. It knows
-the order of the steps and their figures; each step's rules are in its own module.
+Large tables live in an embedded database that spills to a temporary folder, and are streamed to Parquet. This module
+holds the order of the steps and the metrics; the rules of each step are in a module of their own.
 """
 
 from __future__ import annotations
@@ -27,47 +27,48 @@ log = logging.getLogger(__name__)
 
 
 def ingest(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write interactions, cases, items and users; returns their counts. Ids inside go on from last night's.
+    """Write interactions, cases, items and users; returns their counts.
 
-    Raises BadInput naming the file, column and row that cannot be used.
+    Indices of the previous night's users and items are kept. Raises BadInput naming the file, column and row that
+    cannot be used.
     """
-    found = dataset(config)
+    files = dataset(config)
     with temporary_database(config.resources.ingest_memory_gb) as connection:
-        return _ingest(connection, config, found, inputs.get(PREVIOUS + "ingest"), out)
+        return _ingest(connection, config, files, inputs.get(PREVIOUS + "ingest"), out)
 
 
 def _ingest(
-    connection: duckdb.DuckDBPyConnection, config: Config, found: Dataset, last: Committed | None, out: Attempt
+    connection: duckdb.DuckDBPyConnection, config: Config, files: Dataset, previous: Committed | None, out: Attempt
 ) -> Metrics:
-    clock = _StepTimer()
-    cleaned = load_metadata(connection, "item_rows", found.items)
-    cleaned.update(load_metadata(connection, "user_rows", found.users))
-    clock.log(
-        "described",
-        f"{len(found.items.sources)} files of items, {len(found.users.sources)} of users; cleaned {cleaned['titles']} "
+    timer = _StepTimer()
+    cleaned = load_metadata(connection, "item_rows", files.items)
+    cleaned.update(load_metadata(connection, "user_rows", files.users))
+    timer.log(
+        "metadata",
+        f"{len(files.items.sources)} files of items, {len(files.users.sources)} of users; cleaned {cleaned['titles']} "
         f"titles and cut {cleaned['titles_cut']}, cleaned {cleaned['values']} attribute values and cut "
         f"{cleaned['values_cut']}, {cleaned['not_utf8']} cells not UTF-8",
     )
-    read = read_events(connection, found.interactions, found.columns, config.data.list_separator)
-    clock.log("read", f"{read} events from {len(found.interactions)} files")
-    kept = filter_events(connection, config, last)
+    read = read_events(connection, files.interactions, files.columns, config.data.list_separator)
+    timer.log("read", f"{read} events from {len(files.interactions)} files")
+    kept = filter_events(connection, config, previous)
     users, items = kept.users - kept.inactive_users, kept.items - kept.inactive_items
-    clock.log("filtered", f"{kept.events} events, {users} users, {items} items left, {kept.rounds} rounds")
+    timer.log("filtered", f"{kept.events} events, {users} users, {items} items left, {kept.rounds} rounds")
     parts = _users_by_part(connection, users)
-    refuse_unmatched_ids(connection, found.items)
+    refuse_unmatched_ids(connection, files.items)
     if config.split.kind == "time":
         split_by_time(connection, config, kept.events)
-        clock.log("split", "by time")
+        timer.log("split", "by time")
     written = write_events(connection, config, kept, out)
     _refuse_empty_split(config, written)
-    clock.log("written", f"{written.cases} cases, {written.events}")
-    described = write_items(connection, found.items, written.popularity, out)
-    write_users(connection, found.users, out)
-    if found.items.sources and described["without_row"]:
-        log.warning("%d of %d items have no row in data.items", described["without_row"], kept.items)
-    if found.items.sources and found.items.title and described["without_title"] == kept.items:
-        log.warning("no item has a title in column %s of the items; set data.columns.title", found.items.title)
-    clock.log("catalogue", f"{kept.items} items, {described['without_title']} without a title")
+    timer.log("written", f"{written.cases} cases, {written.events}")
+    item_counts = write_items(connection, files.items, written.popularity, out)
+    write_users(connection, files.users, out)
+    if files.items.sources and item_counts["without_row"]:
+        log.warning("%d of %d items have no row in data.items", item_counts["without_row"], kept.items)
+    if files.items.sources and files.items.title and item_counts["without_title"] == kept.items:
+        log.warning("no item has a title in column %s of the items; set data.columns.title", files.items.title)
+    timer.log("catalogue", f"{kept.items} items, {item_counts['without_title']} without a title")
     return {
         "users": kept.users,
         "items": kept.items,
@@ -85,20 +86,20 @@ def _ingest(
             "items": kept.items_filtered,
         },
         "cleaned": {what: cleaned[what] for what in ("titles", "titles_cut", "values", "values_cut", "not_utf8")},
-        "items_without_row": described["without_row"],
-        "items_without_title": described["without_title"],
-        "items_by_attribute": {name: described[f"with {name}"] for name in found.items.attributes},
-        "seconds": clock.seconds,
+        "items_without_row": item_counts["without_row"],
+        "items_without_title": item_counts["without_title"],
+        "items_by_attribute": {name: item_counts[f"with {name}"] for name in files.items.attributes},
+        "seconds": timer.seconds,
     }
 
 
 def _users_by_part(connection: duckdb.DuckDBPyConnection, users: int) -> dict[str, int]:
-    """Raises BadInput where a part has none: nothing could be learnt, chosen or scored."""
+    """Active users by part. Raises BadInput if a part has none: the stage that uses it would have no data."""
     counted = connection.execute("SELECT part, count(*) FROM users WHERE events > 0 GROUP BY part").fetchall()
     parts: dict[str, int] = dict.fromkeys(PARTS, 0) | dict(counted)
     for part, count in parts.items():
         if not count:
-            raise BadInput(f"no user fell to the part {part} (users: {users}); give more users or another seed")
+            raise BadInput(f"the part {part} has no users (of {users}); give more users or another seed")
     return parts
 
 
@@ -112,14 +113,14 @@ def _refuse_empty_split(config: Config, written: WriteSummary) -> None:
 
 
 class _StepTimer:
-    """Seconds since the last step, and a line in the log for each."""
+    """Records the seconds of each step and logs a line for it."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._last = time.monotonic()
 
-    def log(self, step: str, said: str) -> None:
+    def log(self, step: str, message: str) -> None:
         now = time.monotonic()
         self.seconds[step] = round(now - self._last, 3)
         self._last = now
-        log.info("ingest: %s: %s (%.1f s)", step, said, self.seconds[step])
+        log.info("ingest: %s: %s (%.1f s)", step, message, self.seconds[step])

@@ -1,5 +1,6 @@
-"""Text of the catalogue made fit to show: to a person, in a prompt, as a term. It knows one string at a time, and
-nothing of prompts: what marks of theirs a text must not bear is their own concern.
+"""Cleans catalogue text for people, prompts and terms: one line of visible characters of bounded length.
+
+Escaping the delimiters of a prompt is up to the prompt.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from typing import Any, NamedTuple
 TITLE_LIMIT = 300
 VALUE_LIMIT = 100
 MAX_MARKS = 4
-"""Marks in a row that take no space of their own. Pointed Hebrew and stacked Tibetan need so many; a flood of them
-hides the lines around it."""
+"""Consecutive combining marks that are kept. Pointed Hebrew and stacked Tibetan need this many; more of them would
+cover the lines above and below."""
 
 _MAX_READ = 2**16
-"""Letters that are looked at. A text that says nothing in these says nothing."""
+"""Characters that are read; the rest of a longer text is ignored."""
 _BLANK = {0x2800: " "}
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-"""A character as HTML writes it, with its semicolon: without one `R&degree` would be told as a sign."""
-# What Unicode calls letters or marks and shows as nothing: joiners and fillers, and variation selectors, which can
-# carry a hidden message of any length behind one visible letter.
+"""An HTML character reference with its semicolon; without one, `R&degree` would become a degree sign."""
+# Letters and marks of Unicode that show nothing: joiners and fillers, and variation selectors, which can carry a
+# hidden message of any length behind one visible letter.
 _INVISIBLE = frozenset(
     map(
         chr,
@@ -35,39 +36,38 @@ _INVISIBLE = frozenset(
 
 
 class NormalisedText(NamedTuple):
-    """A text as it is shown, and what that took."""
+    """A text fit to show, and how it was changed."""
 
     text: str
-    mended: bool
-    """Letters were dropped, composed or read as HTML writes them, or white space collapsed."""
-    cut: bool
-    """It was longer than the limit."""
+    changed: bool
+    """Whether characters were dropped, composed or decoded from HTML, or white space was collapsed."""
+    truncated: bool
+    """Whether the text was longer than the limit."""
 
 
 def normalise(text: str, limit: int) -> NormalisedText:
-    """One line of at most `limit` letters, in NFC, of letters that show.
+    """One line of at most `limit` visible characters, in NFC.
 
-    Dropped are invalid Unicode, control, format, private and unassigned characters, those that show nothing, and all
-    but the first MOST_MARKS of marks in a row. White space collapses to single spaces; what is outside does not count
-    as mended. Emoji stay, those joined of several apart. What a shop's export wrote for HTML, as `&quot;`, is the
-    character that it stands for.
+    Drops invalid Unicode, control, format, private and unassigned characters, invisible ones, and all but the first
+    MAX_MARKS of consecutive combining marks. White space collapses to single spaces; stripping it at both ends does not
+    count as a change. Emoji stay; joined ones come apart. HTML references such as `&quot;` are decoded.
     """
     text = text.strip()
     read = text[:_MAX_READ].rstrip()
-    whole = _visible(read)
-    while "&" in whole and (meant := _visible(_REFERENCE.sub(lambda found: html.unescape(found[0]), whole))) != whole:
-        whole = meant  # some exports write it twice, and what was dropped may have stood in between
-    return NormalisedText(whole[:limit].rstrip(), whole != read, len(whole) > limit or len(text) > _MAX_READ)
+    line = _visible(read)
+    while "&" in line and (decoded := _visible(_REFERENCE.sub(lambda match: html.unescape(match[0]), line))) != line:
+        line = decoded  # some exports escape twice, and dropped characters may have split a reference
+    return NormalisedText(line[:limit].rstrip(), line != read, len(line) > limit or len(text) > _MAX_READ)
 
 
 def _visible(text: str) -> str:
-    """One line of letters that show."""
-    whole = " ".join(text.split())
-    if not (whole.isascii() and whole.isprintable()):
-        # white space came first: a line break is a control character and parts two words
-        whole = "".join(letter for letter in whole.translate(_BLANK) if _is_visible(letter))
-        whole = " ".join(_limit_marks(unicodedata.normalize("NFC", whole)).split())
-    return whole
+    """The visible characters of a text as one line."""
+    line = " ".join(text.split())
+    if not (line.isascii() and line.isprintable()):
+        # after white space: a line break is a control character, and separates two words
+        line = "".join(letter for letter in line.translate(_BLANK) if _is_visible(letter))
+        line = " ".join(_limit_marks(unicodedata.normalize("NFC", line)).split())
+    return line
 
 
 def clean(text: str, limit: int) -> str:
@@ -76,7 +76,7 @@ def clean(text: str, limit: int) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """False where bytes that are no UTF-8, or half a pair in JSON, came as surrogates."""
+    """False if the text has surrogates, which stand for bytes that are not UTF-8 or for half a pair in JSON."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -85,7 +85,7 @@ def is_utf8(text: str) -> bool:
 
 
 def cell_text(value: Any) -> str | None:
-    """One cell as text, uncleaned; None where it holds nothing. Raises TypeError where it holds more than one value."""
+    """One cell as text, not cleaned; None if it is empty. Raises TypeError if it holds more than one value."""
     match value:
         case None:
             return None
@@ -98,7 +98,7 @@ def cell_text(value: Any) -> str | None:
         case float():
             if value != value:
                 return None
-            # tables with gaps turn whole numbers into floats; nobody means the year 1997.0
+            # missing values turn integers into floats; nobody means the year 1997.0
             return str(int(value)) if value.is_integer() else str(value)
         case list() | dict() | tuple():
             raise TypeError(type(value).__name__)
@@ -112,9 +112,9 @@ def _is_visible(letter: str) -> bool:
 
 def _limit_marks(text: str) -> str:
     kept = []
-    row = 0
+    run = 0
     for letter in text:
-        row = row + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
-        if row <= MAX_MARKS:
+        run = run + 1 if unicodedata.category(letter) in ("Mn", "Me") else 0
+        if run <= MAX_MARKS:
             kept.append(letter)
     return "".join(kept)

@@ -64,7 +64,7 @@ def check_model(model: ExternalRecommender) -> CheckResult:
     if one != other and _close(alone.at_end(0)[1], changed.at_end(0)[1]):
         _refuse(
             model,
-            "its scores stay the same whatever the last item is; mend recommender.foreign.inputs, and give "
+            "its scores stay the same whatever the last item is; fix recommender.foreign.inputs, and give "
             "torch.export another example tensor for each of them",
         )
     _check_edit(model, [walk])
@@ -100,7 +100,7 @@ def _observe(model: ExternalRecommender, rows: list[list[int]]) -> _TrialRun:
     except Exception as error:  # the module is anybody's code
         _refuse(
             model,
-            f"it fails on {len(rows)} histories of up to {longest} items ({first_line(error)}); mend inputs, output or "
+            f"it fails on {len(rows)} histories of up to {longest} items ({first_line(error)}); fix inputs, output or "
             "fixed_length there, the tokens of the vocabulary, or recommender.max_length",
         )
     if len(outputs) != 1:
@@ -115,7 +115,7 @@ def _observe(model: ExternalRecommender, rows: list[list[int]]) -> _TrialRun:
         _refuse(
             model,
             f"its scores are {_shape(u)} for {len(rows)} histories of {width} positions, where (B, L, tokens) or "
-            "(B, tokens) is due; mend recommender.foreign.output or return such from the factory",
+            "(B, tokens) is due; fix recommender.foreign.output or return such from the factory",
         )
     _check_tokens(model, u.shape[-1])
     h_BLD = model.back(h_BWD, asked)

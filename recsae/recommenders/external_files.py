@@ -94,7 +94,7 @@ def _tokens(source: Source, item_ids: list[str]) -> Tensor:
         try:
             token = int(text)
         except ValueError:
-            source.refuse(f"row {row}: the token {text[:60]!r} of item {item_id} is no whole number; mend it")
+            source.refuse(f"row {row}: the token {text[:60]!r} of item {item_id} is no whole number; fix it")
         if token in owner:
             source.refuse(f"row {row}: token {token} stands for {owner[token]} and {item_id}; give each one of its own")
         token_of[item_id], owner[token] = token, item_id
@@ -111,4 +111,4 @@ def _text(source: Source, row: int, cell: object) -> str:
     try:
         return cell_text(cell) or ""
     except TypeError as error:
-        source.refuse(f"row {row} holds a {error} where one value is due; flatten it")
+        source.refuse(f"row {row} holds a {error}, expected one value; flatten it")

@@ -50,7 +50,7 @@ def _call_factory(config: ForeignConfig) -> nn.Module:
     try:
         module = factory(**config.arguments)
     except Exception as error:
-        raise BadInput(f"{said}: it cannot be called with {KEY}.arguments ({first_line(error)}); mend these") from None
+        raise BadInput(f"{said}: it cannot be called with {KEY}.arguments ({first_line(error)}); fix these") from None
     if not isinstance(module, nn.Module):
         raise BadInput(f"{said}: it returns {type(module).__name__}; return a torch.nn.Module")
     return module
@@ -67,7 +67,7 @@ def _load_weights(config: ForeignConfig, module: nn.Module, state: bytes) -> Non
         missing, strange = module.load_state_dict(tensors, strict=False)
     except RuntimeError as error:  # of other shapes
         reason = str(error).strip().splitlines()[-1].strip()
-        raise BadInput(f"{said}: it does not fit the module ({reason}); mend {KEY}.arguments") from None
+        raise BadInput(f"{said}: it does not fit the module ({reason}); fix {KEY}.arguments") from None
     own = module.state_dict()
     # Of a tensor with two names, as a tied head has, the file keeps one.
     filled = {own[name].data_ptr() for name in tensors if name in own}
@@ -76,7 +76,7 @@ def _load_weights(config: ForeignConfig, module: nn.Module, state: bytes) -> Non
         problems = [f"it lacks {_shorten(missing)}"] if missing else []
         if strange:
             problems.append(f"the module has no {_shorten(sorted(strange))}")
-        raise BadInput(f"{said}: {' and '.join(problems)}; mend {KEY}.arguments or rename the tensors")
+        raise BadInput(f"{said}: {' and '.join(problems)}; fix {KEY}.arguments or rename the tensors")
 
 
 def _shorten(names: list[str]) -> str:

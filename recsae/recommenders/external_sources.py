@@ -37,7 +37,7 @@ def _require(source: Source) -> Source:
     try:
         there = source.exists()
     except OSError as error:
-        source.refuse(f"it cannot be reached ({first_line(error)}); mend the path")
+        source.refuse(f"it cannot be reached ({first_line(error)}); fix the path")
     if not there:
-        source.refuse("no such file; mend the path")
+        source.refuse("no such file; fix the path")
     return source

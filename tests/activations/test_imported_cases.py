@@ -32,7 +32,7 @@ BAD: list[tuple[str, Change, str]] = [
     (
         "a negative position",
         lambda t: t.append_column("position", pa.array([-1] * t.num_rows)),
-        "row 1, column position holds '-1', which is no whole number from 0 to 2147483647; mend it",
+        "row 1, column position holds '-1', which is no whole number from 0 to 2147483647; fix it",
     ),
     ("no case", changed("case_id", 2, None), "row 3, column case_id is empty; fill it or leave the row out"),
     ("no user", changed("user_id", 2, None), "row 3, column user_id is empty"),
@@ -40,7 +40,7 @@ BAD: list[tuple[str, Change, str]] = [
     (
         "a list",
         lambda t: t.set_column(1, "user_id", pa.array([["u"]] * t.num_rows)),
-        "row 1, column user_id holds a list where one value is due; flatten it",
+        "row 1, column user_id holds a list, expected one value; flatten it",
     ),
     (
         "an unknown user",
@@ -64,7 +64,7 @@ def test_what_cannot_be_used(commit: Commit, ingested: Committed, tmp_path: Path
 
 
 def test_a_name_that_tells_no_format(commit: Commit, ingested: Committed, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"^probe\.cases: .*cases: its name tells no format; end it in"):
+    with pytest.raises(BadInput, match=r"^probe\.cases: .*cases: unknown file extension; use one of"):
         taken(commit, ingested, config_of(tmp_path, ["v"], "cases"))
 
 

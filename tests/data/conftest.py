@@ -1,4 +1,4 @@
-"""What the tests of the data package share: one call from a config to what ingest commits, without Ray."""
+"""Shared by the tests of the data package: one call runs ingest on a config and commits it, without Ray."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared/data"
 
 
 def config_of(sections: Mapping[str, Any]) -> Config:
-    """A config with no filters unless it says so."""
+    """A config whose filters are off unless set."""
     tree = {"name": "test", **copy.deepcopy(dict(sections))}
     tree["data"] = {"min_user_events": 1, "min_item_events": 1, **tree.get("data", {})}
     return Config.model_validate(tree)
@@ -43,7 +43,7 @@ def run(tmp_path: Path) -> Ingest:
 
 @pytest.fixture
 def shared() -> Callable[[str], Path]:
-    """A folder of real data, or a skip where it does not lie beside the checkout."""
+    """A folder of real data; skips the test if it is not beside the checkout."""
 
     def find(name: str) -> Path:
         folder = SHARED / name

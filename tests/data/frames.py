@@ -12,11 +12,11 @@ from recsae.schemas.base import SPLITS
 from recsae.store.run_store import Committed
 
 USERS = ("h1", "h2", "h3")
-"""One of each part under seed 0, as 4, 5 and 6 are: ingest takes no fewer."""
+"""One user of each part under seed 0, as are 4, 5 and 6: ingest needs users in every part."""
 
 
 def interactions(done: Committed) -> pd.DataFrame:
-    """All events with outside ids and split, by user and position."""
+    """All events with external ids and split, by user and position."""
     frames = []
     for split in SPLITS:
         tables = [done.read_table(name) for name in done.files(f"interactions/{split}/")]
@@ -49,7 +49,7 @@ def attributes(done: Committed, item_id: str) -> dict[str, list[str]]:
 
 
 def random_events(n_users: int = 40, n_items: int = 25, n_events: int = 600, seed: int = 0) -> pd.DataFrame:
-    """Events with ties in time, ids whose string order is not their numeric one, and ratings."""
+    """Events with ties in time, ids whose string order differs from their numeric order, and ratings."""
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Each input that cannot be used: one sentence that names file, column, row and the mend."""
+"""Every unusable input is refused in one sentence that names file, column, row and remedy."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.data.conftest import config_of
 
 HEAD = "user_id,item_id,timestamp"
 GOOD = [HEAD, *(f"u{user},i{item},{item}" for user in range(4) for item in range(4))]
-PARTED = [HEAD, *(f"{user},i{item},{item}" for user in frames.USERS for item in range(4))]
+EVERY_PART = [HEAD, *(f"{user},i{item},{item}" for user in frames.USERS for item in range(4))]
 ITEMS = ["item_id,title,genres", "i0,Zero,War|Art", "i1,One,Art", "i2,Two,Art"]
 
 
 def refusal(folder: Path, files: dict[str, list[str]], **sections: Any) -> str:
-    """The message that these files get; file names in `data` become paths."""
+    """The error message for these files; file names in `data` become paths."""
     for name, lines in files.items():
         (folder / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     data = {"interactions": ["e.csv"]} | sections.pop("data", {})
@@ -63,7 +63,7 @@ EVENTS: list[tuple[str, list[str], dict[str, Any], str]] = [
     ("empty time", [HEAD, "u,i,1", "u,j,"], {}, r"row 2, column timestamp is empty"),
     ("a time that is none", [HEAD, "u,i,1", "u,j,soon"], {}, r"row 2, column timestamp holds 'soon', which is not a"),
     ("an infinite time", [HEAD, "u,i,inf"], {}, r"row 1, column timestamp holds 'inf'"),
-    ("times of two kinds", [HEAD, "u,i,1", "u,j,2014-02-03"], {}, r"row 2, column timestamp holds a date where"),
+    ("times of two kinds", [HEAD, "u,i,1", "u,j,2014-02-03"], {}, r"row 2, column timestamp holds a date, but"),
     (
         "short line",
         [HEAD, "u,i,1", "u,j"],
@@ -74,7 +74,7 @@ EVENTS: list[tuple[str, list[str], dict[str, Any], str]] = [
         "wrong type",
         [f"{HEAD},stars", "u,i,1,5", "u,j,2,five"],
         {"columns": {"weight": "stars"}},
-        r"row 2, column stars holds 'five', which is not a number \(at most 3\.4e38\); mend it",
+        r"row 2, column stars holds 'five', which is not a number \(at most 3\.4e38\); fix it",
     ),
     ("too heavy", [f"{HEAD},w", "u,i,1,1e39"], {"columns": {"weight": "w"}}, r"row 1, column w holds '1e39'"),
     ("not a number", [f"{HEAD},w", "u,i,1,nan"], {"columns": {"weight": "w"}}, r"row 1, column w holds 'nan'"),
@@ -111,7 +111,7 @@ EVENTS: list[tuple[str, list[str], dict[str, Any], str]] = [
         r"user_id and data\.columns\.item_id are both it",
     ),
     ("no weight", GOOD, {"min_weight": 3}, r"data\.min_weight needs a weight; set data\.columns\.weight"),
-    ("a part with no user", GOOD, {}, r"no user fell to the part score \(users: 4\); give more users or another seed"),
+    ("a part with no user", GOOD, {}, r"the part score has no users \(of 4\); give more users or another seed"),
     ("mixed line ends", [HEAD, "u,i,1\r", "u,j,2"], {}, r"e\.csv: mixed line ends; save it with one kind$"),
 ]
 
@@ -121,7 +121,7 @@ def test_events(tmp_path: Path, lines: list[str], data: dict[str, Any], said: st
     assert re.search(said, refusal(tmp_path, {"e.csv": lines}, data=data))
 
 
-LISTINGS: list[tuple[str, dict[str, list[str]], dict[str, Any], str]] = [
+METADATA: list[tuple[str, dict[str, list[str]], dict[str, Any], str]] = [
     ("duplicate item", {"i.csv": [*ITEMS, "i1,One,Art"]}, {}, r"i\.csv: rows 2 and 4 have the same id i1; keep one"),
     ("null item", {"i.csv": [*ITEMS, ",One,Art"]}, {}, r"i\.csv: row 4, column item_id is empty"),
     ("no id", {"i.csv": ["id,title", "1,One"]}, {}, r"i\.csv: there is no column item_id among id, title"),
@@ -130,7 +130,7 @@ LISTINGS: list[tuple[str, dict[str, list[str]], dict[str, Any], str]] = [
         "no attribute",
         {"i.csv": ITEMS},
         {"attributes": {"tags": "|"}},
-        r"data\.attributes: there is no column tags in .*i\.csv, where there are genres, item_id, title; name one",
+        r"data\.attributes: there is no column tags in .*i\.csv, which has genres, item_id, title; name one",
     ),
     (
         "no attribute of users",
@@ -146,9 +146,9 @@ LISTINGS: list[tuple[str, dict[str, list[str]], dict[str, Any], str]] = [
     ),
     (
         "ids of another kind",
-        {"i.csv": ["item_id,title", "000,A"], "e.csv": PARTED},
+        {"i.csv": ["item_id,title", "000,A"], "e.csv": EVERY_PART},
         {},
-        r"i\.csv: no row describes an item of the events, where ids are like 'i0' and here like '000'; write the same",
+        r"i\.csv: no row describes an item of the events, where ids look like 'i0' and here like '000'; write the same",
     ),
     (
         "a long number",
@@ -172,13 +172,13 @@ LISTINGS: list[tuple[str, dict[str, list[str]], dict[str, Any], str]] = [
         "attributes of nothing",
         {},
         {"items": [], "attributes": {"a": ""}},
-        r"data\.attributes names column a and the config no file",
+        r"data\.attributes names column a, but the config names no file",
     ),
 ]
 
 
-@pytest.mark.parametrize(("files", "data", "said"), [case[1:] for case in LISTINGS], ids=[case[0] for case in LISTINGS])
-def test_listings(tmp_path: Path, files: dict[str, list[str]], data: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("files", "data", "said"), [case[1:] for case in METADATA], ids=[case[0] for case in METADATA])
+def test_metadata(tmp_path: Path, files: dict[str, list[str]], data: dict[str, Any], said: str) -> None:
     found = refusal(tmp_path, {"e.csv": GOOD, **files}, data={"items": ["i.csv"], **data})
     assert re.search(said, found), found
 
@@ -186,7 +186,7 @@ def test_listings(tmp_path: Path, files: dict[str, list[str]], data: dict[str, A
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert re.match(r"data\.interactions: no such file .*e\.csv; give", refusal(tmp_path, {}))
     assert re.match(r"data\.items: no such file", refusal(tmp_path, {"e.csv": GOOD}, data={"items": ["i.csv"]}))
-    assert "tells no format" in refusal(tmp_path, {}, data={"interactions": ["e.xlsx"]})
+    assert "unknown file extension; use one of .csv" in refusal(tmp_path, {}, data={"interactions": ["e.xlsx"]})
     assert "names no file" in refusal(tmp_path, {}, data={"interactions": []})
     assert "data.path is empty" in refusal(tmp_path, {}, data={"format": "movielens"})
     assert "no such folder" in refusal(tmp_path, {}, data={"format": "recbole", "path": str(tmp_path / "no")})
@@ -214,7 +214,7 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
 def test_a_column_of_lists(tmp_path: Path) -> None:
     pd.DataFrame({"user_id": ["u"], "item_id": [["a"]], "timestamp": [1]}).to_parquet(tmp_path / "e.parquet")
     said = refusal(tmp_path, {}, data={"interactions": ["e.parquet"]})
-    assert re.search(r"column item_id holds varchar\[\] where one value is due", said)
+    assert re.search(r"column item_id holds varchar\[\], expected one value", said)
 
 
 def test_a_gap_in_a_column_of_numbers(tmp_path: Path) -> None:
@@ -241,13 +241,13 @@ def test_fewer_events_than_the_split_needs(tmp_path: Path) -> None:
     said = refusal(tmp_path, short)
     assert 'split.kind = "leave-one-out" needs 3 events of a user and user u has 2' in said
     assert "set data.min_user_events to 3 or more" in said
-    few = {"e.csv": PARTED}
+    few = {"e.csv": EVERY_PART}
     assert "into a split with none" in refusal(tmp_path, few, split={"kind": "time", "test": 0.01})
     assert "needs three files" in refusal(tmp_path, short, split={"kind": "given"})
 
 
 def test_a_given_split_without_training_events(tmp_path: Path) -> None:
-    files = {"a.csv": [HEAD, "u,a,1"], "b.csv": PARTED, "c.csv": PARTED}
+    files = {"a.csv": [HEAD, "u,a,1"], "b.csv": EVERY_PART, "c.csv": EVERY_PART}
     data = {"interactions": list(files), "min_user_events": 2}
     assert "leaves no events in train" in refusal(tmp_path, files, data=data, split={"kind": "given"})
 

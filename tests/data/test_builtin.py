@@ -1,4 +1,4 @@
-"""The built-in data set: what its README says of it, and that ingest takes it."""
+"""The built-in data set matches its README, and ingest accepts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue as others read it, and one line of text for an item."""
+"""The catalogue as later stages read it, and the one-line description of an item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Filters against pandas, and what the metrics say of them."""
+"""Filters against pandas, and their metrics."""
 
 from __future__ import annotations
 

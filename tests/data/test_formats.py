@@ -1,4 +1,4 @@
-"""Every format that people already hold, from a few lines each, and the real ones where they are."""
+"""Every input format, from a few lines each, and real data sets if they are beside the checkout."""
 
 from __future__ import annotations
 

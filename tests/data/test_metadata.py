@@ -116,7 +116,7 @@ def test_separators_that_are_none(tmp_path: Path, held: object) -> None:
 
 
 def test_one_separator_is_the_config_that_it_was() -> None:
-    """Or every run made before would be made again."""
+    """A changed dump would change the fingerprint, and every existing run would be recomputed."""
     dumped = config_of({"data": {"attributes": {"a": "|", "b": ["|", " > "]}}}).model_dump(mode="json")["data"]
     assert dumped["attributes"] == {"a": "|", "b": ["|", " > "]}
 

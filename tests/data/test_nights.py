@@ -1,4 +1,4 @@
-"""Ids inside that go on over the nights, and nights that are replayed."""
+"""Indices that are kept from night to night, and replayed nights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.data.conftest import config_of
 
 
 def night(tmp_path: Path, events: pd.DataFrame, last: Committed | None = None, **data: object) -> Committed:
-    """What ingest commits of these events on the night after `last`."""
+    """Runs ingest on these events as the night after `last`."""
     number = len(list(tmp_path.glob("*.csv")))
     events.to_csv(tmp_path / f"{number}.csv", index=False)
     config = config_of({"data": {"interactions": [str(tmp_path / f"{number}.csv")], "min_user_events": 3, **data}})
@@ -35,7 +35,7 @@ def numbered(done: Committed, side: str) -> dict[str, int]:
 
 @pytest.fixture
 def events() -> pd.DataFrame:
-    """Users and items whose names sort against the order in which they come."""
+    """Events of users and items whose ids do not sort in the order of their first event."""
     found = frames.random_events(n_users=60, n_items=40, n_events=900, seed=5)
     return found.sort_values("timestamp", kind="stable").reset_index(drop=True)
 
@@ -53,7 +53,7 @@ def test_known_ids_stay_and_new_ones_follow_in_order(tmp_path: Path, events: pd.
     assert numbered(again, "user") == numbered(second, "user")
 
 
-def test_who_has_no_event_keeps_the_number_and_nothing_else(tmp_path: Path, events: pd.DataFrame) -> None:
+def test_users_and_items_without_events_keep_their_index_only(tmp_path: Path, events: pd.DataFrame) -> None:
     first = night(tmp_path, events)
     gone_users, gone_items = events.user_id.unique()[:5].tolist(), events.item_id.unique()[:4].tolist()
     left = events[~events.user_id.isin(gone_users) & ~events.item_id.isin(gone_items)]
@@ -61,17 +61,17 @@ def test_who_has_no_event_keeps_the_number_and_nothing_else(tmp_path: Path, even
     assert numbered(second, "user") == numbered(first, "user")
     assert numbered(second, "item") == numbered(first, "item")
     users, items = frames.users(second).set_index("user_id"), frames.items(second).set_index("item_id")
-    silent = set(users.index[users.events == 0])
-    assert set(gone_users) <= silent and (items.popularity[gone_items] == 0).all()
+    inactive = set(users.index[users.events == 0])
+    assert set(gone_users) <= inactive and (items.popularity[gone_items] == 0).all()
     assert second.metrics["without_events"] == {
-        "users": len(silent),
+        "users": len(inactive),
         "items": int((~items.index.isin(left.item_id)).sum()),
     }
-    assert sum(second.metrics["users_by_part"].values()) == len(users) - len(silent)
+    assert sum(second.metrics["users_by_part"].values()) == len(users) - len(inactive)
 
-    fresh, told = frames.interactions(night(tmp_path, left)), frames.interactions(second)
+    fresh, kept = frames.interactions(night(tmp_path, left)), frames.interactions(second)
     columns = ["user_id", "item_id", "position", "split", "timestamp"]
-    expected, found = (frame[columns].sort_values(columns[:3]).to_numpy().tolist() for frame in (fresh, told))
+    expected, found = (frame[columns].sort_values(columns[:3]).to_numpy().tolist() for frame in (fresh, kept))
     assert found == expected
 
 

@@ -1,4 +1,4 @@
-"""Files that are odd and yet hold what is asked for: their names, their folders, their headers, their long lines."""
+"""Unusual but valid files: odd names, folders, headers and long lines."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_folders_name_no_columns(tmp_path: Path, run: Ingest, kind: str) -> None
     assert frames.users(run(data={"interactions": [path]})).user_id.tolist() == list(frames.USERS)
 
 
-def test_columns_that_nobody_asked_for_may_be_called_anything(tmp_path: Path, run: Ingest) -> None:
+def test_unused_columns_may_have_any_name(tmp_path: Path, run: Ingest) -> None:
     lines = (f"{place},{user},{item},zz,{time},1,2" for place, (user, item, time) in enumerate(FRAME.to_numpy()))
     paths = [frames.write_lines(tmp_path / "e.csv", ",user_id,item_id,USER_ID,timestamp,x,x", *lines)]
     odd = [("x", "zz"), ("USER_ID", "zz"), *FRAME.items(), ("", "zz"), ("x", "zz")]

@@ -1,10 +1,11 @@
-"""The vocabulary and what of it a text names."""
+"""The vocabulary of a catalogue, and the terms that a text names."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,19 +40,19 @@ def test_terms_are_values_and_title_words_of_enough_items() -> None:
     )
     found = terms.build(catalogue)
     # Spelt as first seen; a value of one letter, a stop word and a number are none; a value beats a title word.
-    assert borne(found) == {"Drama": [0, 3, 4], "Horror": [0, 1, 2], "Night": [0, 1, 2]}
+    assert items_by_term(found) == {"Drama": [0, 3, 4], "Horror": [0, 1, 2], "Night": [0, 1, 2]}
     assert set(found.item_terms.data.tolist()) == {1.0}
     assert found.columns(["NIGHT", "Drama"]) == [found.terms.index("Night"), found.terms.index("Drama")]
 
 
 def test_the_first_spelling_of_one_item_is_the_one_shown() -> None:
-    """Not that of a set, whose order differs from process to process."""
+    """The order must not come from a set, which differs from process to process."""
     for spellings in (["ROCK", "rock", "Rock"], ["rock", "ROCK", "Rock"], ["Rock", "rock", "ROCK"]):
         items = [("", {"genres": spellings})] * 3
         assert terms.build(catalogue_of(*items)).terms == spellings[:1]
 
 
-def borne(found: Vocabulary) -> dict[str, list[int]]:
+def items_by_term(found: Vocabulary) -> dict[str, list[int]]:
     return {
         term: np.flatnonzero(found.item_terms[:, [place]].toarray().ravel()).tolist()
         for place, term in enumerate(found.terms)
@@ -68,7 +69,7 @@ def test_values_of_several_words_give_their_words() -> None:
         ("", {"genres": ["Fiction", "Children's"]}),
     )
     # A word of one value is no other value: the non-fiction of 1 and 2 is no Fiction. A single word gives no words.
-    assert borne(terms.build(catalogue)) == {
+    assert items_by_term(terms.build(catalogue)) == {
         "Fiction": [3, 4, 5],
         "non-fiction": [1, 2, 3],
         "Time": [0, 1, 2],
@@ -77,10 +78,10 @@ def test_values_of_several_words_give_their_words() -> None:
 
 
 def test_an_item_bears_every_node_of_its_path() -> None:
-    """Paths come as their nodes; a parent is borne by the items of all its children."""
+    """Paths come as their nodes; a parent is items_by_term by the items of all its children."""
     paths = [["Office", "Paper", "Labels"], ["Office", "Paper"], ["Office", "Pens"], ["Office", "Paper", "Labels"]]
     items = [("", {"categories": path}) for path in [*paths, ["Office", "Paper", "Labels"]]]
-    assert borne(terms.build(catalogue_of(*items))) == {
+    assert items_by_term(terms.build(catalogue_of(*items))) == {
         "Labels": [0, 3, 4],
         "Office": [0, 1, 2, 3, 4],
         "Paper": [0, 1, 3, 4],
@@ -100,16 +101,24 @@ def test_an_item_bears_every_node_of_its_path() -> None:
 def test_bearing_is_that_of_a_plain_count(rows: list[tuple[list[str], list[str]]]) -> None:
     """Against sets and loops; values here are of one word."""
     found = terms.build(catalogue_of(*((" ".join(title), {"tags": values}) for values, title in rows)))
-    held = [
+    words = [
         {value.casefold() for value in values if len(value) > 1}
         | {word.casefold() for word in title if len(word) >= 4 and word != "about"}
         for values, title in rows
     ]
-    counts = Counter(term for one in held for term in one)
+    counts = Counter(term for one in words for term in one)
     assert [term.casefold() for term in found.terms] == sorted(term for term in counts if counts[term] >= 3)
     for place, term in enumerate(found.terms):
-        bears = found.item_terms[:, [place]].toarray().ravel()
-        assert bears.tolist() == [float(term.casefold() in one) for one in held]
+        has_term = found.item_terms[:, [place]].toarray().ravel()
+        assert has_term.tolist() == [float(term.casefold() in one) for one in words]
+
+
+@given(st.lists(st.text(max_size=4)))
+def test_distinct_strings_are_numbered_as_pandas_does(strings: list[str]) -> None:
+    numbers, distinct = terms._factorise(strings)
+    expected_numbers, expected = pd.factorize(np.array(strings, dtype=object))
+    assert numbers.tolist() == expected_numbers.tolist()
+    assert distinct == list(expected)
 
 
 def test_a_catalogue_may_have_no_terms() -> None:

@@ -1,4 +1,4 @@
-"""Cleaning of titles and values: what stays, what goes, and that nothing slips through whatever the text."""
+"""Cleaning of titles and values: what is kept, what is dropped, and the guarantees for any text."""
 
 from __future__ import annotations
 

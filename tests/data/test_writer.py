@@ -24,7 +24,7 @@ def ordered(events: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 
 def expected_cases(events: pd.DataFrame, last: int) -> pd.DataFrame:
-    """Every position 1..n of every user, written out row by row."""
+    """The last cases of every user by brute force, row by row."""
     rows: list[dict[str, Any]] = []
     for user, mine in events.groupby("user_id"):
         n = len(mine)

@@ -1,4 +1,4 @@
-"""The data set that comes with the package, under terms of its own: see README.md here."""
+"""The data set that comes with the package, under its own terms: see README.md in this folder."""
 
 from pathlib import Path
 

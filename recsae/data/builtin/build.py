@@ -1,6 +1,6 @@
-"""How the built-in data set was made: `python -m recsae.data.builtin.build FOLDER`, the folder of MovieLens small 2016.
+"""Builds the built-in data set: `python -m recsae.data.builtin.build FOLDER`, the folder of MovieLens small 2016.
 
-The rules are in the README beside it. It knows this one data set; ingest reads its result like any other table.
+The rules are in README.md in this folder. Ingest reads the result like any other table.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _genres(held: str) -> list[str]:
-    return [] if held == "(no genres listed)" else held.split("|")
+def _genres(genres: str) -> list[str]:
+    return [] if genres == "(no genres listed)" else genres.split("|")
 
 
 if __name__ == "__main__":
