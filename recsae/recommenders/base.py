@@ -1,12 +1,12 @@
-"""What every recommender can do, and what it is asked with.
+"""The interface of all recommenders, and the batch of histories that they take.
 
-A recommender is read at one site, `h`; what comes after the site turns `h` into `u`, and `u` scores the items. At the
-site `user` the two are the same vector. Trainable adds what the training loop needs; a model trained elsewhere is a
-Recommender alone.
+A recommender has vectors `h` at one site; the layers after the site turn `h` into `u`, and `u` scores the items. At the
+site `user` both are the same vector. Trainable adds what the training loop needs; a model trained elsewhere is only a
+Recommender.
 
-Shape suffixes, here and in all recommenders: B cases or users, L positions, D width of the probed vector, U width of
-what scores the items, N items of the catalogue, n a range of them, M sampled negatives, R rows of a table, X any
-number of vectors. The contract knows nothing of files, Ray or the SAE.
+Shape suffixes, here and in all recommenders: B cases or users, L positions, D width of the vector at the site, U width of
+the vector that scores items, N items of the catalogue, n a range of them, M sampled negatives, R rows of a table, X any
+number of vectors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class Histories(NamedTuple):
-    """Users and what they did, oldest first, padded on the right with zeros that must have no effect."""
+    """Users and their items, oldest first, padded on the right with zeros that must have no effect."""
 
     user_B: Tensor
     items_BL: Tensor
@@ -26,26 +26,26 @@ class Histories(NamedTuple):
 
 
 class Recommender(nn.Module, ABC):
-    """A model over `n_items` items, read and edited at `site`."""
+    """A model over `n_items` items whose vectors are read and edited at `site`."""
 
     sequential: ClassVar[bool] = True
-    """Whether the vector follows the history; if not, a user has one vector, whatever the position."""
+    """Whether the vector depends on the history; if not, a user has one vector at all positions."""
     every_position: bool = True
-    """Whether one run gives every position its own vector and scores; if not, only the last position's are right."""
+    """Whether one run is right at every position; if not, only the last position's vector and scores are."""
 
     def __init__(self, n_items: int, width: int, max_length: int, site: str = "user") -> None:
         super().__init__()
         self.n_items, self.width, self.max_length, self.site = n_items, width, max_length, site
         self.out_width = width
-        """U: the memory that a batch needs is B x L x U."""
+        """U: a batch needs memory for B x L x U floats."""
 
     @abstractmethod
     def probe(self, histories: Histories) -> Tensor:
-        """The vectors at the site, `h_BLD`; the one at position l depends on the items up to l only."""
+        """Vectors at the site, `h_BLD`; the one at position l depends only on items up to l."""
 
     @abstractmethod
     def proceed(self, h_BLD: Tensor, histories: Histories) -> Tensor:
-        """Go on from vectors at the site, edited or not, to what scores the items: `u_BLU`."""
+        """Run the model from the site on, with edited or unedited vectors; returns `u_BLU`, which scores the items."""
 
     @abstractmethod
     def scores(self, u_XU: Tensor, start: int, stop: int) -> Tensor:
@@ -55,8 +55,8 @@ class Recommender(nn.Module, ABC):
 class Trainable(Recommender):
     """A recommender whose scores are dot products with a table of item vectors, trained by training.py.
 
-    `item` (and `user`, where there is one) are the tables that may be too large for dense gradients: the training
-    step hands the model a few of their rows, with indices that count those rows.
+    `item` (and `user`, if there is one) are the tables that may be too large for dense gradients: the training step
+    replaces them with a few of their rows, and indices refer to those rows.
     """
 
     sites: ClassVar[tuple[str, ...]] = ("user", "item")
@@ -66,7 +66,7 @@ class Trainable(Recommender):
 
     @abstractmethod
     def vectors(self, histories: Histories) -> Tensor:
-        """What scores the items after each position, `u_BLD`."""
+        """The vector that scores the items after each position, `u_BLD`."""
 
     def probe(self, histories: Histories) -> Tensor:
         return self.vectors(histories)
@@ -75,33 +75,33 @@ class Trainable(Recommender):
         return h_BLD
 
     def item_vectors(self, start: int, stop: int) -> Tensor:
-        """The item side, `(n, D)`."""
+        """Vectors `(n, D)` of the items `start` to `stop`."""
         return self.item.weight[start:stop]
 
     def scores(self, u_XU: Tensor, start: int, stop: int) -> Tensor:
         return u_XU @ self.item_vectors(start, stop).T
 
     def forward(self, histories: Histories, target_BL: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors `(X, D)` of the positions whose target is an item (padding: -1), and a loss of the model's own."""
+        """Vectors `(X, D)` at the positions with a target (padding: -1), and an additional loss of the model."""
         u_XD = self.vectors(histories)[target_BL >= 0]
         return u_XD, u_XD.new_zeros(())
 
     def tables(self) -> dict[str, Tensor]:
-        """The tables by parameter name, as the loss sees them."""
+        """The tables by parameter name, as used in the loss."""
         return {name: table for name, table in self.named_parameters() if name in ("item.weight", "user.weight")}
 
     def set_graph(self, user_G: Tensor, item_G: Tensor) -> None:
-        """The G training events, where `needs_graph`."""
+        """Set the G training events; called if `needs_graph`."""
 
     def pull_back(self, gradients: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Gradients of the parameters from whole gradients of `tables()`."""
+        """Gradients of the parameters, given dense gradients of `tables()`."""
         return gradients
 
     def refresh(self) -> None:
-        """Called after the weights have changed and before anything is scored."""
+        """Recompute what depends on the weights; called after training and before scoring."""
 
 
 def last_position(h_BLD: Tensor, histories: Histories) -> Tensor:
-    """The vector `h_BD` at the end of each history."""
+    """The vectors `h_BD` at the end of each history."""
     index = (histories.length_B - 1).view(-1, 1, 1).expand(-1, 1, h_BLD.shape[-1])
     return h_BLD.gather(1, index).squeeze(1)

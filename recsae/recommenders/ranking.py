@@ -1,7 +1,7 @@
-"""Cases put to a recommender, in batches: the ranks of their targets, as the model is and after an edit at its site.
+"""Ranks the targets of cases in batches, with the model as it is and after edits at its site.
 
-What the user did before the case is seen; nothing later is masked. It knows cases and the contract, and no training.
-Suffixes: see base.py; C cases, T first items of a list.
+Items that the user has seen before the case are masked; later ones are not. Shape suffixes: see base.py; C cases,
+T top items.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from recsae.recommenders.topk import Scorer, ranks, sampled_ranks, top_k
 
 CASES_PER_BATCH = 256
 FLOATS_PER_BATCH = 16_000_000
-"""B x L x U of a batch: of some models the vectors are the scores of the whole catalogue."""
+"""Limit of B x L x U of a batch: for some models U is the size of the catalogue."""
 EDITS_PER_BLOCK = 4096
-"""Vectors edited at once; the latents of each are some thousand numbers."""
+"""Vectors edited in one block; the latents of each take some thousand floats."""
 TOP_K = 10
 
 Edit = Callable[[Tensor], Tensor]
 
 
 class CaseBatch(NamedTuple):
-    """A batch of cases: their rows in the table, and what the model and the ranking need of them."""
+    """A batch of cases: their rows in the table, and the inputs of the model and the ranking."""
 
     rows: np.ndarray
     histories: Histories
     seen: list[np.ndarray]
-    """All earlier events of each."""
+    """Items of all earlier events of each case."""
     target_B: np.ndarray
 
 
 def case_batches(chunk: Chunk, cases: pa.Table, model: Recommender, device: str) -> Iterator[CaseBatch]:
-    """The cases of one chunk, in batches. `cases` must have targets.
+    """Yields the cases of one chunk in batches, sorted by target. `cases` must have targets.
 
-    They come by target: on a large catalogue the targets of a batch then lie in few blocks of scores.
+    The order keeps the targets of a batch in few blocks of scores when the catalogue is large.
     """
     users, positions = cases["user_idx"].to_numpy(), cases["position"].to_numpy()
     targets = cases["target_idx"].to_numpy()
@@ -70,14 +70,14 @@ def pad(sequences: list[np.ndarray], device: str, users: np.ndarray) -> Historie
 
 def filter_split(cases: pa.Table, split: str, part: str | None = None) -> pa.Table:
     """Cases whose target is an event of `split` (and whose user is in `part`)."""
-    wanted = pc.equal(cases["split"], split)
+    mask = pc.equal(cases["split"], split)
     if part is not None:
-        wanted = pc.and_(wanted, pc.equal(cases["part"], part))
-    return cases.filter(wanted)
+        mask = pc.and_(mask, pc.equal(cases["part"], part))
+    return cases.filter(mask)
 
 
 class TargetRanks(NamedTuple):
-    """The rank of each target, in the order of the cases: among all unseen items, and among sampled ones if asked."""
+    """The rank of each target in the order of the cases, among all unseen items and, if requested, sampled ones."""
 
     full_C: np.ndarray
     sampled_C: np.ndarray
@@ -87,27 +87,27 @@ class TargetRanks(NamedTuple):
 def rank_chunk(
     model: Recommender, chunk: Chunk, cases: pa.Table, device: str = "cpu", negatives: int = 0, seed: int = 0
 ) -> TargetRanks:
-    """Ranks of the targets of one chunk; `negatives`: how many items each is ranked among as well, drawn by case."""
+    """Ranks of the targets of one chunk; with `negatives`, also among so many items sampled per case."""
     full_C = np.empty(cases.num_rows, dtype=np.int64)
     sampled_C = np.empty(cases.num_rows if negatives else 0, dtype=np.int64)
-    for question in case_batches(chunk, cases, model, device):
-        histories = question.histories
+    for batch in case_batches(chunk, cases, model, device):
+        histories = batch.histories
         u_BU = last_position(model.proceed(model.probe(histories), histories), histories)
-        full_C[question.rows] = ranks(model, u_BU, question.seen, question.target_B)
+        full_C[batch.rows] = ranks(model, u_BU, batch.seen, batch.target_B)
         if negatives:
-            case_B = cases["case_id"].to_numpy()[question.rows]
+            case_B = cases["case_id"].to_numpy()[batch.rows]
             item_BM = np.stack(
                 [
                     sample_unseen(np.append(seen, target), model.n_items, negatives, (seed, 3, case))
-                    for case, seen, target in zip(case_B, question.seen, question.target_B, strict=True)
+                    for case, seen, target in zip(case_B, batch.seen, batch.target_B, strict=True)
                 ]
             )
-            sampled_C[question.rows] = sampled_ranks(model, u_BU, question.target_B, item_BM)
+            sampled_C[batch.rows] = sampled_ranks(model, u_BU, batch.target_B, item_BM)
     return TargetRanks(full_C, sampled_C)
 
 
 def sample_unseen(taken: np.ndarray, n_items: int, number: int, seed: tuple[int, ...]) -> np.ndarray:
-    """Items that are not taken, with replacement; -1 where all are."""
+    """A uniform sample with replacement of the items not in `taken`; -1 if there are none."""
     taken = np.unique(taken)
     if len(taken) == n_items:
         return np.full(number, -1)
@@ -116,16 +116,16 @@ def sample_unseen(taken: np.ndarray, n_items: int, number: int, seed: tuple[int,
 
 
 class EditComparison(NamedTuple):
-    """Ranks from the clean model and after each edit, and the first ten items that stay, in the order of the cases."""
+    """Ranks with and without each edit, and the overlap of the top 10, in the order of the cases."""
 
     user_C: np.ndarray
     clean_C: np.ndarray
     top10_C: np.ndarray
-    """First ten items of the clean model; fewer where fewer were unseen."""
+    """Size of the unedited model's top 10, which is smaller if fewer items are unseen."""
     edited: dict[str, np.ndarray]
-    """By the edit's name, `(C,)` ranks."""
+    """Ranks `(C,)` by the name of the edit."""
     shared: dict[str, np.ndarray]
-    """By the edit's name, `(C,)`: those of the first ten that are among the first ten of the edited model."""
+    """Number `(C,)` of top-10 items shared with the unedited model, by the name of the edit."""
 
 
 class _EditedItems(NamedTuple):
@@ -140,10 +140,10 @@ class _EditedItems(NamedTuple):
 def compare_chunk(
     model: Recommender, edits: Mapping[str, Edit], chunk: Chunk, cases: pa.Table, device: str = "cpu"
 ) -> EditComparison:
-    """The same cases with the vectors at the site as they are and after every edit; each case is probed once.
+    """Ranks of the cases with the vectors at the site unedited and after every edit; each case is probed once.
 
-    At the site `user` the vector at the end of the history is edited, at `item` every item's vector, elsewhere the
-    vectors of all positions of the history.
+    An edit applies to the vector at the end of the history at the site `user`, to all item vectors at `item`, and to
+    all positions of the history elsewhere.
     """
 
     def per_case() -> np.ndarray:
@@ -156,46 +156,46 @@ def compare_chunk(
         {name: per_case() for name in edits},
         {name: per_case() for name in edits},
     )
-    held: list[tuple[CaseBatch, Tensor, np.ndarray]] = []
-    for question in case_batches(chunk, cases, model, device):
-        rows, histories = question.rows, question.histories
+    pending: list[tuple[CaseBatch, Tensor, np.ndarray]] = []
+    for batch in case_batches(chunk, cases, model, device):
+        rows, histories = batch.rows, batch.histories
         h_BLD = model.probe(histories)
         clean_BU = last_position(model.proceed(h_BLD, histories), histories)
-        found.clean_C[rows], top_BT = _ranked(model, clean_BU, question)
+        found.clean_C[rows], top_BT = _ranked(model, clean_BU, batch)
         found.top10_C[rows] = (top_BT >= 0).sum(1)
         if model.site == "item":
-            held.append((question, clean_BU, top_BT))
+            pending.append((batch, clean_BU, top_BT))
             continue
         for name, edit in edits.items():
             if model.site == "user":
                 edited_BU = edit_in_blocks(edit, clean_BU)
             else:
                 edited_BU = last_position(model.proceed(edit_histories(edit, h_BLD, histories), histories), histories)
-            found.edited[name][rows], edited_BT = _ranked(model, edited_BU, question)
+            found.edited[name][rows], edited_BT = _ranked(model, edited_BU, batch)
             found.shared[name][rows] = _shared(top_BT, edited_BT)
-    # An edit on the item side is a second catalogue: one of them in memory at a time, and users' vectors stay.
-    for name, edit in edits.items() if held else ():
+    # An edit of the item vectors is a copy of the catalogue: one at a time in memory, with the users' vectors kept.
+    for name, edit in edits.items() if pending else ():
         assert isinstance(model, Trainable)
-        altered = _EditedItems(model.n_items, edit_in_blocks(edit, model.item_vectors(0, model.n_items)))
-        for question, clean_BU, top_BT in held:
-            found.edited[name][question.rows], edited_BT = _ranked(altered, clean_BU, question)
-            found.shared[name][question.rows] = _shared(top_BT, edited_BT)
+        edited_items = _EditedItems(model.n_items, edit_in_blocks(edit, model.item_vectors(0, model.n_items)))
+        for batch, clean_BU, top_BT in pending:
+            found.edited[name][batch.rows], edited_BT = _ranked(edited_items, clean_BU, batch)
+            found.shared[name][batch.rows] = _shared(top_BT, edited_BT)
     return found
 
 
-def _ranked(model: Scorer, u_BU: Tensor, question: CaseBatch) -> tuple[np.ndarray, np.ndarray]:
-    """The rank of each target, and the first items."""
-    return ranks(model, u_BU, question.seen, question.target_B), top_k(model, u_BU, question.seen, TOP_K)
+def _ranked(model: Scorer, u_BU: Tensor, batch: CaseBatch) -> tuple[np.ndarray, np.ndarray]:
+    """The rank of each target, and the top items."""
+    return ranks(model, u_BU, batch.seen, batch.target_B), top_k(model, u_BU, batch.seen, TOP_K)
 
 
 def _shared(clean_BT: np.ndarray, edited_BT: np.ndarray) -> np.ndarray:
-    """How many first items of each case stay; -1 is none."""
-    stays_BT = (clean_BT[:, :, None] == edited_BT[:, None, :]).any(2) & (clean_BT >= 0)
-    return np.asarray(stays_BT.sum(1))
+    """How many top items of each case both lists share; -1 is padding."""
+    shared_BT = (clean_BT[:, :, None] == edited_BT[:, None, :]).any(2) & (clean_BT >= 0)
+    return np.asarray(shared_BT.sum(1))
 
 
 def edit_histories(edit: Edit, h_BLD: Tensor, histories: Histories) -> Tensor:
-    """The vectors edited at every position of a history, not at padding."""
+    """The vectors, edited at every position of a history except padding."""
     known_BL = torch.arange(h_BLD.shape[1], device=h_BLD.device) < histories.length_B[:, None]
     after_BLD = h_BLD.clone()
     after_BLD[known_BL] = edit_in_blocks(edit, h_BLD[known_BL])
@@ -203,5 +203,5 @@ def edit_histories(edit: Edit, h_BLD: Tensor, histories: Histories) -> Tensor:
 
 
 def edit_in_blocks(edit: Edit, h_XD: Tensor) -> Tensor:
-    """The vectors edited, a bounded number at a time."""
+    """The edited vectors, computed in blocks of bounded size."""
     return torch.cat([edit(part) for part in torch.split(h_XD, EDITS_PER_BLOCK)])

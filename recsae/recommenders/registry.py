@@ -1,6 +1,6 @@
-"""Recommenders by name, and their form on disk: `safetensors` and a `config.json`, never a pickle.
+"""Recommenders by name, saved and loaded as `safetensors` and `config.json`, never as a pickle.
 
-It knows which class a name stands for, and nothing of training. Foreign ones are kept by external_files.py.
+The files of external models are handled by external_files.py.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KINDS: dict[str, Callable[[RecommenderConfig, int, int], Trainable]] = {
 
 
 def build(config: RecommenderConfig, n_users: int, n_items: int, seed: int) -> Trainable:
-    """A fresh model; the same seed gives the same weights."""
+    """A model with fresh weights, which the seed determines."""
     torch.manual_seed(seed)
     return KINDS[config.kind](config, n_users, n_items)
 
@@ -44,17 +44,17 @@ def save(
 
 
 SIZE_KEYS = ("kind", "width", "max_length", "blocks", "heads", "hidden", "layers", "interests")
-"""Keys that decide a model's form; one that goes on from another has them all from it."""
+"""Config keys that determine the shapes of a model; a warm start needs all of them equal."""
 
 
 def size_mismatch(folder: Folder, config: RecommenderConfig) -> tuple[str, str] | None:
-    """The first key in which the model in the folder is of another form, and what it is there."""
+    """The first key of SIZE_KEYS in which the saved model differs from the config, with its saved value, or None."""
     facts, wanted = folder.read_json("config.json") or {}, config.recorded()
     return next(((key, str(facts.get(key))) for key in SIZE_KEYS if facts.get(key) != wanted[key]), None)
 
 
 def warm_start(model: Trainable, folder: Folder) -> None:
-    """Fill the model from one of the same form that knew fewer users or items: those it knew are the first ones."""
+    """Copy the weights of a saved model of the same sizes; rows of users and items added since keep their fresh ones."""
     with folder.open_input("weights.safetensors") as source:
         found = safetensors.torch.load(source.read())
     with torch.no_grad():
@@ -64,12 +64,12 @@ def warm_start(model: Trainable, folder: Folder) -> None:
 
 
 def load(trained: Committed, site: str = "user", device: str = "cpu") -> Recommender:
-    """The frozen model of a committed recommender stage, read at `site`, in evaluation mode."""
+    """The frozen model of a committed recommender stage, probed at `site`, in evaluation mode."""
     return load_folder(trained.data.child("model"), site, device)
 
 
 def load_folder(folder: Folder, site: str = "user", device: str = "cpu") -> Recommender:
-    """The same from the folder of the model. Raises BadInput where a foreign one cannot be read at `site`."""
+    """The frozen model in a folder. Raises BadInput if an external one cannot be probed at `site`."""
     facts = folder.read_json("config.json")
     n_users, n_items = facts.pop("n_users"), facts.pop("n_items")
     config = RecommenderConfig(**facts)

@@ -1,8 +1,8 @@
-"""Ranks and first items over the whole catalogue, from a block of scores at a time.
+"""Ranks and top-k items over the whole catalogue, computed on one block of scores at a time.
 
-A block is the product of a few users with a range of items: users x items are never in memory. What the user has seen
-is masked in the block, and what is counted overwrites it, so that no second one leaves the cache. It knows scores and
-seen items, and nothing of cases or figures. Suffixes: see base.py; R users of a block, k first items.
+A block holds the scores of a few users for a range of items, so the matrix of users and items is never in memory. Seen
+items are masked in the block, and counts overwrite it, so that no second block is allocated. Shape suffixes: see
+base.py; R users of a block, k top items.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from torch import Tensor
 ROWS_PER_BLOCK = 256
 """Users of a block."""
 MIN_ROWS = 4
-"""Filled up to so many: the matrix product of fewer rounds the scores of equal items in different ways."""
+"""Blocks are padded to so many rows: products of fewer rows may round the scores of equal items differently."""
 SCORES_PER_BLOCK = 4_000_000
 """Scores of a block: a bound on memory; catalogues of up to 15,000 items are one block."""
 
 
 class Scorer(Protocol):
-    """A recommender, or its scores after an edit."""
+    """Anything that scores items: a recommender, or one with an edit applied."""
 
     @property
     def n_items(self) -> int: ...
@@ -34,17 +34,17 @@ class Scorer(Protocol):
 
 @torch.inference_mode()
 def ranks(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray], target_X: np.ndarray) -> np.ndarray:
-    """The rank `(X,)` of each target: 1 + the other items that are not in `seen` and whose score is not less.
+    """The rank `(X,)` of each target: 1 + the other unseen items whose score is not lower.
 
-    A tie counts against the model, as does NaN; the target is ranked even if it was seen. Its score is read from the
-    product in which its block is counted, and blocks have one shape, so that items with equal vectors tie to the bit.
+    Ties and NaN count against the model; the target is ranked even if it was seen. Its score comes from the same
+    product as the scores it is compared with, and blocks have one shape, so items with equal vectors tie to the bit.
     """
     found = np.empty(len(u_XU), dtype=np.int64)
     for rows in _slices(len(u_XU)):
         scan = _BlockScores(model, u_XU[rows])
         target_R1 = torch.from_numpy(target_X[rows].astype(np.int64))[:, None].to(u_XU.device)
         score_R1 = scan.at(target_R1)
-        # With the target masked as well, what is left to count are the others.
+        # The target is masked too, so that only other items are counted.
         hidden = _SeenMask(seen[rows], u_XU.device, target_R1)
         less_R = torch.zeros(len(target_R1), dtype=torch.int64, device=u_XU.device)
         for start, stop in reversed(scan.ranges):  # at() ended with the last: a single block is multiplied once
@@ -70,9 +70,9 @@ def sampled_ranks(model: Scorer, u_XU: Tensor, target_X: np.ndarray, negative_XM
 
 @torch.inference_mode()
 def top_k(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray], k: int) -> np.ndarray:
-    """The items `(X, k)` with the highest scores that are not in `seen`, int32, best first.
+    """The unseen items `(X, k)` with the highest scores, int32, best first.
 
-    -1 where none is left; a score of NaN or minus infinity recommends nothing.
+    Missing ones are -1; items with a score of NaN or minus infinity are not recommended.
     """
     found = np.empty((len(u_XU), k), dtype=np.int32)
     for rows in _slices(len(u_XU)):
@@ -91,7 +91,7 @@ def top_k(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray], k: int) -> np
 
 
 def first_unseen(model: Scorer, u_XU: Tensor, seen: Sequence[np.ndarray]) -> np.ndarray:
-    """The item `(X,)` with the highest score that is not in `seen`, int32; -1 where everything was seen."""
+    """The unseen item `(X,)` with the highest score, int32; -1 if everything was seen."""
     return top_k(model, u_XU, seen, 1)[:, 0]
 
 
@@ -101,40 +101,40 @@ def _slices(rows: int) -> Iterator[slice]:
 
 
 class _BlockScores:
-    """Scores of a few users, range by range of items; the block computed last by `at` is kept until it is taken."""
+    """Scores of a few users by ranges of items; the last block computed by `at` is cached until it is taken."""
 
     def __init__(self, model: Scorer, u_RU: Tensor) -> None:
         self.model, self.rows = model, len(u_RU)
-        # A copy: a model whose vectors are its scores may return a piece of them, and it will be overwritten.
+        # A copy: a model whose vectors are its scores may return a view of them, which is then overwritten.
         self.u_RU = torch.cat([u_RU, u_RU[:1].expand(max(0, MIN_ROWS - len(u_RU)), -1)])
         count = min(-(-model.n_items * len(self.u_RU) // SCORES_PER_BLOCK), model.n_items)
-        # Of one size, give or take an item: a narrow rest would be multiplied, and rounded, in another way.
+        # Of one size, give or take an item: a narrow remainder could be rounded differently.
         bounds = [model.n_items * number // count for number in range(count + 1)]
         self.ranges = list(pairwise(bounds))
-        self._kept: tuple[int, Tensor] | None = None
+        self._cached: tuple[int, Tensor] | None = None
 
     def at(self, item_RM: Tensor) -> Tensor:
-        """Scores of some items of each user; minus infinity for the item -1, which is none."""
+        """Scores of some items of each user; minus infinity for the item -1."""
         found_RM = self.u_RU.new_full(item_RM.shape, -torch.inf)
         for start, stop in self.ranges:
             inside_RM = (item_RM >= start) & (item_RM < stop)
             if inside_RM.any():
-                self._kept = start, self._block(start, stop)
-                here_RM = self._kept[1].gather(1, (item_RM - start).clamp(0, stop - start - 1))
+                self._cached = start, self._block(start, stop)
+                here_RM = self._cached[1].gather(1, (item_RM - start).clamp(0, stop - start - 1))
                 found_RM = torch.where(inside_RM, here_RM, found_RM)
         return found_RM
 
     def take(self, start: int, stop: int) -> Tensor:
-        """The block of a range, the caller's to overwrite."""
-        kept, self._kept = self._kept, None
-        return kept[1] if kept is not None and kept[0] == start else self._block(start, stop)
+        """The block of a range, which the caller may overwrite."""
+        cached, self._cached = self._cached, None
+        return cached[1] if cached is not None and cached[0] == start else self._block(start, stop)
 
     def _block(self, start: int, stop: int) -> Tensor:
         return self.model.scores(self.u_RU, start, stop)[: self.rows].contiguous()
 
 
 class _SeenMask:
-    """What is out of the running: the items that each user has seen, and his target where one is given."""
+    """Positions of the items that are not ranked: those that each user has seen, and the target if given."""
 
     def __init__(self, seen: Sequence[np.ndarray], device: torch.device, target_R1: Tensor | None = None) -> None:
         rows, lengths = np.arange(len(seen)), [len(items) for items in seen]
@@ -145,7 +145,7 @@ class _SeenMask:
             self.item = torch.cat([self.item, target_R1[:, 0]])
 
     def mask(self, block_Rn: Tensor, start: int) -> Tensor:
-        """The block with minus infinity in their place."""
+        """The block in place, with minus infinity at the masked items."""
         width = block_Rn.shape[1]
         inside = (self.item >= start) & (self.item < start + width)
         place = (self.row * width + self.item - start).masked_select(inside)
