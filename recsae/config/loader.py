@@ -84,7 +84,7 @@ def _sentence(error: ValidationError) -> str:
 
 
 def _nearest(location: Location) -> str:
-    """The same name in another section before a name like it in this one."""
+    """A hint: the same name in another section, else the most similar name in this one."""
     last = str(location[-1])
     elsewhere = [name for name in Config.model_fields if last in _known_keys((name,))]
     if elsewhere:

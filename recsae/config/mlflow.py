@@ -1,7 +1,4 @@
-"""The config's section on MLflow: where a finished night is written down. Never part of a fingerprint.
-
-It knows keys and values, and nothing of MLflow.
-"""
+"""The config's section on MLflow: where a finished night is logged. Never part of a fingerprint."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from recsae.config.base import Section
 
 class MlflowConfig(Section):
     uri: Annotated[str, Field(min_length=1)]
-    """The tracking server, `https://…`. User, password or token stand in MLflow's own environment variables:
+    """The tracking server, `https://…`. User, password or token are read from MLflow's own environment variables:
     `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD`, `MLFLOW_TRACKING_TOKEN`."""
     experiment: Annotated[str, Field(min_length=1, max_length=500)] = "recsae"
-    """Made where there is none of that name."""
+    """Created if it does not exist."""

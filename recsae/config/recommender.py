@@ -1,7 +1,4 @@
-"""The config's sections on the recommender: how it is trained or loaded, how it is ranked, where it is read.
-
-It knows keys and values, and nothing of models.
-"""
+"""The config's sections on the recommender: how it is trained or loaded, how it is evaluated, where it is read."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ class ForeignConfig(Section):
 
     factory: str = ""
     """`module:attribute`, called with `arguments`; returns the module. Its package must be importable on all nodes;
-    its code is no part of a fingerprint."""
+    its code is not part of a fingerprint."""
     arguments: dict[str, Any] = Field(default={})
     """Keyword arguments of the factory."""
     weights: str = ""
-    """The module's state, one `safetensors` file."""
+    """The module's state dict, one `safetensors` file."""
     program: str = ""
     """Instead of factory and weights: a file that `torch.export.save` wrote, with a free batch size."""
     vocabulary: Annotated[str, Field(min_length=1)]
@@ -31,17 +28,17 @@ class ForeignConfig(Section):
     """What each argument of `forward` is given, `""` being the first: `items` `(B, L)` tokens, `mask` `(B, L)` 1 where
     there is an item, `positions` `(B, L)` from 0 at the oldest item, `lengths` `(B,)`; all int64."""
     padding: Literal["right", "left"] = "right"
-    """Which side of a short history is filled up."""
+    """Which side of a short history is padded."""
     padding_token: Annotated[int, Field(ge=0)] = 0
-    """With what."""
+    """The token that pads."""
     fixed_length: bool = False
-    """Always fill up to `recommender.max_length`."""
+    """Always pad to `recommender.max_length`."""
     case_by_case: bool = False
-    """Run the model once a case and not once a user: for one whose state at an earlier position is not what it would be
-    at the end of the history up to it (positions counted from the end, attention to padding). Where a trial shows that
-    a run answers for the last position alone, this is done anyway."""
+    """Run the model once per case instead of once per user: for a model whose state at an earlier position differs from
+    its state at the end of the history up to there (positions counted from the end, attention to padding). Done anyway
+    where a trial run returns the last position alone."""
     output: str = ""
-    """Attribute or key of the result that holds the scores `(B, L, tokens)` or, of the last position, `(B, tokens)`;
+    """Attribute or key of the result that holds the scores `(B, L, tokens)` or, for the last position, `(B, tokens)`;
     left out: the result, or its first tensor."""
 
     @model_validator(mode="after")
@@ -61,14 +58,14 @@ class ForeignConfig(Section):
 
 class RecommenderConfig(Section):
     kind: Literal["bprmf", "lightgcn", "sasrec", "gpt", "timirec", "foreign", "given"] = "sasrec"
-    """Which recommender is trained and interpreted; `foreign`: one trained elsewhere; `given`: none, its activations
-    are in the files that `probe.activations` names."""
+    """Which recommender to train and interpret; `foreign`: one trained elsewhere; `given`: none, its activations are in
+    the files of `probe.activations`."""
     foreign: ForeignConfig | None = None
-    """Where the `foreign` model is and how it is asked."""
+    """Where the `foreign` model is and how it is called."""
     width: Count = 64
     """d, the width of embeddings and of the probed vector."""
     max_length: Count = 100
-    """Events of a history that the model sees."""
+    """Most events of a history that the model sees, the latest."""
     blocks: Count = 2
     """Transformer blocks (`sasrec`, `gpt`, `timirec`)."""
     heads: Count = 2
@@ -82,32 +79,32 @@ class RecommenderConfig(Section):
     interests: Count = 4
     """Interests of a user (`timirec`)."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Of the teacher that says which interest the target belongs to (`timirec`)."""
+    """Temperature of the teacher that assigns the target to an interest (`timirec`)."""
     distillation: Annotated[float, Field(ge=0)] = 0.1
-    """Weight of the teacher (`timirec`)."""
+    """Weight of the teacher's loss (`timirec`)."""
     loss: Literal["cross-entropy", "bce", "gbce", "bpr"] = "cross-entropy"
     """Formulas in recsae/recommenders/losses.py."""
     negatives: Annotated[int, Field(ge=0, lt=2**31)] = 512
-    """Sampled items that a target is told from: shared by a batch for `cross-entropy` and `gbce`, each target's own for
-    `bpr` and `bce` (1 is usual there); 0: the whole catalogue, with dense gradients."""
+    """Sampled negatives: shared by a batch for `cross-entropy` and `gbce`, per target for `bpr` and `bce` (1 is usual
+    there); 0: the whole catalogue, with dense gradients."""
     sampling: Literal["uniform", "popularity"] = "uniform"
     """How negatives are drawn; cross-entropy corrects for it (log-Q)."""
     calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
     """t of `gbce`."""
     batch_size: Count | None = None
-    """In a global batch, over all workers: windows of events, or single events where a user has one vector; left out:
+    """Windows of events in a global batch, over all workers, or single events where a user has one vector; left out:
     128 windows or 4,096 events."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Adam's step, after a warm-up of one epoch."""
     decay: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of `epochs`, the last ones, over which the step falls linearly to a tenth; they come only if `patience`
-    lets them."""
+    """Share of `epochs`, the last ones, over which the step falls linearly to a tenth; early stopping by `patience` may
+    come first."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """Decoupled decay (AdamW); of embedding rows, in the steps that touch them."""
+    """Decoupled weight decay (AdamW); embedding rows decay only in the steps that touch them."""
     epochs: Count = 50
-    """At most so many passes over the training events."""
+    """Most passes over the training events."""
     patience: Count = 5
-    """Stop after so many epochs without a better validation NDCG@10."""
+    """Epochs without a better validation NDCG@10 after which training stops."""
 
     @property
     def sequential(self) -> bool:
@@ -132,27 +129,27 @@ class RankingConfig(Section):
     """How recommendations are measured: full ranking over the catalogue, unseen items only."""
 
     users: Count | None = None
-    """Users whose held-out events are ranked, drawn by the seed; left out: all."""
+    """Users whose held-out events are ranked, drawn by the seed; left out: all users."""
     bootstrap: Annotated[int, Field(ge=100)] = 1000
-    """Resamplings of users behind an interval."""
+    """Bootstrap resamples of users for an interval."""
     sampled_negatives: Annotated[int, Field(ge=0)] = 0
-    """Ranks each target among so many random items as well; figures that are easier, and marked `sampled`."""
+    """Random items among which each target is also ranked; these easier figures are marked `sampled`. 0: none."""
 
 
 class ProbeConfig(Section):
     site: Annotated[str, Field(min_length=1)] = "user"
     """`user`: the vector before the prediction layer; `block-i`: the output of transformer block i at every position;
-    `item`: the item side; of a `foreign` model the dotted name of a submodule."""
+    `item`: the item side; for a `foreign` model the dotted name of a submodule."""
     view: Literal["recommended", "input"] = "recommended"
-    """What a concept speaks of: the item that the model ranks first (the default at `user`), or the item at the
+    """What a concept describes: the item that the model ranks first (the default at `user`), or the item at the
     position (the default elsewhere)."""
     shard_mib: Count = 128
     """Size of an activation shard, in MiB."""
     search: Literal["exact", "approximate"] = "exact"
     """How the item ranked first is found; `approximate`: by an index, whose recall is measured."""
     search_fraction: Annotated[float, Field(gt=0, le=1, serialization_alias="searched")] = 1.0
-    """Share of the cases, drawn by the seed, whose item ranked first is sought; the others' stays unknown, and where
-    concepts speak of that item such cases are no evidence."""
+    """Share of the cases, drawn by the seed, for which the item ranked first is searched. It stays unknown for the
+    others, which are no evidence where concepts describe that item."""
     activations: Paths = ()
     """Parquet or Arrow files of `case_id` and `activation`, for `recommender.kind = "given"`."""
     cases: str = ""

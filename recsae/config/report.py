@@ -1,4 +1,4 @@
-"""The config's section on the report: prices, for what the stages cost. It knows keys and values, and no stage."""
+"""The config's section on the report: prices, to estimate what the stages cost."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Price = Annotated[float, Field(ge=0)]
 
 class ReportConfig(Section):
     cpu_hour: Price | None = None
-    """Price of one CPU for an hour; left out: no money is told. 0 where only GPUs are charged for."""
+    """Price of one CPU for an hour; left out: no costs are reported. 0 where only GPUs are charged for."""
     gpu_hour: Price | None = None
-    """Price of one GPU for an hour; left out: no money is told of stages that had GPUs."""
+    """Price of one GPU for an hour; left out: no costs are reported for stages that had GPUs."""
     currency: Annotated[str, Field(max_length=8)] = ""
-    """What prices are in, as `EUR`."""
+    """Currency of the prices, such as `EUR`."""

@@ -1,7 +1,4 @@
-"""The config's section on the sparse autoencoder: its kind and size, how it is trained, and what a sweep varies.
-
-It knows keys and values, and nothing of weights.
-"""
+"""The config's section on the sparse autoencoder: its kind and size, how it is trained, and what a sweep varies."""
 
 from __future__ import annotations
 
@@ -21,25 +18,25 @@ NESTED = 5
 
 
 class SweepConfig(Section):
-    """Several SAEs trained by one pass over the shards: every combination of the lists that are not empty."""
+    """Several SAEs trained in one pass over the shards: every combination of the non-empty lists."""
 
     kind: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
     """Values of `sae.kind`."""
     num_latents: Annotated[tuple[Count, ...], Field(strict=False)] = ()
     """Values of `sae.num_latents`."""
     k: Annotated[tuple[Count, ...], Field(strict=False)] = ()
-    """Values of `sae.k`; `relu` has none."""
+    """Values of `sae.k`, for kinds other than `relu`."""
     l1: Annotated[tuple[Rate, ...], Field(strict=False)] = ()
-    """Values of `sae.l1`; only `relu` has it."""
+    """Values of `sae.l1`, for `relu` alone."""
     learning_rate: Annotated[tuple[Rate, ...], Field(strict=False)] = ()
     """Values of `sae.learning_rate`."""
     seed: Annotated[tuple[Seed, ...], Field(strict=False)] = ()
-    """Seeds of the first weights; left out: the run's. The order of the activations is always of the run's seed."""
+    """Seeds of the initial weights; left out: the run's seed, which always decides the order of activations."""
     pick: Literal["fvu", "ndcg", "correlation"] = "fvu"
-    """Which of them goes on, by select users: the lowest FVU, the highest NDCG@10 through the SAE, or the highest mean
-    over attributes of the best correlation with a latent."""
+    """Which SAE is chosen, on select users: the one with the lowest FVU, the highest NDCG@10 through the SAE, or the
+    highest mean over attributes of the best correlation with a latent."""
     keep_ndcg: Share | None = None
-    """Only those through which so large a share of NDCG@10 is kept; where none keeps it, the one that keeps most."""
+    """Least share of NDCG@10 that the chosen SAE keeps; where none keeps it, the one that keeps most is chosen."""
 
 
 class SaeConfig(Section):
@@ -51,16 +48,16 @@ class SaeConfig(Section):
     k: Count = 8
     """Latents active for one activation; for `batchtopk` and `matryoshka` on average."""
     l1: Rate = 0.1
-    """`relu` only: weight of the sum of a code's latents beside its squared error, both in scaled units."""
+    """`relu` only: weight of the L1 norm of the code against the squared error, both in scaled units."""
     prefixes: Annotated[tuple[Count, ...], Field(strict=False)] = ()
-    """`matryoshka` only: numbers of first latents that reconstruct on their own, ascending, below `num_latents`; left
-    out: a half, a quarter, an eighth and a sixteenth of it."""
+    """`matryoshka` only: sizes of the prefixes of latents that reconstruct on their own, ascending, below
+    `num_latents`; left out: a half, a quarter, an eighth and a sixteenth of it."""
     auxk: Annotated[int, Field(ge=0)] | None = None
-    """Dead latents that reconstruct the residual; left out: half the width of the activations; 0: none do."""
+    """Dead latents that reconstruct the residual (AuxK loss); left out: half the width of the activations; 0: none."""
     auxk_alpha: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of that loss. At 1/32, as published, Adam's memory of a latent's livelier days outweighs it for long."""
+    """Weight of the AuxK loss. The published 1/32 is long outweighed by Adam's moments from before a latent died."""
     dead_after: Count = 300_000
-    """A latent is dead after so many activations without firing."""
+    """Activations without firing after which a latent counts as dead."""
     learning_rate: Rate | None = None
     """Adam's step, after a warm-up, decaying linearly over the last fifth; left out: by the number of latents, 8e-4
     at 2¹⁴ and falling with its square root (the law of sparsify, at four times its rate), at most 4e-3."""
@@ -69,7 +66,7 @@ class SaeConfig(Section):
     steps: Count = 3000
     """Optimiser steps."""
     checkpoints: Count = 10
-    """How often FVU is measured on select users; the best is kept."""
+    """Checkpoints at which FVU is measured on select users; the best one is kept."""
     sweep: SweepConfig = SweepConfig()
 
     @property
@@ -80,7 +77,7 @@ class SaeConfig(Section):
 
     @property
     def nested(self) -> tuple[int, ...]:
-        """Numbers of first latents that reconstruct on their own, the last being all: one but for `matryoshka`."""
+        """Sizes of the prefixes of latents that reconstruct on their own, ending with all latents."""
         if self.kind != "matryoshka":
             return (self.num_latents,)
         halves = tuple(self.num_latents >> halvings for halvings in range(NESTED - 1, 0, -1))
@@ -103,14 +100,14 @@ class SaeConfig(Section):
 
 
 class SweepMember(NamedTuple):
-    """One SAE of a sweep: its config, without the sweep, and the seed of its first weights."""
+    """One SAE of a sweep: its config, without the sweep, and the seed of its initial weights."""
 
     config: SaeConfig
     seed: int
 
 
 def candidates(config: SaeConfig, seed: int) -> tuple[SweepMember, ...]:
-    """Every combination that the sweep asks for, none twice; one where it asks for nothing."""
+    """Every combination of the sweep, none twice; one without a sweep."""
     sweep = config.sweep
     axes = {
         "kind": sweep.kind,
@@ -123,7 +120,7 @@ def candidates(config: SaeConfig, seed: int) -> tuple[SweepMember, ...]:
     found: dict[SweepMember, None] = {}
     for values in itertools.product(*(axis or (getattr(config, name),) for name, axis in axes.items())):
         chosen = dict(zip(axes, values, strict=True))
-        # What a kind does not have must not tell two of it apart.
+        # A setting that a kind does not have must not make two members of it.
         chosen |= {"k": config.k} if chosen["kind"] == "relu" else {"l1": config.l1}
         for one in sweep.seed or (seed,):
             found[SweepMember(plain.model_copy(update=chosen), one)] = None

@@ -1,7 +1,6 @@
 """The typed config: one TOML file is one run.
 
-Every section is a frozen model, each field with its own doc line. It knows which keys and values there may be, and
-nothing of files (loader.py) or of what the stages do with it.
+Every section is a frozen model, each field with its own doc line.
 """
 
 from __future__ import annotations
@@ -30,26 +29,26 @@ from recsae.config.submit import SubmitConfig
 
 class StoreConfig(Section):
     root: Annotated[str, Field(min_length=1)] = "runs"
-    """Where runs are kept: a local folder or a URI that pyarrow reads (`s3://bucket/recsae`)."""
+    """Where runs are stored: a local folder or a URI that pyarrow reads (`s3://bucket/recsae`)."""
 
 
 class ColumnNames(Section):
-    """What our columns are called in the user's files. An empty name says that there is no such column."""
+    """Names of columns in the user's files; empty: there is no such column."""
 
     user_id: str = "user_id"
-    """Whose event it is; also the key of `users`."""
+    """The user of an event; also the key of `users`."""
     item_id: str = "item_id"
-    """What was chosen; also the key of `items`."""
+    """The item of an event; also the key of `items`."""
     timestamp: str = "timestamp"
-    """Orders each user's events; `""`: the order of the rows is the order."""
+    """Orders each user's events; `""`: the order of rows is used."""
     weight: str = ""
     """A rating or count; `""`: every event weighs 1."""
     title: str = "title"
-    """A missing title shows the item's id."""
+    """The item's title; where it is missing, the item's id is shown."""
 
 
 def _separators(held: Any) -> Any:
-    """A list as a tuple; refused in words where it is neither a separator nor several."""
+    """A list as a tuple. Raises PydanticCustomError on anything but a separator or several."""
     if isinstance(held, list) and held and all(isinstance(one, str) and one for one in held):
         return tuple(held)
     if not isinstance(held, str | tuple):
@@ -64,7 +63,7 @@ class DataConfig(Section):
     format: Literal["table", "movielens", "recbole"] = "table"
     """`table`: the files named below; `movielens`: a folder of `.dat` or `.csv`; `recbole`: `.inter` and `.item`."""
     path: str = ""
-    """The folder of a `movielens` or `recbole` data set."""
+    """The folder of a `movielens` or `recbole` dataset."""
     interactions: Paths = ()
     """CSV, TSV or Parquet files (`.gz` too); with `split.kind = "given"` three: train, validation, test."""
     items: Paths = ()
@@ -78,25 +77,25 @@ class DataConfig(Section):
     user_attributes: dict[str, Separators] = Field(default={})
     """The same for columns of `users`."""
     list_separator: str = ""
-    """Set when a line is one user and all his items, in order, with this between them."""
+    """Set where a line is one user and all their items, in order, with this between them."""
     min_user_events: Count = 5
-    """Users with fewer events are left out (repeated with `min_item_events` until nothing changes)."""
+    """Users with fewer events are dropped (repeated with `min_item_events` until nothing changes)."""
     min_item_events: Count = 5
-    """Items with fewer events are left out."""
+    """Items with fewer events are dropped."""
     min_weight: float | None = None
-    """Events with a smaller weight (rating) are left out."""
+    """Events with a smaller weight (rating) are dropped."""
     replay_fraction: Annotated[float, Field(gt=0, le=1, serialization_alias="oldest")] = 1.0
-    """Share of each user's events, the oldest, that is read; below 1 it replays an earlier night."""
+    """Share of each user's events, the oldest ones, that is read; below 1 replays an earlier night."""
 
 
 class SplitConfig(Section):
     kind: Literal["leave-one-out", "time", "given"] = "leave-one-out"
-    """`leave-one-out`: each user's last event tests, the one before validates; `time`: by global time; `given`: by
-    file."""
+    """`leave-one-out`: each user's last event is for testing, the one before for validation; `time`: by global time;
+    `given`: by file."""
     validation: Share = 0.1
-    """`time` only: share of events that validate."""
+    """`time` only: share of events for validation."""
     test: Share = 0.1
-    """`time` only: share of events, the latest, that test."""
+    """`time` only: share of events, the latest ones, for testing."""
 
     @model_validator(mode="after")
     def _something_trains(self) -> Self:
@@ -107,16 +106,17 @@ class SplitConfig(Section):
 
 class CasesConfig(Section):
     max_per_user: Count = 100
-    """A user's last positions that become cases; at most `recommender.max_length`."""
+    """Last positions of each user that become cases; at most `recommender.max_length`."""
 
 
 class ResourcesConfig(Section):
-    """How wide a job runs; never part of a fingerprint."""
+    """Workers, devices and memory; never part of a fingerprint."""
 
     train_workers: Count = 1
     """Ray Train workers; 1, 2, 4 or 8."""
     min_train_workers: Count | None = None
-    """Training begins with so many, and goes on with so many, where there is no room for more; left out: it waits."""
+    """Fewest workers with which training starts and goes on where the cluster has no room; left out: it waits for
+    all."""
     probe_actors: Count = 2
     """Actors that run the recommender over cases."""
     llm_actors: Count = 2
@@ -124,15 +124,15 @@ class ResourcesConfig(Section):
     device: Literal["cpu", "cuda"] = "cpu"
     """Where models run."""
     ingest_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 4.0
-    """What ingest may hold in memory before it spills to disk, and evidence an eighth of."""
+    """Memory that ingest may use before it spills to disk; evidence may use an eighth of it."""
     endpoint_requests: Count = 16
-    """Requests under way at a time where `labels.endpoint` writes names."""
+    """Concurrent requests to `labels.endpoint`."""
     llm_memory_gb: Annotated[float, Field(gt=0, le=1e6)] = 1.0
     """Key-value cache of one engine on the CPU."""
     lease_seconds: Annotated[float, Field(gt=0, le=86_400)] = 20.0
-    """A stage whose owner was silent so long may be taken over."""
+    """Lease timeout in seconds: without a heartbeat for so long, another driver may take a stage over."""
     retries: Annotated[int, Field(ge=0, le=100)] = 3
-    """Times that a stage is tried again after a node or worker was lost, each after twice the wait."""
+    """Retries of a stage after a node or worker was lost, with waits that double."""
 
     @model_validator(mode="after")
     def _workers_divide_lanes(self) -> Self:
@@ -147,9 +147,9 @@ class ResourcesConfig(Section):
 
 class Config(Section):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-    """The run's name; it lasts over the nights and names a folder."""
+    """The run's name, the same for all its nights, and the name of its folder."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Decides every draw."""
+    """Seed of every random draw."""
     store: StoreConfig = StoreConfig()
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
@@ -166,10 +166,10 @@ class Config(Section):
     steering: SteeringConfig = SteeringConfig()
     report: ReportConfig = ReportConfig()
     nights: NightsConfig | None = None
-    """How tonight builds on last night; left out: every run stands for itself."""
+    """How tonight builds on last night; left out: every run starts afresh."""
     resources: ResourcesConfig = ResourcesConfig()
     mlflow: MlflowConfig | None = None
-    """Where a finished night is written down; left out: nowhere."""
+    """Where a finished night is logged; left out: nowhere."""
     submit: SubmitConfig = SubmitConfig()
 
     @model_validator(mode="after")
@@ -202,15 +202,15 @@ class Config(Section):
     @model_validator(mode="after")
     def _evidence_is_enough(self) -> Self:
         active = self.evidence.top + 10 * self.evidence.level
-        silent = self.evidence.random + self.evidence.popularity
-        for key, asked in (
+        inactive = self.evidence.random + self.evidence.popularity
+        for key, cases in (
             ("scores.select_cases", self.scores.select_cases),
             ("scores.score_cases", self.scores.score_cases),
         ):
-            if asked > min(active, silent):
+            if cases > min(active, inactive):
                 raise ValueError(
-                    f"{key} = {asked} is more than evidence keeps ({active} active and {silent} silent cases); "
-                    "lower it or raise evidence.top, level, random and popularity"
+                    f"{key} = {cases} is more than evidence keeps ({active} activating and {inactive} non-activating "
+                    "cases); lower it or raise evidence.top, level, random and popularity"
                 )
         if self.labels.finalists_per_ranking > self.labels.candidates:
             raise ValueError(

@@ -1,7 +1,4 @@
-"""The config's section on submission: what each stage's job asks of the cluster. Never part of a fingerprint.
-
-It knows Ray's kinds of resources and no stage by name.
-"""
+"""The config's section on submission: what each stage's job requests of the cluster. Never part of a fingerprint."""
 
 from __future__ import annotations
 
@@ -17,24 +14,24 @@ Name = Annotated[str, Field(min_length=1)]
 
 
 class EntrypointConfig(Section):
-    """What Ray sets aside for a job's driver; its tasks, actors and Train workers ask for their own."""
+    """What Ray reserves for a job's driver; its tasks, actors and Train workers request their own."""
 
     cpus: Amount = 1.0
-    """Cores. A driver that asks for nothing at all runs on the head."""
+    """Cores. A driver that requests nothing at all runs on the head node."""
     gpus: Amount = 0.0
-    """GPUs; a driver needs none to run stages whose workers have them."""
+    """GPUs; a driver needs none, even where its workers have them."""
     memory_gb: Amount = 0.0
-    """Memory that must be free where the driver starts."""
+    """Memory that must be free on the driver's node."""
     resources: dict[Name, Positive] = Field(default={})
-    """Custom resources of nodes, as in `{ disk = 1 }`."""
+    """Custom resources, as in `{ disk = 1 }`."""
     labels: dict[Name, str] = Field(default={})
-    """Labels that the node must bear, as in `{ "recsae/group" = "data" }`; Ray's label selectors."""
+    """Labels that the node must have, as in `{ "recsae/group" = "data" }`; Ray's label selectors."""
 
 
 class SubmitConfig(Section):
     python: Name = "python"
     """The interpreter on the cluster's nodes."""
     entrypoint: EntrypointConfig = EntrypointConfig()
-    """For stages that are not named below."""
+    """The default for stages without a section of their own."""
     stages: dict[str, EntrypointConfig] = Field(default={})
     """By stage, as in `[submit.stages.labels]`; also `publish`, and `nightly` for all in one job."""

@@ -1,7 +1,6 @@
-"""The gate before publishing: figures of the night beside what the config asks of them.
+"""The gate before publishing: the night's figures against the thresholds of `[nights.gate]`.
 
-A figure that a run does not have is not asked for. It knows figures and thresholds, and nothing of how a night is
-served or held back.
+A figure that the run does not have passes.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ class Check(NamedTuple):
     """One figure of a night."""
 
     key: str
-    """Of `nights.gate`."""
+    """A key of `nights.gate`."""
     value: float | None
-    """None where the run has no such figure."""
+    """None: the run has no such figure."""
     limit: float
     passed: bool
 
 
 def judge(gate: GateConfig, made: Mapping[str, Committed], last_recommender: Committed | None) -> tuple[Check, ...]:
-    """Every key of the gate, held against what the stages committed."""
+    """One check for every key of the gate, on what the stages committed."""
     sae, concepts = made["sae"].metrics, made["concepts"].metrics
     drift, recommender = concepts.get("drift") or {}, made["recommender"].metrics
     kept = sae.get("fidelity", {}).get("rows", {}).get("sae", {}).get("ndcg@10_kept")
@@ -48,18 +47,18 @@ def _check(key: str, value: float | None, limit: float) -> Check:
 
 
 def _fall(tonight: Mapping[str, Any], last: Mapping[str, Any]) -> float | None:
-    """By what share test NDCG@10 is below last night's."""
+    """The share by which test NDCG@10 fell since last night; None where either is unknown."""
     now, before = (metrics.get("test", {}).get("ndcg@10") for metrics in (tonight, last))
     return None if now is None or not before else float(1 - now / before)
 
 
 def failing(checks: Sequence[Check], served: str | None) -> str:
-    """The sentence for people."""
-    told = [
+    """The sentence that says which checks failed and what is served instead."""
+    failed = [
         f"{check.key} is {check.value:.3g}, {'below' if check.key in AT_LEAST else 'above'} "
         f"nights.gate.{check.key} = {check.limit:g}"
         for check in checks
         if not check.passed
     ]
     stays = f"{served} stays the one that is served" if served else "nothing is served yet"
-    return f"this night is kept and not served: {'; '.join(told)}; {stays}. Mend its cause, or the threshold"
+    return f"this night is kept and not served: {'; '.join(failed)}; {stays}. Mend its cause, or the threshold"

@@ -1,7 +1,7 @@
-"""One night of a run at a time: the lease of the run, held from the first stage to the last put.
+"""The run lock: one night of a run at a time, by a lease held from the first stage to the last put.
 
-Correctness does not depend on it, since a stage's first manifest wins and `current.json` is one put; what it spares is
-two nights that make each other's work. It knows leases, and nothing of stages.
+Correctness does not depend on it, since a stage's first manifest wins and `current.json` is one put. It keeps two
+drivers from doing the same work.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def alone(lease: Lease, run: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
-    """Hold the lease; raises BadInput where another driver lives that holds it.
+    """Hold the lease within the block. Raises BadInput where another driver holds it and is alive.
 
-    One that died is told from one that lives by its heartbeat, for which this waits as long as the lease says.
+    A dead driver has no heartbeat; telling it from a live one takes up to the lease's own seconds.
     """
-    told = False
+    logged = False
     while not lease.try_acquire():
         if lease.heard and lease.seen:
             holder = lease.seen
@@ -32,9 +32,9 @@ def alone(lease: Lease, run: str, sleep: Callable[[float], None] = time.sleep) -
                 f"another night of run {run} is at work since {since} (process {holder['pid']} on {holder['host']}); "
                 "wait for its end, or stop it"
             )
-        if not told:
+        if not logged:
             log.info("another driver holds this run; listening for %.0f s whether it lives", lease.seconds)
-            told = True
+            logged = True
         sleep(min(1.0, lease.seconds / 8))
     try:
         yield

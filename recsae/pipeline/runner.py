@@ -1,7 +1,6 @@
-"""Orders, skips and commits the stages of one config over one store. Nothing else does.
+"""The pipeline of one config over one store: orders, skips, runs and commits the stages of stages.py.
 
-The stages themselves stand in stages.py. With `[nights]` a stage may read what the night that is served has made of it,
-and where nothing else has changed since, it is that night's.
+With `[nights]` a stage may read the results of the served night, and unchanged stages are reused from it.
 """
 
 from __future__ import annotations
@@ -31,7 +30,8 @@ log = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """The stages of one config over one store. `night` is held by a driver that will publish, if nights follow."""
+    """The stages of one config over one store. `night` is the run lock of a driver that will publish, with
+    `[nights]`."""
 
     def __init__(self, config: Config, night: Lease | None = None) -> None:
         self.config = config
@@ -43,14 +43,14 @@ class Pipeline:
         self._served: Mapping[str, str] = served["fingerprints"] if served else {}
 
     def _served_stage(self, name: str) -> Committed | None:
-        """What the night that is served has of a stage."""
+        """The served night's result of a stage."""
         return self.store.committed(name, self._served[name]) if name in self._served else None
 
     def fingerprint(self, name: str) -> str:
-        """What decides the result of a stage: its version, its slice of the config, its inputs' fingerprints and, where
-        it builds on the night that is served, those of what it reads of it.
+        """A hash of what decides the result of a stage: its version, its slice of the config, the fingerprints of its
+        inputs and, where it builds on the served night, of what it reads of that night.
 
-        Where nothing but that has changed, the stage is the one that this night has: it is not built on itself.
+        Where only that last part has changed, the served night's stage is reused: a night is not built on itself.
         """
         if name not in self._fingerprints:
             served = self._served_stage(name)
@@ -74,7 +74,7 @@ class Pipeline:
     def _content(self, stage: Stage) -> Mapping[str, str]:
         if stage.content not in self._contents:
             self._contents[stage.content] = {
-                redact_uri(name): told for name, told in stage.content(self.config).items()
+                redact_uri(name): checksum for name, checksum in stage.content(self.config).items()
             }
         return self._contents[stage.content]
 
@@ -85,7 +85,7 @@ class Pipeline:
         return found
 
     def _last(self, name: str) -> dict[str, str]:
-        """Fingerprints of what a stage reads of the night that is served, where all of it is there."""
+        """Fingerprints of what a stage reads of the served night; empty unless all of it is there."""
         found = {need: self._served[need] for need in STAGES[name].last if need in self._served}
         whole = len(found) == len(STAGES[name].last) and all(map(self.store.committed, found, found.values()))
         return found if whole else {}
@@ -94,7 +94,7 @@ class Pipeline:
         return self.store.committed(name, self.fingerprint(name))
 
     def run(self, name: str) -> Committed:
-        """Run one stage unless its result is there.
+        """Run one stage unless it is committed already.
 
         Raises BadInput where an input has not been committed yet, or is damaged.
         """
@@ -110,18 +110,18 @@ class Pipeline:
             return self._work(STAGES[name], inputs)
 
     def has_work(self, name: str) -> bool:
-        """Whether `run` would execute the stage. Raises BadInput where an input has not been committed yet."""
+        """Whether `run` would run the stage. Raises BadInput where an input has not been committed yet."""
         if self.committed(name):
             return False
         self.inputs(name)
         return True
 
     def inputs(self, name: str) -> dict[str, Committed]:
-        """What a stage reads of tonight. Raises BadInput where it has not been committed yet."""
+        """The inputs of a stage, of this night. Raises BadInput where one has not been committed yet."""
         return self.require(f"stage {name}", *STAGES[name].inputs)
 
     def require(self, user: str, *names: str) -> dict[str, Committed]:
-        """These stages by name. Raises BadInput, which says what `user` needs, where one is not committed yet."""
+        """These stages' results by name. Raises BadInput, which says that `user` needs it, where one is not committed yet."""
         stages: dict[str, Committed] = {}
         for name in names:
             found = self.committed(name)
@@ -138,7 +138,7 @@ class Pipeline:
         return {PREVIOUS + need: one for need, one in found.items() if one}
 
     def _work(self, stage: Stage, inputs: Mapping[str, Committed]) -> Committed:
-        """Hold the stage's lease, attempt it and commit; wait where another attempt is at work."""
+        """Hold the stage's lease, attempt it and commit it; waits while another attempt is at work."""
         fingerprint = self.fingerprint(stage.name)
         lease = self.store.lease(stage.name, fingerprint, self.config.resources.lease_seconds)
         waited = 0
@@ -151,7 +151,7 @@ class Pipeline:
             if done:
                 return done
         try:
-            done = self.committed(stage.name)  # by another that finished and let go since we last looked
+            done = self.committed(stage.name)  # by another attempt, which finished since the last look
             if done:
                 return done
             return retrying(lambda: self._attempt(stage, inputs, lease), stage.name, self.config.resources.retries)
@@ -187,7 +187,7 @@ class Pipeline:
                 },
             )
         except BaseException as error:
-            if not is_away(error):  # or whatever it is asked next would wait as long again
+            if not is_away(error):  # or every further request would wait as long again
                 self.store.discard(stage.name, attempt)
             raise
         context.committed(done)
@@ -198,8 +198,8 @@ class Pipeline:
     def publish(self) -> Record:
         """Serve what this config made, if it passes the gate of `[nights]`, and delete nights that are too old.
 
-        Raises BadInput where a stage is not committed, and NotServed where the gate stays closed or another driver has
-        taken over.
+        Raises BadInput where a stage is not committed, and NotServed where a check of the gate fails or another driver
+        has taken over.
         """
         made = self.require("publish", *STAGES)
         concepts, report = made["concepts"], made["report"]

@@ -1,7 +1,7 @@
-"""The state of a run: what of it is committed, being made, missing or damaged, what to run next, and what is served.
+"""The state of a run: which stages are committed, running, missing or damaged, what to run next, and what is served.
 
-It asks the store alone, so it needs no Ray, no language model and none of the input files; whether those have changed
-since, only the next night can tell. It knows the table of stages and nothing of how a state is shown.
+Reads the store alone, so it needs no Ray, no language model and no input files; whether those have changed since, only
+the next night finds out.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from recsae.text.redaction import redact_tree, redact_uri
 NIGHTS = 5
 """Newest nights that are listed."""
 PATIENCE = 2.0
-"""Times of a lease's own seconds after which its holder is called silent: a beat is not written in no time."""
+"""Multiple of a lease's own seconds without a heartbeat after which its holder counts as dead: writing one takes
+time."""
 SERVED = ("night", "dictionary", "report")
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who works, or worked, on something."""
+    """Who holds, or held, a lease."""
 
     name: str
-    """Machine and process where they are known."""
+    """Machine and process, where known."""
     since: float | None
     """Seconds since 1970, by the holder's clock."""
     beat: float | None
-    """Its last sign of life."""
+    """Its last heartbeat, likewise."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class RunState:
     missing: tuple[str, ...] = ()
     """Stages without a usable result."""
     following: str = "nightly"
-    """The job to run next; empty: none."""
+    """The stage to run next, or `nightly` or `publish`; empty: none."""
     why: str = "nothing has been made yet"
     served: Mapping[str, str] | None = None
     """The night, the dictionary and the report."""
@@ -75,11 +76,11 @@ class RunState:
     """What is wrong with what is served."""
     nights: tuple[Mapping[str, Any], ...] = ()
     making: Holder | None = None
-    """Who makes a night at this moment."""
+    """Who is making a night now."""
 
 
 def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
-    """The state of the config's run. Raises BadInput where the store cannot be asked."""
+    """The state of the config's run. Raises BadInput where the store cannot be read."""
     run = RunStore(config.store.root, config.name).folder
     root, now = redact_uri(config.store.root), clock()
     try:
@@ -115,7 +116,8 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
 def _state(
     config: Config, stage: Stage, above: Mapping[str, str | None], found: Iterable[StageInspection], now: float
 ) -> StageState:
-    """The one fingerprint that speaks for the stage: what is being made, else the newest result that fits."""
+    """The state of a stage by one of its fingerprints: the one being made, else the newest result that fits the
+    config."""
     found = list(found)
     unfit = {one.fingerprint: _unfit(config, stage, one, above) for one in found if one.done}
     results = sorted((one for one in found if one.done), key=_committed_at)
@@ -166,7 +168,7 @@ def _committed(name: str, one: StageInspection) -> StageState:
 
 
 def _unfit(config: Config, stage: Stage, one: StageInspection, above: Mapping[str, str | None]) -> str:
-    """Why a result is not this config's; empty: it may be."""
+    """Why a result cannot be this config's; empty: it may be."""
     assert one.done is not None
     manifest = one.done.manifest
     if manifest.get("version") != stage.version:
@@ -186,7 +188,7 @@ def _unfit(config: Config, stage: Stage, one: StageInspection, above: Mapping[st
 def _following(
     stages: Mapping[str, StageState], run: Folder, current: Record | None, nights: Iterable[tuple[str, Record]]
 ) -> tuple[str, str]:
-    """The next job, and why."""
+    """The stage to run next, and why."""
     for one in stages.values():
         if one.state == "damaged":
             folder = redact_uri(run.child(one.name, str(one.fingerprint)).uri)
@@ -206,7 +208,7 @@ def _following(
 
 
 def _gone(run: Folder, served: Mapping[str, str]) -> str:
-    """Which served file is not there."""
+    """Which served file is missing; empty: none."""
     here = split_query(redact_uri(run.uri))[0] + "/"
     for key in ("dictionary", "report"):
         name = split_query(served[key])[0].removeprefix(here)
@@ -228,7 +230,7 @@ def _night(name: str, record: Record, served: Mapping[str, str] | None) -> Mappi
 
 
 def _failed(record: Record) -> list[str]:
-    """Keys of the gate that a night did not reach."""
+    """Keys of the gate that a night failed."""
     checks = record.get("checks")
     known = [check for check in checks if isinstance(check, Mapping)] if isinstance(checks, list | tuple) else []
     return [str(check.get("key")) for check in known if not check.get("passed", True)]

@@ -1,9 +1,8 @@
 """Every table that crosses a stage boundary, as Arrow schemas: the one home of column names.
 
 The tables from events to activations are here, those from evidence to the dictionary in concepts.py, those of
-steering in steering.py. Ids inside are int32 (`user_idx`, `item_idx`), ids outside are strings. Each schema
-carries its name and version as metadata, and every write casts to it with `conform`. It knows tables and nothing of who
-writes or reads them.
+steering in steering.py. Internal ids are int32 (`user_idx`, `item_idx`), external ids are strings. Each schema carries
+its name and version as metadata, and every write casts to it with `conform`.
 """
 
 from __future__ import annotations
@@ -11,18 +10,19 @@ from __future__ import annotations
 import pyarrow as pa
 
 SPLITS = ("train", "validation", "test")
-"""How each user's events are cut in time."""
+"""How each user's events are split in time."""
 PARTS = ("explain", "select", "score")
-"""How users are cut for good: half write concepts, a quarter choose among them, a quarter judge them."""
+"""How users are split, the same in every night: half name concepts, a quarter choose among names, a quarter judge."""
 ACTIVE_ROLES = ("top", "level")
 SILENT_ROLES = ("random", "popularity")
 NEAR_MISS = "near_miss"
 NEAR_DIRECTION = "near_direction"
-"""Silent cases close to the active ones: by the attributes of their item, and by the latents that fire instead."""
+"""Non-activating cases close to the active ones (hard negatives): by the attributes of their item, and by the latents
+that fire instead."""
 
 
 def item_column(view: str) -> str:
-    """The column of a case with the item that a concept of this view describes."""
+    """By view, the column of a case that holds the item a concept describes."""
     return "top_idx" if view == "recommended" else "item_idx"
 
 
@@ -80,9 +80,9 @@ CASES = table_schema(
 
 
 def activations(width: int, site: str = "user") -> pa.Schema:
-    """Shards: one vector of `width` float32 a case, read at `site`. `part` is an index into PARTS.
+    """The schema of shards: one vector of `width` float32 per case, read at `site`. `part` is an index into PARTS.
 
-    The case's user, item and part travel along, so that the SAE and the evidence need no join. On the item side an
+    Shards repeat the case's user, item and part, so that the SAE and the evidence need no join. On the item side each
     item is a case and its own user.
     """
     schema = table_schema(
@@ -102,7 +102,7 @@ def activations(width: int, site: str = "user") -> pa.Schema:
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` with exactly the columns, types and metadata of `schema`.
 
-    Raises KeyError on a missing column and pa.ArrowInvalid on a value that does not fit or a null where none may be.
+    Raises KeyError on a missing column and pa.ArrowInvalid on a value that does not fit or a null in a required column.
     """
     columns = []
     for field in schema:

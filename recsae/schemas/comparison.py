@@ -1,5 +1,4 @@
-"""The table of several runs beside one another: columns as in base.py. It knows a table and nothing of who writes or
-reads it."""
+"""The schema of the table that compares several runs; conventions as in base.py."""
 
 from __future__ import annotations
 

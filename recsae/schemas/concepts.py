@@ -1,4 +1,4 @@
-"""The tables from evidence to the dictionary, as Arrow schemas. It goes on where base.py ends, by the same rules."""
+"""The tables from evidence to the dictionary, as Arrow schemas; conventions as in base.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVIDENCE = table_schema(
     required("item_idx", pa.int32()),
     pa.field("top_idx", pa.int32()),  # null where the activations were given without it
     required("activation", pa.float32()),
-    required("level", pa.int8()),  # 0 silent; 1 to 10 by deciles of the latent's positive activations on explain users
+    required("level", pa.int8()),  # 0 inactive; 1 to 10 by deciles of its positive activations on explain users
 )
 
 LATENT_STATS = table_schema(
@@ -58,24 +58,25 @@ ITEM_LATENTS = table_schema(
 )
 
 CODES = ("sae", "raw", "pca", "untrained")
-"""What answers to attributes: the SAE's latents, and raw dimensions, PCA directions and an untrained SAE beside it."""
+"""What attributes are correlated with: the SAE's latents and, as controls, raw dimensions, PCA directions and an
+untrained SAE."""
 
 ATTRIBUTE_STATS = table_schema(
     "attribute_stats",
     1,
     required("code", pa.string()),  # of CODES
-    required("view", pa.string()),  # whose item bears the attribute: recommended, input
+    required("view", pa.string()),  # whose item has the attribute: recommended, input
     required("latent", pa.int32()),
     required("attribute", pa.string()),
     required("value", pa.string()),
     required("rank", pa.int32()),  # from 0, among the attributes of the latent, by |correlation|
-    required("cases", pa.int64()),  # score cases whose item bears it
+    required("cases", pa.int64()),  # score cases whose item has it
     pa.field("fires", pa.int64()),  # score cases in which the latent fires; null where every case has a value
     pa.field("both", pa.int64()),
     required("correlation", pa.float64()),  # Pearson
     pa.field("p_fires", pa.float64()),  # P(fires | attribute)
     pa.field("p_attribute", pa.float64()),  # P(attribute | fires)
-    required("mean_activation", pa.float64()),  # over the cases that bear it, silent ones included
+    required("mean_activation", pa.float64()),  # over all cases whose item has it, non-activating ones included
     pa.field("auc", pa.float64()),  # of the activation, for the attribute; null for raw and pca
 )
 
@@ -91,7 +92,7 @@ ATTRIBUTE_BEST = table_schema(
     required("correlation", pa.float64()),  # the largest over latents; the largest |r| for raw and pca
     pa.field("null_mean", pa.float64()),  # of the largest, with attributes permuted across items
     pa.field("null_upper", pa.float64()),  # its 95th percentile
-    pa.field("p_value", pa.float64()),  # share of permutations, and of what was seen, at least as large
+    pa.field("p_value", pa.float64()),  # share of permutations, the observed one among them, at least as large
 )
 
 COHERENCE = table_schema(
@@ -101,7 +102,7 @@ COHERENCE = table_schema(
     required("latent", pa.int32()),
     pa.field("within", pa.float64()),  # mean cosine between the vectors of its strongest score cases
     pa.field("between", pa.float64()),  # and with those of other latents
-    pa.field("within_centred", pa.float64()),  # the same after the mean activation is taken away
+    pa.field("within_centred", pa.float64()),  # the same after subtracting the mean activation
     pa.field("between_centred", pa.float64()),
 )
 
@@ -113,11 +114,11 @@ LABELS = table_schema(
     required("concept", pa.string()),
     pa.field("description", pa.string()),
     required("source", pa.string()),  # terms, pair, model
-    required("terms", pa.list_(pa.string())),  # of the vocabulary; an item that bears all is an instance
+    required("terms", pa.list_(pa.string())),  # of the vocabulary; an item that has all of them is an instance
     required("view", pa.string()),
     required("prompt_version", pa.string()),
     required("model", pa.string()),
-    pa.field("support", pa.int32()),  # different items of the evidence that bear it
+    pa.field("support", pa.int32()),  # different items of the evidence that have it
     pa.field("tfidf", pa.float64()),
     pa.field("lift", pa.float64()),  # its share of the evidence by its share of all events
     pa.field("pmi", pa.float64()),  # nats
@@ -160,7 +161,7 @@ SCORES = table_schema(
     pa.field("upper", pa.float64()),
     pa.field("expected", pa.float64()),  # confidence to expect on unseen cases: drawn towards the mean of all latents
     pa.field("centre", pa.float64()),  # the judge's threshold, fixed on select users
-    pa.field("near_miss_rate", pa.float64()),  # near misses judged active; never in the headline
+    pa.field("near_miss_rate", pa.float64()),  # hard negatives judged active; never in the headline
     pa.field("near_direction_rate", pa.float64()),
 )
 
@@ -169,21 +170,21 @@ LEVELS = table_schema(
     1,
     required("latent", pa.int32()),
     required("concept", pa.string()),
-    required("level", pa.int8()),  # 0 silent; 1 to 10 by the deciles in latent_stats
+    required("level", pa.int8()),  # 0 inactive; 1 to 10 by the deciles in latent_stats
     required("cases", pa.int64()),  # all score cases at that level
-    required("hits", pa.int64()),  # those whose item bears the concept's terms
-    required("catalogue_share", pa.float64()),  # of all items, those that bear them
+    required("hits", pa.int64()),  # those whose item has the concept's terms
+    required("catalogue_share", pa.float64()),  # share of all items that have them
     required("popular_share", pa.float64()),  # the same, items weighted by their training events
 )
 
 NOT_ASKED = "not in the sample"
-"""`status` of a latent that the language model was not asked about."""
+"""`status` of a latent that was not labelled."""
 
 CONCEPTS = table_schema(
     "concepts",
     4,
     required("latent", pa.int32()),
-    required("stable_id", pa.string()),  # the same over the nights, where they follow one another
+    required("stable_id", pa.string()),  # the same in every night, with `[nights]`
     pa.field("name", pa.string()),
     pa.field("description", pa.string()),
     required("terms", pa.list_(pa.string())),
@@ -193,7 +194,7 @@ CONCEPTS = table_schema(
     pa.field("confidence", pa.float64()),
     pa.field("confidence_lower", pa.float64()),
     pa.field("confidence_upper", pa.float64()),
-    pa.field("confidence_expected", pa.float64()),  # on unseen cases: corrected for one of many having been looked at
+    pa.field("confidence_expected", pa.float64()),  # on unseen cases: shrunk, as it is one of many
     pa.field("confidence_shuffled", pa.float64()),
     pa.field("precision", pa.float64()),
     pa.field("recall", pa.float64()),
@@ -211,20 +212,20 @@ CONCEPTS = table_schema(
     pa.field("held_out_confidence", pa.float64()),  # by attributes over all score cases
     pa.field("held_out_precision", pa.float64()),
     pa.field("held_out_recall", pa.float64()),
-    pa.field("recsae_confidence", pa.float64()),  # by RecSAE's protocol, over five active and five silent cases
+    pa.field("recsae_confidence", pa.float64()),  # by RecSAE's protocol, over five active and five non-activating cases
     pa.field("recsae_recall", pa.float64()),
     pa.field("recsae_true_negative_rate", pa.float64()),
     pa.field("group", pa.int32()),  # the first latent that has the same concept; null without a name
     required("group_size", pa.int32()),
-    pa.field("polysemantic", pa.bool_()),  # two terms share its evidence that hardly any item bears together
+    pa.field("polysemantic", pa.bool_()),  # two terms share its evidence and hardly any item has both
     required("meanings", pa.list_(pa.string())),  # those terms
     pa.field("coherence", pa.float64()),  # `within` of COHERENCE
-    pa.field("causal", pa.float64()),  # change of the concept's share in the top 10 when the latent is turned up
+    pa.field("causal", pa.float64()),  # change of the concept's share in the top 10 when the latent is steered up
     pa.field("causal_lower", pa.float64()),  # 95 %, resampling users
     pa.field("causal_upper", pa.float64()),
     pa.field("causal_null", pa.float64()),  # 95th percentile of that change by random directions of the same length
     pa.field("causal_probe", pa.float64()),  # by the concept's linear probe
-    pa.field("causal_ablation", pa.float64()),  # change of the share when the latent is taken out
+    pa.field("causal_ablation", pa.float64()),  # change of the share when the latent is ablated
     pa.field("drift", pa.string()),  # what became of it since last night: kept, renamed, moved, new; null on the first
     required("frequency", pa.float64()),
     required("activations", pa.int64()),

@@ -1,5 +1,4 @@
-"""The tables that join one night to the next: columns as in base.py. It knows tables and nothing of who writes
-or reads them."""
+"""The tables that join one night to the next, as Arrow schemas; conventions as in base.py."""
 
 from __future__ import annotations
 
@@ -11,9 +10,9 @@ MATCHES = table_schema(
     "matches",
     1,
     required("latent", pa.int32()),
-    required("stable_id", pa.string()),  # the same over the nights
-    pa.field("last_latent", pa.int32()),  # its number last night; null of a new one
-    pa.field("similarity", pa.float64()),  # by which the two are one
+    required("stable_id", pa.string()),  # the same in every night
+    pa.field("last_latent", pa.int32()),  # its number last night; null for a new one
+    pa.field("similarity", pa.float64()),  # of the two latents
     pa.field("cosine", pa.float64()),  # of decoder directions; null where the vectors' space is not last night's
     pa.field("correlation", pa.float64()),  # of activations over explain cases of both nights
 )
@@ -24,21 +23,20 @@ LABELLED = table_schema(
     required("latent", pa.int32()),
     required("stable_id", pa.string()),
     required("items", pa.list_(pa.string())),  # item_id: its strongest explain items when it was labelled
-    pa.field("jaccard", pa.float64()),  # of these with the strongest of tonight; null of a new latent
-    required("carried", pa.bool_()),  # whether last night's labels were taken over
+    pa.field("jaccard", pa.float64()),  # of these with tonight's strongest; null for a new latent
+    required("carried", pa.bool_()),  # whether last night's labels were reused
 )
 
 CHANGES = ("kept", "renamed", "moved", "new", "gone")
-"""What became of a concept: as it was; under another name; the same name for other items; there since tonight; not
-there any more."""
+"""What happened to a concept since last night: unchanged; another name; the same name for other items; new; gone."""
 
 DRIFT = table_schema(
     "drift",
     1,
     required("stable_id", pa.string()),
     required("change", pa.string()),  # of CHANGES
-    pa.field("latent", pa.int32()),  # null of a gone one
-    pa.field("last_latent", pa.int32()),  # null of a new one
+    pa.field("latent", pa.int32()),  # null for one that is gone
+    pa.field("last_latent", pa.int32()),  # null for a new one
     pa.field("similarity", pa.float64()),
     pa.field("jaccard", pa.float64()),  # as in LABELLED
     pa.field("name", pa.string()),

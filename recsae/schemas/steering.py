@@ -1,7 +1,4 @@
-"""The tables of what happens when latents are turned, and of what is handed out to people: columns as in base.py.
-
-It knows tables and nothing of who writes or reads them.
-"""
+"""The tables of steering, explanations and recommendations, as Arrow schemas; conventions as in base.py."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ STEERING = table_schema(
     required("part", pa.string()),  # whose users: select, score
     required("latent", pa.int32()),
     required("concept", pa.string()),
-    required("operation", pa.string()),  # add, ablate; at the site `item` scale in the place of add
-    pa.field("strength", pa.float64()),  # as the config has it; null of ablate
+    required("operation", pa.string()),  # add, ablate; at the site `item` scale instead of add
+    pa.field("strength", pa.float64()),  # as in the config; null for ablate
     pa.field("value", pa.float64()),  # of the operation, in units of activations
     required("users", pa.int64()),
     required("cases", pa.int64()),
-    required("share", pa.float64()),  # of the places in the top 10, those of items that bear the concept
+    required("share", pa.float64()),  # of the top-10 places, those of items that have the concept
     required("share_change", pa.float64()),  # against the clean model
     required("share_lower", pa.float64()),  # of the change: 95 %, resampling users
     required("share_upper", pa.float64()),
@@ -47,11 +44,11 @@ WISHES = table_schema(
     1,
     required("concept", pa.string()),
     required("direction", pa.string()),  # latent, probe
-    pa.field("latent", pa.int32()),  # of the concept's latents the one that costs least on select users
+    pa.field("latent", pa.int32()),  # the one of the concept's latents that costs least on select users
     required("clean_share", pa.float64()),  # on score users
     required("wished_share", pa.float64()),
-    pa.field("strength", pa.float64()),  # that buys it on select users; null: none of the strengths does
-    pa.field("share", pa.float64()),  # on score users, at this strength; between two strengths by a straight line
+    pa.field("strength", pa.float64()),  # that reaches it on select users; null where none does
+    pa.field("share", pa.float64()),  # on score users, at this strength; interpolated linearly between two strengths
     pa.field("ndcg_change", pa.float64()),  # relative, likewise
 )
 
@@ -64,17 +61,17 @@ EXPLANATIONS = table_schema(
     required("score", pa.float64()),  # = listed + others + bias + error + rest
     required("average_score", pa.float64()),  # of all items of the catalogue, for this user
     required("exact", pa.bool_()),  # whether the score is linear in the probed vector; if not, parts are approximate
-    required("latents", pa.list_(pa.int32())),  # those that set the item furthest apart from the average one
+    required("latents", pa.list_(pa.int32())),  # those whose contribution differs most from that to the average item
     required("names", pa.list_(pa.string())),  # null where the dictionary has none
     required("activations", pa.list_(pa.float32())),
     required("contributions", pa.list_(pa.float64())),  # of these to the score
-    required("beyond", pa.list_(pa.float64())),  # and beyond what they contribute to the average item
+    required("beyond", pa.list_(pa.float64())),  # minus their contributions to the average item
     required("listed", pa.float64()),  # the sum of `contributions`
     required("others", pa.float64()),  # of all other latents
     required("bias", pa.float64()),
     required("bias_beyond", pa.float64()),
     required("error", pa.float64()),  # of what the SAE does not reconstruct
-    required("rest", pa.float64()),  # what an approximation leaves over; 0 where it is exact
+    required("rest", pa.float64()),  # what an approximation leaves unexplained; 0 where it is exact
 )
 
 

@@ -1,5 +1,4 @@
-"""The table of what people said of concepts: columns as in base.py. It knows a table and nothing of who writes or
-reads it."""
+"""The schema of the survey's results; conventions as in base.py."""
 
 from __future__ import annotations
 
@@ -15,22 +14,22 @@ SURVEY = table_schema(
     required("name", pa.string()),
     required("decoy", pa.bool_()),  # put to the cases of another latent
     required("cases_of", pa.int32()),  # that latent; of a real one its own
-    required("interpretable", pa.bool_()),  # as the dictionary has it
+    required("interpretable", pa.bool_()),  # as in the dictionary
     required("raters", pa.int32()),  # who answered any of its questions
     required("cases", pa.int32()),
     required("yes_active", pa.int64()),  # votes on cases in which the latent of `cases_of` fires
     required("no_active", pa.int64()),
     required("unsure_active", pa.int64()),
-    required("yes_silent", pa.int64()),  # and in which it is silent
+    required("yes_silent", pa.int64()),  # and in which it does not
     required("no_silent", pa.int64()),
     required("unsure_silent", pa.int64()),
     required("open", pa.int64()),  # questions that raters left without an answer
     pa.field("people_recall", pa.float64()),  # mean over activating cases of the share of yes among yes and no
-    pa.field("people_true_negative_rate", pa.float64()),  # over silent ones, of no
+    pa.field("people_true_negative_rate", pa.float64()),  # over non-activating ones, of no
     pa.field("people_confidence", pa.float64()),  # their mean: balanced accuracy
     pa.field("people_lower", pa.float64()),  # 95 %: score intervals over cases, squared and added
     pa.field("people_upper", pa.float64()),
-    pa.field("majority_agrees", pa.float64()),  # of the cases with a majority and a verdict, those where they are one
+    pa.field("majority_agrees", pa.float64()),  # share of cases with a majority and a verdict where the two agree
     pa.field("judge_on_cases", pa.float64()),  # the language model's balanced accuracy on these very cases
     pa.field("judge_confidence", pa.float64()),  # and on all its score cases; of a decoy the shuffled control's
     pa.field("judge_lower", pa.float64()),

@@ -1,9 +1,9 @@
-"""How far people agree beyond chance, and how sure a share is. It knows counts of answers, and not whose they are.
+"""Agreement beyond chance between raters, and intervals of shares.
 
 Each figure is a function of sums over questions, so that an interval resamples sums and not answers: a function takes
-arrays whose last axis are its terms, `(…, T)`, and gives `(…)`, NaN where it is undefined. The formulas are short and
-written here: scikit-learn has Cohen's kappa and statsmodels Fleiss', but neither takes open questions, and both would
-come for a dozen lines. Shape suffixes: Q questions, K categories, T terms.
+arrays whose last axis holds its terms, `(…, T)`, and returns `(…)`, NaN where it is undefined. The formulas are short
+and written here: scikit-learn has Cohen's kappa and statsmodels Fleiss', but neither takes unanswered questions, and
+two dependencies would replace a dozen lines. Shape suffixes: Q questions, K categories, T terms.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from recsae.stats import bootstrap
 Statistic = Callable[[np.ndarray], np.ndarray]
 RESAMPLINGS = 1000
 LEAST_GROUPS = 5
-"""Concepts below which there is no interval."""
+"""Fewest concepts for an interval."""
 Z = 1.959963984540054
 """The normal quantile of 97.5 %."""
 
@@ -27,7 +27,7 @@ def cohen(cells: np.ndarray) -> np.ndarray:
     """κ = (p_o − p_e) / (1 − p_e) of two raters (Cohen 1960), from `(…, K·K)` counts of questions by what the first and
     what the second said: p_o is the share on which they agree, p_e that expected of their own shares of each category.
 
-    Undefined where there is no question, or both always say the same one thing, so that chance alone would agree.
+    Undefined without a question, or where both always give one and the same answer, so that chance alone would agree.
     """
     size = round(sqrt(cells.shape[-1]))
     table = cells.reshape(*cells.shape[:-1], size, size).astype(np.float64)
@@ -38,7 +38,8 @@ def cohen(cells: np.ndarray) -> np.ndarray:
 
 
 def cells(first_Q: np.ndarray, second_Q: np.ndarray) -> np.ndarray:
-    """The terms of `cohen`, `(Q, 4)`, of answers that are 1, 0 or NaN: a question that one left open counts nowhere."""
+    """The terms of `cohen`, `(Q, 4)`, from answers 1, 0 or NaN; a question that one of the two left open does not
+    count."""
     return np.stack([(first_Q == one) & (second_Q == other) for one in (1, 0) for other in (1, 0)], axis=1)
 
 
@@ -57,7 +58,7 @@ def fleiss(terms: np.ndarray) -> np.ndarray:
 def agreeing(counts_QK: np.ndarray) -> np.ndarray:
     """The terms of `fleiss`, `(Q, 2 + K)`: Σ_j n_ij (n_ij − 1) / (n_i (n_i − 1)), one, and the counts n_ij.
 
-    Questions may have different numbers of answers n_i; one with fewer than two counts nowhere (Gwet 2014).
+    Questions may have different numbers of answers n_i; one with fewer than two does not count (Gwet 2014).
     """
     n_Q = counts_QK.sum(1)
     pairs_Q = _ratio((counts_QK * (counts_QK - 1)).sum(1), n_Q * (n_Q - 1))
@@ -66,13 +67,13 @@ def agreeing(counts_QK: np.ndarray) -> np.ndarray:
 
 
 def balanced(terms: np.ndarray) -> np.ndarray:
-    """Balanced accuracy of `(…, 4)`: right and all of one kind, right and all of the other; .5 is chance."""
+    """Balanced accuracy from `(…, 4)`: right and total of one class, right and total of the other; 0.5 is chance."""
     first, second = share(terms[..., :2]), share(terms[..., 2:])
     return np.asarray((first + second) / 2)
 
 
 def share(terms: np.ndarray) -> np.ndarray:
-    """Of `(…, 2)`: those that are, by all."""
+    """The quotient of `(…, 2)`: matching, total."""
     return _ratio(terms[..., 0], terms[..., 1])
 
 
@@ -81,7 +82,7 @@ def known(value: np.ndarray) -> float | None:
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """NaN where `whole` is nothing, or would be but for its last digits."""
+    """NaN where `whole` is 0 up to rounding."""
     found = np.full(np.broadcast(part, whole).shape, np.nan)
     np.divide(part, whole, out=found, where=np.abs(whole) > 1e-12)
     return found
@@ -90,8 +91,7 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def wilson(share: float, n: int) -> tuple[float, float]:
     """The 95 % score interval of a share of `n` trials (Wilson 1927); it does not shrink to a point at 0 and 1.
 
-    Of a mean of `n` values between 0 and 1 it is at least as wide as need be: their variance is at most share (1 −
-    share).
+    For a mean of `n` values between 0 and 1 it is conservative: their variance is at most share (1 − share).
     """
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
@@ -99,8 +99,8 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def balanced_interval(positive: float, n_positive: int, negative: float, n_negative: int) -> tuple[float, float]:
-    """The 95 % interval of the mean of two shares of different cases, from the score interval of each by the square
-    and add method (Newcombe 1998, method 10; for sums Zou & Donner 2008)."""
+    """The 95 % interval of the mean of two shares of different cases, from the score interval of each by the
+    square-and-add method (Newcombe 1998, method 10; for sums Zou & Donner 2008)."""
     (low_p, high_p), (low_n, high_n) = wilson(positive, n_positive), wilson(negative, n_negative)
     middle = (positive + negative) / 2
     down = sqrt((positive - low_p) ** 2 + (negative - low_n) ** 2) / 2
@@ -113,8 +113,9 @@ def interval(
 ) -> tuple[float, float] | None:
     """The 95 % percentile interval of a statistic, resampling groups of questions (concepts) whole.
 
-    `sides` are the questions that it compares, as booleans `(Q,)`: groups are drawn among all of them. Where a side has
-    questions of fewer than LEAST_GROUPS groups, or more than half of the resamplings are undefined, there is none.
+    `sides` are the sets of questions that the statistic compares, as booleans `(Q,)`; groups are drawn among all of
+    them. None where a side has questions of fewer than LEAST_GROUPS groups, or more than half of the resamples are
+    undefined.
     """
     if min(len(np.unique(group_Q[side])) for side in sides) < LEAST_GROUPS:
         return None

@@ -1,7 +1,4 @@
-"""How well a judge tells a latent's active cases from its silent ones: counts, AUC, balanced accuracy, intervals.
-
-It knows numbers: predictions, truth, and whose case it was.
-"""
+"""How well a judge separates activating from non-activating cases: counts, AUC, balanced accuracy, intervals."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ import numpy as np
 from recsae.stats import bootstrap
 
 LEAST_USERS = 5
-"""Users with active cases, and users with silent ones, below which there is no interval: a few right answers resample
-to a lower bound of 1, however few they are."""
+"""Fewest users with activating cases, and with non-activating ones, for an interval: a handful of right answers would
+resample to a lower bound of 1."""
 
 
 class ConfusionCounts(NamedTuple):
-    """Active cases judged active (tp) or silent (fn), silent cases judged active (fp) or silent (tn)."""
+    """Activating cases judged active (tp) or not (fn), non-activating cases judged active (fp) or not (tn)."""
 
     tp: int
     fp: int
@@ -42,7 +39,7 @@ class ConfusionCounts(NamedTuple):
 
     @property
     def confidence(self) -> float | None:
-        """Balanced accuracy: the mean of the true-positive and the true-negative rate; .5 is chance."""
+        """Balanced accuracy: the mean of the true-positive and the true-negative rate; 0.5 is chance."""
         positive, negative = self.recall, self.true_negative_rate
         return None if positive is None or negative is None else (positive + negative) / 2
 
@@ -59,7 +56,7 @@ def count(judged: np.ndarray, active: np.ndarray) -> ConfusionCounts:
 
 
 def auc(value: np.ndarray, active: np.ndarray) -> float | None:
-    """P(an active case's value is above a silent one's), ties counted half; None without both kinds."""
+    """P(an activating case's value is above a non-activating one's), ties counted half; None unless there are both."""
     positive, negative = value[active], np.sort(value[~active])
     if not len(positive) or not len(negative):
         return None
@@ -68,12 +65,12 @@ def auc(value: np.ndarray, active: np.ndarray) -> float | None:
     return float((below + upto).sum() / (2 * len(positive) * len(negative)))
 
 
-def auc_error(value: float, active: int, silent: int) -> float:
-    """The standard error of an AUC over so many cases of either kind, at least one each (Hanley & McNeil 1982)."""
+def auc_error(value: float, active: int, inactive: int) -> float:
+    """The standard error of an AUC over so many cases of either class, at least one each (Hanley & McNeil 1982)."""
     both_above, both_below = value / (2 - value), 2 * value**2 / (1 + value)
     variance = (
-        value * (1 - value) + (active - 1) * (both_above - value**2) + (silent - 1) * (both_below - value**2)
-    ) / (active * silent)
+        value * (1 - value) + (active - 1) * (both_above - value**2) + (inactive - 1) * (both_below - value**2)
+    ) / (active * inactive)
     return float(np.sqrt(max(variance, 0.0)))
 
 
@@ -82,7 +79,7 @@ def interval(
 ) -> tuple[float, float] | None:
     """The 95 % percentile interval of the balanced accuracy, resampling users with all their cases.
 
-    None where fewer than LEAST_USERS users have active cases, or silent ones.
+    None where fewer than LEAST_USERS users have activating cases, or non-activating ones.
     """
     users, place = np.unique(user, return_inverse=True)
 

@@ -1,5 +1,4 @@
-"""How many different concepts some latents hold, however many latents were looked at. It knows counts of latents by
-concept, and nothing of what a concept is."""
+"""How many different concepts a set of latents holds, comparable between sets of different sizes."""
 
 from __future__ import annotations
 
@@ -8,9 +7,9 @@ from collections.abc import Sequence
 
 
 def effective(counts: Sequence[int]) -> float | None:
-    """exp(−Σ p log p) over concepts: so many equally common ones are as diverse (Hill 1973, order 1).
+    """exp(−Σ p log p) over concepts, the number of equally common concepts that are as diverse (Hill 1973, order 1).
 
-    `counts`: latents of each concept, all above 0. None where there is no concept.
+    `counts`: latents of each concept, all above 0. None without a concept.
     """
     total = sum(counts)
     if not total:
@@ -20,9 +19,9 @@ def effective(counts: Sequence[int]) -> float | None:
 
 def rarefied(counts: Sequence[int], sample: int) -> float | None:
     """Different concepts expected among `sample` latents drawn without replacement: Σ 1 − C(N − n, m) / C(N, m)
-    (Hurlbert 1971). Two models are compared at the same m, since whoever has more latents has more concepts by that.
+    (Hurlbert 1971). Two models are compared at the same m, since more latents alone give more concepts.
 
-    None where there are fewer latents than `sample`, or that is less than 2, of which there is nothing to say.
+    None where there are fewer latents than `sample`, or `sample` is below 2.
     """
     total = sum(counts)
     if not 2 <= sample <= total:

@@ -12,7 +12,8 @@ from recsae.hashing import GOLDEN, keyed
 def draw(numbers: Iterable[int] | np.ndarray, count: int | None, seed: int) -> list[int]:
     """`count` of the numbers, ascending; all of them where `count` is None or more than there are.
 
-    Drawn by a hash of number and seed: a larger sample contains the smaller, and one that is not there moves no other.
+    Drawn by a hash of number and seed: a larger sample contains the smaller, and leaving one number out does not move
+    the others.
     """
     given = np.sort(np.array(numbers if isinstance(numbers, np.ndarray) else list(numbers), dtype=np.uint64))
     hashes = keyed(given, (seed + int(GOLDEN)) % 2**64)

@@ -1,7 +1,4 @@
-"""A file at a path or URI that the user named, outside the store: it appears whole or not at all.
-
-It knows where a file goes, and nothing of what is in it.
-"""
+"""Writes a file at a path or URI that the user named, outside the store: complete, or not at all."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from recsae.text.redaction import redact_uri
 
 
 def resolve_output(option: str, target: str) -> tuple[Folder, str]:
-    """The folder and the name of a file. Raises BadInput, naming the option, where it cannot be written there."""
+    """The folder and name of a file to write. Raises BadInput, naming the option, where it cannot be written there."""
     if not target.isprintable() or not target:
         raise BadInput(f"{option} {target}: names no file; give a path or URI that can be printed")
     folder, name = file_at(target)
@@ -32,7 +29,7 @@ def resolve_output(option: str, target: str) -> tuple[Folder, str]:
         probe = folder.locate(_partial(name))
         filesystem.open_output_stream(probe).close()
         filesystem.delete_file(probe)
-    except BadInput:  # its sentence speaks of the store
+    except BadInput:  # its sentence is about store.root
         raise BadInput(f"{option} {target}: no path or URI; give another") from None
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -42,8 +39,8 @@ def resolve_output(option: str, target: str) -> tuple[Folder, str]:
 
 @contextlib.contextmanager
 def atomic_writer(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
-    """A file that takes its name at the end, and leaves nothing where the block fails."""
-    if not folder.local:  # where nothing can be renamed, but an upload takes its name when it is complete
+    """Write to a temporary file and rename it on success; where the block fails, nothing remains."""
+    if not folder.local:  # objects cannot be renamed, but an upload becomes visible only when it is complete
         with folder.upload(name) as upload:
             yield pa.PythonFile(_Unclosed(upload), mode="w")
         return
@@ -60,13 +57,13 @@ def atomic_writer(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
 
 @contextlib.contextmanager
 def atomic_parquet_writer(folder: Folder, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """The same, as a writer of tables."""
+    """`atomic_writer` for tables."""
     with atomic_writer(folder, name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as out:
         yield out
 
 
 class _Unclosed:
-    """An upload that pyarrow may write and not close: that would complete it, whatever has failed."""
+    """An upload that pyarrow can write but not close: closing would complete it even after a failure."""
 
     closed = False
 
@@ -82,7 +79,7 @@ class _Unclosed:
 
 
 def beside(target: str, name: str) -> str:
-    """The path or URI, as it may be shown, of another file in the folder of `target`."""
+    """The redacted path or URI of another file in the folder of `target`."""
     head = split_query(redact_uri(target))[0]
     return f"{head.rpartition('/')[0]}/{name}" if "/" in head else name
 

@@ -1,7 +1,7 @@
 """A folder on any filesystem that pyarrow reaches, named by a local path or a URI.
 
-Two kinds of write: a stream, for data files that nobody reads before the commit; and `put`, which makes a small file
-appear whole or not at all. It knows files and nothing of stages.
+Two kinds of write: a stream, for data files that nobody reads before the commit; and `put`, by which a small file
+appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recsae.store import object_store
 from recsae.text.redaction import redact_uri
 
 _STAGED = re.compile(r"#\d+$")
-"""How obstore ends the name of a local file that it has not put yet, or never will."""
+"""The end of the names of temporary files that obstore's local store writes, and leaves where it is killed."""
 
 
 @functools.lru_cache(maxsize=64)
@@ -45,7 +45,7 @@ def _resolve(uri: str) -> tuple[pafs.FileSystem, str]:
 
 @functools.lru_cache(maxsize=64)
 def _object_store(uri: str) -> Any:
-    """The same folder through obstore, which has the conditional create that pyarrow.fs lacks."""
+    """The folder through obstore, which has the conditional create that pyarrow.fs lacks."""
     filesystem, path = _resolve(uri)
     return from_url(Path(path).as_uri(), mkdir=True) if _is_local(filesystem) else object_store.open_store(uri)
 
@@ -55,13 +55,13 @@ def _is_local(filesystem: pafs.FileSystem) -> bool:
 
 
 def split_query(uri: str) -> tuple[str, str]:
-    """A URI, and its `?…`, which belongs to the filesystem and not to the name; in a local path `?` is a letter."""
+    """A URI without its query, and the query (`?…`), which configures the filesystem; local paths have none."""
     head, question, query = uri.partition("?") if "://" in uri else (uri, "", "")
     return head, question + query
 
 
 def file_at(target: str) -> tuple[Folder, str]:
-    """The folder of a file that a path or URI names, and its name in there."""
+    """The folder and the name of a file given by its path or URI."""
     head, query = split_query(target)
     path, slash, name = head.rpartition("/")
     return Folder((path if slash else ".") + query), unquote(name) if "://" in target else name
@@ -69,7 +69,7 @@ def file_at(target: str) -> tuple[Folder, str]:
 
 @dataclass(frozen=True, repr=False)
 class Folder:
-    """A folder by its path or URI; small enough to travel to any worker. No name leads out of it."""
+    """A folder by its path or URI; cheap to pickle to any worker. No name leads out of it."""
 
     uri: str
 
@@ -93,11 +93,14 @@ class Folder:
         return Folder("/".join([head.rstrip("/"), *map(self._inside, names)]) + query)
 
     def locate(self, name: str) -> str:
-        """The path of a file within, for pyarrow calls that take a filesystem beside a path."""
+        """The path of a file within, for pyarrow calls that take a path and a filesystem.
+
+        Raises BadInput on a name that leads out of the folder.
+        """
         return f"{self.path}/{self._inside(name)}"
 
     def _inside(self, name: str) -> str:
-        """Names come from manifests too, and those from whoever can write the store."""
+        """Checked because names come from manifests too, which anyone with write access to the store may edit."""
         if name.startswith("/") or ".." in name.split("/") or "\0" in name:
             raise BadInput(f"{self.uri}: {name!r} is no name of a file in there; look who writes this store")
         return name
@@ -111,12 +114,12 @@ class Folder:
         return self.filesystem.open_output_stream(target)
 
     def create(self, path: str = "") -> None:
-        """Make the folder, or one at a path below, where the filesystem has such things: a bucket is never made."""
+        """Make the folder, or one at a path below it, on a local filesystem; buckets are never made."""
         if self.local:
             self.filesystem.create_dir(path or self.path, recursive=True)
 
     def read_table(self, name: str, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-        """The columns of the rows that `where` admits, read without holding the others; all where none are named."""
+        """The given columns (None: all) of the rows that satisfy `where`; other rows are not held in memory."""
         with self.open_input(name) as source:
             return pq.read_table(source, columns=columns, filters=where)
 
@@ -127,8 +130,8 @@ class Folder:
     def read_json(self, name: str) -> Any:
         """The parsed file, or None where there is none.
 
-        From an object store in one request: pyarrow asks for the size first, and of a file that is replaced in between
-        it would read as much as the old one had.
+        From an object store in one request: pyarrow asks for the size first, and would cut or overrun a file that is
+        replaced in between.
         """
         name = self._inside(name)
         try:
@@ -140,29 +143,29 @@ class Folder:
             return None
 
     def list(self, prefix: str = "") -> list[str]:
-        """Names of the files below, relative to this folder, sorted. For writers only: readers follow a manifest."""
+        """Names of all files below, relative to this folder, sorted. For writers only: readers follow a manifest."""
         return sorted(self.sizes(prefix))
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
-        """The bytes of each of these files."""
+        """The size in bytes of each of these files."""
         selector = pafs.FileSelector(self.locate(prefix) if prefix else self.path, allow_not_found=True, recursive=True)
         start = len(self.path) + 1
         try:
             found = self.filesystem.get_file_info(selector)
-        except FileNotFoundError:  # made while pyarrow looked
+        except FileNotFoundError:  # created while pyarrow listed
             return {}
         files = {info.path[start:]: info.size for info in found if info.type == pafs.FileType.File}
         return {name: size for name, size in files.items() if not _STAGED.search(name)}
 
     def put(self, name: str, content: bytes) -> None:
-        """Write a small file whole, replacing what was there in one step."""
+        """Write a small file in one step, replacing what was there."""
         obstore.put(_object_store(self.uri), self._inside(name), content)
 
     def put_if_absent(self, name: str, content: bytes) -> bool:
-        """Write a small file whole unless there is one already; whether its content is this call's.
+        """Write a small file in one step unless it exists; returns whether its content is from this call.
 
-        An answer of an object store may be lost, and what is then tried again meets itself: so `content` says whose it
-        is. (obstore does not try again a put that must be the first, where the connection broke.)
+        The response of an object store may be lost, and the retry then finds the file that the first try wrote: so
+        `content` must identify its writer. (obstore does not retry a conditional put after a broken connection.)
         """
         store, until = _object_store(self.uri), time.monotonic() + object_store.PATIENCE_S
         while True:
@@ -172,7 +175,7 @@ class Folder:
             except AlreadyExistsError:
                 if self.local:
                     return False
-                with contextlib.suppress(FileNotFoundError):  # refused for another's sake, who then did not put it
+                with contextlib.suppress(FileNotFoundError):  # refused because of a concurrent put that then failed
                     return bytes(obstore.get(store, name).bytes()) == content
             except GenericError:
                 if self.local or time.monotonic() > until:
@@ -180,11 +183,11 @@ class Folder:
             time.sleep(1)
 
     def upload(self, name: str) -> Any:
-        """A writer that keeps nothing where its block fails; for object stores, which have no renaming."""
+        """A writer whose file appears only if its block succeeds; for object stores, which cannot rename."""
         return obstore.open_writer(_object_store(self.uri), self._inside(name))
 
     def remove(self, name: str) -> None:
-        """Delete one file, if it is there."""
+        """Delete one file, if it exists."""
         with contextlib.suppress(FileNotFoundError):
             self.filesystem.delete_file(self.locate(name))
 
@@ -198,7 +201,7 @@ def as_json(value: Any) -> bytes:
 
 
 def finite(figures: Any) -> Any:
-    """Figures as JSON can have them: what is no number is null."""
+    """Figures as JSON allows them: null for NaN and infinities."""
     if isinstance(figures, dict):
         return {str(key): finite(value) for key, value in figures.items()}
     if isinstance(figures, list | tuple):

@@ -1,7 +1,6 @@
-"""What lies in a run's folder, looked at while others write there, and whatever has happened to it.
+"""Reads a run's folder while others write to it, whatever state it is in.
 
-A file that cannot be read is told of and raises nothing. It knows how the store lays out stages, leases and nights, and
-neither which stages there are nor what is wanted.
+A file that cannot be read is reported and raises nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from recsae.store.run_store import Committed
 
 Record = Mapping[str, Any]
 OF_A_MANIFEST = {"stage": str, "fingerprint": str, "attempt": str, "files": list, "metrics": dict, "committed_at": str}
-"""What is read of a manifest; the rest may be missing."""
+"""Keys that are read of a manifest, with their types; others may be missing."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,15 @@ class StageInspection:
     folder: Folder
     fingerprint: str
     done: Committed | None
-    """What its manifest commits."""
+    """Its result, by its manifest; None: there is no usable one."""
     problem: str
-    """Why its manifest cannot be used; empty: there is none, or it can be."""
+    """Why its manifest is unusable; empty: it is usable, or there is none."""
     lease: Record
-    """What the holder of its newest lease said last; empty: nobody has held one."""
+    """The last heartbeat of its newest lease; empty: nobody has held one."""
 
 
 def stage(run: Folder, name: str) -> list[StageInspection]:
-    """Every fingerprint of a stage, in the order of their names."""
+    """Every fingerprint of a stage, sorted."""
     return [_found(run.child(name, fingerprint), name, fingerprint) for fingerprint in _within(run, name, folders=True)]
 
 
@@ -60,26 +59,26 @@ def _is_file(file: Any) -> bool:
 
 
 def lease(folder: Folder) -> Record:
-    """What the holder of the newest lease in a folder said last; empty: nobody has held one, or it cannot be read."""
+    """The last heartbeat of the newest lease in a folder; empty: nobody has held one, or it cannot be read."""
     for last in _within(folder, "lease")[-1:]:
         return record(folder, f"lease/{last}")[0] or {}
     return {}
 
 
 def nights(run: Folder, most: int) -> Iterator[tuple[str, Record]]:
-    """The newest nights by name, the newest first, with their records; empty: it cannot be read."""
+    """The newest nights by name, newest first, each with its record, which is empty where it cannot be read."""
     for name in reversed(_within(run, "nights")[-most:]):
         found, _ = record(run, f"nights/{name}")
         yield name.removesuffix(".json"), found or {}
 
 
 def exists(run: Folder) -> bool:
-    """Whether there is such a run. Raises OSError where the store cannot be asked."""
+    """Whether the run exists. Raises OSError where the store cannot be read."""
     return bool(run.filesystem.get_file_info(run.path).type == pafs.FileType.Directory)
 
 
 def record(folder: Folder, name: str) -> tuple[Record | None, str]:
-    """A JSON object, or None and why; no reason: there is no such file."""
+    """A JSON object, or None and the reason; an empty reason: there is no such file."""
     try:
         found = folder.read_json(name)
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -95,7 +94,7 @@ def _within(folder: Folder, name: str, *, folders: bool = False) -> list[str]:
     selector = pafs.FileSelector(folder.locate(name), allow_not_found=True)
     try:
         infos = folder.filesystem.get_file_info(selector)
-    except OSError:  # gone while pyarrow looked, closed, or a file in its place
+    except OSError:  # deleted while pyarrow listed, no permission, or a file in its place
         return []
     if folders:
         return sorted(info.base_name for info in infos if info.type == pafs.FileType.Directory)

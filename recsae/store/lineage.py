@@ -1,4 +1,4 @@
-"""Whether tonight's vectors mean what last night's did. It knows manifests and nothing of vectors."""
+"""Whether the embedding space is last night's, by manifests alone."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from recsae.text.redaction import redact_tree
 
 WARM = "warm"
 FRESH = "fresh"
-"""How a recommender or an SAE began, as its metrics say it under `start`."""
+"""How a recommender or an SAE started, in its metrics under `start`."""
 
 
 def same_probe(inputs: Mapping[str, Committed], probe: ProbeConfig) -> bool:
-    """Whether last night's SAE was read at the site and in the view of tonight's."""
+    """Whether last night's SAE has tonight's site and view."""
     last: bool = inputs[PREVIOUS + "sae"].manifest["config"]["probe"] == redact_tree(probe.recorded())
     return last
 
 
 def same_space(inputs: Mapping[str, Committed]) -> bool:
-    """Whether directions of last night's SAE are directions of tonight's vectors.
+    """Whether the embedding space is unchanged, so that directions of last night's SAE apply to tonight's vectors.
 
-    So it is where the recommender is last night's, went on from its weights, or is a foreign one with the same weights.
+    It is where the recommender is last night's, warm-started from it, or a foreign one with the same weights.
     """
     recommender, before = inputs["recommender"], inputs[PREVIOUS + "recommender"]
     if recommender.fingerprint == before.fingerprint:

@@ -1,8 +1,7 @@
-"""The nights of a run: one record each, `current.json` that names the one being served, and retention.
+"""The nights of a run: one record each, `current.json` for the one that is served, and retention.
 
-A record is put whole and never changed; `current.json` is replaced in one put, so a reader sees one night or another
-and never a mixture. Nights are told apart by number and not by time, since clocks jump. It knows fingerprints and
-files, and nothing of what a night must reach to be served.
+A record is put once and never changed; `current.json` is replaced in one put, so a reader sees one night or another
+and never a mixture. Nights are ordered by number and not by time, since clocks jump.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ Record = Mapping[str, Any]
 
 
 class Night(NamedTuple):
-    """What a night made: a fingerprint a stage, and what is served of it."""
+    """What a night made: one fingerprint per stage, and the files to serve."""
 
     fingerprints: Mapping[str, str]
     dictionary: str
     report: str
     checks: tuple[Mapping[str, Any], ...] = ()
-    """What the gate looked at; the night is served where all have passed."""
+    """The checks of the gate; the night is served where all have passed."""
 
     @property
     def passed(self) -> bool:
@@ -43,21 +42,21 @@ class Nights:
         self.clock = clock
 
     def current(self) -> Record | None:
-        """The night being served."""
+        """The record of the served night; None: nothing is served yet."""
         current: Record | None = self.folder.read_json("current.json")
         return current
 
     def all(self) -> list[Record]:
-        """Every record, the oldest first."""
+        """Every record, oldest first."""
         names = [name for name in self.folder.list("nights") if name.endswith(".json")]
         found = [self.folder.read_json(name) for name in names]
         numbered = (record for record in found if record and "number" in record)
         return sorted(numbered, key=lambda record: (record["number"], record["night"]))
 
     def close(self, made: Night) -> Record:
-        """Record the night and, where its checks have passed, serve it. The same night again changes nothing.
+        """Record the night and, where its checks have passed, serve it. Closing the same night again changes nothing.
 
-        A night that did not pass is recorded with what it failed, and what was served stays.
+        A night that did not pass is recorded with its checks, and the served night stays.
         """
         current = self.current()
         if made.passed and current and current["fingerprints"] == dict(made.fingerprints):
@@ -82,10 +81,10 @@ class Nights:
         return record
 
     def retire(self, keep: int) -> int:
-        """Delete what only nights older than the newest `keep` need; how many nights were forgotten.
+        """Delete nights older than the newest `keep` and what only they need; returns how many were deleted.
 
         What the served night or a kept one names stays, and so does what no night names. Of a stage's folder the
-        manifest goes first: half of it is never taken for the whole.
+        manifest is deleted first, so that a half-deleted result is never read.
         """
         records, current = self.all(), self.current()
         kept = [*records[-keep:], *([current] if current else [])]
@@ -109,6 +108,6 @@ class Nights:
 
 
 def timestamp(clock: Callable[[], float]) -> str:
-    """Now, in UTC, to the nanosecond: a name that sorts by time while the clock runs on."""
+    """Now, in UTC, to the nanosecond; such names sort by time."""
     now = clock()
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"-{int(now % 1 * 1e9):09d}Z"

@@ -1,7 +1,6 @@
-"""Object stores: one reading of a URI for both libraries, and how long they wait for a store that is away.
+"""Object stores: one parser of URIs for both libraries, and how long they retry when a store does not respond.
 
-pyarrow has the streams and obstore the puts that nobody else may have made first. It knows buckets and settings, and
-nothing of folders.
+pyarrow provides streams, obstore conditional puts.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from obstore.store import GCSStore, S3Store, from_url
 from recsae.text.redaction import redact_uri
 
 PATIENCE_S = 60.0
-"""How long a request is tried again before the store counts as away."""
+"""How long a request is retried before the store counts as unreachable."""
 _AWS_FIRST_WAIT_S = 0.05
-"""Of the SDK behind pyarrow; each further one is twice as long."""
+"""The first wait of the SDK behind pyarrow; each further one is twice as long."""
 _SETTINGS = {"s3": ("region", "scheme", "endpoint_override"), "gs": ("scheme", "endpoint_override")}
 _AHEAD = 256 * 1024  # bytes
 _CONNECT_S = 5.0
@@ -35,16 +34,16 @@ class _Place(NamedTuple):
     """The URI of the bucket."""
     scheme: str
     authority: str
-    """The bucket, after a user where there is one."""
+    """The bucket, preceded by a user where the URI has one."""
     bucket: str
     key: str
     user: tuple[str, str] | None
-    """Access key and its secret, where the URI says them."""
+    """Access key and secret, where the URI has them."""
     settings: dict[str, str]
 
     @property
     def endpoint(self) -> tuple[str, str] | None:
-        """Protocol and host of a store that is not Amazon's or Google's own."""
+        """Protocol and host of a store other than Amazon's or Google's own."""
         url = self.settings.get("endpoint_override") or ""
         if not url and self.scheme == "s3":
             url = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
@@ -60,10 +59,10 @@ class _Place(NamedTuple):
 
 
 class _Reader(io.RawIOBase):
-    """A file of pyarrow's, read again where the store refused a piece shorter than what it said about that.
+    """A pyarrow file that retries reads which fail because the store's error message is longer than the piece read.
 
-    pyarrow gives the SDK room for the piece alone; an error's text that does not fit in there counts as a failure that
-    nothing is done about. Small pieces are read ahead, which spares requests too.
+    pyarrow gives the SDK a buffer of the piece's size; an error message that does not fit in there counts as an
+    internal failure, which the SDK does not retry. Small pieces are read ahead, which also saves requests.
     """
 
     def __init__(self, file: pa.NativeFile) -> None:
@@ -102,7 +101,8 @@ class _Reader(io.RawIOBase):
 
 
 class _S3(pafs.S3FileSystem):  # type: ignore[misc]
-    """pyarrow's own, which loses its patience where it is pickled, as Ray Train does: here the worker opens it anew."""
+    """pyarrow's S3 filesystem loses its retry strategy when it is pickled, as Ray Train does; this one reopens
+    instead."""
 
     def __init__(self, uri: str) -> None:
         place = _parsed(uri)
@@ -127,7 +127,7 @@ class _S3(pafs.S3FileSystem):  # type: ignore[misc]
 
 
 def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
-    """pyarrow's filesystem of a URI, and the path in it. Raises ValueError where the URI makes no sense."""
+    """pyarrow's filesystem of a URI, and the path in it. Raises ValueError on a malformed URI."""
     scheme = uri.partition("://")[0]
     if scheme not in _SETTINGS:
         filesystem, path = pafs.FileSystem.from_uri(uri)
@@ -138,7 +138,7 @@ def open_filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
 
 @functools.lru_cache(maxsize=16)
 def _bucket_filesystem(uri: str) -> pafs.FileSystem:
-    """One for all folders of a bucket, as each has its own connections."""
+    """One filesystem for all folders of a bucket, since each has its own connections."""
     place = _parsed(uri)
     if place.scheme == "s3":
         return _S3(uri)
@@ -150,7 +150,7 @@ def _bucket_filesystem(uri: str) -> pafs.FileSystem:
 
 
 def open_store(uri: str) -> Any:
-    """The same folder through obstore."""
+    """obstore's store of the folder at a URI."""
     scheme = uri.partition("://")[0]
     if scheme not in _SETTINGS:
         return from_url(uri)
@@ -164,13 +164,13 @@ def open_store(uri: str) -> Any:
         return GCSStore(place.bucket, skip_signature=place.user is not None, **options)
     if place.user:
         key, secret = place.user
-        # Given as settings they would go with the session token of another key in the environment.
+        # As settings they would be combined with the session token of another key in the environment.
         options["credential_provider"] = lambda: {"access_key_id": key, "secret_access_key": secret, "expires_at": None}
     return S3Store(place.bucket, region=place.region, **options)
 
 
 def signed(uri: str, root: str) -> str:
-    """`uri` with the credentials of `root`, of the same bucket and settings; as it is where it is another's."""
+    """`uri` with the credentials of `root` where both have the same bucket and settings; else unchanged."""
     if uri.partition("://")[0] not in _SETTINGS or root.partition("://")[0] not in _SETTINGS:
         return uri
     mine, its = _parsed(root), _parsed(uri)
@@ -198,7 +198,7 @@ def _parsed(uri: str) -> _Place:
 
 
 def _attempts() -> int:
-    """The sum of waits that double each time comes to `PATIENCE_S`."""
+    """The number of attempts whose doubling waits add up to `PATIENCE_S`."""
     return max(2, round(math.log2(PATIENCE_S / _AWS_FIRST_WAIT_S + 1)) + 1)
 
 

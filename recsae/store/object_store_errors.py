@@ -1,7 +1,6 @@
-"""What an object store has to do with an error, as one sentence for whoever gave the command.
+"""Whether an error came from an object store, and a sentence for the user.
 
-The libraries raise what they like, and Ray hands on a worker's errors as text; so it is read from what they say. It
-knows wordings and asks nobody.
+The libraries raise errors of many kinds, and Ray passes on a worker's errors as text, so messages are matched.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _LONGEST = 300
 
 
 def trouble(error: BaseException) -> str | None:
-    """What an object store has to do with an error, as a sentence with its mend; None where that is nothing."""
+    """A sentence, with its mend, on an error that came from an object store; None for any other error."""
     reason = _said(error)
     if reason is None:
         return None
@@ -36,13 +35,13 @@ def trouble(error: BaseException) -> str | None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the error says that an object store did not answer, however often it was asked."""
+    """Whether the error says that an object store did not respond, after all retries."""
     reason = _said(error)
     return reason is not None and bool(_IS_AWAY.search(reason))
 
 
 def _said(error: BaseException) -> str | None:
-    """The last line of a chain of errors in which an object store speaks; Ray hands on a worker's as text."""
+    """The last line with an object store's message, of the nearest error in the chain that has one."""
     for one in error_chain(error):
         lines = _FROM_A_STORE.findall(str(one))
         if lines:

@@ -1,7 +1,7 @@
-"""What an unfinished stage leaves for its next attempt, and the lease that says who may write it.
+"""The progress of an unfinished stage, for its next attempt, and the lease that says who may write it.
 
-Finished rows are kept in small Parquet files, each put whole; Ray Train keeps its checkpoints in the same folder.
-The lease saves work; correctness does not depend on it. It knows rows by their schema and not what they mean.
+Finished rows are kept in small Parquet files, each put in one step; Ray Train keeps its checkpoints in the same folder.
+The lease saves work; correctness does not depend on it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from recsae.store.filesystem import Folder, as_json
 
 
 class Lease:
-    """The right to work on something: the newest of numbered files, which a heartbeat rewrites.
+    """An exclusive right to work on something: the newest of numbered files, rewritten by a heartbeat.
 
-    Silence is what a contender has seen itself: a lease may be taken over by one that has looked at the same beat for
-    the holder's `seconds`, by its own `elapsed` clock. Two machines' clocks are never compared, so a clock that jumps
-    neither costs a living holder the lease nor keeps a dead one's. Taking over creates the next number, which only one
-    contender can do.
+    A contender may take over once it has seen the same heartbeat for the holder's `seconds`, by its own `elapsed`
+    clock. Clocks of two machines are never compared, so a clock that jumps neither costs a live holder the lease nor
+    keeps a dead one's. Taking over creates the file of the next number, which only one contender can do.
     """
 
     def __init__(
@@ -47,15 +46,15 @@ class Lease:
         self._beats = 0
         self._since = 0.0
         self.seen: dict[str, Any] | None = None
-        """What another holder's newest beat said."""
+        """The newest heartbeat of another holder."""
         self.heard = 0
-        """Beats of another holder that came while this one looked on."""
+        """Heartbeats of another holder that arrived while this one waited."""
         self._seen_at = 0.0
         self._stop = threading.Event()
-        self._lock = threading.Lock()  # or a beat under way could undo the release
+        self._lock = threading.Lock()  # or a concurrent heartbeat could undo the release
 
     def try_acquire(self) -> bool:
-        """Take the lease if it is free, or if its holder has been silent for long enough while this one looked on."""
+        """Take the lease if it is free, or if its holder sent no heartbeat for long enough while this one waited."""
         number = self._newest()
         if number is not None and self._alive(number):
             return False
@@ -94,7 +93,7 @@ class Lease:
 
     def _heartbeat(self) -> None:
         while not self._stop.wait(self.seconds / 4):
-            with contextlib.suppress(Exception):  # a store that fails once must not cost the lease
+            with contextlib.suppress(Exception):  # one failed write must not cost the lease
                 self.renew()
 
     def _newest(self) -> int | None:
@@ -102,9 +101,9 @@ class Lease:
         return max((int(name.removesuffix(".json").rpartition("-")[2]) for name in names), default=None)
 
     def _content(self, *, released: bool = False) -> bytes:
-        """`since` and `beat` are for people; the number of beats makes each one another."""
+        """One heartbeat. `since` and `beat` are for people; the count makes every heartbeat differ."""
         self._beats += 1
-        told = {
+        beat = {
             "holder": self.holder,
             "host": platform.node(),
             "pid": os.getpid(),
@@ -114,7 +113,7 @@ class Lease:
             "seconds": self.seconds,
             "released": released,
         }
-        return as_json(told)
+        return as_json(beat)
 
 
 def _lease_name(number: int) -> str:
@@ -122,19 +121,19 @@ def _lease_name(number: int) -> str:
 
 
 class Progress:
-    """The `_progress` folder of one fingerprint, in the hands of the stage."""
+    """The `_progress` folder of one fingerprint, for the stage to write."""
 
     def __init__(self, folder: Folder, lease: Lease) -> None:
         self.folder = folder
         self.lease = lease
 
     def rows(self, name: str, schema: pa.Schema) -> pa.Table:
-        """All rows finished under `name` so far, in the order in which they were finished."""
+        """All rows finished under `name` so far, in the order in which they were appended."""
         tables = [self.folder.read_table(file) for file in self.folder.list(name)]
         return conform(pa.concat_tables(tables), schema) if tables else schema.empty_table()
 
     def append(self, name: str, rows: pa.Table) -> None:
-        """Keep finished rows; without the lease this does nothing."""
+        """Keep finished rows; does nothing without the lease."""
         if self.lease.held():
             sink = pa.BufferOutputStream()
             pq.write_table(rows, sink, compression="zstd")

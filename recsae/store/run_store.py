@@ -1,7 +1,7 @@
 """The run store: `{root}/{run}/{stage}/{fingerprint}/attempt-{id}/…`, committed by `_manifest.json`.
 
-A manifest is put whole, the first one wins, and readers follow its file list; so what is half finished is never seen
-and two attempts leave one result. It knows fingerprints and files, and nothing of what a stage does.
+A manifest is put in one step, the first one wins, and readers follow its file list; so a half-finished result is never
+seen, and two attempts leave one result.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from recsae.store.progress import Lease, Progress
 
 Metrics = dict[str, Any]
 PREVIOUS = "last night's "
-"""Before the name of a stage: what it made on the night that is served."""
+"""Prefix of an input: the stage's result on the served night."""
 
 
 @dataclass(frozen=True)
 class Committed:
-    """What a stage made, by its manifest. Reads only the files listed there."""
+    """The committed result of a stage, by its manifest. Reads only the files listed there."""
 
     folder: Folder
     manifest: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Committed:
 
     @property
     def data(self) -> Folder:
-        """The attempt that won."""
+        """The folder of the attempt that was committed."""
         return self.folder.child(str(self.manifest["attempt"]))
 
     def files(self, prefix: str = "") -> list[str]:
@@ -78,7 +78,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Attempt:
-    """Where a stage writes. Nothing in it is visible before the commit."""
+    """Where a stage writes. Nothing in it is visible to readers before the commit."""
 
     data: Folder
     fingerprint: str
@@ -90,16 +90,16 @@ class Attempt:
 
     @contextlib.contextmanager
     def open_parquet(self, name: str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-        """A writer for a table too large to hold. The stream is closed here: pyarrow leaves it to whoever opened it."""
+        """A writer for a table too large for memory."""
         with self.data.open_output(name) as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
             yield writer
 
 
 class RunStore:
-    """All that one run has committed, over all its nights."""
+    """The results of one run, over all its nights."""
 
     def __init__(self, root: str, run: str, clock: Callable[[], float] = time.time) -> None:
-        # Whole, because a relative path means another folder in a worker of a cluster.
+        # Absolute, because a relative path would mean another folder in a worker.
         given = Folder(root)
         self.folder = Folder(root if "://" in root else given.path).child(run)
         if not given.path.strip("/"):
@@ -108,7 +108,7 @@ class RunStore:
         self.nights = Nights(self.folder, clock)
 
     def current(self) -> Record | None:
-        """The night being served."""
+        """The record of the served night; None: nothing is served yet."""
         return self.nights.current()
 
     def check_writable(self) -> None:
@@ -135,7 +135,7 @@ class RunStore:
         return Lease(self.folder.child(stage, fingerprint, "_progress"), seconds, self.clock)
 
     def night_lease(self, seconds: float) -> Lease:
-        """The right to make a night of this run."""
+        """The lease behind the run lock."""
         return Lease(self.folder.child("_night"), seconds, self.clock)
 
     def attempt(self, stage: str, fingerprint: str, lease: Lease) -> Attempt:
@@ -143,7 +143,7 @@ class RunStore:
         return Attempt(folder.child(f"attempt-{uuid.uuid4().hex[:12]}"), fingerprint, Progress(lease.folder, lease))
 
     def commit(self, stage: str, attempt: Attempt, facts: Mapping[str, Any]) -> Committed:
-        """Make the attempt the stage's result, or discard it where another was first."""
+        """Make the attempt the stage's result, or discard it where another was first; returns the one that counts."""
         files = [{"name": name, "bytes": size} for name, size in sorted(attempt.data.sizes().items())]
         manifest = {
             **facts,
@@ -161,9 +161,9 @@ class RunStore:
         return committed
 
     def discard(self, stage: str, attempt: Attempt) -> None:
-        """Delete what a failed or late attempt wrote; not what a manifest names, whatever the writer believes.
+        """Delete what a failed or late attempt wrote, unless a manifest names it.
 
-        A put whose answer was lost, and an interrupt after the put, both look to the writer as if it had failed.
+        A put whose response was lost, or an interrupt after the put, look to the writer like a failure.
         """
         winner = self.committed(stage, attempt.fingerprint)
         if winner and winner.data == attempt.data:

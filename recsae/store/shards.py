@@ -1,6 +1,6 @@
 """Activation shards: Arrow IPC streams, one probed vector a case.
 
-Vectors stay in Arrow; a numpy view of them copies nothing. It knows the layout of a shard and not the model behind it.
+Vectors stay in Arrow; a numpy view of them copies nothing.
 """
 
 from __future__ import annotations

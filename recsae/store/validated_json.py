@@ -15,9 +15,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_edited(option: str, source: str, kind: type[Model], what: str, job: str) -> Model:
-    """The file at a path or URI as a `kind`. Raises BadInput that names the option, the file and the key.
+    """The file at a path or URI, validated as a `kind`. Raises BadInput that names the option, the file and the key.
 
-    `what` it is called in the sentence, as "policy", and `job` is the one that writes such files.
+    In the sentence the file is a `what`, such as "policy"; `job` is the command that writes such files.
     """
     try:
         folder, name = file_at(source)
@@ -37,7 +37,7 @@ def read_edited(option: str, source: str, kind: type[Model], what: str, job: str
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON may hold a key twice, and readers take the last; whoever wrote it meant one of them."""
+    """Refuses a key that stands twice in an object: JSON readers would silently take the last."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -13,7 +13,7 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Fact:
-    """One line: what, how much, and what it means."""
+    """One line of a page: what, how much, and what it means."""
 
     label: str
     value: str
@@ -60,7 +60,7 @@ def number(value: Any) -> float | None:
 def short(value: Any, digits: int = 4) -> Any:
     """A float to `digits` significant digits, None where it is not finite; anything else as it is.
 
-    The digits beyond are noise, and thousands of rows are to load quickly.
+    Further digits are noise, and pages with thousands of rows must load quickly.
     """
     if not isinstance(value, float):
         return value
@@ -101,7 +101,7 @@ def percent(value: Any, digits: int = 1) -> str:
 
 
 def fine_share(value: Any) -> str:
-    """A share in per cent; below a hundredth with the digits that it needs."""
+    """A share in per cent; with more digits below one per cent."""
     found = number(value)
     if found is None:
         return DASH

@@ -1,8 +1,5 @@
-"""What lets one HTML file stand alone: JSON that cannot leave its script element, and a policy that admits the page's
-own script and style by their hash and nothing else.
-
-It knows templates and text, and nothing of what the pages say.
-"""
+"""Self-contained HTML pages: JSON that cannot break out of its script element, and a content security policy that
+admits the page's own script and style, by hash, and nothing else."""
 
 from __future__ import annotations
 
@@ -28,12 +25,10 @@ _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in
 def render(
     folder: Path, template: str, scripts: Sequence[str], style: str, data: Mapping[str, Any], **shown: Any
 ) -> str:
-    """The HTML of a template with what is `shown` in it.
+    """The HTML of a template filled with `shown`.
 
-    Templates stand in the folder's `templates/`, scripts and style in its `static/`, and what all pages share in those
-    beside this file.
-
-    The scripts, in this order, are one module: what an earlier one names, a later one uses; they read `data`.
+    Templates lie in the folder's `templates/`, scripts and style in its `static/`; shared ones in the folders of those
+    names beside this file. The scripts are joined in this order into one module, which reads `data`.
     """
     # The hashes are of exactly what stands between the tags, so nothing may trim or indent these two.
     script, looks = "\n".join(_static(folder, name) for name in scripts), _static(folder, style)
@@ -54,7 +49,8 @@ def json_block(value: Any) -> Markup:
 
 
 def content_security_policy(script: str, style: str) -> str:
-    """Only this script and this style; pictures only from `data:`, so that no browser asks a server for an icon."""
+    """A policy that admits only this script and style; pictures only from `data:`, so that no browser requests an
+    icon."""
     return (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -1,7 +1,4 @@
-"""What may be shown of a URI, and of any text: without credentials. The only place that knows what a secret looks like.
-
-It knows how URIs, keys and the environment carry secrets, and nothing of where the text goes.
-"""
+"""Text and URIs without credentials. The only place that defines what a secret looks like."""
 
 from __future__ import annotations
 
@@ -12,9 +9,9 @@ from typing import Any
 
 HIDDEN = "***"
 SHORTEST = 6
-"""Letters. What is shorter keeps nobody out, and hiding it would make every text unreadable."""
+"""Characters. A shorter value is no secret, and hiding it would make every text unreadable."""
 _PLACES = {"region", "scheme", "endpoint_override"}
-"""What a query may say of where the store is; the rest of it (signatures, keys, tokens) is not shown."""
+"""Settings of a query that say where the store is; all others (signatures, keys, tokens) are dropped."""
 _USER = re.compile(r"(?<=://)[^/?#\s]*@")
 # A secret may hold a slash, and people do not always write it as %2F. A number after the colon is a port.
 _UNQUOTED = re.compile(r"(?<=://)[^/?#\s@:]{0,300}:(?!\d+(?:[/?#]|$))\S{0,300}@")
@@ -30,8 +27,9 @@ _SECRET_VARIABLE = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL", re.IGNORECAS
 
 
 def redact_uri(text: str) -> str:
-    """A path or URI without user, password and all of its query that does not say where it is; a sentence with URIs in
-    it may be given too. In a local path `?`, `#` and `@` are letters."""
+    """A path or URI without user and password, and without settings that do not say where it is.
+
+    Also takes a sentence with URIs in it. In a local path `?`, `#` and `@` are ordinary characters."""
     if "://" not in text:
         return text
     text = _UNQUOTED.sub("", _USER.sub("", text))
@@ -39,7 +37,7 @@ def redact_uri(text: str) -> str:
 
 
 def redact_tree(tree: Any) -> Any:
-    """The same of every text in lists and mappings, as a config's that is kept."""
+    """Lists and mappings, such as a recorded config, with every text redacted like a URI."""
     if isinstance(tree, Mapping):
         return {key: redact_tree(held) for key, held in tree.items()}
     if isinstance(tree, list | tuple):
@@ -48,14 +46,14 @@ def redact_tree(tree: Any) -> Any:
 
 
 def redact_secrets(text: str, environment: Mapping[str, str] | None = None) -> str:
-    """`text` without the credentials of URIs in it, without keys, and without any secret of the environment."""
+    """`text` without the credentials of URIs, without keys, and without any secret of the environment."""
     for value in _secrets(os.environ if environment is None else environment):
         text = text.replace(value, HIDDEN)
     return _AWS_KEY.sub(HIDDEN, _BEARER.sub(rf"\1 {HIDDEN}", _keyless(redact_uri(text))))
 
 
 def _place(rest: str) -> str:
-    """Of what follows `://`; a bracket or stop at its end belongs to the sentence around it."""
+    """What follows `://`, without its secrets; a bracket or full stop at its end belongs to the sentence around it."""
     end = rest[len(rest.rstrip(".,;:)")) :]
     place, _, query = rest[: len(rest) - len(end)].partition("#")[0].partition("?")
     pairs = [pair for pair in query.split("&") if pair.partition("=")[0] in _PLACES and "@" not in pair]
@@ -67,7 +65,7 @@ def _keyless(text: str) -> str:
 
 
 def _secrets(environment: Mapping[str, str]) -> list[str]:
-    """The longest first, or a part of it would be left."""
+    """Longest first, or part of a longer secret would remain."""
     held = {
         value.strip()
         for name, value in environment.items()

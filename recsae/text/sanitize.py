@@ -1,4 +1,4 @@
-"""Text from elsewhere as a terminal may have it. It knows characters and nothing of what they say."""
+"""Untrusted text made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 def plain(text: str) -> str:
-    """`text` without what a terminal would obey: control characters, line breaks and marks that turn writing around."""
+    """`text` without characters that a terminal obeys: control characters, line breaks and marks of writing
+    direction."""
     kept = text[:LONGEST]
     return "".join(" " if unicodedata.category(mark) in _OBEYED and mark not in _JOINERS else mark for mark in kept)

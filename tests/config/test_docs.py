@@ -26,7 +26,7 @@ def test_every_key_has_its_value_its_default_and_a_doc_line() -> None:
     assert keys["sae.k"][1:3] == (4, 8)
     assert keys["sae.sweep.seed"][1:3] == ([1, 2], [])
     assert keys["name"][1:3] == ("night", REQUIRED)
-    assert keys["seed"].doc == "Decides every draw."
+    assert keys["seed"].doc == "Seed of every random draw."
     assert all(one.doc and "\n" not in one.doc for one in keys.values())
 
 
