@@ -121,7 +121,7 @@ class Pipeline:
         return self.require(f"stage {name}", *STAGES[name].inputs)
 
     def require(self, user: str, *names: str) -> dict[str, Committed]:
-        """These stages' results by name. Raises BadInput, which says that `user` needs it, where one is not committed yet."""
+        """The results of these stages by name. Raises BadInput, naming the `user`, where one is not committed yet."""
         stages: dict[str, Committed] = {}
         for name in names:
             found = self.committed(name)
