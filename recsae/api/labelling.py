@@ -20,12 +20,12 @@ from recsae.llm.model import locate_model
 from recsae.llm.pool import EnginePool
 from recsae.llm.sharing import shared_engines
 from recsae.lookup.dictionary import concept
-from recsae.lookup.served import among
 from recsae.schemas.concepts import LABELS
 from recsae.scores.evaluation import EvalSet
 from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.scores.stage import Judges, select_best
 from recsae.store.run_store import RunStore
+from recsae.store.tables import among
 
 if TYPE_CHECKING:
     from recsae.api.run import Run

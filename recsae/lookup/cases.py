@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.data.chunks import chunk_of
-from recsae.lookup.served import Row, Served, among
+from recsae.lookup.served import Row, Served
 from recsae.schemas.base import SPLITS
+from recsae.store.tables import among
 
 
 class NamedItem(NamedTuple):

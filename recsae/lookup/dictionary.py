@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.errors import BadInput
-from recsae.lookup.served import Row, Served, among
+from recsae.lookup.served import Row, Served
+from recsae.store.tables import among
 
 ORDERS = {
     "surest": (("interpretable", "descending"), ("confidence_lower", "descending")),

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from recsae.lookup.dictionary import names
 from recsae.lookup.named import find_item
-from recsae.lookup.served import Row, Served, among
+from recsae.lookup.served import Row, Served
+from recsae.store.tables import among
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from recsae.lookup import cases
 from recsae.lookup.dictionary import concept
-from recsae.lookup.served import Row, Served, among
+from recsae.lookup.served import Row, Served
 from recsae.schemas.base import ACTIVE_ROLES, NEAR_DIRECTION, NEAR_MISS, SILENT_ROLES, item_column
 from recsae.store import inspection
 from recsae.store.run_store import RunStore
+from recsae.store.tables import among
 
 ITEMS = 5
 ATTRIBUTES = 5

@@ -6,7 +6,7 @@ shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from recsae.errors import BadInput
 from recsae.store import inspection
 from recsae.store.nights import Record
 from recsae.store.run_store import Committed, RunStore
+from recsae.store.tables import table_if_there
 
 Row = dict[str, Any]
 
@@ -58,10 +59,8 @@ def table_of(
 
     Raises BadInput where the file is damaged.
     """
-    if name not in made.files(name):
-        return None
     try:
-        return made.read_table(name, None if columns is None else list(columns), where)
+        return table_if_there(made, name, columns, where)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise BadInput(
@@ -99,8 +98,3 @@ def served_by(store: RunStore) -> Served:
         if found is None:
             raise BadInput(f"{store.folder.uri}: {stage} of the night that is served is gone; run `recsae run`")
     return Served(store, record, {stage: found for stage, found in made.items() if found})
-
-
-def among(column: str, values: Iterable[Any], kind: pa.DataType | None = None) -> pc.Expression:
-    """Rows whose `column` is one of the values; int32 where no kind is given, as ids inside are."""
-    return pc.field(column).isin(pa.array(sorted(set(values)), kind or pa.int32()))

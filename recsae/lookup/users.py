@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from recsae.lookup import cases
 from recsae.lookup.dictionary import names
 from recsae.lookup.named import find_user
-from recsae.lookup.served import Row, Served, among
+from recsae.lookup.served import Row, Served
+from recsae.store.tables import among
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ It knows what a stage committed and nothing of HTML.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from recsae.store.run_store import Committed
+from recsae.store.tables import among, table_if_there
 
 TITLE_LIMIT = 100
 """Letters of a title in the page."""
@@ -30,17 +30,8 @@ def read_if_there(
     A run may lack the stage, the file or any row: activations may be given, a catalogue may bear no attributes, and no
     latent need be scored.
     """
-    found = inputs.get(stage)
-    if found is None or name not in found.files(name):
-        return None
-    with found.data.open_input(name) as source:
-        table = pq.read_table(source, columns=list(columns), filters=where)
-    return table if table.num_rows else None
-
-
-def is_one_of(column: str, numbers: Sequence[int] | pa.Array) -> pc.Expression:
-    """Rows whose int32 `column` is among `numbers`."""
-    return pc.field(column).isin(pa.array(numbers, pa.int32()))
+    table = table_if_there(inputs.get(stage), name, columns, where)
+    return table if table is not None and table.num_rows else None
 
 
 class Titles:
@@ -62,11 +53,9 @@ class Titles:
         return {**self.as_json(), "views": [viewed.get(item_id) for item_id, _ in self._number]}
 
 
-def number_items(inputs: Mapping[str, Committed], items: Sequence[int] | pa.Array, titles: Titles) -> dict[int, int]:
+def number_items(inputs: Mapping[str, Committed], items: Iterable[int] | pa.Array, titles: Titles) -> dict[int, int]:
     """By item_idx the number under which `titles` knows the item; items that ingest does not know are left out."""
-    found = read_if_there(
-        inputs, "ingest", "items.parquet", ["item_idx", "item_id", "title"], is_one_of("item_idx", items)
-    )
+    found = read_if_there(inputs, "ingest", "items.parquet", ["item_idx", "item_id", "title"], among("item_idx", items))
     if found is None:
         return {}
     columns = (found.column(name).to_pylist() for name in ("item_idx", "item_id", "title"))

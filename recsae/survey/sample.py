@@ -17,9 +17,10 @@ from recsae.concepts.finalists import read_proposals
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.lookup import cases
-from recsae.lookup.served import Row, Served, among
+from recsae.lookup.served import Row, Served
 from recsae.schemas.base import ACTIVE_ROLES, SILENT_ROLES, item_column
 from recsae.scores.controls import draw_controls
+from recsae.store.tables import among
 from recsae.survey.key import Case, Key, SurveyConcept
 
 COLUMNS = (

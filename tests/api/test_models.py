@@ -18,7 +18,6 @@ from recsae.schemas.steering import EXPLANATIONS, RECOMMENDATIONS
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Attempt, Metrics, RunStore
 from recsae.store.shards import vectors
-from tests.conftest import committing
 from tests.policies import biased
 from tests.report.concepts_table import concept_row, concepts_table
 from tests.sae.fake_ray import without_ray
@@ -30,10 +29,7 @@ WESTERN = biased.CONCEPTS.index("Western")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The planted bias with its dictionary, as a served night."""
     folder = tmp_path_factory.mktemp("biased")
-    biased.write(folder / "data", 240)
-    settings = biased.config(folder / "data")
-    commit = committing(folder / "store")
-    made = biased.made(commit, settings)
+    settings, made, commit = biased.line(folder, 240)
     assert made.dictionary is not None
     rows = [concept_row(**row) for row in made.dictionary.rows]
 

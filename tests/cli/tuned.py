@@ -14,7 +14,6 @@ from recsae.pipeline.runner import Pipeline
 from recsae.policies.build import Made
 from recsae.schemas.concepts import CONCEPTS
 from recsae.store.run_store import Attempt, Committed, Metrics
-from tests.conftest import committing
 from tests.policies import biased
 from tests.sae.fake_ray import without_ray
 
@@ -23,10 +22,8 @@ class Line:
     """A config whose stages are committed, and how its jobs are asked."""
 
     def __init__(self, folder: Path) -> None:
-        biased.write(folder / "data", 240)
-        settings = biased.config(folder / "data")
-        self.commit = committing(folder / "store")
-        self.made: Made = biased.made(self.commit, settings)
+        self.made: Made
+        _, self.made, self.commit = biased.line(folder, 240)
         self.committed: dict[str, Committed | None] = {
             "ingest": self.made.ingested,
             "recommender": self.made.recommender,

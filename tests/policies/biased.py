@@ -29,7 +29,7 @@ from recsae.sae.model import Sae
 from recsae.schemas.base import SPLITS
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.activations.committed import probe_config
-from tests.conftest import Commit
+from tests.conftest import Commit, committing
 
 CONCEPTS = ("Horror", "Western", "Musical", "Animation", "Romance", "War", "Comedy", "Crime")
 PUSHED = 0
@@ -105,8 +105,15 @@ def sae() -> Sae:
     return found.eval().requires_grad_(False)
 
 
+def line(folder: Path, n_users: int = 600) -> tuple[Config, Made, Commit]:
+    """Data, config, stages, and how a further stage is committed beside them."""
+    write(folder / "data", n_users)
+    settings, commit = config(folder / "data"), committing(folder / "store")
+    return settings, made(commit, settings), commit
+
+
 def made(commit: Commit, settings: Config) -> Made:
-    """All stages that tuning reads, the recommender and the SAE without training."""
+    """All stages that policies read, the recommender and the SAE without training."""
     ingested = commit("ingest", lambda out: ingest(settings, {}, out))
     recommender = commit("recommender", lambda out: _model(out, settings.recommender, ingested))
     trained = commit("sae", lambda out: _save(out))

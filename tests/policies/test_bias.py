@@ -14,26 +14,8 @@ from recsae.policies.build import Made
 from recsae.store.filesystem import Folder
 from tests.conftest import committing
 from tests.policies import biased
-from tests.sae.fake_ray import without_ray
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("biased")
-    biased.write(folder)
-    return biased.config(folder)
-
-
-@pytest.fixture(scope="module")
-def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return biased.made(committing(tmp_path_factory.mktemp("store")), settings)
-
-
-@pytest.fixture(autouse=True)
-def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_ray(monkeypatch)
 
 
 @pytest.mark.parametrize("attribute", ["group", "popularity"])

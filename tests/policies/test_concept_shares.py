@@ -12,27 +12,9 @@ from recsae.policies.concept_shares import ShareTarget, change_shares
 from recsae.policies.policy import Users
 from tests.conftest import committing
 from tests.policies import biased
-from tests.sae.fake_ray import without_ray
 
 pytestmark = pytest.mark.slow
 MORE, LESS = ShareTarget("--more", "western", 1.5), ShareTarget("--less", "Comedy", 0.5)
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("biased")
-    biased.write(folder)
-    return biased.config(folder)
-
-
-@pytest.fixture(scope="module")
-def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return biased.made(committing(tmp_path_factory.mktemp("store")), settings)
-
-
-@pytest.fixture(autouse=True)
-def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_ray(monkeypatch)
 
 
 def test_both_targets_are_met_by_the_concepts_own_latents(settings: Config, made: Made) -> None:

@@ -14,29 +14,15 @@ from recsae.policies.measuring import MeasurementPlan, deals, described, elsewhe
 from recsae.recommenders.ranking import rank_chunk
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.steered import SteeredRecommender, answers
-from tests.conftest import committing
 from tests.policies import biased
-from tests.sae.fake_ray import without_ray
 
 ABLATED = (Operation(biased.PUSHED, "ablate"),)
 NULL = ((Operation(8, "ablate"),), (Operation(2, "add", 1.0),))
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("biased")
-    biased.write(folder, 160)
-    return biased.config(folder)
-
-
-@pytest.fixture(scope="module")
-def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return biased.made(committing(tmp_path_factory.mktemp("store")), settings)
-
-
-@pytest.fixture(autouse=True)
-def _in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    without_ray(monkeypatch)
+def n_users() -> int:
+    return 160
 
 
 def asked(settings: Config, made: Made, group_U: np.ndarray | None = None) -> MeasurementPlan:

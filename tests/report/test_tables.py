@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from recsae.report.tables import TITLE_LIMIT, Titles, is_one_of, number_items, read_if_there
+from recsae.report.tables import TITLE_LIMIT, Titles, number_items, read_if_there
 from recsae.store.filesystem import Folder
+from recsae.store.tables import among
 from tests.report.concepts_table import HOSTILE
 from tests.report.made_page import METRICS, committed
 from tests.report.made_tables import items
@@ -22,7 +23,7 @@ def test_what_is_not_there_is_none(tmp_path: Path) -> None:
 
 def test_only_the_rows_and_columns_asked_for_come_back(tmp_path: Path) -> None:
     inputs = committed(Folder(str(tmp_path)), METRICS, {("ingest", "items.parquet"): items()})
-    found = read_if_there(inputs, "ingest", "items.parquet", ["item_id", "item_idx"], is_one_of("item_idx", [3, 1, 99]))
+    found = read_if_there(inputs, "ingest", "items.parquet", ["item_id", "item_idx"], among("item_idx", [3, 1, 99]))
     assert found is not None
     assert found.to_pydict() == {"item_id": ["id 1", "id 3"], "item_idx": [1, 3]}
 

@@ -16,7 +16,6 @@ from recsae.schemas.steering import RECOMMENDATIONS
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.recommending import RecommendationRequest, of_chunk, scores_of
 from recsae.steering.steered import SteeredRecommender
-from tests.conftest import committing
 from tests.policies import biased
 from tests.recommenders.test_ranking import LastItem
 
@@ -24,15 +23,19 @@ OPERATIONS = (Operation(2, "add", 1.0), Operation(0, "ablate"))
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("biased")
-    biased.write(folder, 40)
-    return biased.config(folder)
+def planted_line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Made]:
+    settings, made, _ = biased.line(tmp_path_factory.mktemp("biased"), 40)
+    return settings, made
 
 
 @pytest.fixture(scope="module")
-def made(settings: Config, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return biased.made(committing(tmp_path_factory.mktemp("store")), settings)
+def settings(planted_line: tuple[Config, Made]) -> Config:
+    return planted_line[0]
+
+
+@pytest.fixture(scope="module")
+def made(planted_line: tuple[Config, Made]) -> Made:
+    return planted_line[1]
 
 
 def asked(settings: Config, made: Made, **changed: object) -> RecommendationRequest:

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.data.chunks import chunk_of, read_chunk
-from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.report.tables import Titles, number_items, read_if_there
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS
 from recsae.store.run_store import Committed
+from recsae.store.tables import among
 from recsae.text.formatting import short
 
 SHOWN = {"top": 2, "level": 2, NEAR_MISS: 2, NEAR_DIRECTION: 1, "random": 2}
@@ -49,7 +50,7 @@ class Examples:
         `role` is a place in `roles`, items are title numbers, and null where the model's first item was not looked for.
         Empty where none of the latents has cases.
         """
-        cases = self._cases.filter(is_one_of("latent", latents))
+        cases = self._cases.filter(among("latent", latents))
         if not cases.num_rows:
             return {}
         seen = [self._histories.get(key, []) for key in _keys(cases)]

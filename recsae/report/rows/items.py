@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.report.tables import Titles, number_items, read_if_there
 from recsae.store.run_store import Committed
+from recsae.store.tables import among
 from recsae.text.formatting import short
 
 MOST = 2000
@@ -31,7 +32,7 @@ def item_details(inputs: Mapping[str, Committed], titles: Titles) -> dict[str, A
         return {}
     order = [("popularity", "descending"), ("item_idx", "ascending")]
     popular = known.take(pc.sort_indices(known, order)[:MOST]).column("item_idx")
-    where = is_one_of("item_idx", popular.combine_chunks()) & (pc.field("rank") < LATENTS)
+    where = among("item_idx", popular.combine_chunks()) & (pc.field("rank") < LATENTS)
     columns = ["item_idx", "rank", "latent", "activations", "strength"]
     table = read_if_there(inputs, "evidence", "item_latents.parquet", columns, where)
     if table is None:

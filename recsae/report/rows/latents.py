@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.report.steering_steps import SteeringStep, read_steps
-from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.report.tables import Titles, number_items, read_if_there
 from recsae.store.run_store import Committed
+from recsae.store.tables import among
 from recsae.text.formatting import short
 
 ITEMS = 10
@@ -46,7 +47,7 @@ def latent_details(
 
     A part without a single latent is not there.
     """
-    steps = read_steps(inputs, is_one_of("latent", latents))
+    steps = read_steps(inputs, among("latent", latents))
     return {
         **_items(inputs, latents, titles),
         **_levels(inputs, latents),
@@ -60,7 +61,7 @@ def latent_details(
 def _items(inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles) -> dict[str, Any]:
     shown = (pc.field(RANKS[0]) < ITEMS) | (pc.field(RANKS[1]) < ITEMS) | (pc.field(RANKS[2]) < ITEMS)
     columns = ("latent", "item_idx", "activations", "strength", "lift", *RANKS)
-    table = read_if_there(inputs, "evidence", "latent_items.parquet", columns, shown & is_one_of("latent", latents))
+    table = read_if_there(inputs, "evidence", "latent_items.parquet", columns, shown & among("latent", latents))
     if table is None:
         return {}
     numbers = number_items(inputs, pc.unique(table.column("item_idx")), titles)
@@ -82,7 +83,7 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 def _levels(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "level", "cases", "hits", "catalogue_share", "popular_share")
-    table = read_if_there(inputs, "scores", "levels.parquet", columns, is_one_of("latent", latents))
+    table = read_if_there(inputs, "scores", "levels.parquet", columns, among("latent", latents))
     if table is None:
         return {}
     found: dict[int, list[Any]] = {}
@@ -95,7 +96,7 @@ def _levels(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str
 
 def _deciles(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "quantiles", "maximum")
-    table = read_if_there(inputs, "evidence", "latent_stats.parquet", columns, is_one_of("latent", latents))
+    table = read_if_there(inputs, "evidence", "latent_stats.parquet", columns, among("latent", latents))
     if table is None:
         return {}
     return {
@@ -108,7 +109,7 @@ def _deciles(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[st
 
 def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "view", "rank", "attribute", "value", "correlation", "p_fires", "p_attribute", "auc")
-    where = (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES) & is_one_of("latent", latents)
+    where = (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES) & among("latent", latents)
     table = read_if_there(inputs, "statistics", "attribute_stats.parquet", columns, where)
     if table is None:
         return {}

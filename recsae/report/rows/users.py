@@ -17,10 +17,11 @@ from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
 from recsae.explain.explainer import Explained
 from recsae.explain.many import ExplanationRequest, Names, strongest
-from recsae.report.tables import Titles, is_one_of, number_items, read_if_there
+from recsae.report.tables import Titles, number_items, read_if_there
 from recsae.stats.sampling import draw
 from recsae.steering.user_batches import Present, batches
 from recsae.store.run_store import Committed
+from recsae.store.tables import among
 from recsae.text.formatting import short
 
 USERS = 40
@@ -45,7 +46,7 @@ def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -
         return []
     wanted = np.array(draw(table["user_idx"].to_numpy(), USERS, config.seed), dtype=np.int64)
     columns = ["user_idx", "user_id", "events"]
-    known = read_if_there(inputs, "ingest", "users.parquet", columns, is_one_of("user_idx", wanted.tolist()))
+    known = read_if_there(inputs, "ingest", "users.parquet", columns, among("user_idx", wanted.tolist()))
     facts = {row["user_idx"]: row for row in known.to_pylist()} if known is not None else {}
     sae = inputs["sae"].data.child("model")
     names = Names.read(inputs["concepts"], sae)

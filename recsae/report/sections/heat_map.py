@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.report.sections.attributes import VIEWS, place
-from recsae.report.tables import is_one_of, read_if_there
+from recsae.report.tables import read_if_there
 from recsae.store.run_store import Committed
+from recsae.store.tables import among
 from recsae.text.formatting import count, decimal, number
 
 VALUES = 24
@@ -102,7 +103,7 @@ def _others(
     where = (
         (pc.field("code") == "sae")
         & (pc.field("view") == view)
-        & is_one_of("latent", latents)
+        & among("latent", latents)
         & pc.field("value").isin(pa.array(sorted({row["value"] for row in best}), pa.string()))
     )
     asked = ["latent", "attribute", "value", "correlation"]

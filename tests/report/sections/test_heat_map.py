@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from recsae.report import tables as reading
 from recsae.report.sections import heat_map
 from recsae.report.sections.heat_map import STEPS, Heat, HeatColumn, about_heat
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS
@@ -134,14 +134,14 @@ def test_a_large_catalogue_is_cut_to_what_is_answered_to_best(tmp_path: Path) ->
 
 def test_of_a_large_table_only_the_rows_shown_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    whole = reading.pq.read_table
+    whole = pq.read_table
 
     def read_table(*arguments: Any, **named: Any) -> pa.Table:
         found = whole(*arguments, **named)
         read.append(found.num_rows)
         return found
 
-    monkeypatch.setattr(reading.pq, "read_table", read_table)
+    monkeypatch.setattr(pq, "read_table", read_table)
     many = [stat(latent, "genres", f"other {value}", 0.5) for latent in range(100) for value in range(20)]
     heat(tmp_path, made(BEST, [*many, *STATS]))
     assert read == [5, 4]
