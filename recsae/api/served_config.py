@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from pydantic import ValidationError
 
+from recsae.config.renamed import take_old_names
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.lookup.served import Served
@@ -18,8 +20,9 @@ def config_of(served: Served, root: str, name: str) -> Config:
     """
     tree: dict[str, Any] = {}
     for done in served.made.values():
-        tree |= done.manifest.get("config", {})
+        tree |= copy.deepcopy(done.manifest.get("config", {}))
     tree.pop("nights", None)  # manifests hold a part of it
+    take_old_names(tree)
     try:
         return Config.model_validate({**tree, "name": name, "store": {"root": root}})
     except ValidationError as error:
