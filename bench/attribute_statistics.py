@@ -1,36 +1,30 @@
-"""How fast latents meet attributes, and what that holds in memory, with cases and with ten times as many.
+"""Speed and peak memory of the stage `statistics`, on some cases and on ten times as many.
 
     python bench/attribute_statistics.py [--cases 1000000] [--width 64] [--latents 1024] [--k 8]
 
-Generated activations lie in shards of 32 MiB, a quarter of them of score users; 5,000 items bear 60 attributes. The
-stage `statistics` runs on them as it is: sums and counts of four codes, exact AUC, 100 permutations, coherence. Counted
-is what the driver and this run's Ray processes hold, the object store with them (proportional set size, so that pages
-which they share count once), at its peak over samples taken twice a second. The sizes run one after the other, each in
-its own process. Prints cases a second and the peak of both, and the ratio of the peaks.
+Generated activations are in shards of 32 MiB, a quarter of them of score users; 5,000 items have 60 attributes. The
+stage runs unchanged: sums and counts of four codes, exact AUC, 100 permutations, coherence. Memory is that of the
+driver and of this run's Ray processes, object store included, as contestants.py samples it. Each size runs in its own
+process. Prints cases per second and the peak of both sizes, and the ratio of the peaks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 
 import numpy as np
-import psutil
 import pyarrow as pa
-from sae_memory import held_by
+from contestants import peak_memory, run_contestant
 
 SHARD_BYTES = 32 * 2**20
 ITEMS, ATTRIBUTES, BORNE = 5_000, 60, 3
 
 
 def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> None:
-    """Commit what the stage reads: a catalogue, activations that follow their items, an SAE with its first weights."""
+    """Commit the stage's inputs: a catalogue, activations that depend on their items, an SAE with random weights."""
     import torch
 
     from recsae.sae import model
@@ -82,7 +76,7 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
 
 
 def measured(root: str) -> dict[str, float]:
-    """Seconds of the stage, and bytes that it held at most."""
+    """Seconds of the stage, and its peak memory in bytes."""
     from recsae.config.schema import Config
     from recsae.distributed.cluster import start_ray
     from recsae.statistics.stage import measure_statistics
@@ -96,22 +90,12 @@ def measured(root: str) -> dict[str, float]:
         inputs[stage] = done
     config = Config.model_validate({"name": "bench", "data": {"interactions": ["-"], "items": ["-"]}})
     start_ray(config)
-    held, ended = [0], threading.Event()
-
-    def watch() -> None:
-        this = psutil.Process()
-        while not ended.wait(0.5):
-            held.append(sum(map(held_by, [this, *this.children(recursive=True)])))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    out = store.attempt("statistics", "f", store.lease("statistics", "f", 60))
-    start = time.monotonic()
-    measure_statistics(config, inputs, out)
-    seconds = time.monotonic() - start
-    ended.set()
-    watcher.join()
-    return {"seconds": seconds, "peak": max(held)}
+    with peak_memory() as peak:
+        out = store.attempt("statistics", "f", store.lease("statistics", "f", 60))
+        start = time.monotonic()
+        measure_statistics(config, inputs, out)
+        seconds = time.monotonic() - start
+    return {"seconds": seconds, "peak": peak.bytes}
 
 
 def main() -> None:
@@ -129,12 +113,9 @@ def main() -> None:
     for cases in (arguments.cases, 10 * arguments.cases):
         with tempfile.TemporaryDirectory() as root:
             write_inputs(root, cases, arguments.width, arguments.latents, arguments.k)
-            command = [sys.executable, __file__, "--contestant", root]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-        found.append(json.loads(ran.stdout.strip().splitlines()[-1]))
+            found.append(run_contestant(__file__, "--contestant", root))
         speed, peak = cases / found[-1]["seconds"], found[-1]["peak"] / 2**30
-        print(f"{cases:,} cases: {found[-1]['seconds']:.0f} s, {speed:,.0f} a second; {peak:.2f} GiB at the peak")
+        print(f"{cases:,} cases: {found[-1]['seconds']:.0f} s, {speed:,.0f} per second; peak {peak:.2f} GiB")
     print(f"memory for ten times the cases: {found[1]['peak'] / found[0]['peak']:.2f} times")
 
 

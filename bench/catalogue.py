@@ -1,24 +1,23 @@
-"""Large catalogues: seconds and peak memory a worker, for BPRMF and SASRec with sampled negatives on two workers.
+"""Large catalogues: seconds per epoch and peak memory per worker, for BPRMF and SASRec with sampled negatives.
 
     python bench/catalogue.py [--items 1000000 10000000] [--events 10000000] [--kinds bprmf sasrec] [--width 32]
 
-A generated catalogue and events (50 a user, items by a power law), written as ingest commits them, then the stage
-`recommender` itself for one epoch; fewer `--events` are a slice of it. Validation ranks 64 users over the whole
-catalogue. Beside the peak stands what it is made of: tables, two moments of Adam for each of their values, and what a
-worker holds on the smallest catalogue (Python, torch, batches).
+A catalogue and events (50 per user, items by a power law) are generated in the format that ingest commits. The stage
+`recommender` then runs for one epoch on two workers; fewer `--events` give a shorter epoch. Validation ranks 64 users
+over the whole catalogue. Besides the peak, the size of the embedding tables with Adam's two moments is printed; the
+smallest catalogue shows the rest (Python, torch, batches).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 
 import numpy as np
 import pyarrow as pa
+from contestants import run_contestant
 
 from recsae.config.schema import Config
 from recsae.schemas.base import CASES, INTERACTIONS, SPLITS, conform
@@ -30,7 +29,7 @@ GIB = 2**30
 
 
 def write_ingested(out: Attempt, n_items: int, n_users: int) -> None:
-    """Interactions and cases in chunks of users, and the items' popularity."""
+    """Write interactions and cases in chunks of users, and the items' popularity."""
     popularity = np.zeros(n_items, dtype=np.int64)
     for number, first in enumerate(range(0, n_users, USERS_PER_CHUNK)):
         draw = np.random.default_rng(number)
@@ -119,10 +118,7 @@ def main() -> None:
     print(f"{'kind':8} {'items':>12} {'targets':>12} {'s/epoch':>8} {'targets/s':>10} {'peak GiB':>9} {'tables':>7}")
     for kind in arguments.kinds:
         for n_items in (10_000, *arguments.items):
-            command = [sys.executable, __file__, *sys.argv[1:], "--contestant", kind, str(n_items)]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-            found = json.loads(ran.stdout.strip().splitlines()[-1])
+            found = run_contestant(__file__, *sys.argv[1:], "--contestant", kind, n_items)
             rate = found["targets"] / found["seconds"]
             print(
                 f"{kind:8} {n_items:12,} {found['targets']:12,} {found['seconds']:8.1f} {rate:10,.0f} "

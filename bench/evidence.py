@@ -1,39 +1,34 @@
-"""Cases a second of the stage `evidence`, and what it holds in memory at one and at ten million cases.
+"""Speed and peak memory of the stage `evidence` at one and at ten million cases.
 
     python bench/evidence.py [--cases 1000000,10000000] [--width 64] [--latents 1024] [--k 8]
 
-Activations, users and items are generated, the SAE has random weights. Shards are of 32 MiB, so that the smaller stream
-too keeps every core busy. Each size runs in its own process, with Ray as the jobs start it. Memory is what the driver
-and this run's Ray processes hold, the object store with them (proportional set size, as in sae_memory.py), at its peak
-over samples taken twice a second. Prints for each size the cases a second of the pass, the seconds of the whole stage
-and the peak, and the ratio of the peaks, which is asked to be 1.2 at most.
+Activations, users and items are generated, and the SAE has random weights. Shards have 32 MiB, so that the smaller
+stream keeps every core busy too. Each size runs in its own process, with Ray as the jobs start it. Memory is that of
+the driver and of this run's Ray processes, object store included, as contestants.py samples it. Prints for each size
+the cases per second of the pass, the seconds of the whole stage and the peak, and the ratio of the peaks; the target is
+at most 1.2.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 import pyarrow as pa
-import sae_memory
+from contestants import peak_memory, run_contestant
 
 SHARD_BYTES, BATCH = 32 * 2**20, 8192
 CASES_A_USER, ITEMS, GENRES = 50, 20_000, 20
-ASKED = 1.2
+TARGET = 1.2
 
 
 class Measured(NamedTuple):
-    """Of one size."""
+    """Results for one size."""
 
     cases_per_second: float
     seconds: float
@@ -41,7 +36,7 @@ class Measured(NamedTuple):
 
 
 def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> None:
-    """Commit the stages `ingest`, `activations` and `sae` of a run that is called `bench`."""
+    """Commit the stages `ingest`, `activations` and `sae` of a run named `bench`."""
     import torch
 
     from recsae.sae import model
@@ -62,7 +57,7 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
     for number, start in enumerate(range(0, cases, at_once)):
         case = np.arange(start, min(start + at_once, cases))
         user = case // CASES_A_USER
-        first, second = (ITEMS * draw.random((2, len(case))) ** 3).astype(np.int32)  # some items far more than others
+        first, second = (ITEMS * draw.random((2, len(case))) ** 3).astype(np.int32)  # a skewed popularity
         vectors = draw.standard_normal((len(case), width), dtype=np.float32)
         table = pa.table(
             {
@@ -79,7 +74,7 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
 
 
 def measure(root: str) -> Measured:
-    """Run the stage on what was committed."""
+    """Run the stage on the committed inputs."""
     import ray
 
     from recsae.config.schema import Config
@@ -92,22 +87,12 @@ def measure(root: str) -> Measured:
     inputs = {name: found for name, found in committed.items() if found}
     config = Config.model_validate({"name": "bench"})
     start_ray(config)
-    held, ended = [0], threading.Event()
-    driver = psutil.Process()
-
-    def watch() -> None:
-        while not ended.wait(0.5):
-            held.append(sum(map(sae_memory.held_by, [driver, *driver.children(recursive=True)])))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    start = time.monotonic()
-    found = gather_evidence(config, inputs, store.attempt("evidence", "f", store.lease("evidence", "f", 60)))
-    seconds = time.monotonic() - start
-    ended.set()
-    watcher.join()
+    with peak_memory() as peak:
+        start = time.monotonic()
+        found = gather_evidence(config, inputs, store.attempt("evidence", "f", store.lease("evidence", "f", 60)))
+        seconds = time.monotonic() - start
     ray.shutdown()
-    return Measured(found["cases_per_second"], seconds, max(held))
+    return Measured(found["cases_per_second"], seconds, peak.bytes)
 
 
 _STAGES = ("ingest", "activations", "sae")
@@ -130,19 +115,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root:
             write_inputs(root, cases, arguments.width, arguments.latents, arguments.k)
             size = sum(path.stat().st_size for path in Path(root).rglob("*.arrow"))
-            command = [sys.executable, __file__, "--contestant", root]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-        measured = Measured(*json.loads(ran.stdout.strip().splitlines()[-1]))
+            measured = Measured(*run_contestant(__file__, "--contestant", root))
         found.append(measured)
         print(
-            f"{cases:,} cases in shards of {size / 2**30:.2f} GiB: {measured.cases_per_second:,.0f} cases a second, "
-            f"{measured.seconds:.0f} s in all, {measured.peak / 2**30:.2f} GiB at the peak",
+            f"{cases:,} cases in shards of {size / 2**30:.2f} GiB: {measured.cases_per_second:,.0f} cases per second, "
+            f"{measured.seconds:.0f} s in total, peak {measured.peak / 2**30:.2f} GiB",
             flush=True,
         )
     if len(found) > 1:
         ratio = found[-1].peak / found[0].peak
-        print(f"memory for {sizes[-1] / sizes[0]:g} times the cases: {ratio:.2f} times (asked: at most {ASKED})")
+        print(f"memory for {sizes[-1] / sizes[0]:g} times the cases: {ratio:.2f} times (target: at most {TARGET})")
 
 
 if __name__ == "__main__":

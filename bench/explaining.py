@@ -1,13 +1,13 @@
-"""Recommendations explained a second: each score split into the latents of the user's vector, its bias and its error.
+"""Recommendations explained per second: each score as a sum over the user's latents, bias and error.
 
     python bench/explaining.py [--users 1000] [--items 3416] [--width 64] [--latents 1024] [--k 8] [--passes 9]
 
-Recommender (SASRec) and SAE have random weights at the sizes of ML-1M, and every user 165 events, of which the model
-sees the latest 100. The first ten items of each user are explained, 10,000 in all, in batches of 64 users and in one
-process on one core. `answer` is the model's run and the choice of the first ten, which there must be without any
-explanation; `split` is what an explanation adds to them; `explain` is the whole, from histories to contributions, and
-`rows` has those of the Parquet file as well. Each is the fastest of some passes, in turn, since the machine may be
-busy. Prints milliseconds, recommendations a second, and how far the parts are from the model's own scores.
+The recommender (SASRec) and the SAE have random weights and the sizes of ML-1M. Every user has 165 events, of which the
+model sees the latest 100. The top ten items of each user are explained, 10,000 in total, in batches of 64 users, in one
+process on one core. `answer` is the model's run and its top ten, needed without explanations too; `split` is what
+explanations add; `explain` is everything from histories to contributions, and `rows` also makes the rows of the Parquet
+file. Each is the fastest of some passes, in turn, since the machine may be busy. Prints milliseconds, recommendations
+per second, and the largest difference between the sum of the parts and the model's score.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
 EVENTS, USERS_AT_ONCE = 165, 64
-ASKED = 10_000
-"""Recommendations a second."""
+TARGET = 10_000
+"""Target, in recommendations per second."""
 
 
 def users(number: int, items: int, max_length: int) -> list[Present]:
@@ -54,7 +54,7 @@ def answer(model: Trainable, present: Present) -> tuple[torch.Tensor, np.ndarray
 
 
 def furthest(model: Trainable, present: Present, found: Explained) -> float:
-    """|score − sum of parts| by max(1, |score|), the largest; the score is the model's own, in single precision."""
+    """The largest |score − sum of parts| / max(1, |score|); the score is the model's own, in single precision."""
     u_BD, item_BT = answer(model, present)
     score_BT = np.take_along_axis(model.scores(u_BD, 0, model.n_items).numpy(), item_BT.astype(int), 1)
     parts = found.item
@@ -105,9 +105,9 @@ def main() -> None:
     print(f"{count:,} recommendations: {', '.join(f'{name} {1000 * of:.0f} ms' for name, of in seconds.items())}")
     rate = {name: f"{count / seconds[name]:,.0f}" for name in ("split", "explain")}
     print(
-        f"explained a second: {rate['explain']} from histories on, {rate['split']} given the answer (asked: {ASKED:,})"
+        f"explained per second: {rate['explain']} from histories, {rate['split']} given the answer (target: {TARGET:,})"
     )
-    print(f"parts are off the score by at most {max(furthest(model, of, explainer(of)) for of in batches):.1e}")
+    print(f"the parts differ from the score by at most {max(furthest(model, of, explainer(of)) for of in batches):.1e}")
 
 
 if __name__ == "__main__":

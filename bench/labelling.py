@@ -1,14 +1,14 @@
-"""Names and judgements a second: the pool of engines beside one `transformers` call a question, and bare vLLM.
+"""Names and judgements per second: the engine pool compared with `transformers`, one call per question, and with vLLM.
 
     python bench/labelling.py [--rounds 3] [--names 64] [--latents 12] [--items 8]
 
-The embedded model on films of the built-in data, three tasks: free names, each of 32 tokens for everybody, so that
-nobody is helped by short answers; what the stage `labels` asks for one latent after another, a name and the likelihoods
-of ten terms over the same evidence; and judgements, 80 concepts for each item. Contestants: the pool with one engine
-and with two, bare vLLM on the same names, an engine without prefix caching on the same judgements, and `transformers`,
-one call a question and an eighth of them. One thread an engine, start-up left out; contestants run one after the other,
-each in its own process, again in every round. Beside seconds on the clock stand seconds of CPU, which bear a busy
-machine better; two engines are compared by the clock. Prints medians, and how far the likelihoods lie apart.
+The embedded model answers three tasks on films of the built-in data: free names of exactly 32 tokens, so that no
+contestant gains by short answers; the questions of the stage `labels` for one latent after another, a name and the
+likelihoods of ten terms over the same evidence; and judgements, 80 concepts per item. Contestants: the pool with one
+engine and with two, bare vLLM on the same names, an engine without prefix caching on the same judgements, and
+`transformers` on an eighth of the questions, one call each. Each engine has one thread, and start-up is left out.
+Contestants alternate, each in its own process. CPU seconds are printed beside wall-clock seconds, because a busy
+machine changes them less. Prints medians, and the differences between likelihoods.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import pyarrow.parquet as pq
+from contestants import run_contestant
 
 import recsae.data
 from recsae.config.concepts import LlmConfig
@@ -36,16 +36,16 @@ from recsae.llm.model import locate_model
 from recsae.llm.pool import Engine, EnginePool, Request, environment
 
 ANSWER = 32
-"""Tokens of a name and its sentence, about what the small model writes under the grammar."""
+"""Tokens of a name and its sentence, about as many as the small model writes under the grammar."""
 SHOWN = 10
 TERMS = 10
 CONCEPTS = 80
 ALONE = 8
-"""`transformers` answers one question of so many."""
+"""`transformers` answers one question in this many."""
 
 
 class FixedEngine(Engine):
-    """Writes ANSWER tokens, no more and no fewer."""
+    """Writes exactly ANSWER tokens."""
 
     def _writing(self, schema: dict[str, Any] | None) -> Any:
         from vllm import SamplingParams
@@ -72,7 +72,7 @@ class Ran(NamedTuple):
 
 
 class Films:
-    """Evidence from the built-in data: films of one genre, as a catalogue shows them."""
+    """Draws evidence from the built-in data: films of one genre, as in the catalogue."""
 
     def __init__(self, seed: int) -> None:
         rows = pq.read_table(Path(recsae.data.__file__).parent / "builtin" / "items.parquet").to_pylist()
@@ -104,7 +104,7 @@ class Films:
         return asked
 
     def judgements(self, items: int) -> list[Request]:
-        """Terms, pairs of them and tags, as finalists are."""
+        """Judgements of terms, pairs of terms and tags, as finalists are."""
         asked = []
         for row in self.draw.sample(self.rows, items):
             pairs = [", ".join(self.draw.sample(self.terms, 2)) for _ in range(CONCEPTS)]
@@ -147,7 +147,7 @@ def pool(engines: int) -> Callable[[dict[str, list[Request]]], dict[str, Ran]]:
             ask(warm)
             found = {}
             for name, some in asked.items():
-                apart = sorted(some, key=lambda request: request.kind)  # names apart, as the stage asks them
+                apart = sorted(some, key=lambda request: request.kind)  # names separately, as in the stage
                 found[name] = timed(len(some), lambda apart=apart: ask(apart), _cpu_of_all)
         ray.shutdown()
         return found
@@ -156,7 +156,7 @@ def pool(engines: int) -> Callable[[dict[str, list[Request]]], dict[str, Ran]]:
 
 
 def _cpu_of_all() -> float:
-    """Of this process and of those that it started, engines among them."""
+    """CPU seconds of this process and its children, engines included."""
     here = psutil.Process()
     return sum(sum(process.cpu_times()[:2]) for process in (here, *here.children(recursive=True)) if _lives(process))
 
@@ -181,7 +181,7 @@ def bare(asked: dict[str, list[Request]]) -> dict[str, Ran]:
 
 
 def uncached(asked: dict[str, list[Request]]) -> dict[str, Ran]:
-    """An engine that reads every prompt anew."""
+    """An engine without prefix caching."""
     os.environ |= environment(ResourcesConfig(), offline=True)
     llm = LlmConfig()
     engine = UncachedEngine(llm, ResourcesConfig(), locate_model(llm))
@@ -195,7 +195,7 @@ def uncached(asked: dict[str, list[Request]]) -> dict[str, Ran]:
 
 
 def transformers(asked: dict[str, list[Request]]) -> dict[str, Ran]:
-    """One `generate` a name, one forward pass a likelihood."""
+    """One `generate` call per name, one forward pass per likelihood."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -226,7 +226,7 @@ def transformers(asked: dict[str, list[Request]]) -> dict[str, Ran]:
 
 
 CONTESTANTS = {"pool": pool(1), "two": pool(2), "bare": bare, "uncached": uncached, "transformers": transformers}
-"""In the order in which they run."""
+"""Contestants in the order in which they run."""
 
 
 def report(rounds: list[dict[str, dict[str, Ran]]]) -> None:
@@ -277,12 +277,8 @@ def main() -> None:
     for number in range(arguments.rounds):
         found = {}
         for name in CONTESTANTS:
-            sizes = [f"--{key}={getattr(arguments, key)}" for key in ("names", "latents", "items")]
-            command = [sys.executable, __file__, "--contestant", name, "--round", str(number), *sizes]
-            environment_ = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment_)
-            told = json.loads(ran.stdout.strip().splitlines()[-1])
-            found[name] = {task: Ran(*one) for task, one in told.items()}
+            results = run_contestant(__file__, *sys.argv[1:], "--contestant", name, "--round", number)
+            found[name] = {task: Ran(*one) for task, one in results.items()}
         rounds.append(found)
     report(rounds)
 

@@ -1,27 +1,25 @@
-"""Full ranking beside the matrix product that it cannot do without: `ranks` of recsae/recommenders/topk.py.
+"""Full ranking compared with its matrix product alone: `ranks` of recsae/recommenders/topk.py.
 
     python bench/ranking.py [--users 6040] [--items 3416] [--width 64] [--rounds 5]
 
-Given are the users' vectors and generated histories of the shape of ML-1M: at least 19 items each, 165 on average, and
-popular items in more of them. `ranks` scores the catalogue, masks what was seen and counts; `product` only multiplies,
-in the same blocks, the fastest here, and drops each result. One core for both; contestants alternate, each in its own
-process, and the fastest of some passes counts, since the machine may be busy. Prints processor milliseconds and their
-ratio (median over rounds).
+Inputs are user vectors and generated histories shaped like ML-1M: at least 19 items each, 165 on average, by
+popularity. `ranks` scores the catalogue, masks seen items and counts; `product` only multiplies, in the same blocks,
+and drops each result. Both run on one core. Contestants alternate, each in its own process, and the fastest pass
+counts, since the machine may be busy. Prints CPU milliseconds and their ratio (median over rounds).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 import torch
+from contestants import alternate, run_contestant
 
 from recsae.config.recommender import RecommenderConfig
 from recsae.recommenders import registry, topk
@@ -31,7 +29,7 @@ PASSES = 40
 
 
 def histories(users: int, items: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """What each user has seen, and one target that he has not; by target, as ranking.py asks its cases."""
+    """The items that each user has seen, and one unseen target; sorted by target, as in recommenders/ranking.py."""
     draw = np.random.default_rng(0)
     popularity = -np.log(np.arange(1, items + 1) + items / 20)
     lengths = np.clip(draw.lognormal(np.log(93), 1.1, users), 19, min(2300, items // 2)).astype(int)
@@ -58,7 +56,7 @@ CONTESTANTS: dict[str, Callable[[Trainable, torch.Tensor, list[np.ndarray], np.n
 
 @torch.inference_mode()
 def seconds(name: str, users: int, items: int, width: int) -> float:
-    """Processor time of the fastest pass."""
+    """CPU seconds of the fastest pass."""
     torch.set_num_threads(1)
     model = registry.build(RecommenderConfig(kind="bprmf", width=width), users, items, 0).eval()
     seen, target_X = histories(users, items)
@@ -82,19 +80,15 @@ def main() -> None:
     if arguments.contestant:
         print(json.dumps(seconds(arguments.contestant, *sizes)))
         return
+
+    def milliseconds(name: str) -> float:
+        return 1000 * float(run_contestant(__file__, *sys.argv[1:], "--contestant", name))
+
     ratios = []
-    for number in range(arguments.rounds):
-        found = {}
-        for name in CONTESTANTS:
-            options = zip(("--users", "--items", "--width"), map(str, sizes), strict=True)
-            command = [sys.executable, __file__, "--contestant", name, *(word for pair in options for word in pair)]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-            found[name] = 1000 * json.loads(ran.stdout.strip().splitlines()[-1])
+    for number, found in enumerate(alternate(arguments.rounds, CONTESTANTS, milliseconds), 1):
         ratios.append(found["ranks"] / found["product"])
         print(
-            f"round {number + 1}: ranks {found['ranks']:.1f} ms, product {found['product']:.1f} ms, "
-            f"ratio {ratios[-1]:.2f}"
+            f"round {number}: ranks {found['ranks']:.1f} ms, product {found['product']:.1f} ms, ratio {ratios[-1]:.2f}"
         )
     print(f"full ranking: {statistics.median(ratios):.2f} times the matrix product alone")
 

@@ -1,17 +1,17 @@
-"""SAE training beside sparsify, dictionary_learning and SAELens, and beside the encoder's matrix product alone.
+"""SAE training compared with sparsify, dictionary_learning and SAELens, and with the encoder's matrix product alone.
 
     python bench/sae.py [--rounds 3] [--sizes 1024x8,2048x32] [--rates 2,4,8] [--activations file.npy]
     python bench/sae.py --check-exports
 
-TopK with AuxK off and on, batches of 4,096 from memory, Adam, one thread; contestants alternate, each in its own
-process, the peers in an environment of their own that the first call makes (peers/train_sae.py says what of each
-runs). A round trains every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), the rule of
-sparsify and of dictionary_learning; recsae's own is four times that. Rates are activations per processor second,
-medians over rounds; `FVU` is of held-out activations after the same samples, each contestant's best over rounds. Peers
-are given the activations centred and scaled; recsae does that in its step, within its time. `product` is `torch.addmm`
-of a batch, into fresh memory each time: no step can do without it.
+TopK with AuxK off and on, batches of 4,096 from memory, Adam, one thread. Contestants alternate, each in its own
+process, the peers in their own environment, made on the first call (peers/train_sae.py shows what runs). A round trains
+every contestant at the next of `--rates`, multiples of 2e-4 √(2¹⁴ / latents), the rule of sparsify and of
+dictionary_learning; recsae's default is four times that. Rates are activations per CPU second, medians over rounds;
+`FVU` is on held-out activations after the same samples, each contestant's best over rounds. Peers get the activations
+centred and scaled; recsae does that within its timed step. `product` is `torch.addmm` of a batch into fresh memory, a
+lower bound for any step.
 
-Without a file activations are generated: sparse sums of planted directions with heavy-tailed coefficients, far from 0.
+Without a file, activations are generated: sparse sums of planted directions with heavy-tailed coefficients, far from 0.
 `--check-exports` writes an SAE of each kind in both formats, loads it with SAELens and sparsify and compares latents
 and reconstructions of raw activations.
 """
@@ -41,7 +41,7 @@ CONTESTANTS = ("product", "recsae", "sparsify", "dictionary_learning", "saelens"
 
 
 class Setting(NamedTuple):
-    """What the contestants train in one row of the table."""
+    """The settings of one table."""
 
     num_latents: int
     k: int
@@ -49,9 +49,9 @@ class Setting(NamedTuple):
 
 
 def planted(rows: int, seed: int = 0) -> np.ndarray:
-    """`(rows, WIDTH)` float32: ACTIVE of ATOMS directions each, some of them often, noise, and a large mean.
+    """Generated activations `(rows, WIDTH)`, float32: ACTIVE of ATOMS directions each, noise, and a large mean.
 
-    Directions lie near a few axes, as those of a trained model do: more room would leave no latent dead.
+    Directions lie near a few axes, as in a trained model; otherwise no latent would die.
     """
     draw = np.random.default_rng(seed)
     axes = np.linalg.qr(draw.standard_normal((WIDTH, WIDTH)))[0] / np.arange(1, WIDTH + 1)[:, None]
@@ -69,7 +69,7 @@ def planted(rows: int, seed: int = 0) -> np.ndarray:
 
 
 def environment() -> Path:
-    """The peers' own Python, made on the first call, with the versions of the extra `bench`."""
+    """Path of the peers' own Python, made on the first call with the versions of the extra `bench`."""
     python = PEERS / "bin" / "python"
     if not PEERS.exists():
         print(f"making the environment of the peers in {PEERS}", flush=True)
@@ -78,14 +78,14 @@ def environment() -> Path:
         pip = [python, "-m", "pip", "install", "-q"]
         subprocess.run([*pip, "torch==2.13.0+cpu"], check=True)
         subprocess.run([*pip, *extra], check=True)
-        # What it depends on beyond these takes torchvision, and with it another torch, for CUDA; training needs none.
+        # Its other dependencies pull in torchvision and a CUDA build of torch; training needs none of them.
         subprocess.run([*pip, "--no-deps", "dictionary-learning==0.1.0"], check=True)
     return python
 
 
 def alone(command: list[Any]) -> dict[str, Any]:
-    """Run a contestant on one thread; the JSON that it prints last."""
-    # Where there is a GPU beside, sparsify would decode with Triton, which a CPU cannot run.
+    """Run a contestant on one thread; return the JSON in the last line that it prints."""
+    # On a machine with a GPU sparsify would decode with Triton, which cannot run on the CPU.
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     ran = subprocess.run(
         [str(word) for word in command],
@@ -100,7 +100,7 @@ def alone(command: list[Any]) -> dict[str, Any]:
 
 
 def ours(asked: argparse.Namespace) -> dict[str, Any]:
-    """recsae's contestant, as peers/train_sae.py runs the others, on activations as they are."""
+    """recsae's contestant, run as peers/train_sae.py runs the others, but on raw activations."""
     import torch
 
     from recsae.config.sae import SaeConfig
@@ -184,7 +184,7 @@ def compare(asked: argparse.Namespace) -> None:
 
 
 def report(setting: Setting, multiples: list[float], rounds: list[dict[str, dict[str, Any]]]) -> None:
-    """One table: what each contestant reached, and recsae's rate over its."""
+    """Print one table: each contestant's results, and recsae's rate relative to it."""
     aux = "on" if setting.auxk_alpha else "off"
     print(f"\n{setting.num_latents:,} latents, k = {setting.k}, AuxK {aux}; {len(rounds)} rounds", flush=True)
     print(f"{'':20} {'activations /s':>15} {'recsae is':>10} {'FVU':>7} {'at rate':>8} {'dead':>6}")
@@ -201,7 +201,7 @@ def report(setting: Setting, multiples: list[float], rounds: list[dict[str, dict
 
 
 def check_exports() -> None:
-    """Write SAEs with nothing zero or tied, and what they make of raw activations, for peers/check_exports.py."""
+    """Export SAEs with no zero or tied weights, and compare latents and reconstructions in peers/check_exports.py."""
     import torch
 
     from recsae.sae import export
@@ -234,7 +234,7 @@ def check_exports() -> None:
         )
     print(", ".join(f"{name} {number}" for name, number in found["versions"].items()))
     if not all(max(differences) < 1e-4 for differences in found["exports"].values()):
-        sys.exit("an export is not what was exported")
+        sys.exit("an export differs from the SAE")
 
 
 def main() -> None:

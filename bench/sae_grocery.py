@@ -1,13 +1,13 @@
-"""Processor seconds until an SAE explains a recommender's last positions: Amazon Grocery, SASRec, 1,024 latents, k = 8.
+"""CPU seconds until an SAE reaches an FVU on a recommender's last positions: Amazon Grocery, SASRec, 1,024 latents.
 
     python bench/sae_grocery.py --root runs [--fvu 0.281] [--positions all] [--held-out users] [--set sae.k=16]
 
-What of `jobs/configs/grocery.toml` is committed under `--root` (events, recommender, activations) is taken, the rest is
-made, under Ray, as the jobs make it. Then one process trains on one thread, and every `--every` steps measures the FVU
-of the last position of each user, with the clock stopped. `--held-out users` (select and score users: half of them,
-whom the SAE never sees) or `none`: it is measured on the users that it learns from, as a reference that knows no parts
-does it. `--positions all` learns from the earlier positions as well. The clock starts after a step that compiles.
-Without the data set it says so and ends.
+Stages of the grocery config that are committed under `--root` (events, recommender, activations) are reused, the others
+run under Ray. Then one process trains on one thread and, every `--every` steps, measures the FVU of the last position
+of each user with the clock stopped. With `--held-out users` these are select and score users, half of all, whom the SAE
+never sees; with `none` they are the users it trains on, as in references without parts. `--positions all` trains on
+earlier positions too. The clock starts after one step that compiles the kernels. Without the data set the script says
+so and ends.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ STAGES = ("ingest", "recommender", "activations")
 
 
 class Rows(NamedTuple):
-    """Activations `(N, D)` to learn from, and those whose FVU is measured."""
+    """Activations `(N, D)` for training, and those on which FVU is measured."""
 
     train: np.ndarray
     held_out: np.ndarray
 
 
 def committed(config: Config) -> Committed:
-    """The activations, with all that they need."""
+    """The committed activations; missing stages are run."""
     import ray
 
     from recsae.distributed.cluster import start_ray
@@ -70,7 +70,7 @@ def rows(activations: Committed, positions: str, held_out: str) -> Rows:
 
 
 def batches(x_ND: np.ndarray, size: int, seed: int):  # type: ignore[no-untyped-def]
-    """Endless, epoch after epoch in an order of its own; a batch may begin in one and end in the next."""
+    """Yield batches without end, each epoch in its own order; a batch may span two epochs."""
     draw, rest = np.random.default_rng(seed), np.empty(0, dtype=np.int64)
     while True:
         rest = np.concatenate([rest, *(draw.permutation(len(x_ND)) for _ in range(1 + size // len(x_ND)))])

@@ -1,33 +1,29 @@
-"""What training an SAE holds in memory, from shards and from shards of ten times the size.
+"""Peak memory of training an SAE, on some activations and on ten times as many.
 
     python bench/sae_memory.py [--rows 2000000] [--width 64] [--steps 600]
 
-Generated activations lie in shards of 128 MiB; the stage's own loop trains 1,024 latents on them under Ray Train, with
-one worker. Counted is what this run's Ray processes hold, the object store with them (proportional set size, so that
-pages which they share count once), at its peak over samples taken twice a second. The sizes run one after the other,
-each in its own process. Prints both peaks and their ratio.
+Generated activations are in shards of 128 MiB; the stage's own loop trains 1,024 latents on them under Ray Train, with
+one worker. Memory is that of this run's Ray processes without the driver, object store included, as contestants.py
+samples it. Each size runs in its own process. Prints both peaks and their ratio.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pyarrow as pa
+from contestants import peak_memory, run_contestant
 
 SHARD_BYTES = 128 * 2**20
 
 
 def write_shards(root: str, rows: int, width: int) -> None:
-    """Commit the stage `activations` of a run that is called `bench`."""
+    """Commit the stage `activations` of a run named `bench`."""
     from recsae.schemas.base import activations
     from recsae.store import shards
     from recsae.store.run_store import RunStore
@@ -46,7 +42,7 @@ def write_shards(root: str, rows: int, width: int) -> None:
 
 
 def peak(root: str, steps: int) -> int:
-    """Bytes that the training of those shards held at most."""
+    """Peak memory of training on the committed shards, in bytes."""
     import ray
 
     from recsae.config.schema import Config
@@ -61,27 +57,10 @@ def peak(root: str, steps: int) -> int:
     config = Config.model_validate({"name": "bench", "sae": {"steps": steps, "checkpoints": 2}})
     start_ray(config)
     stream = fidelity.moments(activations, "explain")
-    held, ended = [0], threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.5):
-            held.append(sum(map(held_by, psutil.Process().children(recursive=True))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    out = store.attempt("sae", "f", store.lease("sae", "f", 60))
-    fit_candidates(config, activations, stream, out)
-    ended.set()
-    watcher.join()
+    with peak_memory(driver=False) as used:
+        fit_candidates(config, activations, stream, store.attempt("sae", "f", store.lease("sae", "f", 60)))
     ray.shutdown()
-    return max(held)
-
-
-def held_by(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().pss)
-    except psutil.Error:
-        return 0
+    return used.bytes
 
 
 def main() -> None:
@@ -99,11 +78,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as root:
             write_shards(root, rows, arguments.width)
             size = sum(path.stat().st_size for path in Path(root).rglob("*.arrow"))
-            command = [sys.executable, __file__, *sys.argv[1:], "--contestant", root]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-        found.append(json.loads(ran.stdout.strip().splitlines()[-1]))
-        print(f"{rows:,} activations in shards of {size / 2**30:.2f} GiB: {found[-1] / 2**30:.2f} GiB at the peak")
+            found.append(run_contestant(__file__, *sys.argv[1:], "--contestant", root))
+        print(f"{rows:,} activations in shards of {size / 2**30:.2f} GiB: peak {found[-1] / 2**30:.2f} GiB")
     print(f"memory for ten times the shards: {found[1] / found[0]:.2f} times")
 
 

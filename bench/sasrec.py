@@ -1,20 +1,18 @@
-"""Seconds an epoch of SASRec beside RecTools' SASRec: the same events, sizes, loss and number of threads.
+"""Seconds per epoch of SASRec compared with RecTools: the same events, sizes, loss and number of threads.
 
     python bench/sasrec.py [--threads 2] [--epochs 3] [--rounds 2] [--loss softmax] [--data ../shared/data/ml-1m]
 
 Each user's last 101 training events (RecTools trains on no more), width 64, 2 blocks, 2 heads, length 100, batches of
-128. recsae runs as it always does, under Ray Train with a worker a thread; RecTools in an environment of its own, made
-on the first call (peers/train_rectools.py says how), because its pins clash with ours. Contestants alternate, each in
-its own process; an epoch is training alone, the median after the first one. Without the data set, events of its shape
-are generated. `--loss sampled_softmax` compares 512 negatives: RecTools draws them for each position, recsae for a
-batch.
+128. recsae runs under Ray Train with one worker per thread. RecTools runs in its own environment, made on the first
+call (see peers/train_rectools.py), because its pins conflict with ours. Contestants alternate, each in its own process;
+an epoch is training alone, the median after the first one. Without the data set, events of the same shape are
+generated. `--loss sampled_softmax` uses 512 negatives: RecTools draws them per position, recsae per batch.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,13 +22,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from contestants import run_contestant
 
 LENGTH = 100
 PEER = Path(__file__).parent / ".rectools"
 
 
 def events(data: Path) -> pd.DataFrame:
-    """user, item and position of each user's last 103 events: 101 to train on, and the two that are held out."""
+    """User, item and position of each user's last 103 events: 101 to train on and two held out."""
     if (data / "ratings.dat").exists():
         names = ["user", "item", "rating", "time"]
         table = pd.read_csv(data / "ratings.dat", sep="::", names=names, engine="python")
@@ -126,16 +125,14 @@ def main() -> None:
         table[left >= 2].to_parquet(f"{folder}/train.parquet", index=False)
         ratios = []
         for number in range(arguments.rounds):
-            command = [sys.executable, __file__, *sys.argv[1:], "--contestant", f"{folder}/all.parquet"]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
-            found = json.loads(ran.stdout.strip().splitlines()[-1]), theirs(f"{folder}/train.parquet", arguments)
+            own = run_contestant(__file__, *sys.argv[1:], "--contestant", f"{folder}/all.parquet")
+            found = own, theirs(f"{folder}/train.parquet", arguments)
             assert found[0]["targets"] == found[1]["targets"], "the contestants train on different targets"
             mine, peer = (statistics.median(one["epochs"][1:] or one["epochs"]) for one in found)
             ratios.append(peer / mine)
-            print(f"round {number + 1}: recsae {mine:.1f} s, RecTools {peer:.1f} s an epoch, ratio {ratios[-1]:.2f}")
+            print(f"round {number + 1}: recsae {mine:.1f} s, RecTools {peer:.1f} s per epoch, ratio {ratios[-1]:.2f}")
     print(
-        f"SASRec, {arguments.loss}, {arguments.threads} threads, {found[0]['targets']:,} targets an epoch: "
+        f"SASRec, {arguments.loss}, {arguments.threads} threads, {found[0]['targets']:,} targets per epoch: "
         f"{statistics.median(ratios):.2f} times as fast as RecTools"
     )
 

@@ -1,14 +1,13 @@
-"""The whole line on a large planted catalogue, and on the same with a tenth of the users: time, rows, memory, bytes.
+"""The whole pipeline on a large synthetic catalogue, and with a tenth of the users: time, rows, memory, bytes.
 
     python bench/scale.py FOLDER [--users 1000000] [--items 1000000] [--events 10000000] [--sizes tenth whole]
         [--config jobs/configs/industry.toml] [--set a.b=c …]
 
 Every stage of recsae.pipeline.runner runs as `python -m jobs.<stage>` in a process of its own, one after the other,
-with nothing in its place. Memory is the most that the job's process and all below it held together (proportional set
-size, so that shared pages count once; sampled about once a second); core-seconds are what they worked, which other work
-on the machine changes little. Data, runs, logs and `scale.json` go to FOLDER; a stage that was measured there and is
-still committed is not measured again. Prints a table of both sizes, and the ratios of the whole to the tenth; what
-stages drew a sample of stands below it.
+without stand-ins. Memory is the peak of the job's process and all its descendants together (proportional set size, so
+that shared pages count once; sampled about once per second). Core-seconds depend little on other work on the machine.
+Data, runs, logs and `scale.json` go to FOLDER; a stage that was measured there and is still committed is not measured
+again. Prints a table of both sizes, the ratios of the whole to the tenth, and the sample sizes of stages that sample.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ SAMPLED = (
     ("scores.recsae", "scores asks RecSAE's protocol of so many latents"),
     ("steering.users", "steering turns latents for so many users of each part"),
 )
-# What a row is, and how many a stage worked on, by what stages committed.
+# The unit of a stage's rows, and their number from the committed metrics.
 ROWS: dict[str, tuple[str, Callable[[Mapping[str, Committed]], int]]] = {
     "ingest": ("events", lambda made: made["ingest"].metrics["read"]),
     "recommender": (
@@ -67,7 +66,7 @@ def _nudged(metrics: Mapping[str, Any]) -> int:
 
 
 def run(command: list[str], told: Path) -> dict[str, float]:
-    """Seconds, core-seconds, and the most bytes held together. Ends this script where the job fails."""
+    """Seconds, core-seconds and peak memory in bytes of a job. Exits if the job fails."""
     told.parent.mkdir(exist_ok=True)
     start, watched = time.monotonic(), Watched()
     with (
@@ -91,11 +90,11 @@ def run(command: list[str], told: Path) -> dict[str, float]:
 
 
 class Watched:
-    """A process and all below it, sample by sample."""
+    """CPU time and peak memory of a process and its descendants, from samples."""
 
     def __init__(self) -> None:
         self.worked: dict[tuple[int, float], float] = {}
-        """Core-seconds of each process when it was last seen."""
+        """Core-seconds of each process in its last sample."""
         self.peak = 0
 
     def look(self, pid: int) -> None:
@@ -155,7 +154,7 @@ def bytes_of(folder: Path) -> int:
 
 
 def measure(size: str, arguments: argparse.Namespace, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """All stages of one size; `scale.json` has each as soon as it is there."""
+    """Measure all stages of one size; each is written to `scale.json` as soon as it ends."""
     data, to = arguments.folder / f"data-{size}", arguments.folder / "scale.json"
     found = {(row["size"], row["stage"]): row for row in kept}
     if (size, "plant") not in found or not data.exists():
@@ -176,7 +175,7 @@ def measure(size: str, arguments: argparse.Namespace, kept: list[dict[str, Any]]
         if known is None or done is None or known["fingerprint"] != done.fingerprint:
             if done is not None:
                 sys.exit(f"{name} is committed already and was not measured; delete {done.folder.path}")
-            # What an attempt that broke off left would be taken up, and not be measured.
+            # Otherwise the stage would resume from an interrupted attempt, and that part would not be measured.
             shutil.rmtree(arguments.folder / "runs" / config.name / name / pipeline.fingerprint(name), True)
             found[size, name] = stage(name, size, config, options, arguments.folder / "logs")
             to.write_text(json.dumps(list(found.values()), indent=1))

@@ -1,28 +1,27 @@
-"""Turning latents: (user, latent, strength) a second, recsae's way and one at a time as research code does it.
+"""Steering latents: (user, latent, strength) triples per second, batched by recsae and one at a time.
 
     python bench/steering.py [--users 1510] [--items 3416] [--width 64] [--rounds 3]
 
-A SASRec with its first weights and generated histories of the shape of ML-1M: what is measured does not depend on what
-was learnt. Both find, for every user, latent and strength, the rank of the target and the concept's places in the top
-10. `together` is recsae/steering/outcomes.py and the tally of the stage; `one by one` runs the model over all users for
+SASRec has random weights, and histories are generated with the shape of ML-1M; speed does not depend on training. Both
+contestants find, for every user, latent and strength, the rank of the target and the concept's positions in the top 10.
+`together` is recsae/steering/outcomes.py and the tally of the stage. `one by one` runs the model over all users for
 each latent and strength, adds to the latent, scores the catalogue and sorts, as Klenitskiy et al. 2025 (arXiv
-2507.12202) did, whose log shows 84 users a second for one latent and strength on their GPU. One thread for both;
-contestants alternate, each in its own process. Prints rates, their ratio, and that of the faster to 84.
+2507.12202) do; their log shows 84 users per second for one latent and strength on their GPU. Both run on one thread.
+Contestants alternate, each in its own process. Prints rates, their ratio, and the ratio of the faster to 84.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pyarrow as pa
 import torch
+from contestants import alternate, run_contestant
 from ranking import histories
 from scipy import sparse
 
@@ -38,12 +37,12 @@ from recsae.steering.outcomes import Interventions, outcomes
 
 PUBLISHED = 84
 LATENTS, STRENGTHS, CONCEPTS = 1024, (0.5, 1.0, 2.0, 4.0, 6.0, 8.0), 18
-TURNED = {"together": 128, "one by one": 1}
-"""Latents that each turns, at all strengths."""
+STEERED = {"together": 128, "one by one": 1}
+"""Number of latents that each contestant steers, at all strengths."""
 
 
 def world(users: int, items: int, width: int) -> tuple[Trainable, Sae, Chunk, pa.Table, sparse.csr_array]:
-    """Users whose last event is the target, and items that bear two of the concepts each."""
+    """A model, an SAE, users whose last event is the target, and items that have two concepts each."""
     torch.manual_seed(0)
     model = registry.build(RecommenderConfig(kind="sasrec", width=width, max_length=100), users, items, 0).eval()
     torch.nn.init.normal_(model.get_parameter("item.weight"), std=0.3)
@@ -54,28 +53,32 @@ def world(users: int, items: int, width: int) -> tuple[Trainable, Sae, Chunk, pa
     lengths = [len(one) for one in seen]
     cases = pa.table({"user_idx": chunk.users, "position": np.array(lengths, np.int32), "target_idx": target_X})
     draw = np.random.default_rng(1)
-    bears = (np.ones(2 * items), (np.repeat(np.arange(items), 2), draw.integers(0, CONCEPTS, 2 * items)))
-    return model, Sae(width, LATENTS, "topk", 8).eval(), chunk, cases, sparse.csr_array(bears, (items, CONCEPTS))
+    has_term = (np.ones(2 * items), (np.repeat(np.arange(items), 2), draw.integers(0, CONCEPTS, 2 * items)))
+    return model, Sae(width, LATENTS, "topk", 8).eval(), chunk, cases, sparse.csr_array(has_term, (items, CONCEPTS))
 
 
-def together(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears: sparse.csr_array, turned: int) -> None:
-    every = len(STRENGTHS) * turned
-    latent_E, plus_E = np.repeat(np.arange(turned), len(STRENGTHS)), np.tile(STRENGTHS, turned)
-    nudges = Interventions(
-        (sae.scale * sae.W_dec).detach().numpy(), latent_E, np.full(every, -1), np.ones(every), plus_E
+def together(
+    model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, has_term: sparse.csr_array, steered: int
+) -> None:
+    edits = len(STRENGTHS) * steered
+    latent_E, plus_E = np.repeat(np.arange(steered), len(STRENGTHS)), np.tile(STRENGTHS, steered)
+    interventions = Interventions(
+        (sae.scale * sae.W_dec).detach().numpy(), latent_E, np.full(edits, -1), np.ones(edits), plus_E
     )
-    hits_EC, popularity_E = np.zeros((every, CONCEPTS), np.int64), np.zeros(every, np.int64)
-    covered_EI, popularity_I = np.zeros((every, -(-model.n_items // 8)), np.uint8), np.ones(model.n_items, np.int64)
-    for outcome in outcomes(model, sae, nudges, chunk, cases):
+    hits_EC, popularity_E = np.zeros((edits, CONCEPTS), np.int64), np.zeros(edits, np.int64)
+    covered_EI, popularity_I = np.zeros((edits, -(-model.n_items // 8)), np.uint8), np.ones(model.n_items, np.int64)
+    for outcome in outcomes(model, sae, interventions, chunk, cases):
         own_EB = np.zeros(outcome.rank_EB.shape, np.int64)
-        concepts = latent_E % CONCEPTS, bears.indptr, bears.indices
+        concepts = latent_E % CONCEPTS, has_term.indptr, has_term.indices
         ranking_kernel.tally(outcome.top_EBT, *concepts, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
 
 
 @torch.inference_mode()
-def one_by_one(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears: sparse.csr_array, turned: int) -> None:
-    bears_IC = torch.from_numpy(bears.toarray())
-    for latent in range(turned):
+def one_by_one(
+    model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, has_term: sparse.csr_array, steered: int
+) -> None:
+    has_IC = torch.from_numpy(has_term.toarray())
+    for latent in range(steered):
         for strength in STRENGTHS:
             edit = Steering(sae, [Operation(latent, "add", strength)])
             for question in case_batches(chunk, cases, model, "cpu"):
@@ -85,20 +88,20 @@ def one_by_one(model: Trainable, sae: Sae, chunk: Chunk, cases: pa.Table, bears:
                     score_BN[row, torch.from_numpy(items).long()] = -torch.inf
                 first_BT = score_BN.topk(10).indices
                 (first_BT == torch.from_numpy(question.target_B).long()[:, None]).float().argmax(1)
-                bears_IC[first_BT].sum((0, 1))
+                has_IC[first_BT].sum((0, 1))
 
 
 CONTESTANTS = {"together": together, "one by one": one_by_one}
 
 
 def rate(name: str, users: int, items: int, width: int) -> float:
-    """(user, latent, strength) a second, the model's run included."""
+    """(user, latent, strength) triples per second, including the model's own run."""
     torch.set_num_threads(1)
-    made, turned = world(users, items, width), TURNED[name]
-    CONTESTANTS[name](*made, turned=1)
+    made, steered = world(users, items, width), STEERED[name]
+    CONTESTANTS[name](*made, steered=1)
     start = time.perf_counter()
-    CONTESTANTS[name](*made, turned=turned)
-    return users * turned * len(STRENGTHS) / (time.perf_counter() - start)
+    CONTESTANTS[name](*made, steered=steered)
+    return users * steered * len(STRENGTHS) / (time.perf_counter() - start)
 
 
 def main() -> None:
@@ -114,19 +117,17 @@ def main() -> None:
         print(json.dumps(rate(arguments.contestant, *sizes)))
         return
     rates: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
-    for number in range(arguments.rounds):
-        for name in CONTESTANTS:
-            options = zip(("--users", "--items", "--width"), map(str, sizes), strict=True)
-            command = [sys.executable, __file__, "--contestant", name]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            command += [word for pair in options for word in pair]
-            ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-            rates[name].append(json.loads(ran.stdout.strip().splitlines()[-1]))
-        told = ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items())
-        print(f"round {number + 1}: {told} a second")
+
+    def contest(name: str) -> float:
+        return float(run_contestant(__file__, *sys.argv[1:], "--contestant", name))
+
+    for number, found in enumerate(alternate(arguments.rounds, CONTESTANTS, contest), 1):
+        for name, value in found.items():
+            rates[name].append(value)
+        print(f"round {number}: {', '.join(f'{name} {value:,.0f}' for name, value in found.items())} per second")
     mine, theirs = (statistics.median(rates[name]) for name in CONTESTANTS)
-    print(f"turning latents: {mine / theirs:.1f} times one by one, on one core")
-    print(f"turning latents: {mine / PUBLISHED:,.0f} times the published {PUBLISHED} users a second, on one core")
+    print(f"steering latents: {mine / theirs:.1f} times one by one, on one core")
+    print(f"steering latents: {mine / PUBLISHED:,.0f} times the published {PUBLISHED} users per second, on one core")
 
 
 if __name__ == "__main__":
