@@ -9,7 +9,7 @@ from ray.exceptions import WorkerCrashedError
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from recsae.errors import error_chain, first_line
-from recsae.store.object_store_errors import is_away, trouble
+from recsae.store.object_store_errors import is_unreachable, store_failure
 
 AWAY = OSError("When reading x: AWS Error SLOW_DOWN during HeadObject operation: Reduce your request rate")
 
@@ -47,8 +47,8 @@ def test_a_cause_that_is_no_error_is_passed_over(cause: object) -> None:
 
 def test_a_store_that_is_away_is_seen_behind_a_failed_train_worker() -> None:
     error = WorkerGroupError("rank 0", {0: AWAY})
-    assert is_away(error)
-    assert "does not answer" in str(trouble(error))
+    assert is_unreachable(error)
+    assert "does not answer" in str(store_failure(error))
 
 
 def test_the_first_line_names_the_kind_and_is_cut() -> None:

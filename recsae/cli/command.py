@@ -14,7 +14,7 @@ from recsae.config.schema import Config
 from recsae.distributed.cluster import start_ray
 from recsae.errors import BadInput, NotServed
 from recsae.observability import log_format
-from recsae.store.object_store_errors import trouble
+from recsae.store.object_store_errors import store_failure
 from recsae.text.sanitize import plain
 
 
@@ -24,13 +24,16 @@ def connect(config: Config) -> None:
     stop_with_143()
 
 
-def refuse_lost(key: str, folder: str) -> None:
-    """Ray runs a submitted job in a copy of the working directory of its own; what is relative would stay in there.
+def refuse_relative_in_job(key: str, folder: str) -> None:
+    """`refuse_relative` within a submitted job; elsewhere nothing."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        refuse_relative(key, folder)
 
-    Raises BadInput that names the config key or option.
-    """
-    absolute = "://" in folder or Path(folder).expanduser().is_absolute()
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not absolute:
+
+def refuse_relative(key: str, folder: str) -> None:
+    """Raises BadInput, naming the config key or option, on a relative path: Ray runs a submitted job in its own copy of
+    the working directory, where what the job writes would stay."""
+    if "://" not in folder and not Path(folder).expanduser().is_absolute():
         raise BadInput(
             f"{key} = {folder} is relative, and a submitted job runs in Ray's copy of the working directory; "
             "give an absolute path or a URI"
@@ -58,7 +61,7 @@ def ending(interrupted: str) -> Iterator[None]:
         except NotServed as error:
             _end(str(error), 3)
         except Exception as error:
-            sentence = trouble(error)
+            sentence = store_failure(error)
             if sentence is None:
                 raise
             _end(sentence, 2)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import click
 
-from recsae.cli.command import ending, refuse_lost, refuse_overwriting
+from recsae.cli.command import ending, refuse_overwriting, refuse_relative_in_job
 from recsae.cli.render.models import print_models
 from recsae.cli.run_config import FILE, RunConfig
 from recsae.comparison.models import compare as compare_models
@@ -31,7 +31,7 @@ def compare(paths: Sequence[str], overrides: Sequence[str], to: str) -> None:
     """Write a page and a table of several runs: do better recommenders hold more concepts?"""
     with ending("nothing was written"):
         configs = [RunConfig(path, overrides).load() for path in paths]
-        refuse_lost("--to", to)
+        refuse_relative_in_job("--to", to)
         for path in paths:
             refuse_overwriting(to, {"--config": path})
         _refuse_twice(configs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from recsae.cli.command import connect, ending, refuse_lost, refuse_overwriting
+from recsae.cli.command import connect, ending, refuse_overwriting, refuse_relative_in_job
 from recsae.cli.run_config import RunConfig, takes_config
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -88,10 +88,10 @@ def _write(config: Config, asked: ExplanationRequest, users: str, to: str) -> No
     from recsae.explain.many import write_explanations
     from recsae.policies import audience
 
-    refuse_lost("--to", to)
+    refuse_relative_in_job("--to", to)
     wanted = None
     if users != "all":
-        refuse_lost("--users", users)
+        refuse_relative_in_job("--users", users)
         wanted = audience.by_ids(f"--users {users}", asked.ingested, audience.read_ids("--users", users))
     folder, name = resolve_output("--to", to)
     connect(config)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recsae.cli.command import ending, refuse_lost
+from recsae.cli.command import ending, refuse_relative_in_job
 from recsae.cli.run_config import RunConfig, takes_config
 from recsae.errors import BadInput
 from recsae.store.filesystem import Folder
@@ -28,7 +28,7 @@ def export(config: RunConfig, form: Format, to: str) -> None:
     """Write the SAE that a config has made in the format of SAELens or of sparsify."""
     with ending("what is there is no whole export"):
         loaded = config.load()
-        refuse_lost("--to", to)
+        refuse_relative_in_job("--to", to)
         from recsae.pipeline.runner import Pipeline
         from recsae.sae import model
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import click
 
-from recsae.cli.command import ending, refuse_lost
+from recsae.cli.command import ending, refuse_relative_in_job
 from recsae.data.synthetic import INTERACTIONS, ITEMS, SyntheticSpec, event_tables, item_tables
 from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
 from recsae.text.sanitize import plain
@@ -23,7 +23,7 @@ from recsae.text.sanitize import plain
 def plant(to: str, users: int, items: int, events: int, concepts: int, seed: int) -> None:
     """Write a planted catalogue: `interactions.parquet` and `items.parquet`."""
     with ending("nothing was written"):
-        refuse_lost("--to", to)
+        refuse_relative_in_job("--to", to)
         planted = SyntheticSpec(users, items, events, concepts, seed)
         planted.check()
         start = time.monotonic()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from recsae.cli.command import connect, ending, refuse_lost, refuse_overwriting
+from recsae.cli.command import connect, ending, refuse_overwriting, refuse_relative_in_job
 from recsae.cli.run_config import RunConfig, takes_config
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -32,7 +32,7 @@ def recommend(config: RunConfig, source: str | None, k: int, users: str, to: str
         read = {"--policy": source, "--users": users}
         for option, path in {"--to": to, **read}.items():
             if path not in (None, "all"):
-                refuse_lost(option, str(path))
+                refuse_relative_in_job(option, str(path))
         refuse_overwriting(to, {"--config": config.path, **read})
         from recsae.schemas.steering import RECOMMENDATIONS
         from recsae.steering import recommending

@@ -64,7 +64,7 @@ def run_stages(named: RunConfig, only: Sequence[str] | None, *, publish: bool = 
         work.enter_context(context.at_work(config.name))
         from recsae.llm.sharing import shared_engines
         from recsae.observability import mlflow
-        from recsae.pipeline.run_lock import alone
+        from recsae.pipeline.run_lock import hold_run_lock
         from recsae.pipeline.runner import Pipeline
         from recsae.pipeline.stages import STAGES
         from recsae.store.run_store import RunStore
@@ -75,7 +75,7 @@ def run_stages(named: RunConfig, only: Sequence[str] | None, *, publish: bool = 
         if publish:
             mlflow.check(config)
         if lease:
-            work.enter_context(alone(lease, config.name))
+            work.enter_context(hold_run_lock(lease, config.name))
         pipeline = Pipeline(config, lease)
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from recsae.cli.command import refuse_lost
+from recsae.cli.command import refuse_relative_in_job
 from recsae.config.loader import load
 from recsae.config.schema import Config
 from recsae.data.builtin import FOLDER
@@ -47,7 +47,7 @@ class RunConfig:
             print(plain(told), file=sys.stderr)
         else:
             config = load(self.path, list(self.overrides))
-        refuse_lost("store.root", config.store.root)
+        refuse_relative_in_job("store.root", config.store.root)
         return config
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from recsae.cli.command import ending
+from recsae.cli.command import ending, refuse_relative
 from recsae.cli.run_config import RunConfig, takes_config
 from recsae.config.loader import load
 from recsae.config.schema import Config
@@ -42,12 +42,7 @@ def plan(config: Config, path: str, overrides: list[str], night: str, stages: li
     for stage in config.submit.stages:
         if stage not in known:
             raise BadInput(f"{path}: submit.stages.{stage}: there is no such stage; choose among {', '.join(known)}")
-    root = config.store.root
-    if "://" not in root and not Path(root).expanduser().is_absolute():
-        raise BadInput(
-            f"store.root = {root} is relative, and jobs run in Ray's copy of the working directory; give an absolute "
-            "path or a URI"
-        )
+    refuse_relative("store.root", config.store.root)
     return [stage_job(config, stage, night, _within(path), overrides) for stage in stages]
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import click
 
-from recsae.cli.command import ending, refuse_lost, refuse_overwriting
+from recsae.cli.command import ending, refuse_overwriting, refuse_relative_in_job
 from recsae.cli.render.survey import print_survey
 from recsae.cli.run_config import FILE, RunConfig, takes_config
 from recsae.errors import BadInput
@@ -39,7 +39,7 @@ def export(config: RunConfig, to: str, concepts: int, decoys: int | None, cases:
     """Draw a sample of concepts and cases, and write a form and its key."""
     with ending("nothing was written"):
         loaded = config.load()
-        refuse_lost("--to", to)
+        refuse_relative_in_job("--to", to)
         refuse_overwriting(to, {"--config": config.path})
         false_ones = concepts // 2 if decoys is None else decoys
         drawn = loaded.seed if seed is None else seed
@@ -84,10 +84,10 @@ def score(answers: Sequence[str], key_file: str, to: str, for_machines: bool) ->
     """Count the ANSWERS, the files that people saved."""
     with ending("nothing was written"):
         for option, path in {"--key": key_file, "--to": to}.items():
-            refuse_lost(option, path)
+            refuse_relative_in_job(option, path)
         refuse_overwriting(to, {"--key": key_file})
         for source in answers:
-            refuse_lost("answers", source)
+            refuse_relative_in_job("answers", source)
             refuse_overwriting(to, {"answers": source})
         key = read_key(key_file)
         votes = counting.collect_votes(key, read_answers(answers, key))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from recsae.cli.command import connect, ending, refuse_lost, refuse_overwriting
+from recsae.cli.command import connect, ending, refuse_overwriting, refuse_relative_in_job
 from recsae.cli.run_config import RunConfig, takes_config
 from recsae.config.schema import Config
 from recsae.errors import BadInput
@@ -83,7 +83,7 @@ def tune(config: RunConfig, to: str, **given: Any) -> None:
     with ending("nothing was written"):
         options.refuse_unfit()
         loaded = config.load()
-        refuse_lost("--to", to)
+        refuse_relative_in_job("--to", to)
         refuse_overwriting(to, {"--config": config.path, "--users": options.users})
         from recsae.cli.render.policy import print_policy
         from recsae.policies import policy

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def alone(lease: Lease, run: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
+def hold_run_lock(lease: Lease, run: str, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
     """Hold the lease within the block. Raises BadInput where another driver holds it and is alive.
 
     A dead driver has no heartbeat; telling it from a live one takes up to the lease's own seconds.

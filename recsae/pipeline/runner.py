@@ -21,7 +21,7 @@ from recsae.pipeline.run_lock import refuse_taken_over
 from recsae.pipeline.stages import STAGES, Stage
 from recsae.store.filesystem import as_json
 from recsae.store.nights import Night, Record
-from recsae.store.object_store_errors import is_away
+from recsae.store.object_store_errors import is_unreachable
 from recsae.store.progress import Lease
 from recsae.store.run_store import PREVIOUS, Committed, RunStore
 from recsae.text.redaction import redact_tree, redact_uri
@@ -187,7 +187,7 @@ class Pipeline:
                 },
             )
         except BaseException as error:
-            if not is_away(error):  # or every further request would wait as long again
+            if not is_unreachable(error):  # or every further request would wait as long again
                 self.store.discard(stage.name, attempt)
             raise
         context.committed(done)

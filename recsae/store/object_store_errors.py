@@ -21,7 +21,7 @@ _IS_AWAY = re.compile(
 _LONGEST = 300
 
 
-def trouble(error: BaseException) -> str | None:
+def store_failure(error: BaseException) -> str | None:
     """A sentence, with its mend, on an error that came from an object store; None for any other error."""
     reason = _said(error)
     if reason is None:
@@ -34,7 +34,7 @@ def trouble(error: BaseException) -> str | None:
     return f"the object store refuses ({reason}); mend the URI, its region or endpoint, or the credentials"
 
 
-def is_away(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Whether the error says that an object store did not respond, after all retries."""
     reason = _said(error)
     return reason is not None and bool(_IS_AWAY.search(reason))

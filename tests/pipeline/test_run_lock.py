@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from recsae.errors import BadInput, NotServed
-from recsae.pipeline.run_lock import alone, refuse_taken_over
+from recsae.pipeline.run_lock import hold_run_lock, refuse_taken_over
 from recsae.store.filesystem import Folder
 from recsae.store.progress import Lease
 
@@ -36,10 +36,10 @@ def test_a_second_night_is_refused_in_one_sentence_while_the_first_beats(tmp_pat
         clock.now += seconds
         first.renew()
 
-    with alone(first, "shop"):
+    with hold_run_lock(first, "shop"):
         with (
             pytest.raises(BadInput, match=r"another night of run shop is at work since 2001-09-09 01:46 UTC"),
-            alone(lease(tmp_path, clock), "shop", sleep),
+            hold_run_lock(lease(tmp_path, clock), "shop", sleep),
         ):
             entered.append(1)
         refuse_taken_over(first)
@@ -55,7 +55,7 @@ def test_a_night_whose_driver_died_is_taken_over_after_its_silence(tmp_path: Pat
         clock.now += seconds
 
     second = lease(tmp_path, clock)
-    with alone(second, "shop", sleep):
+    with hold_run_lock(second, "shop", sleep):
         assert second.held() and SECONDS < clock.now < 1.2 * SECONDS
         with pytest.raises(NotServed, match="taken over"):
             refuse_taken_over(dead)
@@ -65,6 +65,6 @@ def test_a_night_whose_driver_died_is_taken_over_after_its_silence(tmp_path: Pat
 
 def test_a_night_that_failed_lets_go_at_once(tmp_path: Path) -> None:
     clock = Clock()
-    with pytest.raises(ValueError, match="half way"), alone(lease(tmp_path, clock), "shop"):
+    with pytest.raises(ValueError, match="half way"), hold_run_lock(lease(tmp_path, clock), "shop"):
         raise ValueError("half way")
     assert lease(tmp_path, clock).try_acquire() and clock.now == 0

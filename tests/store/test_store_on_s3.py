@@ -19,7 +19,7 @@ from recsae.store import shards
 from recsae.store.atomic_output import atomic_parquet_writer, resolve_output
 from recsae.store.filesystem import Folder, as_json, file_at
 from recsae.store.nights import Night
-from recsae.store.object_store_errors import trouble
+from recsae.store.object_store_errors import store_failure
 from recsae.store.progress import Lease
 from recsae.store.run_store import Committed, RunStore
 from tests.store.conftest import store_of
@@ -66,7 +66,7 @@ def test_no_bucket_is_made_by_accident(server: Server) -> None:
         store.check_writable()
     with pytest.raises(OSError, match="NO_SUCH_BUCKET") as told:
         store.folder.write_table("t.parquet", TABLE)
-    assert "mend" in str(trouble(told.value))
+    assert "mend" in str(store_failure(told.value))
     with pytest.raises(BadInput, match="--to"):
         resolve_output("--to", uri(server.endpoint, "a.parquet", bucket="nobody-made-it"))
     assert [bucket["Name"] for bucket in server.client.list_buckets()["Buckets"]] == [BUCKET]

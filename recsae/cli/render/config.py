@@ -9,8 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from recsae.cli.render import terminal
-from recsae.cli.render.terminal import DASH
 from recsae.config.docs import REQUIRED, KeyDoc
+from recsae.text.formatting import DASH
 from recsae.text.sanitize import plain
 
 

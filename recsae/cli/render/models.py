@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from recsae.cli.render import terminal
 from recsae.comparison.pairs import MEASURES, compare_pairs
+from recsae.text.formatting import decimal, percent
 from recsae.text.sanitize import plain
 
 
@@ -30,12 +31,12 @@ def print_models(models: pa.Table) -> None:
 
 def _figures(row: Mapping[str, Any]) -> list[str]:
     return [
-        terminal.number(row["ndcg_10"], 4),
+        decimal(row["ndcg_10"], 4),
         f"{row['latents']:,}",
         f"{row['interpretable']:,} of {row['asked']:,}",
-        terminal.share(row["share"]),
+        percent(row["share"]),
         f"{row['distinct']:,}",
-        terminal.number(row["rarefied"], 1),
+        decimal(row["rarefied"], 1),
         f"{row['answered']:,} of {row['values']:,}",
-        terminal.number(row["correlation"], 3),
+        decimal(row["correlation"], 3),
     ]

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from recsae.cli.render import terminal
 from recsae.pipeline.status import RunState, StageState
+from recsae.text.formatting import DASH, binary_size, figure
 from recsae.text.sanitize import plain
 
 MARKS = {"committed": "✓", "running": "▶", "unfinished": "…", "damaged": "✗", "missing": "·"}
@@ -69,12 +70,12 @@ def _table(stages: tuple[StageState, ...]) -> Table:
             MARKS[one.state],
             one.name,
             one.state,
-            "—" if one.seconds is None else f"{one.seconds:,.1f}",
-            "—" if one.rows is None else f"{one.rows:,}",
+            DASH if one.seconds is None else f"{one.seconds:,.1f}",
+            DASH if one.rows is None else f"{one.rows:,}",
             Text(plain(_telling(one))),
-            "—" if one.bytes is None else _size(one.bytes),
+            DASH if one.bytes is None else binary_size(one.bytes),
             _committed(one.committed_at),
-            Text(plain(one.fingerprint or "—")),
+            Text(plain(one.fingerprint or DASH)),
         )
     return table
 
@@ -84,19 +85,7 @@ def _telling(one: StageState) -> str:
         beat = f", last sign of life {_clock(one.holder.beat)}" if one.state != "running" and one.holder.beat else ""
         note = f"{one.note}: " if one.note else ""
         return f"{note}by {one.holder.name}{_since(one.holder.since)}{beat}"
-    return one.note or " · ".join(f"{name} {_figure(value)}" for name, value in one.figures.items())
-
-
-def _figure(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} TiB"
+    return one.note or " · ".join(f"{name} {figure(value)}" for name, value in one.figures.items())
 
 
 def _since(seconds: float | None) -> str:
@@ -113,7 +102,7 @@ def _clock(seconds: float) -> str:
 def _committed(stamp: str | None) -> str:
     """`20261125T184019-693056423Z` as people write it."""
     if stamp is None:
-        return "—"
+        return DASH
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.strptime(stamp[:15], "%Y%m%dT%H%M%S"))
     except ValueError:

@@ -6,10 +6,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from recsae.text.formatting import DASH, decimal, percent, with_interval
-
-__all__ = ["DASH", "console", "interval", "number", "share", "table"]
-
 LOG_WIDTH = 140
 """Columns where the output is a log rather than a terminal."""
 
@@ -33,10 +29,3 @@ def table(*texts: str, figures: tuple[str, ...] = ()) -> Table:
     for heading in figures:
         made.add_column(heading, justify="right", overflow="fold")
     return made
-
-
-share, interval = percent, with_interval
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    return decimal(value, digits)
