@@ -1,4 +1,4 @@
-"""Ray for the passes over shards, without Ray: tasks run on the spot and hand out what the object store would."""
+"""A stand-in for Ray in passes over shards: tasks run in place and return read-only arrays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REMOTE: dict[ModuleType, tuple[str, ...]] = {
 
 
 class InPlace:
-    """A remote function; with several returns it must return a tuple of so many."""
+    """A remote function; with `num_returns`, it must return a tuple of that length."""
 
     def __init__(self, function: Callable[..., Any], returns: int | None = None) -> None:
         self._function, self._returns = function, returns
@@ -42,7 +42,7 @@ class InPlace:
 
 
 def read_only(held: Any) -> Any:
-    """Arrays as an object store hands them out: a copy that may not be written to."""
+    """A copy with read-only arrays, as from an object store."""
     if isinstance(held, np.ndarray):
         held = held.copy()
         held.flags.writeable = False

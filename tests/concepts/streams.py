@@ -1,4 +1,4 @@
-"""A small stream of cases and an SAE whose pre-activations are exact in any block, and the same by plain loops."""
+"""A small stream of cases, an SAE with exact pre-activations in any block, and a reference in plain loops."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Stream:
 
 
 def integer_sae(seed: int = 0, kind: Kind = "topk") -> Sae:
-    """Whole weights, and biases that differ in their fraction: no two latents tie, many cases do."""
+    """Integer weights, and biases with different fractions: no two latents tie, many cases do."""
     draw = np.random.default_rng(seed)
     sae = Sae(WIDTH, LATENTS, kind, K)
     with torch.no_grad():
@@ -54,7 +54,7 @@ def integer_sae(seed: int = 0, kind: Kind = "topk") -> Sae:
 
 
 def stream(seed: int = 0, users: int = 70, kind: Kind = "topk") -> Stream:
-    """Users of one part each with 1 to 8 cases, whose case ids say nothing of their order."""
+    """Users of one part each with 1 to 8 cases, with case ids in random order."""
     draw = np.random.default_rng((seed, users))
     sae, most = integer_sae(kind=kind), K if kind == "topk" else LATENTS
     weight, bias = sae.W_enc.detach().double().numpy(), sae.b_enc.detach().double().numpy()
@@ -80,7 +80,7 @@ def popularity() -> np.ndarray:
 
 
 def bears() -> sparse.csr_matrix:
-    """Each item bears one or two of the terms."""
+    """Each item has one or two of the terms."""
     draw = np.random.default_rng(6)
     dense = np.zeros((N_ITEMS, N_TERMS), dtype=np.float32)
     dense[np.arange(N_ITEMS), np.arange(N_ITEMS) % N_TERMS] = 1
@@ -89,7 +89,7 @@ def bears() -> sparse.csr_matrix:
 
 
 def splitmix(case_id: int, latent: int, seed: int) -> int:
-    """The hash of a (latent, case) pair, in Python's whole numbers."""
+    """The hash of a (latent, case) pair, with Python integers."""
     mask = 2**64 - 1
     mixed = (case_id + (latent + 2) * 0x9E3779B97F4A7C15) & mask
     mixed ^= (seed * 0xD1342543DE82EF95) & mask

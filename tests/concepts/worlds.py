@@ -1,4 +1,4 @@
-"""Evidence whose truth is known, over the shared planted catalogue, and a stage run with a pool that is none."""
+"""Evidence with known concepts over the shared planted catalogue, and stages run with a fake engine pool."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def latents_by_concept(
     cases: int = 16,
     moved: int = 0,
 ) -> Committed:
-    """Latent l fires at items of concept l, each case of its own user; silent cases are of the other concepts.
+    """Latent l fires at items of concept l, each case of its own user; non-activating cases have other concepts.
 
     `elsewhere`: in select and score parts it fires at the next concept instead. `moved`: its strongest items are those
     of so many concepts further on.
@@ -175,7 +175,7 @@ def firing(commit: Commit, ingested: Committed, n_latents: int = N_CONCEPTS) -> 
 
 
 def coherent(commit: Commit, n_latents: int = N_CONCEPTS) -> Committed:
-    """The stage `statistics`, as far as the dictionary reads it: latent l is l hundredths coherent."""
+    """The stage `statistics`, with the tables that the dictionary reads: latent l is l hundredths coherent."""
     rows = [
         {"code": code, "latent": latent, "within": latent / 100 + (code != "sae")}
         for code in ("sae", "untrained")
@@ -190,7 +190,7 @@ def coherent(commit: Commit, n_latents: int = N_CONCEPTS) -> Committed:
 
 
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pass over the shards in this process."""
+    """Run the pass over the shards in this process."""
     fake = FakeRay()
     for module in (held_out, tasks):
         monkeypatch.setattr(module, "ray", fake)

@@ -1,4 +1,4 @@
-"""The evidence of every latent against plain loops over the sketch, and what its roles promise."""
+"""The evidence of every latent against plain loops over the sketch, and the properties of its roles."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_active_cases_are_those_of_plain_loops() -> None:
             assert top.case_id.tolist() == [case.case_id for case in expected]
             assert top.activation.tolist() == [case.active[latent] for case in expected]
 
-            # One case a user by the hash, then the first by hash of every level.
+            # One case per user by the hash, then the first by hash of every level.
             chosen = {case.case_id for case in expected}
             left = [case for case in fired if case.part == part and case.case_id not in chosen]
             left.sort(key=lambda case: splitmix(case.case_id, latent, SEED))
@@ -198,14 +198,14 @@ def test_the_order_of_the_stream_changes_nothing() -> None:
 def test_the_evidence_hash_changes_with_the_evidence_only() -> None:
     first, again = (evidence().stats.to_pandas().set_index("latent").evidence_hash for _ in range(2))
     assert first.tolist() == again.tolist() and first.nunique() == len(first)
-    # Another dead or living neighbour, and more silent cases, are no evidence of this latent.
+    # Another dead or alive neighbour, and more non-activating cases, do not change this latent's evidence.
     more = evidence(config=SMALL.model_copy(update={"random": 6, "near_miss": 0, "near_direction": 0, "pool": 70}))
     assert more.stats.to_pandas().set_index("latent").evidence_hash.tolist() == first.tolist()
     column = STREAM.table.schema.get_field_index("top_idx")
     moved = STREAM.table.set_column(column, "top_idx", [[(case.top_idx + 1) % 30 for case in STREAM.cases]])
     other = evidence(Stream(moved.cast(STREAM.table.schema), STREAM.cases, STREAM.sae))
     assert (other.stats.to_pandas().set_index("latent").evidence_hash != first).all()
-    # What the input view does not show does not count there.
+    # Items that the input view does not show do not count there.
     seen = [evidence(of, view="input") for of in (STREAM, Stream(moved, STREAM.cases, STREAM.sae))]
     assert seen[0].stats["evidence_hash"].equals(seen[1].stats["evidence_hash"])
 

@@ -1,4 +1,4 @@
-"""Items of latents and latents of items against plain loops, whatever comes first."""
+"""Items of latents and latents of items against plain loops, in any order of shards."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_tables_are_those_of_plain_loops(tmp_path: Path) -> None:
     for item, fires in known:
         for latent, value in fires.items():
             count[latent, item] += 1
-            strength[latent, item] += round(value * FIXED_POINT)  # Python's whole numbers
+            strength[latent, item] += round(value * FIXED_POINT)  # Python integers
     assert max(strength.values()) > 2**32
     expected = set()
     for latent in range(LATENTS):

@@ -1,4 +1,4 @@
-"""What makes latents near each other, and a pick of the largest, against plain sorting."""
+"""Nearest latents, and the selection of the largest values, against plain sorting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sketches of blocks add up to the sketch of the whole, which is what plain loops find; bars change nothing."""
+"""Sketches of blocks merge to the sketch of the whole, which equals plain loops; limits change nothing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_strongest_are_one_a_user_and_ties_go_to_the_smaller_case() -> None:
             ranked = sorted(best.values(), key=lambda case: (-case.active[latent], case.case_id))
             expected += [pair(case, latent) for case in ranked[: SMALL.top]]
     assert rows_of(whole().top) == expected
-    assert len({(row[0], row[1], row[-1]) for row in expected}) < len(expected)  # ties there are
+    assert len({(row[0], row[1], row[-1]) for row in expected}) < len(expected)  # there are ties
 
 
 def test_samples_are_the_cases_with_the_smallest_hash() -> None:
@@ -109,7 +109,7 @@ def joined(*sketches: Sketch) -> Sketch:
 
 
 def random_parts(of: Stream, draw: np.random.Generator, count: int) -> list[Stream]:
-    """The stream cut at random, every part in an order of its own."""
+    """The stream cut at random, each piece in random order."""
     part_of, order = draw.integers(0, count, of.table.num_rows), draw.permutation(of.table.num_rows)
     return [Stream(of.table.take(order[part_of[order] == part]), [], of.sae) for part in np.unique(part_of)]
 
@@ -167,7 +167,7 @@ def test_the_number_of_cases_at_a_time_changes_nothing(monkeypatch: pytest.Monke
 
 
 def test_blocks_whose_most_active_case_differs_make_the_same_sketch() -> None:
-    """Where a kind has no k, the width of a block's code is that of its own cases."""
+    """If a kind has no k, the width of a block's code is that of its own cases."""
     of = stream(kind="relu")
     widths = {whole(of).active_PK.shape[1]}
     parts = [sketch_table(of.table.slice(start, 20), of.sae, SMALL, SEED) for start in range(0, len(of.cases), 20)]

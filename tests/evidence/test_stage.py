@@ -1,4 +1,4 @@
-"""The pass over shards: the same tables whoever finishes first and however cases lie. Ray's calls are made in place."""
+"""The pass over shards: the same tables for any order of tasks and any layout of shards. Ray's tasks run in place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TABLES = ("evidence", "latent_stats", "latent_items", "item_latents")
 
 
 class RacingRay:
-    """Tasks run when they are submitted; which of them is ready first is drawn."""
+    """Tasks run when they are submitted; the order in which they become ready is random."""
 
     def __init__(self, seed: int, cores: int) -> None:
         self.draw = np.random.default_rng(seed)

@@ -57,9 +57,9 @@ def test_the_first_of_any_number_of_offers(
     kept = first.selected()
     expected = by_lists(found, one_per_user)
     assert list(zip(kept.group.tolist(), kept.key.tolist(), kept.rows.case_id.tolist(), strict=True)) == expected
-    assert kept.active_NK is not None  # what came along is still with its row
+    assert kept.active_NK is not None  # the active latents stay with their row
     assert (kept.active_NK[:, 0] == kept.rows.case_id).all()
-    assert len(first.limit_G) == GROUPS and first.limit_G[GROUPS - 1] == MAX_KEY  # nothing came for the last group
+    assert len(first.limit_G) == GROUPS and first.limit_G[GROUPS - 1] == MAX_KEY  # the last group has no rows
     for group in range(GROUPS - 1):
         assert first.limit_G[group] == max(key for of, key, _ in expected if of == group)
 

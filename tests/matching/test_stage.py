@@ -1,4 +1,4 @@
-"""Which latent is which: by what fires together and by directions, one to one, and ids that last."""
+"""Matching of latents by activations and by directions, one to one, and stable ids."""
 
 from __future__ import annotations
 

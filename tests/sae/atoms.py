@@ -1,4 +1,4 @@
-"""A planted dictionary: activations whose atoms are known, which an SAE must find again."""
+"""A planted dictionary: activations whose atoms are known, which an SAE must recover."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ D, ATOMS, ACTIVE = 48, 64, 3
 
 
 class Planted(NamedTuple):
-    """Activations that are sums of a few atoms, `(N, D)`, and what they are normalised by."""
+    """Activations that are sums of a few atoms, `(N, D)`, with their mean and scale."""
 
     atoms_AD: Tensor
     x_ND: np.ndarray

@@ -1,4 +1,4 @@
-"""The SAE's formulas once more, dense and slow: what the sparse step must equal. Float64 leaves nothing to chance."""
+"""Dense reference implementation of the SAE's formulas in float64, which the sparse step must equal."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def random_sae(config: SaeConfig, width: int, seed: int = 0, dtype: torch.dtype 
 
 
 def largest(values: Tensor, count: int) -> Tensor:
-    """Which of a flat tensor are its `count` largest, of equal ones the first."""
+    """Mask of the `count` largest values of a flat tensor; ties go to the first."""
     order = values.sort(descending=True, stable=True).indices
     return torch.zeros(len(values), dtype=torch.bool).index_fill(0, order[:count], True)
 
 
 def code_of(sae: Sae, pre_BH: Tensor) -> Tensor:
-    """`z` `(B, H)` as training has it."""
+    """`z` `(B, H)` as in training."""
     if sae.kind == "topk":
         chosen_BH = torch.stack([largest(row, sae.k) for row in pre_BH])
     elif sae.kind == "relu":
@@ -40,7 +40,7 @@ def code_of(sae: Sae, pre_BH: Tensor) -> Tensor:
 
 
 def loss_of(sae: Sae, x_BD: Tensor, config: SaeConfig, dead_H: Tensor, auxk: int) -> Tensor:
-    """The whole loss of a batch of normalised activations, by plain autograd through dense codes."""
+    """The full loss of a batch of normalised activations, by plain autograd through dense codes."""
     pre_BH = x_BD @ sae.W_enc.T + sae.b_enc
     z_BH = code_of(sae, pre_BH)
     loss = torch.zeros((), dtype=x_BD.dtype)

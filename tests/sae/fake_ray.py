@@ -11,7 +11,7 @@ from recsae.distributed import tasks
 
 
 class Task:
-    """What stands behind a remote function."""
+    """A remote function that calls the local one."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.remote = function

@@ -1,4 +1,4 @@
-"""Committed shards whose vectors begin with a running number, so that a row tells which it is."""
+"""Committed shards whose vectors begin with a running number, so that rows can be identified."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZES = (70, 1, 130, 55)
 
 
 def commit_shards(commit: Commit, sizes: tuple[int, ...] = SIZES, parts: int = 3) -> Committed:
-    """Shards of `sizes`; row n, counted over all of them, is of part `n % parts`."""
+    """Shards of `sizes`; row n, counted over all of them, belongs to part `n % parts`."""
     draw = np.random.default_rng(0)
     first = np.cumsum([0, *sizes])
 
@@ -33,7 +33,7 @@ def commit_shards(commit: Commit, sizes: tuple[int, ...] = SIZES, parts: int = 3
 
 
 def rows_of(sizes: tuple[int, ...], part: int = 0, parts: int = 3) -> list[int]:
-    """How many rows of one part each shard holds."""
+    """Number of rows of one part in each shard."""
     first = np.cumsum([0, *sizes])
     return [
         sum(number % parts == part for number in range(first[shard], first[shard + 1])) for shard in range(len(sizes))

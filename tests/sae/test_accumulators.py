@@ -1,4 +1,4 @@
-"""Sums of shards and chunks against numpy on the whole."""
+"""Sums of shards and chunks against numpy on all cases."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def test_sums_of_a_shard_are_those_of_its_users(controls: dict[str, Control]) ->
 def test_sums_do_not_depend_on_how_shards_are_cut(
     controls: dict[str, Control], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cut through a user's cases, and blocks of few cases: he keeps his weights."""
+    """A cut through a user's cases, and small blocks: the user keeps their weights."""
     table = shard()
     whole = shard_sums(table, controls, "score", True, DRAWS)
     monkeypatch.setattr(accumulators, "MAX_FLOATS_PER_BLOCK", 13 * WIDTH)
     parts = [shard_sums(table.slice(*cut), controls, "score", True, DRAWS) for cut in ((0, 83), (83, 217))]
     total = parts[0].plus(parts[1])
-    np.testing.assert_allclose(total.sum_SX, whole.sum_SX, rtol=1e-6)  # the product of fewer rows rounds in another way
+    np.testing.assert_allclose(total.sum_SX, whole.sum_SX, rtol=1e-6)  # products of fewer rows round differently
     assert np.unique(total.user_U).tolist() == whole.user_U.tolist()
     assert total.active["sae"].count_H.tolist() == whole.active["sae"].count_H.tolist()
     assert total.on_explain["sae"].count_H.tolist() == whole.on_explain["sae"].count_H.tolist()

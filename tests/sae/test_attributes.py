@@ -1,4 +1,4 @@
-"""Correlations from sums against numpy on dense matrices, and which attributes are met at all."""
+"""Correlations from sums against numpy on dense matrices, and the selection of attributes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEAD, CONSTANT = 10, 11
 
 
 def a_code(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Three different latents a case, some of them silent; the last two are dead and constant."""
+    """Three different latents per case, some of them inactive; the last two are dead and constant."""
     draw = np.random.default_rng(seed)
     index = np.argsort(draw.random((CASES, DEAD)), axis=1)[:, :ACTIVE]
     value = np.maximum(draw.normal(0.5, 1, (CASES, ACTIVE)), 0)
@@ -42,7 +42,7 @@ def dense(index: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def borne_by_cases(seed: int = 1) -> np.ndarray:
-    """`(CASES, BORNE)` of 0 and 1; a case's item bears several."""
+    """`(CASES, BORNE)` of 0 and 1; a case's item has several."""
     return (np.random.default_rng(seed).random((CASES, BORNE)) < np.linspace(0.2, 0.7, BORNE)).astype(np.float64)
 
 
@@ -52,7 +52,7 @@ def chosen(bears: np.ndarray) -> Attributes:
 
 
 def sums_of(index: np.ndarray, value: np.ndarray, bears: np.ndarray, edges: list[int]) -> AttributeSums:
-    """The sums of the pieces between `edges`."""
+    """Sums of the pieces between `edges`, added up."""
     total = zero_sums(LATENTS, bears.shape[1])
     for start, stop in zip([0, *edges], [*edges, len(index)], strict=True):
         part = zero_sums(LATENTS, bears.shape[1])
@@ -62,7 +62,7 @@ def sums_of(index: np.ndarray, value: np.ndarray, bears: np.ndarray, edges: list
 
 
 def correlations(code: np.ndarray, bears: np.ndarray) -> np.ndarray:
-    """`(BORNE, latents)` by numpy, of latents that vary."""
+    """`(BORNE, latents)` by numpy, for latents that vary."""
     return np.asarray(np.corrcoef(code.T, bears.T)[code.shape[1] :, : code.shape[1]])
 
 
@@ -135,7 +135,7 @@ def test_attributes_have_support_and_are_pairs_of_name_and_value() -> None:
     assert found.has_IA.toarray().tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
 
 
-def test_what_all_cases_bear_is_left_out() -> None:
+def test_an_attribute_of_all_cases_is_left_out() -> None:
     assert select_attributes(
         [{"kind": ["film"], "genres": ["War"]}, {"kind": ["film"]}], np.array([60, 60]), 16
     ).pairs == [("genres", "War")]

@@ -1,4 +1,4 @@
-"""A shard's cases and codes, and whole streams of shards, against dense matrices. Ray's calls are made in place."""
+"""A shard's cases and codes, and whole streams of shards, against dense matrices. Ray's tasks run in place."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def read_only(matrix: sparse.csr_array) -> sparse.csr_array:
-    """As an object store hands arrays out."""
+    """A read-only array, as from an object store."""
     for array in (matrix.data, matrix.indices, matrix.indptr):
         array.flags.writeable = False
     return matrix
@@ -171,7 +171,7 @@ def cases() -> pa.Table:
 
 
 def streamed(commit: Commit, table: pa.Table, edges: list[int]) -> Committed:
-    """The cases in shards that are cut at `edges`."""
+    """The cases in shards cut at `edges`."""
 
     def write(out: Attempt) -> Metrics:
         for start, stop in zip([0, *edges], [*edges, table.num_rows], strict=True):

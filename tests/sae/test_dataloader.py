@@ -1,4 +1,4 @@
-"""The order of activations: every epoch covers the part, and any step can be gone on from, whatever the blocks."""
+"""The order of activations: every epoch covers the part, and training can resume at any step, for any blocks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.sae.numbered import SIZES, WIDTH, commit_shards, rows_of
 SHARDS = (
     (30,),
     (7, 7, 7, 7),
-    (0, 5, 0, 0, 12, 3, 0),  # some without a row of the part
+    (0, 5, 0, 0, 12, 3, 0),  # some without rows of the part
     (1, 1, 1, 0, 1, 0, 0, 0),
     (100, 1, 0, 40),
 )
 BLOCKS = (1, 9 * WIDTH, 41 * WIDTH, 10**6)
-"""Numbers in a block: a shard, a few, most, all."""
+"""Floats in a block: one shard, a few, most, all."""
 
 
 @pytest.fixture(params=BLOCKS)
@@ -36,7 +36,7 @@ def block_floats(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 
 
 class Reader:
-    """Blocks of numbered rows, as far as they were asked for; row n of all shards begins with n."""
+    """Blocks of numbered rows, as far as they were requested; row n of all shards begins with n."""
 
     def __init__(self, rows_S: Sequence[int]) -> None:
         self.first = np.cumsum([0, *rows_S])
@@ -52,7 +52,7 @@ class Reader:
             assert len(number) == block.rows
             order = np.random.default_rng((1, block.epoch, block.number)).permutation(block.rows)
             rows = np.repeat(number[order, None], WIDTH, 1).astype(np.float32)
-            rows.flags.writeable = False  # as what an object store hands out
+            rows.flags.writeable = False  # as from an object store
             return rows
 
         return wait

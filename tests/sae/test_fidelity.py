@@ -1,4 +1,4 @@
-"""The survey of the planted data, whose tasks run on the spot: no Ray."""
+"""Fidelity on the planted data; tasks run in place, without Ray."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
 
 @pytest.fixture(scope="module")
 def plan(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> FidelityPlan:
-    """A recommender with its first weights, over the planted users."""
+    """A recommender with random weights, over the planted users."""
     commit = committing(tmp_path_factory.mktemp("fidelity"))
     recommender = trained(commit, planted_config.recommender, ingested)
     written, _ = probed(commit, ingested, recommender, probe_config())
@@ -126,7 +126,7 @@ def test_the_table(plan: FidelityPlan, folders: list[Folder], fake: FakeRay) -> 
 def test_an_untrained_sae_is_no_longer_than_it_should_be(
     plan: FidelityPlan, folders: list[Folder], fake: FakeRay
 ) -> None:
-    """Its length is fitted on explain users: by any other it would keep less of them."""
+    """Its length is fitted on explain users: any other length reconstructs them worse."""
     control = fit_untrained(plan.activations, folders[0], 30, 0, "cpu")
     x = torch.from_numpy(
         np.concatenate([shards.vectors(of)[of["part"].to_numpy() == 0] for of in shards.stream(plan.activations)])

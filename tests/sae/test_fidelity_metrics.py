@@ -1,4 +1,4 @@
-"""Rows of the table: figures of the plain sums, paired intervals, and what is left out."""
+"""The fidelity table: metrics of the unweighted sums, paired intervals, and missing rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USERS = 300
 
 
 def vectors(resamples: int = DRAWS.resamples) -> ShardSums:
-    """One case a user, of width 2; the first edit leaves about a tenth of the variance, the second about all."""
+    """One case per user, of width 2; the first edit leaves about a tenth of the variance, the second about all."""
     draw = np.random.default_rng(0)
     x = draw.normal([3, -1], [1, 2], (USERS, 2))
     away = np.square(x - x.mean(0)).sum(1)

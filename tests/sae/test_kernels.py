@@ -1,4 +1,4 @@
-"""The sparse step's operations on the CPU against plain torch: exact choices, sums, and Adam."""
+"""The sparse step's operations on the CPU against plain torch: exact selection, sums, and Adam."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def expected(pre_BH: Tensor, k: int, floor: float) -> list[dict[int, float]]:
 
 
 def found(code: Code) -> list[dict[int, float]]:
-    """Value by latent, of each row; no latent may be there twice, and unused places are -1 and 0."""
+    """Value by latent, of each row; no latent occurs twice, and unused slots are -1 and 0."""
     assert code.index_BK.dtype == torch.int32 and code.index_BK.shape == code.value_BK.shape
     assert (code.value_BK[code.index_BK < 0] == 0).all() and (code.index_BK >= -1).all()
     rows = []
@@ -70,7 +70,7 @@ def test_the_strongest_are_those_of_a_stable_sort(spread: str, dtype: torch.dtyp
 
 @pytest.mark.parametrize("k", [1, 8, 300])
 def test_the_rows_before_change_nothing(k: int) -> None:
-    """The bound follows from row to row; what a row's latents are must not."""
+    """The bound carries over from row to row; the selected latents must not depend on it."""
     latents = 700
     pre_BH = torch.cat([spread_of(name, ROWS, latents, 3).float() for name in SPREADS])
     together = found(kernels.strongest(pre_BH, k))
@@ -87,7 +87,7 @@ def test_the_rows_before_change_nothing(k: int) -> None:
     "odd", [[NAN], [INFINITE], [-INFINITE], [INFINITE, -INFINITE], [NAN, INFINITE, INFINITE], [3e38, 3e38], [1e20]]
 )
 def test_values_beyond_all_bounds_cost_no_other_row_its_choice(odd: list[float], floor: float) -> None:
-    """An infinity is the largest, what is not a number is never chosen, and the squares of 1e20 are not finite."""
+    """Infinity is the largest, NaN is never selected, and the squares of 1e20 are not finite."""
     latents, k = 600, 5
     pre_BH = spread_of("normal", 4, latents).float()
     pre_BH[1, 7 : 7 + len(odd)] = torch.tensor(odd)
@@ -156,7 +156,7 @@ def test_of_no_rows_nothing_is_chosen() -> None:
 
 
 def a_code(rows: int, latents: int, places: int, seed: int = 0) -> Code:
-    """Different latents of each row, about a third of the places unused."""
+    """Different latents of each row, about a third of the slots unused."""
     draw = np.random.default_rng(seed)
     index = np.argsort(draw.random((rows, latents)), axis=1)[:, :places].astype(np.int32)
     unused = draw.random(index.shape) < 0.3
@@ -181,7 +181,7 @@ def test_decoding_sums_the_latents_of_each_prefix(bounds: list[int]) -> None:
 
 
 def test_gradients_are_added_to_what_is_there() -> None:
-    """Their values are test_loss.py's matter."""
+    """Their values are tested in test_loss.py."""
     rows, latents, width = 15, 20, 6
     code, group_H = a_code(rows, latents, 8), torch.zeros(latents, dtype=torch.long)
     x_BD, slope_GBD, W_dec_HD = (torch.randn(shape, dtype=torch.float64) for shape in ((15, 6), (1, 15, 6), (20, 6)))
@@ -240,7 +240,7 @@ def floats_of(kind: types.Type) -> set[str]:
 
 
 def test_nothing_is_computed_in_another_type_than_its_own() -> None:
-    """A Python number among the arguments would draw loops over float32 into float64, at half the speed."""
+    """A Python float among the arguments would make float32 loops compute in float64, at half the speed."""
     latents, width = 20, 6
     group_H = torch.zeros(latents, dtype=torch.long)
     for dtype in (torch.float32, torch.float64):

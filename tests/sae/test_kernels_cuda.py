@@ -1,4 +1,4 @@
-"""The Triton kernels against numba's: on a GPU if there is one, else in Triton's interpreter; and compiled for one."""
+"""The Triton kernels against numba's, on a GPU or else in Triton's interpreter; and their compilation for a GPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Run = Callable[..., list[np.ndarray]]
 
 
 def _call(name: str, *arguments: Any, device: str = "cpu") -> list[np.ndarray]:
-    """Calls a kernel with arrays as tensors. What it gave back, or the tensors as it left them."""
+    """Call a kernel with arrays as tensors; return its result, or the tensors it wrote."""
     kernels_cuda = importlib.import_module("recsae.sae.kernels_cuda")
     given = [torch.tensor(one, device=device) if isinstance(one, np.ndarray) else one for one in arguments]
     found = getattr(kernels_cuda, name)(*given) or given
@@ -40,7 +40,7 @@ def _call(name: str, *arguments: Any, device: str = "cpu") -> list[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """`run(name, ...)`: on the GPU, or interpreted in a process of its own; other tests may want Triton as it is."""
+    """`run(name, ...)`: on the GPU, or interpreted in a separate process, which leaves Triton as it is here."""
     if torch.cuda.is_available():
         yield functools.partial(_call, device="cuda")
         return
@@ -52,7 +52,7 @@ def run() -> Iterator[Run]:
 
 
 def _step(rows: int, places: int, width: int, latents: int, groups: int, dtype: type) -> dict[str, Any]:
-    """A code that names one latent in half the places of most rows; every fifth row names none."""
+    """A code with one latent in half the slots of most rows; every fifth row is empty."""
     rng = np.random.default_rng(rows)
     index_BK = rng.integers(-1, latents, (rows, places)).astype("int32")
     index_BK[rows // 3 :, : places // 2 + 1] = min(1, latents - 1)
@@ -96,7 +96,7 @@ def test_decode_gives_the_sums_of_all_prefixes(run: Run, sizes: tuple[int, ...],
 
 
 def _gradients(step: dict[str, Any]) -> tuple[list[Any], list[np.ndarray]]:
-    """What `accumulate` reads, and gradients to add to."""
+    """Inputs of `accumulate`, and gradients to add to."""
     names = ("index_BK", "value_BK", "x_BD", "slope_GBD", "group_H", "W_dec_HD")
     W_dec_HD, rng = step["W_dec_HD"], np.random.default_rng(0)
     shapes = (W_dec_HD.shape, len(W_dec_HD), W_dec_HD.shape, len(W_dec_HD))

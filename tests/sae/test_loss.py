@@ -74,7 +74,7 @@ def test_of_equal_pre_activations_the_first_are_chosen(kind: str) -> None:
 
 
 def test_lanes_add_up_to_the_whole() -> None:
-    """Of the kinds that choose row by row; a batch of `batchtopk` is a lane."""
+    """Only for kinds that select row by row; `batchtopk` selects within a lane."""
     for kind in ("topk", "relu"):
         config = config_of(kind)
         sae, x_BD = random_sae(config, WIDTH), torch.randn(ROWS, WIDTH, dtype=torch.float64)

@@ -33,7 +33,7 @@ def activations(rows: int = 50, seed: int = 1) -> Tensor:
 
 
 def dense_code(sae: Sae, x_BD: Tensor) -> Tensor:
-    """`z` `(B, H)` as it is once training is over: without a batch."""
+    """`z` `(B, H)` as after training, without a batch."""
     pre_BH = (x_BD - sae.mean_D) / sae.scale @ sae.W_enc.T + sae.b_enc
     if sae.kind in ("batchtopk", "matryoshka"):
         return torch.where(pre_BH > LEARNT, pre_BH, 0.0)
@@ -41,7 +41,7 @@ def dense_code(sae: Sae, x_BD: Tensor) -> Tensor:
 
 
 def scattered(encoded: Encoded) -> Tensor:
-    """`z` `(B, H)` of a code, each latent of which is there once."""
+    """`z` `(B, H)` of a code in which each latent occurs once."""
     active_BK = encoded.value_BK > 0
     rows = zip(encoded.index_BK.tolist(), active_BK.tolist(), strict=True)
     named = [[h for h, active in zip(*row, strict=True) if active] for row in rows]
@@ -71,7 +71,7 @@ def test_encoding_and_decoding_equal_the_dense_formula(kind: str, dtype: torch.d
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_blocks_change_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A block's most active case decides its width; the parts are joined all the same."""
+    """A block's most active case decides its width; blocks of different widths are joined."""
     sae, x_BD = an_sae(kind), activations()
     whole = scattered(sae.encode(x_BD))
     for rows in (1, 7, 50):

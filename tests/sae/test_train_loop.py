@@ -1,4 +1,4 @@
-"""The training loop without Ray: its context, the block reader and the reports are played by plain objects."""
+"""The training loop without Ray: plain objects replace its context, the block reader and the reports."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_several_values_are_told_by_their_span() -> None:
 
 @pytest.fixture
 def put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    """References are what they refer to."""
+    """Replace references by their values."""
     monkeypatch.setattr(ray, "put", lambda value: value)
     monkeypatch.setattr(ray, "get", lambda value: value)
 

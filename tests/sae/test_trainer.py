@@ -1,4 +1,4 @@
-"""One SAE in training: planted dictionaries found again, the same bits for all workers, silence, and what diverges."""
+"""One SAE in training: planted dictionaries, the same bits for any number of workers, dead latents, divergence."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def batches(config: SaeConfig) -> Iterator[np.ndarray]:
 
 @cache
 def trained(config: SaeConfig) -> SaeTrainer:
-    """To be left as it is: several tests look at the same one."""
+    """Shared by several tests, which must not change it."""
     fit = fit_of(config)
     for batch, _ in zip(batches(config), range(config.steps), strict=False):
         fit.step(batch)
@@ -154,7 +154,7 @@ def same_bits(one: SaeTrainer, other: SaeTrainer) -> bool:
 def fitted_by(
     world: int, config: SaeConfig, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[SaeTrainer, Any]]:
-    """Every worker's SAE after some steps, and the FVUs that it was told; gloo groups in threads of one process."""
+    """Every worker's SAE after some steps, and its FVUs; gloo groups in threads of one process."""
     fits = [fit_of(config) for _ in range(world)]
     for fit in fits:
         fit.inactive_H[:9] = 10**6  # the auxiliary loss has its part from the beginning

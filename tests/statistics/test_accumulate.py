@@ -1,4 +1,4 @@
-"""What one shard holds and adds up to, and how shards come together."""
+"""Both passes over one shard, and merging of shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exact AUC against scipy's Mann-Whitney U over all cases, however pairs are dealt out."""
+"""Exact AUC against scipy's Mann-Whitney U over all cases, for any split of the pairs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CASES, WIDTH, LATENTS, ITEMS, BORNE = 400, 6, 15, 30, 4
 
 
 def some_cases(seed: int = 0, views: int = 1) -> ScoreCases:
-    """Whole numbers, so that activations tie and do not depend on what they are computed with; a tenth has no item."""
+    """Integers, so that activations tie and are exact; a tenth has no item."""
     draw = np.random.default_rng(seed)
     x = draw.integers(-3, 4, (60, WIDTH)).astype(np.float32)[draw.integers(0, 60, CASES)]
     items = np.where(draw.random((views, CASES)) < 0.1, -1, draw.integers(0, ITEMS, (views, CASES))).astype(np.int32)
@@ -60,7 +60,7 @@ def dense(sae: Sae, cases: ScoreCases) -> np.ndarray:
 
 
 def plain(z: np.ndarray, item: np.ndarray, latent: int, row: int) -> float:
-    """By scipy, over all cases that have an item."""
+    """AUC by scipy, over all cases with an item."""
     known = item >= 0
     borne = bears().toarray()[item[known], row] == 1
     value = z[known, latent]
@@ -74,7 +74,7 @@ def all_rows() -> tuple[np.ndarray, np.ndarray]:
 
 
 def aucs(z: np.ndarray, item: np.ndarray, sums: np.ndarray, rows: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """The formula's other figures, by counting."""
+    """AUC by the formula, with the other terms counted."""
     known = item >= 0
     borne, fires = bears().toarray()[item[known]], z[known] > 0
     both = borne.T @ fires
@@ -103,14 +103,14 @@ def test_auc_is_that_of_all_cases(sae: Sae, seed: int, most: int) -> None:
 
 
 def test_a_latent_that_fires_for_an_attribute_alone_has_the_auc_of_its_share() -> None:
-    """Half of the bearing cases above all others, which are all tied with the other half."""
+    """Half of the cases with the attribute above all others, which are all tied with the other half."""
     found = auc(np.array([1.0 + 2 + 3]), np.array([3]), np.array([3]), np.array([6]), 20)
     assert found.tolist() == pytest.approx([0.5 + 0.5 * 0.5])
     assert auc(np.array([0.0]), np.array([0]), np.array([0]), np.array([6]), 20).tolist() == [0.5]
 
 
 def test_large_counts_stay_exact() -> None:
-    """A billion cases, a latent that fires in a tenth of them; whole numbers by Python's integers."""
+    """A billion cases, a latent that fires in a tenth of them; with Python integers."""
     cases, fires, support, both = 10**9, 10**8, 3 * 10**7, 2 * 10**7
     rank_sum = both * fires // 2 + both // 4
     twice = 2 * (rank_sum + both * (cases - fires)) + (support - both) * (cases - fires + 1) - support * (support + 1)
@@ -177,5 +177,5 @@ def test_no_rows_are_no_work() -> None:
 
 
 def test_pieces_of_a_partition_stay_out_of_the_drivers_memory() -> None:
-    """Ray inlines results below 100 KB; a partition is of as many pieces as there are dealers."""
+    """Ray inlines results below 100 KB; a partition has one piece per split task."""
     assert ranks.MAX_PAIRS / ranks.MAX_SPLIT_TASKS * 12 > 100_000 and ranks.MAX_SORTED_PAIRS < ranks.MAX_PAIRS <= 2**24

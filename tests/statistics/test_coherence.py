@@ -45,7 +45,7 @@ def sought(of: tuple[np.ndarray, ...], edges: list[int], block: int) -> Stronges
 
 
 def plain(of: tuple[np.ndarray, ...]) -> dict[int, list[int]]:
-    """Rows of the strongest cases, one a user, of each latent."""
+    """Rows of each latent's strongest cases, one per user."""
     z, _, user, case = of
     kept: dict[int, list[int]] = {}
     for latent in range(LATENTS):
@@ -67,7 +67,7 @@ def test_the_strongest_cases_are_one_a_user_however_the_stream_is_cut(edges: lis
     assert found.case_N.tolist() == case[rows].tolist() and found.user_N.tolist() == user[rows].tolist()
     assert found.value_N.tolist() == z[rows, found.latent_N].tolist()
     assert found.x_ND.tolist() == x[rows].tolist()
-    assert len(set(found.value_N.tolist())) < len(rows) // 2  # ties there were
+    assert len(set(found.value_N.tolist())) < len(rows) // 2  # there were ties
 
 
 def cosines(x: np.ndarray, kept: dict[int, list[int]]) -> tuple[dict[int, float], dict[int, float]]:
@@ -90,7 +90,7 @@ def test_cosines_are_those_of_all_pairs(seed: int) -> None:
     for mine, expected in zip(found, (*cosines(exact, kept), *cosines(exact - mean, kept)), strict=True):
         assert np.isnan(mine[6])
         np.testing.assert_allclose(mine[:6], [expected[latent] for latent in range(6)], atol=1e-12)
-    # One case has no pair, and still others to be compared with.
+    # A single case has no pair within the latent, but others to compare with.
     assert np.isnan(found.within_H[5]) and not np.isnan(found.between_H[5])
 
 

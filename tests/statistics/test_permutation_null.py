@@ -1,4 +1,4 @@
-"""The null of the best of many against a plain loop over permutations, and what its p says of luck and of design."""
+"""The permutation null against a plain loop, and its p-values for random and planted attributes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def items(seed: int = 0) -> np.ndarray:
 
 
 def profiles(seed: int = 1) -> np.ndarray:
-    """The last attribute is of all items, the one before of one that never occurs."""
+    """All items have the last attribute; only an item that never occurs has the one before."""
     borne = (np.random.default_rng(seed).random((ITEMS, BORNE)) < 0.3).astype(np.float64)
     borne[:, -1] = 1
     borne[:, -2] = 0
@@ -41,7 +41,7 @@ def codes(seed: int = 2) -> np.ndarray:
 
 
 def plain(z: np.ndarray, item: np.ndarray, borne: np.ndarray, permutations: range, both: bool) -> list[list[float]]:
-    """The best of numpy's correlations, first of the attributes as they are, then by permutation."""
+    """Best correlations by numpy, first observed, then for each permutation."""
     occurs = sorted(set(item.tolist()))
     rows = []
     for number in (None, *permutations):
@@ -82,7 +82,7 @@ def test_permutations_do_not_depend_on_how_they_are_dealt_out() -> None:
 
 
 def test_profiles_move_whole_and_their_support_with_them() -> None:
-    """Two attributes that say the same are of the same best in every permutation; their cases differ in number."""
+    """Identical attributes have the same best in every permutation; supports differ between permutations."""
     z, item, borne = sparse.csr_array(codes()), items(), profiles()
     borne[:, 1] = borne[:, 0]
     found = best_of_permuted(z, item, sparse.csr_array(borne), range(20), SEED, both_signs=False)
@@ -99,7 +99,7 @@ def test_p_is_the_share_of_permutations_at_least_as_good() -> None:
 
 
 def test_p_of_luck_is_spread_evenly_and_design_is_seen() -> None:
-    """60 attributes of chance: p below .1 in about a tenth of them, though each has the best of 8 latents."""
+    """60 random attributes: p below .1 in about a tenth of them, though each has the best of 8 latents."""
     draw = np.random.default_rng(3)
     item = draw.integers(0, 80, 600).astype(np.int32)
     by_item = np.maximum(draw.normal(0, 1, (80, LATENTS)), 0)  # cases of an item are alike, as in a recommender
@@ -110,7 +110,7 @@ def test_p_of_luck_is_spread_evenly_and_design_is_seen() -> None:
     assert found.p_A[0] == 1 / 100
     lucky = (found.p_A[1:] <= 0.1).mean()
     assert 0.02 <= lucky <= 0.2
-    # Without the correction all of them look like something: the best of 8 is far from 0.
+    # Without the correction all of them seem significant: the best of 8 is far from 0.
     assert found.observed_A[1:].mean() > 0.1 and abs(found.observed_A[1:].mean() - found.mean_A[1:].mean()) < 0.02
 
 

@@ -1,4 +1,4 @@
-"""The whole stage on planted streams, against scipy and plain counting. Ray's calls are made in place."""
+"""The whole stage on planted streams, against scipy and plain counting. Ray's tasks run in place."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def cases(seed: int = 3) -> pa.Table:
 
 
 def committed(commit: Commit, table: pa.Table, edges: list[int]) -> dict[str, Committed]:
-    """What the stage reads; the cases lie in shards that are cut at `edges`."""
+    """Inputs of the stage; the cases are in shards cut at `edges`."""
 
     def catalogue(out: Attempt) -> Metrics:
         items = [
@@ -104,7 +104,7 @@ def committed(commit: Commit, table: pa.Table, edges: list[int]) -> dict[str, Co
 
 
 class Made:
-    """What the stage wrote."""
+    """Tables that the stage wrote."""
 
     def __init__(self, commit: Commit, config: Config, inputs: Mapping[str, Committed]) -> None:
         self.inputs = inputs
@@ -116,7 +116,7 @@ class Made:
 
 
 def dense_codes(inputs: Mapping[str, Committed], table: pa.Table, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """`(cases, latents)` of every code, on the rows asked for."""
+    """`(cases, latents)` of every code, on the given rows."""
     x_all = shards.vectors(table)
     x = x_all[rows]
     explain = x_all[table["part"].to_numpy() == 0].astype(np.float64)
