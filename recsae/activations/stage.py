@@ -21,6 +21,7 @@ from recsae.activations.users import UserProber
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
 from recsae.errors import BadInput
+from recsae.observability import progress
 from recsae.recommenders import registry
 from recsae.schemas.base import PARTS
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -66,10 +67,11 @@ def _probe(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
     )
     total: Counter[str] = Counter()
     width = 0
+    progress.phase("running the recommender", len(ranges), "ranges")
     for done, row in enumerate(written.iter_rows(), 1):
         width = row.pop("width")
         total.update(row)
-        log.info("activations: range %d/%d, %d cases", done, len(ranges), total["cases"])
+        progress.reach(done, f"{total['cases']:,} cases")
     metrics: Metrics = {
         "cases": total["cases"],
         "shards": total["shards"],

@@ -10,16 +10,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from recsae.cli.progress import display
 from recsae.config.schema import Config
 from recsae.distributed.cluster import start_ray
 from recsae.errors import BadInput, NotServed
-from recsae.observability import log_format
+from recsae.observability import log_format, progress
 from recsae.store.object_store_errors import store_failure
 from recsae.text.sanitize import plain
 
 
 def connect(config: Config) -> None:
     """Start or join Ray, and take SIGTERM back from it."""
+    progress.phase("starting Ray")
     start_ray(config)
     stop_with_143()
 
@@ -55,6 +57,7 @@ def ending(interrupted: str) -> Iterator[None]:
     with contextlib.ExitStack() as told:
         try:
             told.enter_context(log_format.lines())
+            told.enter_context(progress.displayed(display))
             yield
         except BadInput as error:
             _end(str(error), 2)

@@ -10,7 +10,7 @@ import click
 
 from recsae.cli.command import connect, ending
 from recsae.cli.run_config import RunConfig, takes_config
-from recsae.observability import context
+from recsae.observability import context, progress
 
 
 def _stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -79,12 +79,13 @@ def run_stages(named: RunConfig, only: Sequence[str] | None, *, publish: bool = 
         pipeline = Pipeline(config, lease)
         for stage in stages:
             pipeline.fingerprint(stage)  # reads every input and model once, before hours are spent
-        for asks, neighbours in groupby(stages, lambda stage: STAGES[stage].asks):
-            with shared_engines() if asks else contextlib.nullcontext():
-                for stage in neighbours:
-                    if pipeline.has_work(stage):
-                        connect(config)
-                    pipeline.run(stage)
+        with progress.at_night(config.name, stages, pipeline.expected_seconds):
+            for asks, neighbours in groupby(stages, lambda stage: STAGES[stage].asks):
+                with shared_engines() if asks else contextlib.nullcontext():
+                    for stage in neighbours:
+                        if pipeline.has_work(stage):
+                            connect(config)
+                        pipeline.run(stage)
         if publish:
             from recsae.cli.render.dictionary import print_dictionary
 

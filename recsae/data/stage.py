@@ -20,6 +20,7 @@ from recsae.data.formats import Dataset, dataset
 from recsae.data.metadata import load_metadata, refuse_unmatched_ids, write_items, write_users
 from recsae.data.writer import WriteSummary, write_events
 from recsae.errors import BadInput
+from recsae.observability import progress
 from recsae.schemas.base import PARTS
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
@@ -41,6 +42,7 @@ def _ingest(
     connection: duckdb.DuckDBPyConnection, config: Config, files: Dataset, previous: Committed | None, out: Attempt
 ) -> Metrics:
     timer = _StepTimer()
+    progress.phase("reading items and users")
     cleaned = load_metadata(connection, "item_rows", files.items)
     cleaned.update(load_metadata(connection, "user_rows", files.users))
     timer.log(
@@ -49,8 +51,10 @@ def _ingest(
         f"titles and cut {cleaned['titles_cut']}, cleaned {cleaned['values']} attribute values and cut "
         f"{cleaned['values_cut']}, {cleaned['not_utf8']} cells not UTF-8",
     )
+    progress.phase("reading events")
     read = read_events(connection, files.interactions, files.columns, config.data.list_separator)
     timer.log("read", f"{read} events from {len(files.interactions)} files")
+    progress.phase("filtering events")
     kept = filter_events(connection, config, previous)
     users, items = kept.users - kept.inactive_users, kept.items - kept.inactive_items
     timer.log("filtered", f"{kept.events} events, {users} users, {items} items left, {kept.rounds} rounds")
@@ -59,9 +63,11 @@ def _ingest(
     if config.split.kind == "time":
         split_by_time(connection, config, kept.events)
         timer.log("split", "by time")
+    progress.phase("writing cases")
     written = write_events(connection, config, kept, out)
     _refuse_empty_split(config, written)
     timer.log("written", f"{written.cases} cases, {written.events}")
+    progress.phase("writing the catalogue")
     item_counts = write_items(connection, files.items, written.popularity, out)
     write_users(connection, files.users, out)
     if files.items.sources and item_counts["without_row"]:

@@ -1,32 +1,21 @@
-"""Ray tasks over shards or chunks whose results come in order, a bounded number at a time, and are told of.
-
-It knows Ray and the order of what it is given, and nothing of what is measured.
-"""
+"""Ray tasks over shards or chunks: results in order, a bounded number at a time, and progress."""
 
 from __future__ import annotations
 
 import functools
-import logging
-import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
 import torch
 
-log = logging.getLogger(__name__)
+from recsae.observability import progress
 
 SECONDS = 5.0
-"""Between two lines that say how far a measurement is."""
+"""How long one wait takes at most, so that a signal is handled."""
 LEAST_IN_FLIGHT = 4
 """Tasks whose results are awaited at a time: so many, or two a core of the cluster. A bound on memory."""
-
-
-def total(task: Callable[[Any], Any], over: Iterable[Any], what: str) -> Any:
-    """The sum of what `task` promises of each; folded in order, so that it has the same last digits each time."""
-    return functools.reduce(lambda so_far, part: so_far.plus(part), in_order(task, list(over), what))
-
 
 Held = TypeVar("Held")
 Key = TypeVar("Key")
@@ -34,34 +23,57 @@ Found = TypeVar("Found")
 
 
 def over(
-    function: Callable[[Held, Key], Found], held: Held, keys: Iterable[Key], what: str, device: str = "cpu"
+    function: Callable[[Held, Key], Found],
+    held: Held,
+    keys: Iterable[Key],
+    phase: str,
+    unit: str = "shards",
+    device: str = "cpu",
 ) -> Iterator[Found]:
-    """`function(held, key)` of every key, in order; `held` goes to the object store once."""
-    kept, task = ray.put(held), _call.options(num_gpus=1 if device == "cuda" else 0)
-    yield from in_order(lambda key: task.remote(function, kept, key, device), list(keys), what)
+    """`function(held, key)` of every key, in order; `held` goes to the object store once.
+
+    A task runs on one core, in one thread: the number of threads decides the last digits of a sum.
+    """
+    stored = ray.put(held)
+    yield from in_order(lambda key: submit(function, stored, key, device), list(keys), phase, unit)
+
+
+def total(
+    function: Callable[[Held, Key], Any],
+    held: Held,
+    keys: Iterable[Key],
+    phase: str,
+    unit: str = "shards",
+    device: str = "cpu",
+) -> Any:
+    """The sum of `function(held, key)` over the keys, added in order, so that its last digits are always the same."""
+    found = over(function, held, keys, phase, unit, device)
+    return functools.reduce(lambda so_far, part: so_far.plus(part), found)
+
+
+def submit(function: Callable[[Any, Any], Any], held: Any, key: Any, device: str = "cpu") -> Any:
+    """A reference to what `function(held, key)` will return; on "cpu" one thread computes it."""
+    return _call.options(num_gpus=1 if device == "cuda" else 0).remote(function, held, key, device)
 
 
 @ray.remote
 def _call(function: Callable[[Any, Any], Any], held: Any, key: Any, device: str) -> Any:
     if device == "cpu":
-        torch.set_num_threads(1)  # a task has one core, and the number decides the last digits
+        torch.set_num_threads(1)
     return function(held, key)
 
 
-def in_order(task: Callable[[Any], Any], over: list[Any], what: str) -> Iterator[Any]:
-    """Results in the order of `over`, whoever finishes first; now and then a line says how many have come."""
+def in_order(task: Callable[[Any], Any], keys: Sequence[Any], phase: str, unit: str = "shards") -> Iterator[Any]:
+    """What the tasks return, in the order of `keys`, whichever finishes first."""
     most = max(LEAST_IN_FLIGHT, 2 * _cores())
     waiting: deque[Any] = deque()
-    spoken = time.monotonic()
-    for done in range(len(over)):
-        waiting.extend(map(task, over[done + len(waiting) : done + most]))
-        arrived = False
-        while not arrived:
-            arrived = bool(ray.wait([waiting[0]], timeout=SECONDS)[0])
-            if time.monotonic() - spoken >= SECONDS:
-                spoken = time.monotonic()
-                log.info("%s %d/%d", what, done + arrived, len(over))
+    progress.phase(phase, len(keys), unit)
+    for done in range(len(keys)):
+        waiting.extend(map(task, keys[done + len(waiting) : done + most]))
+        while not ray.wait([waiting[0]], timeout=SECONDS)[0]:
+            pass
         yield ray.get(waiting.popleft())
+        progress.reach(done + 1)
 
 
 def _cores() -> int:

@@ -23,6 +23,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, LoggingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from recsae.config.schema import ResourcesConfig
+from recsae.observability import progress
 from recsae.store.progress import Progress
 
 State = dict[str, Any]
@@ -34,7 +35,7 @@ RETRIES = 3
 
 
 def fit(
-    loop: Callable[[dict[str, Any]], None], task: dict[str, Any], resources: ResourcesConfig, progress: Progress
+    loop: Callable[[dict[str, Any]], None], task: dict[str, Any], resources: ResourcesConfig, stored: Progress
 ) -> dict[str, tuple[State, Tensors]]:
     """Run `loop(task)` on the Train workers; of each model the state that it saved last, and the best weights.
 
@@ -44,9 +45,12 @@ def fit(
 
     def quiet_loop(task: dict[str, Any]) -> None:
         logging.getLogger().setLevel(logging.WARNING)  # Train notes every report, on a logger of its own naming
+        if wanted:
+            progress.relay()
         loop(task)
 
-    progress.folder.create()
+    stored.folder.create()
+    progress.phase("starting the training workers")
     logging.getLogger("ray.train").setLevel(logging.WARNING)
     trainer = TorchTrainer(
         quiet_loop,
@@ -59,14 +63,15 @@ def fit(
         ),
         run_config=RunConfig(
             name="train",
-            storage_path=progress.folder.path,
-            storage_filesystem=progress.folder.filesystem,
+            storage_path=stored.folder.path,
+            storage_filesystem=stored.folder.filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=RETRIES),
             logging_config=LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]
         ),
     )
-    result = trainer.fit()
+    with progress.from_workers() as wanted:
+        result = trainer.fit()
     assert result.checkpoint is not None
     with result.checkpoint.as_directory() as folder:
         models = sorted(path for path in Path(folder).iterdir() if path.is_dir())

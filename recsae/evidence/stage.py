@@ -16,15 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
-import torch
 
 from recsae.config.concepts import EvidenceConfig
 from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
+from recsae.distributed import tasks
 from recsae.evidence import case_selection, negatives
 from recsae.evidence.item_latents import ItemLatentSums, PairAccumulator, item_latent_tables
 from recsae.evidence.sketch import EXPLAIN, KeyLimits, Sketch, SketchBuilder, blocks
+from recsae.observability import progress
 from recsae.sae import model
 from recsae.schemas.concepts import EVIDENCE, LATENT_STATS
 from recsae.store import shards
@@ -35,7 +36,7 @@ log = logging.getLogger(__name__)
 
 MIN_IN_FLIGHT = 4
 """Least number of tasks in flight, otherwise one more than the cluster's cores; it bounds memory."""
-PROGRESS_SECONDS = 5.0
+WAIT_SECONDS = 5.0
 """Seconds between two progress lines."""
 _MIN_BATCH_CASES = 8192
 
@@ -101,25 +102,21 @@ def _shard_evidence(plan: EvidencePlan, limits: Callable[[], KeyLimits]) -> Iter
     cores = int(ray.cluster_resources().get("CPU", 1))  # type: ignore[no-untyped-call]
     at_once = max(MIN_IN_FLIGHT, cores + 1)
     pending: list[ray.ObjectRef[ShardEvidence]] = []
-    reported = time.monotonic()
+    progress.phase("reading cases", len(names), "shards")
     started = done = 0
     while done < len(names):
         while started < len(names) and len(pending) < at_once:
-            pending.append(_sketch_shard.remote(plan, names[started], limits()))
+            pending.append(tasks.submit(_sketch_shard, plan, (names[started], limits())))
             started += 1
-        ready, pending = ray.wait(pending, timeout=PROGRESS_SECONDS)
+        ready, pending = ray.wait(pending, timeout=WAIT_SECONDS)
         done += len(ready)
-        if time.monotonic() - reported >= PROGRESS_SECONDS:
-            reported = time.monotonic()
-            log.info("evidence: shard %d/%d", done, len(names))
+        progress.reach(done)
         for one in ready:
             yield ray.get(one)
 
 
-@ray.remote
-def _sketch_shard(plan: EvidencePlan, name: str, limits: KeyLimits) -> ShardEvidence:
-    torch.set_num_threads(1)
-    return sketch_shard(plan, name, limits)
+def _sketch_shard(plan: EvidencePlan, key: tuple[str, KeyLimits]) -> ShardEvidence:
+    return sketch_shard(plan, *key)
 
 
 def sketch_shard(plan: EvidencePlan, name: str, limits: KeyLimits) -> ShardEvidence:

@@ -131,7 +131,8 @@ def write_explanations(asked: ExplanationRequest, wanted: np.ndarray | None, fol
     written = 0
     try:
         with atomic_parquet_writer(folder, name, EXPLANATIONS) as out:
-            for table in tasks.over(_explain, asked, [(some, ids[some]) for some in pieces], "explained", asked.device):
+            keys = [(some, ids[some]) for some in pieces]
+            for table in tasks.over(_explain, asked, keys, "explaining", "pieces", asked.device):
                 out.write_table(table)
                 written += table.num_rows
     except RayTaskError as error:

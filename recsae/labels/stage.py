@@ -33,6 +33,7 @@ from recsae.llm.answer_cache import Pool, ask_once
 from recsae.llm.endpoint import EndpointPool
 from recsae.llm.model import locate_model
 from recsae.llm.pool import Completion, EnginePool, Request
+from recsae.observability import progress
 from recsae.schemas.concepts import LABELS
 from recsae.schemas.nightly import LABELLED
 from recsae.stats.sampling import draw
@@ -99,6 +100,7 @@ def label_some(
     """The candidates of the latents `to_label`; starts the engines and stops them."""
     usage = Usage(vocabulary, catalogue.popularity)
     settings = config.labels
+    progress.phase("proposing candidates")
     evidence = {latent: alive[latent].items("explain") for latent in to_label}
     proposed = {
         latent: propose(items, usage, settings.candidates, settings.min_support) for latent, items in evidence.items()
@@ -161,10 +163,12 @@ def _naming_pool(config: Config, pool: EnginePool) -> AbstractContextManager[Poo
 def _ask(questions: list[ListQuestion], pool: Pool, out: Attempt, name: str, latents: int) -> QuestionResults:
     """The answers to `questions`; names must follow their JSON schema."""
     schema = prompts.NAME_SCHEMA if name == "names" else None
+    phase = "free names" if name == "names" else "likelihoods of terms"
 
     def ask(requests: Sequence[Request]) -> list[Completion]:
         served = math.ceil(latents * len(requests) / max(len(questions), 1))
-        return ask_once(requests, pool, out.progress, name, schema, latents=served)
+        words = phase if len(requests) == len(questions) else f"{phase}, of shortened lists"
+        return ask_once(requests, pool, out.progress, name, schema, phase=words, latents=served)
 
     return ask_with_truncation(questions, ask)
 

@@ -19,7 +19,7 @@ from recsae.config.concepts import EndpointConfig
 from recsae.data.text import clean
 from recsae.errors import BadInput
 from recsae.llm.loglikelihood import text_status
-from recsae.llm.pool import LOG_SECONDS, Completion, Meter, Request
+from recsae.llm.pool import WAIT_SECONDS, Completion, Meter, Request
 from recsae.text.redaction import redact_secrets, redact_uri
 
 KEY = "RECSAE_ENDPOINT_KEY"
@@ -55,7 +55,7 @@ class EndpointPool:
         pass
 
     def ask(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None
     ) -> Iterator[tuple[range, list[Completion]]]:
         """Yield (indices, their answers) as chunks finish, checked against the JSON schema where one is given.
 
@@ -66,11 +66,11 @@ class EndpointPool:
             return
         if any(request.kind != "generate" for request in requests):
             raise ValueError("an endpoint answers generate requests only")
-        meter = Meter(len(requests), self._endpoint.model, latents)
+        meter = Meter(self._endpoint.model)
         meter.start()
         held: list[tuple[range, list[Completion]]] = []  # failed, and not yet known to have failed by themselves
         rows = 0
-        for indices, answers in self._chunks(requests, schema, meter):
+        for indices, answers in self._chunks(requests, schema):
             meter.add(answers)
             held.append((indices, answers))
             rows += len(indices)
@@ -86,7 +86,7 @@ class EndpointPool:
         yield from held
 
     def _chunks(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None, meter: Meter
+        self, requests: Sequence[Request], schema: dict[str, Any] | None
     ) -> Iterator[tuple[range, list[Completion]]]:
         from openai import AsyncOpenAI
 
@@ -112,7 +112,6 @@ class EndpointPool:
                 if not running:
                     break
                 done, _ = runner.run(_first_of(running))
-                meter.show()
                 for task in done:
                     yield running.pop(task), task.result()
             runner.run(client.close())
@@ -174,7 +173,7 @@ class EndpointPool:
 
 
 async def _first_of(tasks: Any) -> Any:
-    return await asyncio.wait(tasks, timeout=LOG_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    return await asyncio.wait(tasks, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 
 def _any_length(schema: dict[str, Any] | None) -> dict[str, Any] | None:

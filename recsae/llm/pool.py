@@ -19,7 +19,7 @@ from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm import sharing
 from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, Request, Spent
-from recsae.observability import context
+from recsae.observability import context, progress
 from recsae.store.filesystem import as_json
 
 __all__ = ["Completion", "Engine", "EnginePool", "Request", "Spent"]
@@ -32,7 +32,8 @@ LIKELIHOODS = 768
 """The same for likelihoods, of which several take one request of the engine's."""
 IN_FLIGHT = 2
 """Chunks that wait at each engine, so that it never waits for the driver."""
-LOG_SECONDS = 5.0
+WAIT_SECONDS = 5.0
+"""How long one wait takes at most, so that a signal is handled."""
 
 
 class EnginePool:
@@ -63,12 +64,11 @@ class EnginePool:
         return self.engine, as_json([self._llm.recorded(), own, self._model])
 
     def ask(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None
     ) -> Iterator[tuple[range, list[Completion]]]:
         """Yield (indices, their answers) as chunks finish; `generate` is bound to the JSON schema where one is given.
 
-        `latents`: how many the requests serve, for the log. Raises ActorDiedError where an engine cannot start, or dies
-        again and again.
+        Raises ActorDiedError where an engine cannot start, or dies again and again.
         """
         if not requests:
             return
@@ -76,7 +76,8 @@ class EnginePool:
 
         waiting = chunks(requests, self._resources.llm_actors)
         self._start(len(waiting))
-        meter = Meter(len(requests), self._llm.model, latents)
+        meter = Meter(self._llm.model)
+        progress.wait_for("starting the language model")
         # An engine gets work once it stands, so one that finds no room on the cluster holds nothing up.
         running: dict[Any, tuple[Any, range]] = {
             engine.__ray_ready__.remote(): (engine, range(0)) for engine in self._engines
@@ -84,8 +85,7 @@ class EnginePool:
         share = max(1, min(IN_FLIGHT, len(waiting) // len(self._engines)))
         left, following = len(waiting), iter(waiting)
         while left:
-            finished, _ = ray.wait(list(running), num_returns=1, timeout=LOG_SECONDS)
-            meter.show()
+            finished, _ = ray.wait(list(running), num_returns=1, timeout=WAIT_SECONDS)
             for reference in finished:
                 engine, indices = running.pop(reference)
                 told = ray.get(reference)
@@ -167,50 +167,33 @@ def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
 
 
 class Meter:
-    """The log's view of a run: done, rate and time left, now and then; in latents where it is known how many it serves.
+    """Counts the answers of a run for progress, Prometheus and the log."""
 
-    A request serves each latent as much as another.
-    """
-
-    def __init__(self, total: int, model: str, latents: int | None = None) -> None:
-        self._total, self._model, self._latents = total, model, latents
-        self._done = self._tokens = self._failed = 0
-        self._asked = self._began = self._shown = time.monotonic()
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._answered = self._tokens = self._failed = 0
+        self._asked = self._began = time.monotonic()
         self._started = False
 
     def start(self) -> None:
-        """An engine stands; the rate counts from the first."""
+        """An engine is ready; rates count from the first one."""
         if not self._started:
             self._started, self._began = True, time.monotonic()
+            progress.wait_for("")
 
     def add(self, answers: Sequence[Completion]) -> None:
-        self._done += len(answers)
+        self._answered += len(answers)
         self._tokens += sum(answer.tokens for answer in answers)
         self._failed += sum(answer.status != "ok" for answer in answers)
-        context.answered(len(answers), self._done / max(time.monotonic() - self._began, 1e-9))
-
-    def show(self) -> None:
-        now = time.monotonic()
-        if now - self._shown >= LOG_SECONDS:
-            self._shown = now
-            log.info("language model %s: %s", self._model, self.line(now))
-
-    def line(self, now: float) -> str:
-        """Where the run stands at that time of the monotonic clock."""
-        of, what = (self._total, "requests") if self._latents is None else (self._latents, "latents")
-        done = self._done / self._total * of
-        so_far = f"{math.floor(done)} of {of} {what}"
-        if not self._done:
-            return f"{so_far}, {now - self._asked:.0f} s"
-        rate = done / max(now - self._began, 1e-9)
-        return f"{so_far}, {rate:.1f} a second, {(of - done) / rate:.0f} s left"
+        progress.advance(len(answers))
+        context.answered(len(answers), self._answered / max(time.monotonic() - self._began, 1e-9))
 
     def finish(self) -> None:
         context.answered(0, 0.0)
         log.info(
             "language model %s: %d requests, %d failed, %d tokens, %.1f s",
             self._model,
-            self._done,
+            self._answered,
             self._failed,
             self._tokens,
             time.monotonic() - self._asked,

@@ -110,7 +110,7 @@ def _codes(activations: Committed, trained: Committed, seed: int) -> SampledCode
     explain = max(activations.metrics["cases_by_part"]["explain"], 1)
     held = _SampledShards(activations, trained.data.child("model"), min(1.0, CASES / explain), seed)
     names = activations.files(shards.PREFIX)
-    found = list(tasks.over(_codes_of_shard, held, names, "matching, shard"))
+    found = list(tasks.over(_codes_of_shard, held, names, "comparing latents"))
     case_B = np.concatenate([one.case_B for one in found])
     order = np.argsort(case_B, kind="stable")
     return SampledCodes(case_B[order], sparse.vstack([one.code_BH for one in found], format="csr")[order])

@@ -15,7 +15,7 @@ from recsae.config.schema import Config
 from recsae.distributed import cluster
 from recsae.distributed.retry import retrying
 from recsae.errors import BadInput, NotServed
-from recsae.observability import context
+from recsae.observability import context, progress
 from recsae.pipeline.gate import failing, judge
 from recsae.pipeline.run_lock import refuse_taken_over
 from recsae.pipeline.stages import STAGES, Stage
@@ -24,6 +24,7 @@ from recsae.store.nights import Night, Record
 from recsae.store.object_store_errors import is_unreachable
 from recsae.store.progress import Lease
 from recsae.store.run_store import PREVIOUS, Committed, RunStore
+from recsae.text.formatting import number
 from recsae.text.redaction import redact_tree, redact_uri
 
 log = logging.getLogger(__name__)
@@ -101,12 +102,13 @@ class Pipeline:
         done = self.committed(name)
         if done:
             log.info("%s: committed already (%s), skipped", name, done.fingerprint)
+            progress.ended(name)
             return done
         inputs = self.inputs(name) | self._last_inputs(name)
         for found in inputs.values():
             found.refuse_damaged()
         self.store.check_writable()
-        with context.at_work(self.config.name, name):
+        with context.at_work(self.config.name, name), progress.at_stage(name):
             return self._work(STAGES[name], inputs)
 
     def has_work(self, name: str) -> bool:
@@ -115,6 +117,18 @@ class Pipeline:
             return False
         self.inputs(name)
         return True
+
+    def expected_seconds(self, name: str) -> float | None:
+        """What the stage took in the night that is served, if it was made by the same config and in the same way."""
+        current = self.store.current()
+        fingerprint = current["fingerprints"].get(name) if current else None
+        served = self.store.committed(name, fingerprint) if fingerprint else None
+        if served is None:
+            return None
+        stage, last = STAGES[name], served.manifest.get("last", {})
+        alike = served.manifest["version"] == stage.version and served.manifest["config"] == self._slice(stage, last)
+        # A first night trains and labels everything, and a later one what is new.
+        return number(served.manifest.get("seconds")) if alike and bool(last) == bool(self._last(name)) else None
 
     def inputs(self, name: str) -> dict[str, Committed]:
         """The inputs of a stage, of this night. Raises BadInput where one has not been committed yet."""

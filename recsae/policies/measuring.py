@@ -105,7 +105,7 @@ def measure(asked: MeasurementPlan) -> PolicySums:
     """Over all chunks of users."""
     numbers = range(n_chunks(asked.world.ingested))
     return functools.reduce(
-        PolicySums.plus, tasks.over(of_chunk, asked, numbers, "measured, chunk", asked.world.device)
+        PolicySums.plus, tasks.over(of_chunk, asked, numbers, "measuring the policy", "chunks", asked.world.device)
     )
 
 

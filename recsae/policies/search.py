@@ -77,7 +77,7 @@ def on_cases(world: World, part: str | None, ground: Ground) -> Evaluate:
     def evaluate(decided: Sequence[Operation], moves: Sequence[Operation]) -> np.ndarray:
         held = world, part, ground, tuple(decided), tuple(moves)
         numbers = range(n_chunks(world.ingested))
-        return functools.reduce(np.add, tasks.over(of_chunk, held, numbers, "moves, chunk", world.device))
+        return functools.reduce(np.add, tasks.over(of_chunk, held, numbers, "trying moves", "chunks", world.device))
 
     return evaluate
 

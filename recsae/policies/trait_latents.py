@@ -98,7 +98,7 @@ class _Held(NamedTuple):
 def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu") -> Carriers:
     """Over the explain users of all shards, by a task for the shards of each chunk of users."""
     held = _Held(activations, sae, trait, device)
-    found = tasks.over(_of_shards, held, _by_chunk(activations), "carriers, chunk", device)
+    found = tasks.over(_of_shards, held, _by_chunk(activations), "latents of the trait", "chunks", device)
     return correlated(functools.reduce(UserSums.plus, found))
 
 

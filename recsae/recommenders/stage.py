@@ -13,13 +13,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import ray
-import torch
 from ray.exceptions import RayTaskError
 
 from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks
-from recsae.distributed import training
+from recsae.distributed import tasks, training
 from recsae.errors import BadInput
 from recsae.recommenders import external_files, registry
 from recsae.recommenders.evaluation import EvaluationPlan, RankingMetrics, count_chunk, full_plan, to_metrics
@@ -104,9 +103,9 @@ def _import_external(config: Config, ingested: Committed, out: Attempt) -> Metri
         if not ray.get(_check_external.options(num_gpus=gpus).remote(model, parts, site, device)):
             log.info("recommender: one run answers for the last position alone: activations will ask case by case")
         external_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
-        ask = _chunk_counts.options(num_gpus=gpus)
-        tasks = [ask.remote(surveys, folder, site, device, number) for number in range(n_chunks(ingested))]
-        validation, test = map(to_metrics, functools.reduce(operator.add, map(ray.get, tasks)), surveys)
+        held, chunks = (surveys, folder, site, device), range(n_chunks(ingested))
+        counts = tasks.over(_chunk_counts, held, chunks, "measuring the model", "chunks", device)
+        validation, test = map(to_metrics, functools.reduce(operator.add, counts), surveys)
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
     log.info("recommender: foreign, %s", _summary(test))
@@ -128,10 +127,8 @@ def _check_external(model: RecommenderConfig, parts: external_files.ExternalFile
     return external_files.build_model(model, parts, site, device).every_position
 
 
-@ray.remote
-def _chunk_counts(surveys: list[EvaluationPlan], folder: Folder, site: str, device: str, number: int) -> np.ndarray:
+def _chunk_counts(held: tuple[list[EvaluationPlan], Folder, str, str], number: int) -> np.ndarray:
     """What a chunk adds to each survey."""
-    if device == "cpu":
-        torch.set_num_threads(1)
+    surveys, folder, site, device = held
     model = registry.load_folder(folder, site, device)
     return np.stack([count_chunk(model, survey, number, device) for survey in surveys])

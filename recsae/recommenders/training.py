@@ -17,6 +17,7 @@ import torch
 from recsae.config.recommender import RankingConfig, RecommenderConfig
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.distributed import training
+from recsae.observability import progress
 from recsae.recommenders import registry
 from recsae.recommenders.evaluation import evaluate, full_plan, quick_plan
 from recsae.recommenders.step import Stepper
@@ -25,7 +26,6 @@ from recsae.store.run_store import Committed
 
 CHECKPOINT_NAME = "recommender"
 """What checkpoints call it."""
-REPORT_SECONDS = 5.0
 WARM_UP_STEPS = 100
 """Steps of the first epoch over which the rate rises."""
 
@@ -63,17 +63,20 @@ def train_loop(task: dict[str, Any]) -> None:
         state["best"] = begun.metrics["ndcg@10"]
         checkpoints.keep_best(CHECKPOINT_NAME, model.state_dict())
 
+    if rank == 0:
+        progress.phase("training", config.epochs, "epochs", done=state["epoch"], at_most=True)
     while state["epoch"] < config.epochs and state["epoch"] - state["best_epoch"] < config.patience:
-        start, spoken, targets, loss = time.monotonic(), time.monotonic(), 0, 0.0
+        start, targets, loss = time.monotonic(), 0, 0.0
+        of_epoch = state["history"][-1]["targets"] if state["history"] else None
         model.train()
         for batch in epoch_batches(config, ingested, seed, state["epoch"]):
             stepper.set_rate(learning_rate(config, state["epoch"], state["step"]))
             loss = stepper.step(batch, state["step"])
             state["step"] += 1
             targets += int((batch.target_BL >= 0).sum())
-            if rank == 0 and time.monotonic() - spoken > REPORT_SECONDS:
-                spoken = time.monotonic()
-                print(f"recommender: epoch {state['epoch'] + 1}, {targets:,} targets, loss {loss:.4f}", flush=True)
+            if rank == 0 and progress.due():
+                part = min(targets / of_epoch, 1.0) if of_epoch else 0.0
+                progress.reach(state["epoch"] + part, f"{targets:,} targets, loss {loss:.4f}")
         trained = time.monotonic() - start
         valid = evaluate(model, quick_plan(ingested, "validation", seed, ranking), rank, world, device).metrics
         state["epoch"] += 1
@@ -95,6 +98,8 @@ def train_loop(task: dict[str, Any]) -> None:
         del optimiser
     del stepper  # its moments make room for a second copy of the weights
     checkpoints.load_best(CHECKPOINT_NAME, model.state_dict())
+    if rank == 0:
+        progress.phase("measuring the best epoch")
     for split in ("validation", "test"):
         measured = evaluate(model, full_plan(ingested, split, seed, ranking), rank, world, device)
         state[split], state[f"{split}_intervals"] = measured

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsae.config.schema import Config
+from recsae.observability import progress
 from recsae.report.charts.histogram import histogram
 from recsae.report.concept_pages import PER_PAGE, concept_pages, groups_of
 from recsae.report.rows.dictionary import COLUMNS, dictionary_rows
@@ -53,12 +54,14 @@ def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) 
             sink.write(content)
         written.append(len(content))
 
+    progress.phase("tables and charts")
     users = users_page(config, inputs, concepts, viewed)
     shown = {"items": items, "has_users": users is not None}
     data: dict[str, Any] = {"columns": COLUMNS, "rows": rows, "items": items, "titles": titles.as_json()}
     write("report.html", report_page(config, inputs, concepts, data, shown))
     if users is not None:
         write("users.html", users)
+    progress.phase("concept pages")
     for page in concept_pages(config, inputs, concepts, viewed):
         data = {**page.data, "perPage": PER_PAGE}
         write(

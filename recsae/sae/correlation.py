@@ -7,11 +7,9 @@ sums in Ray tasks, which are folded in shard order. Formulas and shape suffixes 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import ray
 import torch
 from scipy import sparse
 
@@ -39,23 +37,16 @@ def correlate(
     All codes are compared on the same attributes and cases; cases without an item in the view are left out.
     """
     catalogue, names = Catalogue.read(ingested), activations.files(shards.PREFIX)
-
-    def items_of(name: str) -> Any:
-        return _count_items.remote(activations, name, view, part, catalogue.n_items)
-
+    held = activations, view, part, catalogue.n_items
     cases_I = np.zeros(catalogue.n_items, dtype=np.int64)
-    for cases_of_shard_I in tasks.in_order(items_of, names, "items of cases, shard"):
+    for cases_of_shard_I in tasks.over(_count_items, held, names, "items of cases"):
         cases_I += cases_of_shard_I
     latents = {name: num_latents(code, activations) for name, code in codes.items()}
     selected = attributes.select_attributes(catalogue.attributes, cases_I, sum(latents.values()))
-    has_ref = ray.put(selected.has_IA)
-
-    def sums_of(name: str) -> Any:
-        return _sum_shard.remote(activations, name, view, part, codes, has_ref)
-
     totals = {name: attributes.zero_sums(number, len(selected.pairs)) for name, number in latents.items()}
-    what = f"latents against {len(selected.pairs)} attributes, shard"
-    for found in tasks.in_order(sums_of, names if selected.pairs else [], what):
+    what = f"latents against {len(selected.pairs)} attributes"
+    shared = activations, view, part, codes, selected.has_IA
+    for found in tasks.over(_sum_shard, shared, names if selected.pairs else [], what):
         for name, total in totals.items():
             attributes.add(total, found[name])
     return {
@@ -81,16 +72,13 @@ def load_code(code: Code) -> LoadedCode:
     return code if code is None or isinstance(code, Principal) else code.on("cpu").sae
 
 
-@ray.remote
-def _count_items(activations: Committed, name: str, view: str, part: str, n_items: int) -> np.ndarray:
+def _count_items(held: tuple[Committed, str, str, int], name: str) -> np.ndarray:
+    activations, view, part, n_items = held
     return np.bincount(case_items(shards.read(activations.data, name), view, part)[1], minlength=n_items)
 
 
-@ray.remote
-def _sum_shard(
-    activations: Committed, name: str, view: str, part: str, codes: Codes, has_IA: sparse.csr_array
-) -> dict[str, AttributeSums]:
-    torch.set_num_threads(1)
+def _sum_shard(held: tuple[Committed, str, str, Codes, sparse.csr_array], name: str) -> dict[str, AttributeSums]:
+    activations, view, part, codes, has_IA = held
     table = shards.read(activations.data, name)
     rows_B, item_B = case_items(table, view, part)
     x_BD, has_BA = shards.vectors(table)[rows_B], has_IA[item_B]

@@ -53,9 +53,8 @@ def moments(activations: Committed, part: str, device: str = "cpu") -> Moments:
 
     Raises BadInput if the part has none, because training would wait for a batch forever.
     """
-    task = _shard_moments.options(num_gpus=_gpus(device))
     names = activations.files(shards.PREFIX)
-    total: Moments = tasks.total(lambda name: task.remote(activations, name, part, device), names, "moments, shard")
+    total: Moments = tasks.total(_shard_moments, (activations, part, device), names, "moments", device=device)
     if not total.cases:
         raise BadInput(f"the part {part} has no users; give more users or another seed")
     return total
@@ -63,10 +62,9 @@ def moments(activations: Committed, part: str, device: str = "cpu") -> Moments:
 
 def fit_untrained(activations: Committed, folder: Folder, k: int, seed: int, device: str) -> Untrained:
     """An untrained SAE of the same size as the one in the folder, its length fitted on one shard's explain users."""
-    task = _shard_length.options(num_gpus=_gpus(device))
     control = Untrained(folder, k, seed)
     for name in activations.files(shards.PREFIX):
-        length: float | None = ray.get(task.remote(activations, name, control, device))
+        length: float | None = ray.get(tasks.submit(_shard_length, (activations, control, device), name, device))
         if length is not None:
             return dataclasses.replace(control, length=length)
     return control
@@ -93,28 +91,23 @@ def table(plan: FidelityPlan, control: Untrained, stream: Moments) -> dict[str, 
 
 def measure(plan: FidelityPlan, controls: Mapping[str, Control]) -> FidelityTable:
     """Measure all controls in one pass over the shards and one over the chunks of users."""
-    # Put once and shared by all tasks: manifests and PCA's axes may be large.
-    shared, gpus = ray.put((plan, controls)), _gpus(plan.device)
-    on_shard = _shard_sums.options(num_gpus=gpus)
-    names = plan.activations.files(shards.PREFIX)
-    vectors: ShardSums = tasks.total(lambda name: on_shard.remote(shared, name), names, "fidelity, shard")
+    shared, names = (plan, controls), plan.activations.files(shards.PREFIX)
+    phase = f"fidelity on {plan.part} users"
+    vectors: ShardSums = tasks.total(_shard_sums, shared, names, phase, device=plan.device)
     ranks: ChunkSums | None = None
     if plan.ranked and plan.recommender.metrics["kind"] != "given":
-        on_chunk = _chunk_sums.options(num_gpus=gpus)
         numbers = range(n_chunks(plan.ingested))
-        ranks = tasks.total(lambda number: on_chunk.remote(shared, number), numbers, "fidelity, chunk")
+        ranks = tasks.total(_chunk_sums, shared, numbers, phase, "chunks", plan.device)
     return fidelity_table(list(controls), vectors, ranks)
 
 
-@ray.remote
-def _shard_moments(activations: Committed, name: str, part: str, device: str) -> Moments:
-    _one_thread(device)
+def _shard_moments(held: tuple[Committed, str, str], name: str) -> Moments:
+    activations, part, device = held
     return accumulators.moments(shards.read(activations.data, name), part, device)
 
 
-@ray.remote
-def _shard_length(activations: Committed, name: str, control: Untrained, device: str) -> float | None:
-    _one_thread(device)
+def _shard_length(held: tuple[Committed, Untrained, str], name: str) -> float | None:
+    activations, control, device = held
     edit = control.on(device)
     for x_BD, _ in accumulators.blocks(shards.read(activations.data, name), "explain"):
         rows = torch.from_numpy(x_BD).to(device)
@@ -122,18 +115,14 @@ def _shard_length(activations: Committed, name: str, control: Untrained, device:
     return None
 
 
-@ray.remote
 def _shard_sums(shared: tuple[FidelityPlan, Mapping[str, Control]], name: str) -> ShardSums:
     plan, controls = shared
-    _one_thread(plan.device)
     shard = shards.read(plan.activations.data, name)
     return accumulators.shard_sums(shard, controls, plan.part, plan.explain, _draws(plan), plan.device)
 
 
-@ray.remote
 def _chunk_sums(shared: tuple[FidelityPlan, Mapping[str, Control]], number: int) -> ChunkSums:
     plan, controls = shared
-    _one_thread(plan.device)
     return measure_chunk(plan, controls, number)
 
 
@@ -148,13 +137,3 @@ def measure_chunk(plan: FidelityPlan, controls: Mapping[str, Control], number: i
 
 def _draws(plan: FidelityPlan) -> Bootstrap:
     return Bootstrap(plan.resamples, plan.seed)
-
-
-def _gpus(device: str) -> int:
-    return 1 if device == "cuda" else 0
-
-
-def _one_thread(device: str) -> None:
-    """A task has one core, and the number of threads changes the last digits of a sum."""
-    if device == "cpu":
-        torch.set_num_threads(1)

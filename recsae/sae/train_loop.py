@@ -19,6 +19,7 @@ import torch.distributed as dist
 
 from recsae.config.sae import SweepMember
 from recsae.distributed import training
+from recsae.observability import progress
 from recsae.sae import model
 from recsae.sae.dataloader import ShardBlock, batches, part_vectors, read_block
 from recsae.sae.model import Sae
@@ -29,7 +30,6 @@ from recsae.store.run_store import Committed
 CACHED_BLOCKS = 2
 SELECT_ROWS = 250_000
 """Approximate number of select activations on which checkpoints are compared."""
-REPORT_SECONDS = 5.0
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
@@ -87,21 +87,16 @@ def train_loop(task: dict[str, Any]) -> None:
     every = max(1, steps // candidates[0].config.checkpoints)
     step = next((trainer.steps for trainer in trainers.values()), steps)
     source = batches(task["rows"], task["width"], size, task["seed"], step, _prefetcher(task["reader"]))
-    start, reported, since = time.monotonic(), time.monotonic(), step
+    start, since = time.monotonic(), step
+    if rank == 0:
+        progress.phase("training", steps, "steps", done=step)
     while step < steps:
         batch = next(source)
         fvu = {name: trainer.step(batch, *share) for name, trainer in trainers.items()}
         step += 1
-        if rank == 0 and time.monotonic() - reported > REPORT_SECONDS:
-            reported = time.monotonic()
+        if rank == 0 and progress.due():
             dead = _format_range((trainer.dead_share for trainer in trainers.values()), ".1%")
-            rate = (step - since) * size / (reported - start)
-            remaining = (steps - step) * size / rate
-            print(
-                f"sae: step {step}/{steps}, FVU {_format_range(fvu.values(), '.4f')}, dead {dead}, "
-                f"{remaining:.0f} s left",
-                flush=True,
-            )
+            progress.reach(step, f"FVU {_format_range(fvu.values(), '.4f')}, dead {dead}")
         if step % every == 0 or step == steps:
             select = select_fvu(
                 [trainer.sae for trainer in trainers.values()], activations, task["rows"], task["seed"], *share

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import ray
 import torch
 
 from recsae.distributed import tasks
@@ -75,17 +74,12 @@ def count(plan: HeldOutPlan) -> HeldOutCounts:
     """The counts over all shards, computed by Ray tasks."""
     if not plan.pairings:
         return _zeros(plan)
-    plan_ref = ray.put(plan)
     names = plan.activations.files(shards.PREFIX)
-    active: HeldOutCounts = tasks.total(
-        lambda name: _count.remote(plan_ref, name), names, "concepts on held-out cases, shard"
-    )
+    active: HeldOutCounts = tasks.total(_count, plan, names, "concepts on held-out cases")
     return with_level_zero(active, plan.pairings)
 
 
-@ray.remote
 def _count(plan: HeldOutPlan, name: str) -> HeldOutCounts:
-    torch.set_num_threads(1)
     return count_shard(plan, shards.read(plan.activations.data, name), model.load(plan.sae))
 
 

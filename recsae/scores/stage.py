@@ -84,23 +84,25 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     _log_estimate(proposals.finalists, select, config)
     with EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool:
 
-        def ask(to_judge: Iterable[tuple[Finalist, EvalSet]]) -> None:
+        def ask(phase: str, to_judge: Iterable[tuple[Finalist, EvalSet]]) -> None:
             asked = list(to_judge)
             pairs = {(one.concept, item) for one, eval_set in asked for item in eval_set.items().tolist()}
             llm.answers.update({pair: reusable[pair] for pair in pairs & reusable.keys()})
             missing = llm.missing(pairs)
             questions = [llm.request(pair) for pair in missing]
             served = len({one.latent for one, _ in asked})
-            answers = ask_once(questions, pool, out.progress, "verdicts", latents=served)
+            answers = ask_once(questions, pool, out.progress, "verdicts", phase=phase, latents=served)
             llm.answers.update(zip(missing, answers, strict=True))
 
-        ask((finalist, select[finalist.latent]) for finalist in proposals.finalists)
+        ask("choosing among candidates", ((one, select[one.latent]) for one in proposals.finalists))
         chosen = select_best(proposals.finalists, select, judges)
         control = draw_controls(chosen.finalists, proposals.words, config.seed)
-        ask((finalist, score[latent]) for finalist, _, latent in _with_controls(chosen.finalists, control))
+        to_score = _with_controls(chosen.finalists, control)
+        ask("judging the chosen concepts", ((finalist, score[latent]) for finalist, _, latent in to_score))
         quizzes = recsae_protocol.draw_quizzes(chosen.finalists, latents, config.scores.recsae, config.seed)
         questions = recsae_protocol.requests(quizzes, catalogue)
-        levels = ask_once(questions, pool, out.progress, "levels", recsae_protocol.LEVEL_SCHEMA, latents=len(quizzes))
+        schema, phase = recsae_protocol.LEVEL_SCHEMA, "RecSAE's protocol"
+        levels = ask_once(questions, pool, out.progress, "levels", schema, phase=phase, latents=len(quizzes))
     rows, predictions = _score(chosen, control, score, judges)
     results = recsae_protocol.results(quizzes, levels)
     rows += [recsae_protocol.score_row(result) for result in results]

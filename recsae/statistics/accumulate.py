@@ -14,8 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import ray
-import torch
 
 from recsae.distributed import tasks
 from recsae.evidence.sketch import priority
@@ -108,19 +106,13 @@ def score_cases(table: pa.Table, views: Sequence[str]) -> ScoreCases:
 
 def first_pass(activations: Committed, views: Sequence[str], n_items: int, most: int, seed: int) -> FirstPass:
     """Run the first pass over all shards."""
-
-    def task(name: str) -> Any:
-        return _first_pass.remote(activations, name, views, n_items, most, seed)
-
-    known: FirstPass = tasks.total(task, activations.files(shards.PREFIX), "items of cases, shard")
+    shared = activations, views, n_items, most, seed
+    known: FirstPass = tasks.total(_first_pass, shared, activations.files(shards.PREFIX), "items of cases")
     return known
 
 
-@ray.remote
-def _first_pass(
-    activations: Committed, name: str, views: Sequence[str], n_items: int, most: int, seed: int
-) -> FirstPass:
-    torch.set_num_threads(1)
+def _first_pass(shared: tuple[Committed, Sequence[str], int, int, int], name: str) -> FirstPass:
+    activations, views, n_items, most, seed = shared
     return first_pass_shard(shards.read(activations.data, name), views, n_items, most, seed)
 
 
@@ -140,14 +132,9 @@ def case_hash(case_B: np.ndarray, seed: int) -> np.ndarray:
 
 def second_pass(plan: StatisticsPlan) -> SecondPass:
     """Run the second pass over all shards."""
-    shared = ray.put(plan)
-
-    def task(name: str) -> Any:
-        return _second_pass.remote(shared, name)
-
     pairs = max(len(selected.pairs) for selected in plan.selected.values())
-    what = f"{len(plan.codes)} codes against {pairs} attributes, shard"
-    found = tasks.in_order(task, plan.activations.files(shards.PREFIX), what)
+    what = f"{len(plan.codes)} codes against {pairs} attributes"
+    found = tasks.over(_second_pass, plan, plan.activations.files(shards.PREFIX), what)
     total: SecondPass = next(found)
     # Arrays from Ray's object store are read-only.
     total = total._replace(sums=_writable(total.sums), fires=_writable(total.fires))
@@ -156,17 +143,15 @@ def second_pass(plan: StatisticsPlan) -> SecondPass:
     for part in found:
         for key, one in part.sums.items():
             attributes.add(total.sums[key], one)
-        for key, one in part.fires.items():
-            attributes.add(total.fires[key], one)
+        for key, firing in part.fires.items():
+            attributes.add(total.fires[key], firing)
         strongest = {name: so_far.plus(part.strongest[name]) for name, so_far in strongest.items()}
         for view, some in part.drawn.items():
             drawn[view].append(some)
     return total._replace(strongest=strongest, drawn={view: _by_hash(some) for view, some in drawn.items()})
 
 
-@ray.remote
 def _second_pass(plan: StatisticsPlan, name: str) -> SecondPass:
-    torch.set_num_threads(1)
     return second_pass_shard(shards.read(plan.activations.data, name), plan)
 
 

@@ -161,7 +161,7 @@ def measure(
         partition_pieces, pieces[number] = pieces[number], ()  # so that Ray frees the pieces once they are ranked
         return _rank.remote(listed, parts[number], len(has_refs), *has_refs, *partition_pieces)
 
-    found = list(tasks.in_order(ranked, list(range(len(pieces))), "AUC, partition"))
+    found = list(tasks.in_order(ranked, range(len(pieces)), "AUC", "partitions"))
     return dict(zip(rows, (np.concatenate(parts) for parts in zip(*found, strict=True)), strict=True))
 
 

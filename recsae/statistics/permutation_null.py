@@ -14,11 +14,9 @@ suffixes: N cases, I items that occur, H latents, D dimensions, A attributes, P 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import ray
-import torch
 from scipy import sparse
 
 from recsae.distributed import tasks
@@ -61,25 +59,19 @@ class PermutationNull(NamedTuple):
 
 def permute(drawn: NullSample, code: Code, has_IA: sparse.csr_array, permutations: int, seed: int) -> PermutationNull:
     """The permutation null of one code, computed by Ray tasks of several permutations each."""
-    shared = ray.put((drawn, code, has_IA))
-
-    def some(numbers: range) -> Any:
-        return _permute_some.remote(shared, numbers, seed)
-
+    shared = drawn, code, has_IA, seed
     pieces = [
         range(start, min(start + PERMUTATIONS_PER_TASK, permutations))
         for start in range(0, permutations, PERMUTATIONS_PER_TASK)
     ]
-    found: list[PermutationNull] = list(tasks.in_order(some, pieces, f"permutations, {PERMUTATIONS_PER_TASK} of"))
+    found: list[PermutationNull] = list(
+        tasks.over(_permute_some, shared, pieces, "permutations", f"times {PERMUTATIONS_PER_TASK}")
+    )
     return PermutationNull(found[0].observed_A, np.concatenate([part.best_PA for part in found]))
 
 
-@ray.remote
-def _permute_some(
-    shared: tuple[NullSample, Code, sparse.csr_array], numbers: Sequence[int], seed: int
-) -> PermutationNull:
-    torch.set_num_threads(1)
-    drawn, code, has_IA = shared
+def _permute_some(shared: tuple[NullSample, Code, sparse.csr_array, int], numbers: Sequence[int]) -> PermutationNull:
+    drawn, code, has_IA, seed = shared
     z_NH = values(code, drawn.x_ND.copy())  # torch warns about read-only arrays
     return best_of_permuted(z_NH, drawn.item_N, has_IA, numbers, seed, both_signs=not correlation.is_sparse(code))
 

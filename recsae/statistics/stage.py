@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
+from recsae.observability import progress
 from recsae.sae import attributes, controls, correlation, fidelity
 from recsae.sae.attributes import Attributes, AttributeSums, BestCorrelations, FiringCounts, TopAttributes
 from recsae.sae.controls import Trained
@@ -58,6 +59,7 @@ def measure_statistics(config: Config, inputs: Mapping[str, Committed], out: Att
     }
     tables = [best_table(name, view, found) for view, by_code in best.items() for name, found in by_code.items()]
     out.write_table("attribute_best.parquet", pa.concat_tables([ATTRIBUTE_BEST.empty_table(), *tables]), ATTRIBUTE_BEST)
+    progress.phase("coherence")
     coherences = {name: _coherence(name, plan, second) for name in CODES if name in second.strongest}
     alike = [coherence_table(name, found) for name, found in coherences.items()]
     out.write_table("coherence.parquet", pa.concat_tables(alike), COHERENCE)

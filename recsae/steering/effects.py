@@ -82,7 +82,7 @@ class Effects(NamedTuple):
 def measure(trial: SteeringSetup, part: str) -> Effects:
     """Of one part of users; a line now and then says how far it is."""
     numbers = range(n_chunks(trial.ingested))
-    found = tasks.over(_of_chunk, (trial, part), numbers, f"steering {part}, chunk", trial.device)
+    found = tasks.over(_of_chunk, (trial, part), numbers, f"steering {part} users", "chunks", trial.device)
     return functools.reduce(Effects.plus, found)
 
 

@@ -51,7 +51,7 @@ class Means(NamedTuple):
 def probes(activations: Committed, view: str, bears_IC: sparse.csr_array) -> np.ndarray:
     """`Means.directions` of one pass over the shards."""
     names = activations.files(shards.PREFIX)
-    found = tasks.over(_of_shard, (activations, view, bears_IC), names, "probes, shard")
+    found = tasks.over(_of_shard, (activations, view, bears_IC), names, "linear probes")
     return functools.reduce(Means.plus, found).directions()
 
 

@@ -56,7 +56,7 @@ class Recommended(NamedTuple):
 
 def recommend(asked: RecommendationRequest) -> Iterator[Recommended]:
     """Chunk by chunk, in order, by a task each."""
-    return tasks.over(of_chunk, asked, range(n_chunks(asked.ingested)), "recommendations, chunk", asked.device)
+    return tasks.over(of_chunk, asked, range(n_chunks(asked.ingested)), "recommending", "chunks", asked.device)
 
 
 def of_chunk(asked: RecommendationRequest, number: int) -> Recommended:

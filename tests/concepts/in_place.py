@@ -11,15 +11,13 @@ import pytest
 
 from recsae.distributed import tasks
 from recsae.sae import fidelity
-from recsae.statistics import accumulate, auc, permutation_null
+from recsae.statistics import auc
 from tests.sae.fake_ray import FakeRay
 
 REMOTE: dict[ModuleType, tuple[str, ...]] = {
-    accumulate: ("_first_pass", "_second_pass"),
     auc: ("_split_shards", "_rank"),
-    permutation_null: ("_permute_some",),
-    fidelity: ("_shard_length",),
-    tasks: (),
+    fidelity: (),
+    tasks: ("_call",),
 }
 
 

@@ -18,11 +18,11 @@ from recsae.sae import model
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
 from recsae.schemas.concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS
 from recsae.schemas.nightly import LABELLED, MATCHES
-from recsae.scores import held_out
 from recsae.store import shards
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import N_CONCEPTS, Commit
-from tests.sae.fake_ray import FakeRay, Task
+from tests.sae import fake_ray
+from tests.sae.fake_ray import Task
 from tests.scores.fakes import FakePool
 
 ROLES = ("top", "level", "random", "popularity", NEAR_MISS, NEAR_DIRECTION)
@@ -191,11 +191,8 @@ def coherent(commit: Commit, n_latents: int = N_CONCEPTS) -> Committed:
 
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the pass over the shards in this process."""
-    fake = FakeRay()
-    for module in (held_out, tasks):
-        monkeypatch.setattr(module, "ray", fake)
-    if not isinstance(held_out._count, Task):
-        monkeypatch.setattr(held_out, "_count", Task(held_out._count._function))
+    if not isinstance(tasks._call, Task):
+        fake_ray.without_ray(monkeypatch)
 
 
 def run_stage(

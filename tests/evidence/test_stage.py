@@ -12,6 +12,7 @@ import pytest
 from recsae.config.schema import Config
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
+from recsae.distributed import tasks
 from recsae.evidence import case_selection, negatives, stage, top_per_group
 from recsae.evidence.sketch import sketch_table
 from recsae.evidence.stage import gather_evidence
@@ -52,7 +53,7 @@ class RacingRay:
 def ray(monkeypatch: pytest.MonkeyPatch) -> RacingRay:
     racing = RacingRay(0, 5)
     monkeypatch.setattr(stage, "ray", racing)
-    monkeypatch.setattr(stage, "_sketch_shard", Task(stage.sketch_shard))
+    monkeypatch.setattr(tasks, "_call", Task(tasks._call._function))
     return racing
 
 

@@ -53,7 +53,7 @@ with log_format.lines():
     except OSError:
         pass
     with context.at_work("planted", "labels"):
-        meter = Meter(7, "model")
+        meter = Meter("model")
         meter.add([Completion("x", None, "ok", 5)] * 7)
         ray.get(speak.remote(secret))
         print("port", ray.nodes()[0]["MetricsExportPort"])

@@ -124,7 +124,8 @@ def test_metrics_count_requests_and_tokens(
     assert (found["requests"], found["tokens"]) == (len(pool.asked), 3 * len(pool.asked))
     assert (found["latents"], found["truncated"], found["failed"]) == (N_CONCEPTS, 0, 0)
     assert found["seconds"] >= 0
-    assert set(pool.latents) == {N_CONCEPTS} and len(pool.latents) == 2
+    phases = [(phase.words, phase.total, phase.unit) for phase in pool.phases if phase]
+    assert phases == [("free names", N_CONCEPTS, "latents"), ("likelihoods of terms", N_CONCEPTS, "latents")]
 
 
 def test_a_sample_gets_the_labels_of_a_full_run(

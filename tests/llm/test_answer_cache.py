@@ -93,15 +93,20 @@ def test_a_key_stands_for_the_whole_question() -> None:
     assert len(keys) == 5 and {len(one) for one in keys} == {16}
 
 
-def test_the_pool_is_told_how_many_latents_are_still_open(progress: Progress) -> None:
+def test_a_phase_counts_latents_of_which_some_are_done(progress: Progress) -> None:
     first, later = FakePool(echo), FakePool(echo)
-    ask_once(requests_of(10), first, progress, "verdicts", latents=5)
-    ask_once(requests_of(40), later, progress, "verdicts", latents=10)
-    assert first.latents == [5]
-    assert later.latents == [8]  # 30 of 40 questions
+    ask_once(requests_of(10), first, progress, "verdicts", phase="judging", latents=5)
+    ask_once(requests_of(40), later, progress, "verdicts", phase="judging", latents=10)
+    phases = [phase for pool in (first, later) for phase in pool.phases if phase]
+    assert [(phase.words, phase.total, phase.unit, phase.done) for phase in phases] == [
+        ("judging", 5, "latents", 0),
+        ("judging", 10, "latents", 2.5),  # 30 of 40 questions are open
+    ]
+    assert [phase.scale for phase in phases] == [0.5, 0.25]  # latents a question
 
 
 def test_a_count_of_latents_may_be_unknown(progress: Progress) -> None:
     pool = FakePool(echo)
     ask_once(requests_of(3), pool, progress, "verdicts")
-    assert pool.latents == [None]
+    (phase,) = pool.phases
+    assert phase and (phase.words, phase.total, phase.unit) == ("verdicts", 3, "requests")

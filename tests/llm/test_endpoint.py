@@ -117,7 +117,7 @@ def asked(
     url = server if isinstance(server, str) else server.url
     found: dict[int, Completion] = {}
     with EndpointPool(EndpointConfig(url=url, model="big"), concurrency) as pool:
-        for indices, answers in pool.ask([Request("generate", str(number)) for number in range(count)], schema, 3):
+        for indices, answers in pool.ask([Request("generate", str(number)) for number in range(count)], schema):
             assert len(indices) == len(answers) and found.keys().isdisjoint(indices)
             found.update(zip(indices, answers, strict=True))
     assert sorted(found) == list(range(count))

@@ -8,7 +8,7 @@ import pytest
 
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
-from recsae.llm.pool import CHUNK, LIKELIHOODS, Completion, EnginePool, Meter, Request, Spent, chunks, environment
+from recsae.llm.pool import CHUNK, LIKELIHOODS, EnginePool, Request, Spent, chunks, environment
 
 
 def names(count: int) -> list[Request]:
@@ -90,21 +90,3 @@ def test_every_device_runs_what_takes_our_logits_processor() -> None:
     for device in ("cpu", "cuda"):
         variables = environment(ResourcesConfig(device=device), offline=False)  # type: ignore[arg-type]
         assert variables["VLLM_USE_V2_MODEL_RUNNER"] == "0"
-
-
-def test_the_log_tells_latents_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.monotonic", lambda: 100.0)
-    meter = Meter(1000, "small", latents=50)
-    assert meter.line(107.0) == "0 of 50 latents, 7 s"
-    monkeypatch.setattr("time.monotonic", lambda: 110.0)
-    meter.start()
-    meter.add([Completion(None, -1.0, "ok", 5)] * 219)
-    assert meter.line(115.0) == "10 of 50 latents, 2.2 a second, 18 s left"  # 10.95 of 50 in 5 s
-
-
-def test_the_log_tells_requests_where_latents_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.monotonic", lambda: 100.0)
-    meter = Meter(1000, "small")
-    meter.start()
-    meter.add([Completion(None, -1.0, "ok", 5)] * 250)
-    assert meter.line(110.0) == "250 of 1000 requests, 25.0 a second, 30 s left"

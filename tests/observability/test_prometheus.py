@@ -97,7 +97,7 @@ def test_what_fails_before_an_attempt_begins_is_no_failed_attempt(seen: Seen) ->
 
 def test_questions_are_counted_as_they_are_answered(seen: Seen) -> None:
     answers = [Completion("x", None, "ok", 5)] * 3
-    meter = Meter(6, "model")
+    meter = Meter("model")
     with context.at_work("shop", "labels"):
         meter.start()
         meter.add(answers)

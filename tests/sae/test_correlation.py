@@ -121,14 +121,20 @@ def test_latents_of_an_attribute_are_found() -> None:
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeRay()
     monkeypatch.setattr(fake, "put", read_only)
-    for module in (correlation, tasks):
-        monkeypatch.setattr(module, "ray", fake)
-    for name in ("_count_items", "_sum_shard"):
-        monkeypatch.setattr(correlation, name, Task(getattr(correlation, name)._function))
+    monkeypatch.setattr(tasks, "ray", fake)
+    monkeypatch.setattr(tasks, "_call", Task(tasks._call._function))
 
 
-def read_only(matrix: sparse.csr_array) -> sparse.csr_array:
-    """A read-only array, as from an object store."""
+def read_only(held: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Held values with read-only matrices, as from an object store."""
+    for matrix in held:
+        if isinstance(matrix, sparse.csr_array):
+            unwritable(matrix)
+    return held
+
+
+def unwritable(matrix: sparse.csr_array) -> sparse.csr_array:
+    """A read-only array."""
     for array in (matrix.data, matrix.indices, matrix.indptr):
         array.flags.writeable = False
     return matrix

@@ -24,7 +24,7 @@ from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 from tests.activations.committed import probe_config, probed, trained
 from tests.conftest import committing
-from tests.sae.fake_ray import FakeRay, Task
+from tests.sae.fake_ray import FakeRay, without_ray
 
 WIDTH = 16
 NOTHING: Mapping[str, Control] = {
@@ -35,11 +35,8 @@ NOTHING: Mapping[str, Control] = {
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
-    fake = FakeRay()
-    for module in (fidelity, tasks):
-        monkeypatch.setattr(module, "ray", fake)
-    for name in ("_shard_moments", "_shard_length", "_shard_sums", "_chunk_sums"):
-        monkeypatch.setattr(fidelity, name, Task(getattr(fidelity, name)._function))
+    fake = without_ray(monkeypatch)
+    monkeypatch.setattr(fidelity, "ray", fake)
     return fake
 
 
@@ -97,7 +94,7 @@ def test_so_many_users_of_the_part_are_drawn_by_the_seed(plan: FidelityPlan) -> 
 
 def test_a_part_without_users_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = Moments((0, 0), np.zeros(3), np.zeros((3, 3)))
-    monkeypatch.setattr(tasks, "total", lambda task, over, what: nobody)
+    monkeypatch.setattr(tasks, "total", lambda *_, **__: nobody)
     with pytest.raises(BadInput, match="explain"):
         moments(Committed(Folder("nowhere"), {"files": []}), "explain")
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from recsae.llm.pool import Completion, Request
+from recsae.observability.progress import Phase, state
 
 Reply = Callable[[Request], Completion]
 
@@ -34,7 +36,7 @@ class FakePool:
         self.reply, self.size, self.dies_after = reply, size, dies_after
         self.asked: list[Request] = []
         self.schemas: list[dict[str, Any] | None] = []
-        self.latents: list[int | None] = []
+        self.phases: list[Phase | None] = []
 
     def __enter__(self) -> Self:
         return self
@@ -43,10 +45,10 @@ class FakePool:
         pass
 
     def ask(
-        self, requests: Sequence[Request], schema: dict[str, Any] | None = None, latents: int | None = None
+        self, requests: Sequence[Request], schema: dict[str, Any] | None = None
     ) -> Iterator[tuple[range, list[Completion]]]:
         self.schemas.append(schema)
-        self.latents.append(latents)
+        self.phases.append(replace(state.phase) if state.phase else None)
         starts = range(0, len(requests), self.size)
         for chunk, start in enumerate(reversed(starts)):
             if self.dies_after is not None and chunk >= self.dies_after:

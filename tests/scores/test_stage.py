@@ -91,7 +91,12 @@ def test_the_best_on_select_users_is_judged_on_score_users_beside_its_control(
     assert done.metrics["judge_auc"] > 0.95 and done.metrics["controls"] == N_CONCEPTS
     assert done.metrics["tokens"] == sum(reply(request).tokens for request in pool.asked)
     assert done.metrics["calibration"]["error"] < 0.05
-    assert set(pool.latents) == {N_CONCEPTS}
+    phases = [(phase.words, phase.total, phase.unit) for phase in pool.phases if phase]
+    assert phases == [
+        ("choosing among candidates", N_CONCEPTS, "latents"),
+        ("judging the chosen concepts", N_CONCEPTS, "latents"),
+        ("RecSAE's protocol", N_CONCEPTS, "latents"),
+    ]
 
 
 def test_hard_negatives_are_judged_separately_and_on_score_users_only(
