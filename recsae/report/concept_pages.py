@@ -1,7 +1,6 @@
-"""The pages of concepts, a hundred latents a file: all that is known of a latent, drawn when its address is opened.
+"""Builds the data of the concept pages, a hundred latents per file; concept.js renders a latent when it is opened.
 
-A file for each latent would be ten thousand requests to a bucket, and one file for all would not open. The pages stand
-beside `report.html` and ask nothing of any server. This module knows what travels into a page, and not how it looks.
+A file per latent would be ten thousand requests to a bucket, and a single file would be too large to open.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ from recsae.report.tables import Titles
 from recsae.store.run_store import Committed
 
 PER_PAGE = 100
-"""Latents of a page, by their number."""
+"""Latent numbers per page."""
 
 
 class ConceptPage(NamedTuple):
     name: str
-    """Of the file."""
+    """The file name."""
     data: dict[str, Any]
-    """What concept.js reads: the rows of these latents as in the dictionary, and all that latent.js shows of them."""
+    """The data for concept.js and latent.js: the dictionary rows and the details of these latents."""
 
 
 def page_name(page: int) -> str:
@@ -37,18 +36,18 @@ def page_name(page: int) -> str:
 
 
 def concept_pages(
-    config: Config, inputs: Mapping[str, Committed], concepts: pa.Table, viewed: Mapping[str, int]
+    config: Config, inputs: Mapping[str, Committed], concepts: pa.Table, item_views: Mapping[str, int]
 ) -> Iterator[ConceptPage]:
-    """A page at a time, for a dictionary in the schema CONCEPTS.
+    """Yields one page at a time, for a dictionary in the schema CONCEPTS.
 
-    `viewed` has the number under which the report shows an item, by item_id, for the items that it does show.
+    `item_views` maps item_id to the number of the item's view in the report, for items that have one.
     """
     latents: list[int] = concepts["latent"].to_pylist()
     name_of = dict(zip(latents, concepts["name"].to_pylist(), strict=True))
     stable_ids = dict(zip(latents, concepts["stable_id"].to_pylist(), strict=True))
     place_of = {latent: place for place, latent in enumerate(latents)}
     groups = groups_of(concepts)
-    examples, kin = Examples(inputs, config.probe.site), Neighbours(inputs["sae"], latents)
+    examples, neighbours = Examples(inputs, config.probe.site), Neighbours(inputs["sae"], latents)
     for page, some in groupby(sorted(latents), key=lambda latent: latent // PER_PAGE):
         own = list(some)
         rows, titles = concepts.take([place_of[latent] for latent in own]), Titles()
@@ -57,27 +56,27 @@ def concept_pages(
             "rows": dictionary_rows(rows, titles),
             "details": latent_details(inputs, own, titles, config.steering.reference),
             **examples.rows(own, titles),
-            **kin.rows(own),
+            **neighbours.rows(own),
             **nights_of(inputs, {latent: stable_ids[latent] for latent in own}),
             "groups": {leader: groups[leader] for leader in set(rows["group"].to_pylist()) & groups.keys()},
         }
         near = {latent for found in data.get("neighbours", {}).values() for latent in found[::2]}
-        around = [*own, *near, *(latent for found in data["groups"].values() for latent in found)]
-        data["names"] = {latent: name_of[latent] for latent in sorted(set(around))}
-        data["titles"] = titles.linked(viewed)
+        linked = [*own, *near, *(latent for found in data["groups"].values() for latent in found)]
+        data["names"] = {latent: name_of[latent] for latent in sorted(set(linked))}
+        data["titles"] = titles.linked(item_views)
         data["around"] = neighbours_of_page(own, latents)
         yield ConceptPage(page_name(page), data)
 
 
 def neighbours_of_page(own: Sequence[int], latents: Sequence[int]) -> list[int | None]:
-    """The latents before the first and after the last of a page, where there are any: `previous` and `next` there."""
+    """The latents before the first and after the last of a page, or None; targets of `previous` and `next`."""
     before = [latent for latent in latents if latent < own[0]]
     after = [latent for latent in latents if latent > own[-1]]
     return [max(before, default=None), min(after, default=None)]
 
 
 def groups_of(concepts: pa.Table) -> dict[int, list[int]]:
-    """Latents that share their concept with others, by the first of them."""
+    """Groups of several latents with the same concept, by their first latent."""
     found: defaultdict[int, list[int]] = defaultdict(list)
     for latent, leader in zip(concepts["latent"].to_pylist(), concepts["group"].to_pylist(), strict=True):
         if leader is not None:

@@ -1,8 +1,8 @@
-"""The stage `report`: pages that show what ran, how well, and the whole dictionary.
+"""The stage `report`: HTML pages of the run, its quality, and the whole dictionary.
 
-`report.html` has the run and the table of concepts; beside it lie the pages of concepts, a hundred latents each, and
-one of a sample of users. They open from a disk or a bucket and ask nothing of any server. The stage reads the
-dictionary and what the stages before committed; it computes no score of its own, only counts rows.
+`report.html` shows the run and the table of concepts. Beside it are the concept pages, a hundred latents each, and a
+page of sampled users. They open from a disk or a bucket and send no request to any server. The stage reads the outputs
+of the stages before it; it counts rows but computes no scores.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from recsae.report.rows.dictionary import COLUMNS, dictionary_rows
 from recsae.report.rows.items import item_details
 from recsae.report.rows.users import user_rows
 from recsae.report.sections.attributes import about_attributes
-from recsae.report.sections.confidence import about_belief, count_rows
+from recsae.report.sections.confidence import about_confidence, count_rows
 from recsae.report.sections.drift import about_drift
 from recsae.report.sections.heat_map import STEPS, about_heat
-from recsae.report.sections.overview import gather
-from recsae.report.sections.steering import about_turning
+from recsae.report.sections.overview import about_run
+from recsae.report.sections.steering import about_steering
 from recsae.report.sections.warnings import about_warnings
 from recsae.report.tables import Titles
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -39,13 +39,13 @@ _HERE = Path(__file__).parent
 
 
 def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Write `report.html` and the pages beside it; the figures are rows, pages, and all their bytes."""
+    """Writes `report.html` and the pages beside it; returns the number of rows, of pages and of their bytes."""
     concepts = inputs["concepts"].read_table("concepts.parquet")
     titles = Titles()
     rows, items = dictionary_rows(concepts, titles), item_details(inputs, titles)
-    # An item is the same number in the dictionary and in its own view, to which the other pages link.
+    # Items have the same number in the dictionary and in the item view, to which the other pages link.
     ids = titles.as_json()["ids"]
-    viewed = {ids[number]: number for number, *_ in items.get("latents", [])}
+    item_views = {ids[number]: number for number, *_ in items.get("latents", [])}
     written = []
 
     def write(name: str, text: str) -> None:
@@ -55,14 +55,14 @@ def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) 
         written.append(len(content))
 
     progress.phase("tables and charts")
-    users = users_page(config, inputs, concepts, viewed)
+    users = users_page(config, inputs, concepts, item_views)
     shown = {"items": items, "has_users": users is not None}
     data: dict[str, Any] = {"columns": COLUMNS, "rows": rows, "items": items, "titles": titles.as_json()}
     write("report.html", report_page(config, inputs, concepts, data, shown))
     if users is not None:
         write("users.html", users)
     progress.phase("concept pages")
-    for page in concept_pages(config, inputs, concepts, viewed):
+    for page in concept_pages(config, inputs, concepts, item_views):
         data = {**page.data, "perPage": PER_PAGE}
         write(
             page.name, render(_HERE, "concept.html.j2", CONCEPT, STYLE, data, name=config.name, users=users is not None)
@@ -78,10 +78,10 @@ def report_page(
     shown: Mapping[str, Any],
 ) -> str:
     """The HTML of `report.html` for a dictionary in the schema CONCEPTS."""
-    from recsae.report.charts import plots  # with Altair, which no other stage needs
+    from recsae.report.charts import plots  # imports Altair, which no other stage needs
 
     counts = count_rows(concepts)
-    facts = gather(config, inputs, counts)
+    facts = about_run(config, inputs, counts)
     names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
     return render(
         _HERE,
@@ -94,11 +94,11 @@ def report_page(
         config=config,
         facts=facts,
         cautions=about_warnings(config, inputs),
-        belief=about_belief(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
-        against=about_attributes(inputs, names),
+        confidence_facts=about_confidence(counts, inputs["concepts"].metrics, inputs["scores"].metrics),
+        attribute_facts=about_attributes(inputs, names),
         heat=about_heat(inputs, names, config.probe.view),
         heat_steps=STEPS,
-        turning=about_turning(config, inputs),
+        steering_facts=about_steering(config, inputs),
         drift=about_drift(inputs),
         histogram=histogram(
             concepts.column("confidence").to_pylist(), concepts.column("confidence_shuffled").to_pylist(), facts.bar
@@ -108,13 +108,13 @@ def report_page(
 
 
 def users_page(
-    config: Config, inputs: Mapping[str, Committed], concepts: pa.Table, viewed: Mapping[str, int]
+    config: Config, inputs: Mapping[str, Committed], concepts: pa.Table, item_views: Mapping[str, int]
 ) -> str | None:
-    """The HTML of `users.html`; None where there is no model to ask."""
+    """The HTML of `users.html`; None if there is no model to explain."""
     titles = Titles()
     users = user_rows(config, inputs, titles)
     if not users:
         return None
     names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
-    data = {"users": users, "names": names, "titles": titles.linked(viewed), "perPage": PER_PAGE}
+    data = {"users": users, "names": names, "titles": titles.linked(item_views), "perPage": PER_PAGE}
     return render(_HERE, "users.html.j2", USERS, STYLE, data, name=config.name)

@@ -1,7 +1,4 @@
-"""What rows of `steering` say of a latent that was turned: shares of the top 10, and NDCG@10 against the clean model.
-
-It knows the table of the stage `steering` and nothing of HTML or pixels.
-"""
+"""Reads the effects of steering from the table `steering`: shares of the top 10, and relative changes of NDCG@10."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 
-from recsae.report.tables import read_if_there
+from recsae.report.tables import read_optional
 from recsae.store.run_store import Committed
 from recsae.text.formatting import number
 
@@ -23,17 +20,17 @@ COLUMNS = (
 
 
 class SteeringStep(NamedTuple):
-    """One latent at one strength. Shares are of the places in the top 10; NDCG is a change by so much of the clean
-    model's, None where that is 0. The ends of intervals are at 95 %."""
+    """One latent at one strength. Shares are of the places in the top 10; NDCG is the change relative to the clean
+    model, None if the clean NDCG is 0. Intervals are at 95 %."""
 
     concept: str
     strength: float | None
-    """None: taken out."""
+    """None for ablation."""
     scaled: bool
-    """Whether what the latent adds is multiplied, in the place of being added to."""
+    """Whether the latent's contribution is scaled rather than added to."""
     users: int
     clean: float
-    """Share before."""
+    """Share without steering."""
     share: float
     lower: float
     upper: float
@@ -41,10 +38,10 @@ class SteeringStep(NamedTuple):
     ndcg_lower: float | None
     ndcg_upper: float | None
     probe: float | None
-    """Share by the concept's linear probe, as long; None where there is none."""
+    """Share by the concept's linear probe, at the same length; None if there is no probe."""
     probe_ndcg: float | None
     null_mean: float
-    """Share by random directions, as long: their mean, 5th and 95th percentile."""
+    """Share by random directions of the same length: mean, 5th and 95th percentile."""
     null_lower: float
     null_upper: float
     null_ndcg: float | None
@@ -54,14 +51,14 @@ class SteeringStep(NamedTuple):
 
     @property
     def above_chance(self) -> float:
-        """How far the lower end of the share lies above the 95th percentile of random directions."""
+        """The lower bound of the share minus the 95th percentile of random directions."""
         return self.lower - self.null_upper
 
 
 def read_steps(inputs: Mapping[str, Committed], where: pc.Expression | None = None) -> dict[int, list[SteeringStep]]:
-    """By latent its steps on score users that `where` admits, strengths ascending, and taken out at the end."""
+    """For each latent, its steps on score users that match `where`, by ascending strength, ablation last."""
     scored = pc.field("part") == "score"
-    table = read_if_there(
+    table = read_optional(
         inputs, "steering", "steering.parquet", ["part", *COLUMNS], scored if where is None else scored & where
     )
     found: dict[int, list[SteeringStep]] = {}

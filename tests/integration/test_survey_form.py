@@ -233,7 +233,7 @@ def test_a_reload_keeps_what_was_answered_and_a_file_brings_it_elsewhere(
         download.value.save_as(tmp_path / "zoe.json")
     with watched(browser) as page:
         page.goto(form)
-        page.get_by_label("or go on from a saved file").set_input_files(tmp_path / "zoe.json")
+        page.get_by_label("or continue from a saved file").set_input_files(tmp_path / "zoe.json")
         page.get_by_text("The answers in the file are loaded.").wait_for()
         assert page.get_by_label("Yes", exact=True).first.is_checked()
         assert page.locator("#told").inner_text() == f"2 of {len(TRUTH)} answered"

@@ -8,11 +8,11 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-Place = tuple[float, float]
+CurvePoint = tuple[float, float]
 
 
 class Text(NamedTuple):
-    at: Place
+    at: CurvePoint
     anchor: str
     text: str
 
@@ -20,8 +20,8 @@ class Text(NamedTuple):
 class Shape(NamedTuple):
     """A path or a line. `corners` are on the axes, and empty for a mark, whose place is `at`."""
 
-    at: Place
-    corners: list[Place]
+    at: CurvePoint
+    corners: list[CurvePoint]
     breaks: int
     element: Element
 
@@ -34,12 +34,12 @@ class Drawn:
     def __init__(self, svg: str) -> None:
         self.root = ElementTree.fromstring(svg)
         self.texts: list[Text] = []
-        self.raw: list[tuple[Place, list[Place], int, Element]] = []
+        self.raw: list[tuple[CurvePoint, list[CurvePoint], int, Element]] = []
         self._read(self.root, (0.0, 0.0))
         self.x_labels = [one for one in self.texts if one.anchor == "middle"][:-1]
         self.y_labels = [one for one in self.texts if one.anchor == "end"]
 
-    def _read(self, element: Element, at: Place) -> None:
+    def _read(self, element: Element, at: CurvePoint) -> None:
         moved = re.fullmatch(r"translate\(([-\d.e]+),([-\d.e]+)\)", element.get("transform", "translate(0,0)"))
         assert moved, element.attrib
         at = at[0] + float(moved[1]), at[1] + float(moved[2])
@@ -64,7 +64,7 @@ class Drawn:
             if asked.items() <= element.attrib.items()
         ]
 
-    def value(self, at: Place) -> Place:
+    def value(self, at: CurvePoint) -> CurvePoint:
         # Half a pixel beside the marks, as Vega draws axes; a letter hangs a few above the height that it names.
         return _between(self.x_labels, 0, at[0] + 0.5), _between(self.y_labels, 1, at[1] + 4.5)
 

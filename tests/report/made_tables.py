@@ -128,7 +128,7 @@ def attribute_best(views: tuple[str, ...] = ("recommended",), values: int = 40) 
 
 
 def step_row(latent: int, strength: float | None, change: float = 0.1, **values: Any) -> dict[str, Any]:
-    """A latent of concept HOSTILE[latent - 1] at one strength, or taken out: from a share of 0.2 by `change`, which
+    """A latent of concept HOSTILE[latent - 1] at one strength, or ablated: from a share of 0.2 by `change`, which
     random directions raise by 0.02 at most; NDCG falls from 0.4 by a tenth, and by a twentieth by the probe."""
     row: dict[str, Any] = {
         "part": "score",
@@ -175,22 +175,22 @@ def steering() -> pa.Table:
     return table(rows, STEERING)
 
 
-def wish_row(concept: str, direction: str, **values: Any) -> dict[str, Any]:
+def target_row(concept: str, direction: str, **values: Any) -> dict[str, Any]:
     """Nothing that was tried reaches the wish."""
     row = {"concept": concept, "direction": direction, "latent": None, "clean_share": 0.2, "wished_share": 0.4}
     return row | {"strength": None, "share": None, "ndcg_change": None} | values
 
 
-def wishes() -> pa.Table:
+def targets() -> pa.Table:
     """Of the concepts of latents 1, 2 and 3: the second is the cheapest, the third has no strength that reaches it."""
     bought = {"strength": 0.25, "share": 0.41}
     rows = [
-        wish_row(HOSTILE[0], "latent", latent=1, ndcg_change=-0.1, **bought),
-        wish_row(HOSTILE[0], "probe", ndcg_change=0.0004, **bought),
-        wish_row(HOSTILE[1], "latent", latent=2, ndcg_change=-0.05, **bought),
-        wish_row(HOSTILE[1], "probe"),
-        wish_row(HOSTILE[2], "latent"),
-        wish_row(HOSTILE[2], "probe", ndcg_change=-0.02, **bought),
+        target_row(HOSTILE[0], "latent", latent=1, ndcg_change=-0.1, **bought),
+        target_row(HOSTILE[0], "probe", ndcg_change=0.0004, **bought),
+        target_row(HOSTILE[1], "latent", latent=2, ndcg_change=-0.05, **bought),
+        target_row(HOSTILE[1], "probe"),
+        target_row(HOSTILE[2], "latent"),
+        target_row(HOSTILE[2], "probe", ndcg_change=-0.02, **bought),
     ]
     return table(rows, WISHES)
 
@@ -204,7 +204,7 @@ def tables(views: tuple[str, ...] = ("recommended",)) -> dict[tuple[str, str], p
         ("statistics", "attribute_stats.parquet"): attribute_stats(views),
         ("statistics", "attribute_best.parquet"): attribute_best(views),
         ("steering", "steering.parquet"): steering(),
-        ("steering", "steering_wishes.parquet"): wishes(),
+        ("steering", "steering_wishes.parquet"): targets(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The pages of concepts hold every living latent once, with all that is known of it; nothing can break out of them."""
+"""Concept pages hold every alive latent once, with all its details, and no text can break out of them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def latents_of(page: ConceptPage) -> list[int]:
 
 
 def test_every_latent_is_on_the_page_of_its_hundred(tmp_path: Path) -> None:
-    living = [0, 5, 99, 100, 250, 251]
-    found = made(tmp_path, concepts_table([concept_row(latent) for latent in living]))
+    alive = [0, 5, 99, 100, 250, 251]
+    found = made(tmp_path, concepts_table([concept_row(latent) for latent in alive]))
     assert [(page.name, latents_of(page)) for page in found] == [
         ("concepts-000.html", [0, 5, 99]),
         ("concepts-001.html", [100]),
@@ -84,7 +84,7 @@ def test_cases_of_score_users_some_of_each_role(tmp_path: Path) -> None:
     assert {titles[item] for *_, items in cases for item in items} == {HOSTILE[3]}
 
 
-def test_nights_of_a_concept_the_oldest_first(tmp_path: Path) -> None:
+def test_nights_of_a_concept_oldest_first(tmp_path: Path) -> None:
     told = {"latent": 1, "confidence": 0.7, "confidence_lower": 0.6, "confidence_upper": 0.8, "interpretable": True}
     rows = [
         {"stable_id": "c-1", "night": 2, "change": "renamed", "name": HOSTILE[0], **told},
@@ -100,7 +100,7 @@ def test_nights_of_a_concept_the_oldest_first(tmp_path: Path) -> None:
     assert page.data["nights"] == {1: [first, second]}
 
 
-def test_the_pages_admit_their_own_script_alone_and_ask_nothing(tmp_path: Path) -> None:
+def test_the_pages_admit_only_their_own_script_and_send_no_requests(tmp_path: Path) -> None:
     rows = [concept_row(latent, name=text, description=text) for latent, text in enumerate(HOSTILE, 1)]
     texts = make_pages(tmp_path, concepts_table(rows), ALL, tables=tables())
     assert set(texts) == {"report.html", "concepts-000.html"}

@@ -1,4 +1,4 @@
-"""The report is one file that nothing from a catalogue can break out of, and that no absent figure can break."""
+"""The report is one file; no catalogue text can break out of it, and no missing metric breaks it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_absent_figure_is_a_dash(tmp_path: Path) -> None:
     text = make_report(tmp_path, hostile_table(), metrics={})
     assert re.search(r"HR@10</th><td>—</td><td>—</td><td>—</td><td>—</td>", text)
     assert "<dt>FVU</dt><dd>—" in text
-    assert "<dt>Latents alive</dt><dd><strong>—</strong><span>of — in the SAE" in text
+    assert "<dt>Alive latents</dt><dd><strong>—</strong><span>of — in the SAE" in text
     assert "<dt>Sparse autoencoder</dt><dd>—, — latents, k = — <span>— steps</span>" in text
     assert "None" not in Page(text).text and "nan" not in Page(text).text
 
@@ -99,7 +99,7 @@ def test_says_what_the_stages_measured(tmp_path: Path) -> None:
     assert "<strong>2</strong><span>22.2\u00a0% of the dictionary" in text
 
 
-def recommender_said(tmp_path: Path, settings: dict[str, Any], metrics: Mapping[str, dict[str, Any]] = METRICS) -> str:
+def recommender_text(tmp_path: Path, settings: dict[str, Any], metrics: Mapping[str, dict[str, Any]] = METRICS) -> str:
     config = Config.model_validate({"name": "demo", **settings})
     text = make_report(tmp_path, hostile_table(), metrics, config)
     found = re.search(r"<dt>Recommender</dt><dd>(.*?)</dd>.*?<dt>Activations</dt><dd>(.*?)</dd>", text, re.DOTALL)
@@ -108,22 +108,24 @@ def recommender_said(tmp_path: Path, settings: dict[str, Any], metrics: Mapping[
 
 
 def test_a_recommender_is_told_by_what_it_has(tmp_path: Path) -> None:
-    said = recommender_said(tmp_path, {"recommender": {"kind": "lightgcn"}, "probe": {"site": "item"}})
-    assert said == (
-        "lightgcn width 64, 2 layers; best epoch 17 of 22 | 41,234 of width 64 one an item, of the item side"
+    message = recommender_text(tmp_path, {"recommender": {"kind": "lightgcn"}, "probe": {"site": "item"}})
+    assert message == (
+        "lightgcn width 64, 2 layers; best epoch 17 of 22 | 41,234 of width 64 one per item, on the item side"
     )
-    said = recommender_said(tmp_path, {"recommender": {"kind": "sasrec"}, "probe": {"site": "block-0"}})
-    assert "sasrec width 64, 2 blocks, 2 heads; best epoch 17 of 22 |" in said and said.endswith("read at block-0")
+    message = recommender_text(tmp_path, {"recommender": {"kind": "sasrec"}, "probe": {"site": "block-0"}})
+    assert "sasrec width 64, 2 blocks, 2 heads; best epoch 17 of 22 |" in message and message.endswith(
+        "read at block-0"
+    )
     foreign = {"factory": "shop:build", "weights": "w.safetensors", "vocabulary": "items.csv"}
     settings = {"recommender": {"kind": "foreign", "foreign": foreign}, "probe": {"site": "encoder.1"}}
-    said = recommender_said(tmp_path, settings)
-    assert said == "foreign trained elsewhere | 41,234 of width 64 read at encoder.1"
+    message = recommender_text(tmp_path, settings)
+    assert message == "foreign trained externally | 41,234 of width 64 read at encoder.1"
 
 
 def test_the_recall_of_an_index_is_told(tmp_path: Path) -> None:
     found = METRICS | {"activations": {"cases": 10, "width": 4, "search_recall": 0.987}}
-    said = recommender_said(tmp_path, {"probe": {"search": "approximate"}}, found)
-    assert "an index finds the item ranked first in 98.7\u00a0% of cases" in said
+    message = recommender_text(tmp_path, {"probe": {"search": "approximate"}}, found)
+    assert "the index finds the item ranked first in 98.7\u00a0% of cases" in message
 
 
 def test_given_activations_have_no_figures_of_a_recommender(tmp_path: Path) -> None:
@@ -131,8 +133,8 @@ def test_given_activations_have_no_figures_of_a_recommender(tmp_path: Path) -> N
     given = {"recommender": {"kind": "given"}, "probe": probe}
     fidelity = {"cases": 4123, "users": 153, "rank": 8, "rows": {"sae": {"fvu": 0.1234}, "untrained": {"fvu": 0.5}}}
     metrics = METRICS | {"recommender": {"kind": "given"}, "sae": METRICS["sae"] | {"fidelity": fidelity}}
-    said = recommender_said(tmp_path, given, metrics)
-    assert said == "given run elsewhere; its activations were given | 41,234 of width 64 read from files"
+    message = recommender_text(tmp_path, given, metrics)
+    assert message == "given external; its activations were given | 41,234 of width 64 read from files"
     text = make_report(tmp_path, hostile_table(), metrics, Config.model_validate({"name": "demo", **given}))
     assert "HR@10" not in text and "Not measured: the activations were given" in text
     assert "<dt>Top-10 overlap</dt><dd>not measured" in text and "<dt>FVU</dt><dd>0.123" in text
@@ -165,7 +167,7 @@ def test_a_whole_run_in_one_page(tmp_path: Path) -> None:
 
 def test_items_say_how_many_of_them_can_be_looked_up(tmp_path: Path) -> None:
     text = make_report(tmp_path, hostile_table(), ALL, tables=tables())
-    assert "For 7 of 8 items: the latents that show most in an item" in text
+    assert "For 7 of 8 items: the strongest latents of an item" in text
 
 
 def test_config_values_are_escaped(tmp_path: Path) -> None:

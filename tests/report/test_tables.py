@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from recsae.report.tables import TITLE_LIMIT, Titles, number_items, read_if_there
+from recsae.report.tables import TITLE_LIMIT, Titles, number_items, read_optional
 from recsae.store.filesystem import Folder
 from recsae.store.tables import among
 from tests.report.concepts_table import HOSTILE
@@ -16,14 +16,14 @@ from tests.report.made_tables import items
 
 def test_what_is_not_there_is_none(tmp_path: Path) -> None:
     inputs = committed(Folder(str(tmp_path)), METRICS, {("ingest", "items.parquet"): items()})
-    assert read_if_there(inputs, "statistics", "items.parquet", ["item_id"]) is None
-    assert read_if_there(inputs, "evidence", "items.parquet", ["item_id"]) is None
-    assert read_if_there(inputs, "ingest", "items.parquet", ["item_id"], pc.field("popularity") < 0) is None
+    assert read_optional(inputs, "statistics", "items.parquet", ["item_id"]) is None
+    assert read_optional(inputs, "evidence", "items.parquet", ["item_id"]) is None
+    assert read_optional(inputs, "ingest", "items.parquet", ["item_id"], pc.field("popularity") < 0) is None
 
 
 def test_only_the_rows_and_columns_asked_for_come_back(tmp_path: Path) -> None:
     inputs = committed(Folder(str(tmp_path)), METRICS, {("ingest", "items.parquet"): items()})
-    found = read_if_there(inputs, "ingest", "items.parquet", ["item_id", "item_idx"], among("item_idx", [3, 1, 99]))
+    found = read_optional(inputs, "ingest", "items.parquet", ["item_id", "item_idx"], among("item_idx", [3, 1, 99]))
     assert found is not None
     assert found.to_pydict() == {"item_id": ["id 1", "id 3"], "item_idx": [1, 3]}
 

@@ -1,6 +1,6 @@
-"""A line chart of one figure over what a sweep varied: its lines, and how each is told from the others.
+"""Prepares a line chart of one metric over a swept setting: its lines and their styles; plots.py draws it.
 
-The x axis is logarithmic: widths, k and L1 weights are chosen by factors. How all looks, plots.py says.
+The x axis is logarithmic, because widths, k and L1 weights are varied by factors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 STYLES = 6
-"""Colours in the style sheet; with seven marks, lines are told apart up to forty-two."""
+"""Number of colours in the style sheet; with seven marks, forty-two lines can be distinguished."""
 MARKS = (
     "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0Z",
     "M0-7.5 7.5 0 0 7.5-7.5 0Z",
@@ -24,14 +24,14 @@ MARKS = (
 
 
 class Series(NamedTuple):
-    """One line: its points `(x, y)` in any order, with x above 0. Without a y the line is broken there."""
+    """One line: points `(x, y)` in any order, with x > 0. A missing y breaks the line."""
 
     label: str
     points: Sequence[tuple[float, float | None]]
 
 
 class Level(NamedTuple):
-    """A figure that the sweep does not vary: a line from side to side."""
+    """A value that the sweep does not vary, drawn as a horizontal line."""
 
     label: str
     value: float | None
@@ -63,8 +63,8 @@ class LevelLine(NamedTuple):
 
 class Curves(NamedTuple):
     title: str
-    described: str
-    """The picture in words."""
+    description: str
+    """The chart in words."""
     x_label: str
     y_label: str
     lines: tuple[Line, ...]
@@ -74,9 +74,9 @@ class Curves(NamedTuple):
 def curves(
     series: Sequence[Series], *, title: str, x_label: str, y_label: str, levels: Sequence[Level] = ()
 ) -> Curves | None:
-    """The chart, or None where there is no point to draw.
+    """The chart, or None if there is no point to draw.
 
-    An x that is not above 0 is left out; a y that is absent or not finite stays in `points` and breaks the line.
+    Points with x <= 0 are left out; a missing or non-finite y stays in `points` and breaks the line.
     """
     lines = tuple(
         Line(one.label, number % STYLES, MARKS[number % len(MARKS)], _points(one)) for number, one in enumerate(series)
@@ -95,12 +95,12 @@ def curves(
 
 
 def _points(series: Series) -> tuple[Point, ...]:
-    known = (
+    points = (
         Point(x, y if y is not None and math.isfinite(y) else None)
         for x, y in series.points
         if math.isfinite(x) and x > 0
     )
-    return tuple(sorted(known, key=lambda point: point.at))
+    return tuple(sorted(points, key=lambda point: point.at))
 
 
 def _described(x_label: str, y_label: str, lines: Sequence[Line], values: Sequence[float]) -> str:

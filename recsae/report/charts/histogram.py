@@ -1,4 +1,4 @@
-"""A histogram of confidence with the shuffled control over it: the counts. How they look, plots.py says."""
+"""Counts for the histogram of confidence and of the shuffled controls; plots.py draws them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from recsae.text.formatting import count, decimal
 
-# Confidence over n active and n silent cases is a multiple of 1 / 2n, and n is 8, 16 or 32 in practice: sixteenths give
-# every bin equally many of the possible values, where twentieths would draw a saw.
+# Confidence over n active and n non-activating cases is a multiple of 1 / 2n, and n is 8, 16 or 32 in practice: with
+# sixteenths, every bin has the same number of possible values; twentieths would give a sawtooth.
 BINS = 16
 
 
 @dataclass(frozen=True)
 class HistogramBin:
-    """One bin [lower, upper), the last one closed."""
+    """One bin [lower, upper); the last one is closed."""
 
     lower: float
     upper: float
@@ -27,15 +27,15 @@ class HistogramBin:
 class Histogram:
     bins: tuple[HistogramBin, ...]
     bar: float | None
-    """What a lower bound must pass to be called interpretable."""
+    """The value that the lower bound of an interpretable concept exceeds."""
     concepts: int
     controls: int
     median: float | None
     median_control: float | None
 
     @property
-    def described(self) -> str:
-        """The picture in words."""
+    def description(self) -> str:
+        """The chart in words."""
         return (
             f"{count(self.concepts)} concepts with median confidence {decimal(self.median, 2)} as bars, "
             f"{count(self.controls)} shuffled controls with median {decimal(self.median_control, 2)} as an outline. "
@@ -44,15 +44,15 @@ class Histogram:
 
 
 def histogram(confidence: Sequence[float | None], control: Sequence[float | None], bar: float | None) -> Histogram:
-    """Bins over [0, 1]; nulls and values that are not finite are left out."""
-    known, shuffled = _finite(confidence), _finite(control)
-    counts = zip(_counts(known), _counts(shuffled), strict=True)
+    """Bins over [0, 1]; nulls and non-finite values are left out."""
+    measured, shuffled = _finite(confidence), _finite(control)
+    counts = zip(_counts(measured), _counts(shuffled), strict=True)
     return Histogram(
         bins=tuple(HistogramBin(place / BINS, (place + 1) / BINS, *both) for place, both in enumerate(counts)),
         bar=bar if bar is not None and 0 <= bar <= 1 else None,
-        concepts=len(known),
+        concepts=len(measured),
         controls=len(shuffled),
-        median=statistics.median(known) if known else None,
+        median=statistics.median(measured) if measured else None,
         median_control=statistics.median(shuffled) if shuffled else None,
     )
 

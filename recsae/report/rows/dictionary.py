@@ -1,7 +1,4 @@
-"""Rows of the dictionary as they travel into pages: which columns, in which order, and how long their numbers are.
-
-It knows the table CONCEPTS and nothing of HTML.
-"""
+"""Rows of the dictionary as embedded in pages: the columns, their order, and the precision of numbers."""
 
 from __future__ import annotations
 
@@ -53,11 +50,11 @@ COLUMNS = (
     "top_items",
     "status",
 )
-"""What of CONCEPTS travels into a page, where its script reads it by name; `top_items` as numbers of titles."""
+"""The columns of CONCEPTS embedded in a page, read by name in its script; `top_items` as title numbers."""
 
 
 def dictionary_rows(concepts: pa.Table, titles: Titles) -> list[list[Any]]:
-    """Rows in the order of COLUMNS, with numbers cut short."""
+    """The rows with the columns COLUMNS, numbers rounded."""
     columns = {name: concepts.column(name).to_pylist() for name in COLUMNS}
     ids = concepts.column("top_item_ids").to_pylist()
     columns["top_items"] = [

@@ -1,8 +1,7 @@
-"""What the page of a concept shows of its latent: its items by three measures, its concept by activation level, the
-attributes that it answers to, and what happens when it is turned.
+"""The details of a latent on its concept page: top items by three measures, concept by activation level, attributes it
+responds to, and the effect of steering it.
 
-A hundred latents travel in one file, so they are arrays by position, of about a kilobyte a latent; latent.js reads
-them. It computes no score, and knows tables and nothing of HTML.
+A page holds a hundred latents, so the data are positional arrays of about a kilobyte per latent, read by latent.js.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recsae.report.steering_steps import SteeringStep, read_steps
-from recsae.report.tables import Titles, number_items, read_if_there
+from recsae.report.tables import Titles, number_items, read_optional
 from recsae.store.run_store import Committed
 from recsae.store.tables import among
 from recsae.text.formatting import short
 
 ITEMS = 10
-"""Items shown by each measure."""
+"""Items per measure."""
 ATTRIBUTES = 5
-"""Attributes shown of each view."""
+"""Attributes per view."""
 LEVELS = 11
 RANKS = ("rank_activations", "rank_strength", "rank_lift")
 
@@ -30,22 +29,22 @@ RANKS = ("rank_activations", "rank_strength", "rank_lift")
 def latent_details(
     inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles, reference: float
 ) -> dict[str, Any]:
-    """What is known of these `latents`, as JSON:
+    """The details of these `latents`, as JSON:
 
-    - `items`: by latent, columns `[title number, activations, strength, lift]`, and the places in them of the first
-      ITEMS by activations, by strength and by lift;
+    - `items`: by latent, columns `[title number, activations, strength, lift]`, and the indices of the top ITEMS by
+      activations, by strength and by lift;
     - `levels`: by latent, `[catalogue share, popularity-weighted share, cases by level, hits by level]`;
-    - `deciles`: by latent, where the levels 1 to 10 begin and the last one ends, eleven activations;
+    - `deciles`: by latent, the lower bounds of levels 1 to 10 and the upper bound of the last, eleven activations;
     - `attributes`: by latent, `[view, attribute, r, P(fires | attribute), P(attribute | fires), AUC]` each, where view
-      and attribute are places in `views` and `names`, pairs of attribute and value;
-    - `curves`: by latent, the steps that it was turned by, strengths ascending, `[strength, share, its interval, random
-      directions' mean, 5th and 95th percentile of the share, share by the concept's probe, change of NDCG@10]`;
-    - `turned`: by latent, `[share before, up, out, probe]`: turned up by the strength `reference`, and taken out, each
+      and attribute are indices into `views` and `names`, pairs of attribute and value;
+    - `curves`: by latent, its steering steps by ascending strength, `[strength, share, its interval, random directions'
+      mean, 5th and 95th percentile of the share, share by the concept's probe, change of NDCG@10]`;
+    - `turned`: by latent, `[share before, up, out, probe]`: steered by the strength `reference`, and ablated, each
       `[share, its interval, change of NDCG@10, its interval, random directions' percentile of the share, the 95th of
-      up and the 5th of out, and their NDCG@10, place in `sides` of the other concept that moves most, its change]`;
-      by the concept's probe `[share, change of NDCG@10]`. What is unknown is null.
+      up and the 5th of out, and their NDCG@10, index into `sides` of the other concept that moves most, its change]`;
+      by the concept's probe `[share, change of NDCG@10]`. Unknown values are null.
 
-    A part without a single latent is not there.
+    A part is missing if it has no latent.
     """
     steps = read_steps(inputs, among("latent", latents))
     return {
@@ -54,14 +53,14 @@ def latent_details(
         **_deciles(inputs, latents),
         **_attributes(inputs, latents),
         **_curves(steps),
-        **_turned(steps, reference),
+        **_steered(steps, reference),
     }
 
 
 def _items(inputs: Mapping[str, Committed], latents: Sequence[int], titles: Titles) -> dict[str, Any]:
     shown = (pc.field(RANKS[0]) < ITEMS) | (pc.field(RANKS[1]) < ITEMS) | (pc.field(RANKS[2]) < ITEMS)
     columns = ("latent", "item_idx", "activations", "strength", "lift", *RANKS)
-    table = read_if_there(inputs, "evidence", "latent_items.parquet", columns, shown & among("latent", latents))
+    table = read_optional(inputs, "evidence", "latent_items.parquet", columns, shown & among("latent", latents))
     if table is None:
         return {}
     numbers = number_items(inputs, pc.unique(table.column("item_idx")), titles)
@@ -83,7 +82,7 @@ def _columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
 
 def _levels(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "level", "cases", "hits", "catalogue_share", "popular_share")
-    table = read_if_there(inputs, "scores", "levels.parquet", columns, among("latent", latents))
+    table = read_optional(inputs, "scores", "levels.parquet", columns, among("latent", latents))
     if table is None:
         return {}
     found: dict[int, list[Any]] = {}
@@ -96,7 +95,7 @@ def _levels(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str
 
 def _deciles(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "quantiles", "maximum")
-    table = read_if_there(inputs, "evidence", "latent_stats.parquet", columns, among("latent", latents))
+    table = read_optional(inputs, "evidence", "latent_stats.parquet", columns, among("latent", latents))
     if table is None:
         return {}
     return {
@@ -110,7 +109,7 @@ def _deciles(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[st
 def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict[str, Any]:
     columns = ("latent", "view", "rank", "attribute", "value", "correlation", "p_fires", "p_attribute", "auc")
     where = (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES) & among("latent", latents)
-    table = read_if_there(inputs, "statistics", "attribute_stats.parquet", columns, where)
+    table = read_optional(inputs, "statistics", "attribute_stats.parquet", columns, where)
     if table is None:
         return {}
     views: dict[str, int] = {}
@@ -127,8 +126,8 @@ def _attributes(inputs: Mapping[str, Committed], latents: Sequence[int]) -> dict
 def _curves(steps_of: Mapping[int, Sequence[SteeringStep]]) -> dict[str, Any]:
     found = {}
     for latent, steps in steps_of.items():
-        turned = [step for step in steps if step.strength is not None]
-        if turned:
+        strengths = [step for step in steps if step.strength is not None]
+        if strengths:
             found[latent] = [
                 [
                     step.strength,
@@ -137,15 +136,15 @@ def _curves(steps_of: Mapping[int, Sequence[SteeringStep]]) -> dict[str, Any]:
                     short(step.probe),
                     short(step.ndcg),
                 ]
-                for step in turned
+                for step in strengths
             ]
     return {"curves": found} if found else {}
 
 
-def _turned(steps_of: Mapping[int, Sequence[SteeringStep]], reference: float) -> dict[str, Any]:
+def _steered(steps_of: Mapping[int, Sequence[SteeringStep]], reference: float) -> dict[str, Any]:
     sides: dict[str, int] = {}
 
-    def told(step: SteeringStep, null: float) -> list[Any]:
+    def effect_row(step: SteeringStep, null: float) -> list[Any]:
         side = None if step.side is None else sides.setdefault(step.side, len(sides))
         shown = (step.share, step.lower, step.upper, step.ndcg, step.ndcg_lower, step.ndcg_upper, null, step.null_ndcg)
         return [*(short(figure) for figure in shown), side, short(step.side_change)]
@@ -157,9 +156,9 @@ def _turned(steps_of: Mapping[int, Sequence[SteeringStep]], reference: float) ->
                 continue
             one = found.setdefault(latent, [short(steps[0].clean), None, None, None])
             if step.strength is None:
-                one[2] = told(step, step.null_lower)
+                one[2] = effect_row(step, step.null_lower)
                 continue
-            one[1] = told(step, step.null_upper)
+            one[1] = effect_row(step, step.null_upper)
             one[3] = None if step.probe is None else [short(step.probe), short(step.probe_ndcg)]
     return {"turned": found, "sides": list(sides), "reference": reference} if found else {}
 

@@ -1,7 +1,7 @@
-"""What the page of users shows: of a seeded sample of score users what they did, which latents are active for them, and
-what they are recommended, each score as a sum over latents.
+"""Rows of the users page: for a seeded sample of score users, their history, active latents and recommendations, with
+each score decomposed into a sum over latents.
 
-It knows the explainer and tables, and nothing of HTML. Suffixes: see explain/explainer.py.
+Shape suffixes: see explain/explainer.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
 from recsae.explain.explainer import Explained
 from recsae.explain.many import ExplanationRequest, Names, strongest
-from recsae.report.tables import Titles, number_items, read_if_there
+from recsae.report.tables import Titles, number_items, read_optional
 from recsae.stats.sampling import draw
 from recsae.steering.user_batches import Present, batches
 from recsae.store.run_store import Committed
@@ -26,27 +26,27 @@ from recsae.text.formatting import short
 
 USERS = 40
 HISTORY = 20
-"""Events of the history, the latest."""
+"""Maximum length of the history, latest events."""
 LATENTS = 6
-"""That set an item furthest apart from the average one."""
+"""Latents per recommended item, with the largest contribution beyond the average item."""
 
 
 def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -> list[dict[str, Any]]:
-    """By user `{"id", "events", "history": [title numbers, oldest first], "active": [[latent, activation], …],
+    """Per user `{"id", "events", "history": [title numbers, oldest first], "active": [[latent, activation], …],
     "items": [[title number, score, average item's score, [latent, contribution, beyond, …], others beyond, bias and
     error and rest beyond], …]}`.
 
-    Empty where there is no model to ask, or no score user. `active` is left out where items are what is probed: then
-    every item has latents of its own.
+    Empty without a model or without score users. `active` is missing if the probe is on the item side, where every
+    item has latents of its own.
     """
     if config.recommender.kind == "given":
         return []
-    table = read_if_there(inputs, "ingest", "users.parquet", ["user_idx"], pc.field("part") == "score")
+    table = read_optional(inputs, "ingest", "users.parquet", ["user_idx"], pc.field("part") == "score")
     if table is None or not inputs["sae"].files("model/"):
         return []
-    wanted = np.array(draw(table["user_idx"].to_numpy(), USERS, config.seed), dtype=np.int64)
+    sampled = np.array(draw(table["user_idx"].to_numpy(), USERS, config.seed), dtype=np.int64)
     columns = ["user_idx", "user_id", "events"]
-    known = read_if_there(inputs, "ingest", "users.parquet", columns, among("user_idx", wanted.tolist()))
+    known = read_optional(inputs, "ingest", "users.parquet", columns, among("user_idx", sampled.tolist()))
     facts = {row["user_idx"]: row for row in known.to_pylist()} if known is not None else {}
     sae = inputs["sae"].data.child("model")
     names = Names.read(inputs["concepts"], sae)
@@ -55,23 +55,23 @@ def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -
     )
     explainer = asked.explainer()
     found: list[dict[str, Any]] = []
-    chunks = chunk_of(asked.ingested, wanted)
+    chunks = chunk_of(asked.ingested, sampled)
     for number in np.unique(chunks).tolist():
         chunk = read_chunk(asked.ingested, number)
-        for present in batches(chunk, wanted[chunks == number], explainer.model, asked.device):
+        for present in batches(chunk, sampled[chunks == number], explainer.model, asked.device):
             try:
                 explained = explainer(present)
-            except BadInput:  # the layers after the site let no gradient through
+            except BadInput:  # no gradient flows through the layers after the site
                 return []
-            found += _told(explained, present, facts, config.probe.site == "item")
+            found += _batch_rows(explained, present, facts, config.probe.site == "item")
     numbers = number_items(inputs, sorted({item for user in found for item in user["seen"] + user["ranked"]}), titles)
     return [_numbered(user, numbers) for user in found]
 
 
-def _told(
+def _batch_rows(
     found: Explained, present: Present, facts: Mapping[int, Mapping[str, Any]], of_items: bool
 ) -> Iterator[dict[str, Any]]:
-    """Users of a batch, their items still as item_idx."""
+    """Yields the rows of a batch of users, with items as item_idx."""
     place_BTN, beyond = strongest(found, LATENTS), found.beyond
     for row, user in enumerate(found.user_B.tolist()):
         items = []
@@ -89,9 +89,9 @@ def _told(
             ]
             of_latents = float(beyond.contribution_BTK[at].sum())
             others = of_latents - float(beyond.contribution_BTK[at][place_N].sum())
-            left = float(beyond.score_BT[at]) - of_latents
+            remainder = float(beyond.score_BT[at]) - of_latents
             score, average = (float(of.score_BT[at]) for of in (found.item, found.average))
-            items.append([short(score), short(average), listed, short(others, 3), short(left, 3)])
+            items.append([short(score), short(average), listed, short(others, 3), short(remainder, 3)])
         active = {} if of_items else _active(found, row)
         ranked = found.item_BT[row][found.item_BT[row] >= 0].tolist()
         yield {
@@ -105,7 +105,7 @@ def _told(
 
 
 def _active(found: Explained, row: int) -> dict[str, Any]:
-    """The latents of the user's vector, the strongest first."""
+    """The latents of the user's vector, strongest first."""
     if found.latent_BTK.shape[1] == 0:
         return {}
     latent_K, value_K = found.latent_BTK[row, 0], found.activation_BTK[row, 0]
@@ -114,6 +114,6 @@ def _active(found: Explained, row: int) -> dict[str, Any]:
 
 
 def _numbered(user: Mapping[str, Any], numbers: Mapping[int, int]) -> dict[str, Any]:
-    told = {key: value for key, value in user.items() if key not in ("seen", "ranked")}
+    row = {key: value for key, value in user.items() if key not in ("seen", "ranked")}
     items = [[numbers[item], *row] for item, row in zip(user["ranked"], user["items"], strict=True)]
-    return {**told, "history": [numbers[item] for item in user["seen"]], "items": items}
+    return {**row, "history": [numbers[item] for item in user["seen"]], "items": items}

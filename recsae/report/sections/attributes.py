@@ -1,7 +1,5 @@
-"""What the report says about latents against attributes: how well single latents answer to them, beside raw dimensions,
-PCA directions and an untrained SAE, each corrected for the best of many; and how alike the cases of a latent are.
-
-It knows the names of the stage's metrics and tables and nothing of HTML.
+"""The report's section on attributes: how well single latents respond to attribute values, beside raw dimensions, PCA
+directions and an untrained SAE, each corrected for the best of many; and how coherent the cases of a latent are.
 """
 
 from __future__ import annotations
@@ -12,24 +10,24 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from recsae.report.tables import read_if_there
+from recsae.report.tables import read_optional
 from recsae.schemas.concepts import CODES
 from recsae.store.run_store import Committed
 from recsae.text.formatting import Cell, Row, count, decimal, look_up, number
 
 BEST = 30
-"""Attributes told one by one."""
+"""Attribute values listed individually."""
 NAMES = 20
-"""Attributes of the catalogue, as genres or tags, with figures of their own."""
+"""Attributes of the catalogue, such as genres or tags, with a table of their own."""
 LABELS = {"sae": "SAE", "raw": "Raw dimensions", "pca": "PCA directions", "untrained": "Untrained SAE"}
 VIEWS = {"recommended": "the item that the model ranks first", "input": "the last item of the history"}
 _ORDER = list(VIEWS)
-BESIDE = {"raw": "Raw", "pca": "PCA", "untrained": "Untrained"}
-"""Whose best correlation stands beside the SAE's."""
+BASELINES = {"raw": "Raw", "pca": "PCA", "untrained": "Untrained"}
+"""Codes whose best correlation is shown beside the SAE's."""
 
 
 class Name(NamedTuple):
-    """One attribute of the catalogue: mean best correlation over its values, a row for each code."""
+    """One attribute of the catalogue: mean best correlation over its values, one row per code."""
 
     name: str
     values: str
@@ -37,14 +35,14 @@ class Name(NamedTuple):
 
 
 class View(NamedTuple):
-    described: str
+    description: str
     names: tuple[Name, ...]
     more: int
     """Attributes of the catalogue beyond NAMES."""
 
 
 class AttributeAnswer(NamedTuple):
-    """One attribute value and the latent of the SAE that answers to it best."""
+    """One attribute value and the SAE latent that responds to it best."""
 
     attribute: str
     value: str
@@ -55,39 +53,39 @@ class AttributeAnswer(NamedTuple):
     r: str
     upper: str
     p_value: str
-    beside: tuple[str, ...]
+    baselines: tuple[str, ...]
 
 
-class Against(NamedTuple):
+class AttributeFacts(NamedTuple):
     columns: tuple[str, ...]
     views: tuple[View, ...]
     best: tuple[AttributeAnswer, ...]
-    beside: tuple[str, ...]
+    baselines: tuple[str, ...]
     coherence_columns: tuple[str, ...]
     coherence: tuple[Row, ...]
 
 
-def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> Against | None:
-    """From the stage `statistics`, with the latents' `names`; None where it measured nothing, or never ran."""
+def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> AttributeFacts | None:
+    """The section, from the stage `statistics` and the latents' `names`; None if it measured nothing or did not run."""
     found = inputs.get("statistics")
     if found is None:
         return None
     by_view = look_up(found.metrics, "best")
     measured = by_view if isinstance(by_view, Mapping) else {}
     views = [_view(view, measured[view]) for view in sorted(measured, key=place)]
-    against = Against(
-        ("Mean best r", "By chance", "95 % of chances below", "Above chance"),
+    attribute_facts = AttributeFacts(
+        ("Mean best r", "By chance", "95th percentile by chance", "Above chance"),
         tuple(view for view in views if view.names),
         _best(inputs, names),
-        tuple(BESIDE.values()),
+        tuple(BASELINES.values()),
         ("Within", "Between", "Within, centred", "Between, centred"),
         _coherence(look_up(found.metrics, "coherence")),
     )
-    return against if against.views or against.best or against.coherence else None
+    return attribute_facts if attribute_facts.views or attribute_facts.best or attribute_facts.coherence else None
 
 
 def place(view: str) -> tuple[int, str]:
-    """By which views are put in order; those that are not known here come last."""
+    """Sort key of views; unknown views come last."""
     return (_ORDER.index(view) if view in VIEWS else len(VIEWS), view)
 
 
@@ -108,19 +106,19 @@ def _code(code: str, figures: Mapping[str, Any]) -> Row:
 
 
 def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> tuple[AttributeAnswer, ...]:
-    """The BEST values by the SAE's correlation, whatever their attribute and view."""
+    """The BEST values by the SAE's correlation, over all attributes and views."""
     columns = [
         *("code", "view", "attribute", "value", "cases", "latent"),
         *("correlation", "null_upper", "p_value"),
     ]
-    table = read_if_there(inputs, "statistics", "attribute_best.parquet", columns)
+    table = read_optional(inputs, "statistics", "attribute_best.parquet", columns)
     if table is None:
         return ()
     own = table.filter((pc.field("code") == "sae") & pc.is_finite(pc.field("correlation")))
     own = own.take(pc.sort_indices(own, [("correlation", "descending")])[:BEST]).to_pylist()
-    wanted = {(row["view"], row["attribute"], row["value"]) for row in own}
+    best = {(row["view"], row["attribute"], row["value"]) for row in own}
     others: dict[tuple[str, ...], dict[str, float]] = {}
-    values = table.filter(pc.field("value").isin(pa.array([value for *_, value in wanted], pa.string())))
+    values = table.filter(pc.field("value").isin(pa.array([value for *_, value in best], pa.string())))
     for row in values.to_pylist():
         others.setdefault((row["view"], row["attribute"], row["value"]), {})[row["code"]] = row["correlation"]
     return tuple(_row(row, others[row["view"], row["attribute"], row["value"]], names) for row in own)
@@ -137,7 +135,7 @@ def _row(row: Mapping[str, Any], others: Mapping[str, float], names: Mapping[int
         decimal(row["correlation"]),
         decimal(row["null_upper"]),
         decimal(row["p_value"]),
-        tuple(decimal(others.get(code)) for code in BESIDE),
+        tuple(decimal(others.get(code)) for code in BASELINES),
     )
 
 

@@ -1,7 +1,5 @@
-"""What the report says about how far names can be believed: how many latents reach .8 and .9, by our confidence and by
-RecSAE's protocol, each beside what chance reaches; and whether a confidence holds on unseen cases.
-
-It knows the names of the stages' metrics and counts rows of the dictionary; it knows nothing of HTML.
+"""The report's section on confidence: how many latents reach .8 and .9, by our confidence and by RecSAE's protocol,
+beside chance levels, and whether a confidence holds on unseen cases.
 """
 
 from __future__ import annotations
@@ -16,28 +14,28 @@ from recsae.report.sections.calibration import CalibrationCurve, calibration
 from recsae.text.formatting import Cell, Row, count, decimal, listed, look_up, number, share
 
 THRESHOLDS = ("0.8", "0.9")
-CHANCES = {"coin": "by chance: a coin for a judge", "chance": "by chance: the judge’s own answers, shuffled"}
+CHANCES = {"coin": "By chance: coin flips", "chance": "By chance: the judge’s answers, shuffled"}
 
 
 class RowCounts(NamedTuple):
-    """Rows of the dictionary."""
+    """Counts of dictionary rows."""
 
     rows: int
     scored: int
     controls: int
-    """Those whose concept was judged on another latent's evidence too."""
+    """Rows whose concept was also judged on another latent's evidence."""
     interpretable: int
     groups: int
-    """Concepts that more than one latent has."""
+    """Concepts of more than one latent."""
     grouped: int
-    """Latents that have such a concept."""
+    """Latents with such a concept."""
     polysemantic: int
 
 
-class Belief(NamedTuple):
+class ConfidenceFacts(NamedTuple):
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    """Empty where nothing was counted."""
+    """Empty if nothing was counted."""
     recsae: bool
     """Whether RecSAE's protocol was run."""
     calibration: CalibrationCurve | None
@@ -61,19 +59,19 @@ def count_rows(concepts: pa.Table) -> RowCounts:
     )
 
 
-def about_belief(counts: RowCounts, concepts: Mapping[str, Any], scores: Mapping[str, Any]) -> Belief:
-    """From the metrics of the stages `concepts` and `scores`."""
+def about_confidence(counts: RowCounts, concepts: Mapping[str, Any], scores: Mapping[str, Any]) -> ConfidenceFacts:
+    """The section, from the metrics of the stages `concepts` and `scores`."""
     rows = []
     if any(number(look_up(concepts, f"at_{threshold}")) is not None for threshold in THRESHOLDS):
         rows.append(_reached("Confidence", counts.scored, concepts, "at_"))
-        rows.append(_reached("by chance: the shuffled controls", counts.controls, concepts, "shuffled_at_"))
+        rows.append(_reached("By chance: the shuffled controls", counts.controls, concepts, "shuffled_at_"))
     asked = number(look_up(scores, "recsae", "latents"))
     if asked:
         recsae = look_up(scores, "recsae")
         rows.append(_reached("RecSAE’s protocol", asked, recsae, "at_"))
         rows += [_by_chance(label, asked, recsae, name) for name, label in CHANCES.items()]
-    return Belief(
-        ("Latents asked", *(f"At {threshold} or above" for threshold in THRESHOLDS)),
+    return ConfidenceFacts(
+        ("Latents scored", *(f"At {threshold} or above" for threshold in THRESHOLDS)),
         tuple(rows),
         bool(asked),
         calibration(look_up(scores, "calibration", "error"), listed(look_up(scores, "calibration", "bins"))),
@@ -87,7 +85,7 @@ def _reached(label: str, asked: float, metrics: Mapping[str, Any], prefix: str) 
 
 
 def _by_chance(label: str, asked: float, recsae: Mapping[str, Any], name: str) -> Row:
-    """Latents to expect among as many, from the probability of one."""
+    """The expected number of latents that pass by chance, from the probability of one."""
     cells = []
     for threshold in THRESHOLDS:
         chance = number(look_up(recsae, f"{name}_{threshold}"))

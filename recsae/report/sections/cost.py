@@ -1,7 +1,7 @@
-"""What the report says of the stages as they ran: how long, on how much of a cluster, and what that cost.
+"""The report's table of stages: duration, reserved CPU and GPU hours, and cost.
 
-Cost is what stood reserved while a stage ran, used or not, at the prices of the config. A stage whose manifest does not
-tell its machines, as older ones do not, shows a dash. It knows manifests and prices, and nothing of HTML.
+Cost is for everything reserved while a stage ran, used or not, at the prices of the config. A stage whose manifest does
+not record its machines, as in older versions, shows a dash.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ class StageRun(NamedTuple):
 
 class StageRuns(NamedTuple):
     rows: tuple[StageRun, ...]
-    together: StageRun
+    total: StageRun
     priced: bool
-    """Whether the config gives a price."""
+    """Whether the config has a price."""
     currency: str
-    untold: int
-    """Stages whose hours are not known, and so in no sum."""
+    unrecorded: int
+    """Number of stages with unknown hours, which no sum includes."""
     unpriced: int
-    """Stages whose hours are known and their money is not."""
+    """Number of stages with known hours but unknown cost."""
 
 
 class _Cost(NamedTuple):
-    """None: not known."""
+    """None stands for unknown."""
 
     seconds: float | None
     cpu_hours: float | None
     gpu_hours: float | None
     money: float | None
 
-    def told(self, name: str, fingerprint: str) -> StageRun:
+    def as_row(self, name: str, fingerprint: str) -> StageRun:
         cpu_hours, gpu_hours, money = map(_amount, (self.cpu_hours, self.gpu_hours, self.money))
         return StageRun(name, duration(self.seconds), cpu_hours, gpu_hours, money, fingerprint)
 
 
 def about_stages(prices: ReportConfig, inputs: Mapping[str, Committed]) -> StageRuns:
-    """The stages in their order, and their sum as far as it is known."""
+    """The stages in order, and the sum of what is known."""
     costs = {name: _cost(prices, found) for name, found in inputs.items()}
-    together = _Cost(*(_sum(column) for column in zip(*costs.values(), strict=True)))
+    total = _Cost(*(_sum(column) for column in zip(*costs.values(), strict=True)))
     priced = prices.cpu_hour is not None or prices.gpu_hour is not None
     return StageRuns(
-        tuple(costs[name].told(name, found.fingerprint) for name, found in inputs.items()),
-        together.told("together", ""),
+        tuple(costs[name].as_row(name, found.fingerprint) for name, found in inputs.items()),
+        total.as_row("total", ""),
         priced,
         prices.currency,
         sum(cost.cpu_hours is None for cost in costs.values()),
@@ -78,7 +78,7 @@ def _cost(prices: ReportConfig, found: Committed) -> _Cost:
 
 
 def _money(hours: float, price: float | None) -> float | None:
-    """What stood not reserved costs nothing, whatever its price."""
+    """The cost of the hours; zero hours cost nothing, even without a price."""
     return 0.0 if hours == 0 else None if price is None else hours * price
 
 
@@ -87,13 +87,13 @@ def _sum_of_all(one: float | None, other: float | None) -> float | None:
 
 
 def _sum(values: tuple[float | None, ...]) -> float | None:
-    """Of those that are known."""
+    """The sum of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
 def _amount(value: float | None) -> str:
-    """Two digits; what they would make nothing of is still something."""
+    """Two decimals; `< 0.01` for positive values that would round to 0."""
     if value is None:
         return DASH
     return "< 0.01" if 0 < value < 0.005 else f"{value:,.2f}"

@@ -1,7 +1,6 @@
-"""What the report says about a run, as labels and formatted values, from the figures that the stages committed.
+"""The facts of a run that the report shows, as labels and formatted values, from the metrics that the stages committed.
 
-A figure that is absent or not a number shows as a dash: a report is never lost for one. It knows the names of the
-stages' metrics and nothing of HTML.
+A missing or non-numeric metric shows as a dash; it never fails the report.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ JUDGES = {
 }
 VIEWS = {
     "recommended": "the item that the model ranks first for the user",
-    "input": "what the user did: the item at the position and the few before it",
+    "input": "the user’s input: the item at the position and the few before it",
 }
 
 
 @dataclass(frozen=True)
 class RankingRow:
-    """One ranking metric: on all users' test events; on score users clean and with the SAE's reconstruction."""
+    """One ranking metric: on all users' test events, and on score users clean and with the SAE's reconstruction."""
 
     metric: str
     test: str
@@ -51,20 +50,20 @@ class RunFacts:
     run: tuple[Fact, ...]
     stages: StageRuns
     ranking: tuple[RankingRow, ...]
-    """Empty where there was no model to rank with."""
+    """Empty without a model to rank with."""
     sae: SaeFacts
     bar: float | None
     unit: str
-    """What parts cut between and intervals resample."""
+    """What the parts split and intervals resample: users or items."""
 
 
 def _first(*values: Any) -> Any:
-    """The first that is there; some figures are committed by either of two stages."""
+    """The first value that is not None; some metrics are committed by either of two stages."""
     return next((value for value in values if value is not None), None)
 
 
-def gather(config: Config, inputs: Mapping[str, Committed], counts: RowCounts) -> RunFacts:
-    """What the page says of the run, with what was counted of the dictionary."""
+def about_run(config: Config, inputs: Mapping[str, Committed], counts: RowCounts) -> RunFacts:
+    """The facts of the run, with the counts of dictionary rows."""
     metrics = {name: found.metrics for name, found in inputs.items()}
     ranked = config.recommender.kind != "given"
     rankings = [(name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS] if ranked else []
@@ -86,22 +85,22 @@ def _headline(metrics: Mapping[str, Any], counts: RowCounts) -> tuple[Fact, ...]
     judge_auc = decimal(look_up(metrics["scores"], "judge_auc"))
     rows, scored, interpretable = counts.rows, counts.scored, counts.interpretable
     facts = [
-        Fact("Latents alive", count(alive), f"of {count(latents)} in the SAE"),
+        Fact("Alive latents", count(alive), f"of {count(latents)} in the SAE"),
         Fact("With a scored concept", count(scored), f"{share(scored, rows)} of {count(rows)} in the dictionary"),
         Fact("Interpretable", count(interpretable), f"{share(interpretable, rows)} of the dictionary"),
         Fact("Controls past the same bar", count(passing), f"{share(passing, rows)} of the dictionary"),
-        Fact("The judge’s own AUC", judge_auc, "where attributes tell the truth; guessing gives 0.5"),
+        Fact("The judge’s own AUC", judge_auc, "against the attributes; guessing gives 0.5"),
     ]
     if scored:
         facts += [
-            Fact("Shared concepts", count(counts.groups), f"of several latents each, {count(counts.grouped)} in all"),
-            Fact("Polysemantic", count(counts.polysemantic), "latents of two meanings"),
+            Fact("Shared concepts", count(counts.groups), f"each of several latents, {count(counts.grouped)} in total"),
+            Fact("Polysemantic", count(counts.polysemantic), "latents with two meanings"),
         ]
     return tuple(facts)
 
 
 def _file_name(path: str) -> str:
-    """Without the query of a URI, which may hold a secret."""
+    """The file name without the query of the URI, which may hold a secret."""
     return PurePosixPath(split_query(redact_uri(path))[0]).name
 
 
@@ -113,18 +112,18 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
     cases, width = look_up(metrics["activations"], "cases"), look_up(metrics["activations"], "width")
     candidates = f"{count(look_up(labels, 'candidates'))} candidate concepts"
     failed = count(_first(look_up(labels, "failed"), look_up(labels, "unparsed")))
-    asked = f"{count(look_up(scores, 'prompts'))} asked of the judge, {count(look_up(scores, 'failed'))} failed"
+    asked = f"{count(look_up(scores, 'prompts'))} prompts to the judge, {count(look_up(scores, 'failed'))} failed"
     judge = text(look_up(scores, "judge"))
     return (
         Fact("Data", ", ".join(map(_file_name, files)) or DASH, f"read as {config.data.format}"),
         Fact("Events", count(look_up(ingest, "events")), splits),
         Fact("Users", count(look_up(ingest, "users")), parts),
         Fact("Items", count(look_up(ingest, "items"))),
-        Fact("Cases", count(look_up(ingest, "cases")), "positions of users that have a history"),
+        Fact("Cases", count(look_up(ingest, "cases")), "positions of users with a history"),
         Fact("Recommender", config.recommender.kind, _recommender(config.recommender, recommender)),
         Fact("Activations", f"{count(cases)} of width {count(width)}", _activations(config, metrics["activations"])),
         _sae(metrics["sae"]),
-        Fact("A concept speaks of", "the item itself" if config.probe.site == "item" else VIEWS[config.probe.view]),
+        Fact("A concept describes", "the item itself" if config.probe.site == "item" else VIEWS[config.probe.view]),
         Fact("Language model", text(look_up(labels, "model") or config.llm.model), f"{candidates}, {failed} failed"),
         Fact("Prompts", f"version {text(look_up(labels, 'prompt_version'))}", asked),
         Fact("Judge", judge, JUDGES.get(judge, "")),
@@ -133,11 +132,11 @@ def _run(config: Config, metrics: Mapping[str, Any]) -> tuple[Fact, ...]:
 
 
 def _recommender(config: RecommenderConfig, metrics: Mapping[str, Any]) -> str:
-    """Its size and how it was trained, as far as they are its own."""
+    """The recommender's size and training, if it was trained here."""
     if config.kind == "given":
-        return "run elsewhere; its activations were given"
+        return "external; its activations were given"
     if config.kind == "foreign":
-        return "trained elsewhere"
+        return "trained externally"
     shape = f"width {config.width}"
     if config.kind in ("sasrec", "gpt", "timirec"):
         shape += f", {config.blocks} blocks, {config.heads} heads"
@@ -152,17 +151,17 @@ def _activations(config: Config, metrics: Mapping[str, Any]) -> str:
     if config.recommender.kind == "given":
         return "read from files"
     recall = look_up(metrics, "search_recall")
-    found = "" if recall is None else f"; an index finds the item ranked first in {share(recall)} of cases"
-    sites = {"user": "one a case, before the prediction layer", "item": "one an item, of the item side"}
+    found = "" if recall is None else f"; the index finds the item ranked first in {share(recall)} of cases"
+    sites = {"user": "one per case, before the prediction layer", "item": "one per item, on the item side"}
     return sites.get(config.probe.site, f"read at {config.probe.site}") + found
 
 
 def _sae(metrics: Mapping[str, Any]) -> Fact:
     words = settings(metrics)
-    said = ", ".join([text(look_up(metrics, "kind")), words["num_latents"], words["sparsity"]])
+    settings_text = ", ".join([text(look_up(metrics, "kind")), words["num_latents"], words["sparsity"]])
     others = len(listed(look_up(metrics, "sweep")))
-    picked = f", picked of {others}" if others else ""
-    return Fact("Sparse autoencoder", said, f"{count(look_up(metrics, 'steps'))} steps{picked}")
+    picked = f", picked from {others}" if others else ""
+    return Fact("Sparse autoencoder", settings_text, f"{count(look_up(metrics, 'steps'))} steps{picked}")
 
 
 def _ranking(metrics: Mapping[str, Any], name: str, cutoff: int) -> RankingRow:

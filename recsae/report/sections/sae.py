@@ -1,6 +1,5 @@
-"""What the report says about the sparse autoencoder: what it is, what it keeps beside its controls, what it answers to.
-
-It knows the names of the stage's metrics and nothing of HTML. The sweep is in sweep.py.
+"""The report's section on the sparse autoencoder: its settings, its fidelity beside controls, and the attributes it
+responds to. The sweep is in sweep.py.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ from recsae.text.formatting import (
 )
 
 KINDS = {
-    "topk": "k latents of every case",
-    "batchtopk": "k latents of a case on average",
-    "matryoshka": "k latents of a case on average; the first ones reconstruct on their own",
-    "relu": "as many latents of a case as the penalty leaves",
+    "topk": "k active latents in every case",
+    "batchtopk": "k active latents per case on average",
+    "matryoshka": "k active latents per case on average; the first ones reconstruct on their own",
+    "relu": "as many active latents per case as the penalty allows",
 }
 
 
 class AttributeRow(NamedTuple):
-    """One attribute: cases that bear it, the SAE's best latent for it, and the best correlation under each code."""
+    """One attribute value: cases that have it, the SAE's best latent for it, and the best correlation of each code."""
 
     attribute: str
     value: str
@@ -46,14 +45,14 @@ class AttributeRow(NamedTuple):
 
 
 class Fidelity(NamedTuple):
-    """The table of the SAE beside its controls, and what was measured on."""
+    """The table of the SAE beside its controls, and the data it was measured on."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     cases: str
     users: str
     rank: str
-    """Axes of PCA, latents of the untrained SAE and raw dimensions that are kept of a case."""
+    """Number of PCA components, untrained latents and raw dimensions kept per case."""
     intervals: bool
 
 
@@ -63,13 +62,13 @@ class SaeFacts(NamedTuple):
     correlation: tuple[Fact, ...]
     attributes: tuple[AttributeRow, ...]
     sweep: Sweep | None
-    """None where one SAE alone was trained."""
+    """None if a single SAE was trained."""
     ranked: bool
-    """Whether there was a model to rank with."""
+    """Whether there is a model to rank with."""
 
 
 def about_sae(config: Config, metrics: Mapping[str, Any], unit: str) -> SaeFacts:
-    """All that the page says of the SAE; `unit` is what parts cut between."""
+    """The section; `unit` is what the parts split: users or items."""
     ranked = config.recommender.kind != "given"
     return SaeFacts(
         _lines(metrics, unit, ranked),
@@ -89,10 +88,10 @@ def _lines(metrics: Mapping[str, Any], unit: str, ranked: bool) -> tuple[Fact, .
         Fact("Kind", f"{kind}, {words['sparsity']}", KINDS.get(kind, "")),
         Fact("Latents", count(look_up(metrics, "num_latents")), f"of width {count(look_up(metrics, 'width'))}"),
         Fact("Best step", count(look_up(metrics, "best_step")), steps),
-        Fact("FVU", decimal(look_up(metrics, "fvu")), f"share of variance left unexplained, on score {unit}"),
-        Fact("L0", decimal(look_up(metrics, "l0"), 1), f"latents active in a case, on score {unit}"),
-        Fact("Dead share", share(look_up(metrics, "dead_share")), "latents that fire in no explain case"),
-        Fact("Top-10 overlap", overlap, "of ten recommendations, those that stay through the SAE"),
+        Fact("FVU", decimal(look_up(metrics, "fvu")), f"share of variance unexplained, on score {unit}"),
+        Fact("L0", decimal(look_up(metrics, "l0"), 1), f"active latents per case, on score {unit}"),
+        Fact("Dead share", share(look_up(metrics, "dead_share")), "latents that never fire in explain cases"),
+        Fact("Top-10 overlap", overlap, "of the ten recommendations, the share kept through the SAE"),
     )
 
 
@@ -101,7 +100,7 @@ def _fidelity(metrics: Mapping[str, Any], ranked: bool) -> Fidelity:
     labels = {
         "clean": "Clean",
         "sae": "Through the SAE",
-        "sae_with_error": "With its error term kept",
+        "sae_with_error": "With its error term",
         "pca": f"PCA of rank {rank}",
         "untrained": f"Untrained SAE of {count(look_up(metrics, 'num_latents'))} latents",
         "raw": f"{rank} raw dimensions",
@@ -143,8 +142,8 @@ def _correlation(metrics: Mapping[str, Any], unit: str) -> tuple[Fact, ...]:
 
     return (
         Fact("SAE", mean("sae"), f"mean over attributes of the best latent’s r, on score {unit}"),
-        Fact("Raw dimensions", mean("raw"), "of the best dimension, in either direction"),
-        Fact("Untrained SAE", mean("untrained"), "of the best latent of as many that learnt nothing"),
+        Fact("Raw dimensions", mean("raw"), "of the best dimension, with either sign"),
+        Fact("Untrained SAE", mean("untrained"), "of the best of as many untrained latents"),
     )
 
 

@@ -1,7 +1,6 @@
-"""What the report says about a sweep: a table with one row an SAE, and curves over what was varied.
+"""The report's section on a sweep: a table with one row per SAE, and curves over the varied settings.
 
-Figures are those on score users; which SAE goes on was decided on select users, by the rule told beside the table. It
-knows the names of the stage's metrics and nothing of HTML or pixels.
+Figures are on score users; the SAE was picked on select users, by the rule stated beside the table.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from recsae.text.formatting import DASH, Cell, Row, count, decimal, listed, look
 One = Mapping[str, Any]
 """One SAE, as the stage committed it."""
 AXES = {"num_latents": ("width", "latents"), "k": ("k", "k"), "l1": ("L1 weight", "L1 weight")}
-"""What a chart is over: its name in the title and below the axis."""
+"""The x axes: name in the title, and label of the axis."""
 FIGURES = {"fvu": "FVU", "l0": "L0", "dead_share": "Dead share"}
 RANKED = {"hr@10": "HR@10", "ndcg@10": "NDCG@10", "ndcg@10_kept": "NDCG@10 kept", "top10_overlap": "Top-10 overlap"}
 CORRELATION = {"correlation": "Mean best r"}
@@ -27,36 +26,36 @@ RULES = {
     "correlation": "the highest mean best r",
 }
 PICKED = "picked"
-MOST_LINES = 12
-"""With more, a second chart over the same axis says less than the table."""
+MAX_LINES = 12
+"""With more lines, a second chart over the same axis says less than the table."""
 
 
 class Sweep(NamedTuple):
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
-    """Labelled by what tells them apart."""
+    """Labelled by the settings that differ."""
     shared: str
-    """What they have in common."""
+    """The settings that all have in common."""
     rule: str
-    """By what the one that goes on was picked."""
+    """The rule by which one was picked."""
     picked: str
-    """Its label."""
+    """The label of the picked SAE."""
     charts: tuple[Curves, ...]
     seeds: int
-    """A point of a curve is a mean over so many, at most."""
+    """Number of seeds over which points of a curve are averaged, at most."""
 
 
 def sweep(config: SweepConfig, metrics: Mapping[str, Any], ranked: bool) -> Sweep | None:
-    """The sweep as the page shows it; None where there was none. `ranked`: there was a model to rank with."""
+    """The section; None without a sweep. `ranked`: there is a model to rank with."""
     found = listed(look_up(metrics, "sweep"))
     if not found:
         return None
     figures = FIGURES | (RANKED if ranked else {}) | CORRELATION
-    apart = _apart(found)
+    differing = _differing(found)
     rows = []
     for one in found:
         mark = PICKED if one.get("picked") is True else ""
-        rows.append(Row(_label(one, apart), tuple(_cell(one, name) for name in figures), mark))
+        rows.append(Row(_label(one, differing), tuple(_cell(one, name) for name in figures), mark))
     words = [settings(one) for one in found]
     shared = [word for name, word in words[0].items() if all(other.get(name) == word for other in words)]
     return Sweep(
@@ -71,7 +70,7 @@ def sweep(config: SweepConfig, metrics: Mapping[str, Any], ranked: bool) -> Swee
 
 
 def settings(one: One) -> dict[str, str]:
-    """In words what an SAE of its kind is told from others by; sparsity is k, or the weight of a relu SAE's penalty."""
+    """The settings of an SAE in words; sparsity is k, or the penalty weight of a relu SAE."""
     sparsity = f"L1 weight {plain(one.get('l1'))}" if one.get("kind") == "relu" else f"k = {count(one.get('k'))}"
     return {
         "num_latents": f"{count(one.get('num_latents'))} latents",
@@ -81,11 +80,11 @@ def settings(one: One) -> dict[str, str]:
     }
 
 
-def _apart(found: Sequence[One]) -> set[str]:
-    """The settings, beside the kind, in which SAEs differ."""
+def _differing(found: Sequence[One]) -> set[str]:
+    """The settings, other than the kind, in which the SAEs differ."""
     words = [settings(one) for one in found]
     names = {name for name in words[0] if len({word[name] for word in words}) > 1}
-    # A learning rate that was not chosen follows the number of latents, and tells nothing more than that.
+    # A default learning rate follows from the number of latents and adds no information.
     by_width = {(word["num_latents"], word["learning_rate"]) for word in words}
     if len(by_width) == len({width for width, _ in by_width}):
         names.discard("learning_rate")
@@ -104,7 +103,7 @@ def _cell(one: One, name: str) -> Cell:
 
 
 def _rule(config: SweepConfig, found: Sequence[One]) -> str:
-    """The config's rule, and what stands in for it where its figure could not be measured."""
+    """The rule of the config, or its substitute if the metric could not be measured."""
 
     def measured(name: str) -> bool:
         return all(number(look_up(one, "select", name)) is not None for one in found)
@@ -112,21 +111,21 @@ def _rule(config: SweepConfig, found: Sequence[One]) -> str:
     needs = {"ndcg": "ndcg@10", "correlation": "correlation"}.get(config.pick, "fvu")
     rule = RULES[config.pick]
     if not measured(needs):
-        rule = f"{RULES['fvu']}, for want of what the config asks for"
+        rule = f"{RULES['fvu']}, because the metric of the config could not be measured"
     if config.keep_ndcg is not None and measured("ndcg@10_kept"):
         enough = share(config.keep_ndcg)
-        rule += f" among those that keep {enough} of NDCG@10, or, where none does, by what keeps most of it"
+        rule += f" among those that keep {enough} of NDCG@10 or, if none does, the highest share of NDCG@10 kept"
     return rule
 
 
 def _charts(found: Sequence[One], raw: float | None) -> tuple[Curves, ...]:
-    """For every axis that was varied the mean best correlation, and FVU."""
+    """For every varied axis, a chart of the mean best correlation and one of FVU."""
     charts = []
     for axis, (title, x_label) in AXES.items():
         on_axis = [one for one in found if number(one.get(axis)) is not None]
         if len({one[axis] for one in on_axis}) < 2:
             continue
-        names = _apart(on_axis) - {"seed", axis if axis == "num_latents" else "sparsity"}
+        names = _differing(on_axis) - {"seed", axis if axis == "num_latents" else "sparsity"}
         correlation = _series(on_axis, axis, names, "correlation")
         level = Level("raw dimensions", raw)
         charts.append(
@@ -139,13 +138,13 @@ def _charts(found: Sequence[One], raw: float | None) -> tuple[Curves, ...]:
             )
         )
         fvu = _series(on_axis, axis, names, "fvu")
-        if len(fvu) <= MOST_LINES:
+        if len(fvu) <= MAX_LINES:
             charts.append(curves(fvu, title=f"FVU by {title}", x_label=x_label, y_label="FVU"))
     return tuple(chart for chart in charts if chart is not None)
 
 
 def _series(found: Sequence[One], axis: str, names: Collection[str], figure: str) -> list[Series]:
-    """A line for every combination of the settings, each point a mean over seeds."""
+    """One line per combination of the settings; each point is a mean over seeds."""
     lines: dict[str, dict[float, list[float]]] = {}
     for one in found:
         points = lines.setdefault(_label(one, names), {})

@@ -1,8 +1,7 @@
-"""What the report warns of: figures of a run that a careful reader would look at before any concept, and what to do.
+"""The report's warnings: figures of a run to check before reading any concept, each with a remedy.
 
-A warning is said only where its figure was committed and lies past a bound; what was not measured never warns. It knows
-the names of the stages' metrics and of the config's keys, and nothing of HTML. What a night must reach to be served is
-the gate's, in recsae/pipeline/gate.py; nothing here holds anything back.
+A warning appears only if its figure was committed and lies past a bound; missing figures never warn. Warnings never
+block a night; the requirements for serving are in recsae/pipeline/gate.py.
 """
 
 from __future__ import annotations
@@ -17,45 +16,45 @@ from recsae.store.run_store import Committed
 from recsae.text.formatting import count, decimal, interval, look_up, number, share
 
 UNTITLED = 0.1
-"""Items without a title, of all: more than so many."""
+"""Warn if the share of items without a title is higher."""
 RECALL = 0.9
-"""Of the index that finds the item ranked first: less."""
+"""Warn if the recall of the index that finds the item ranked first is lower."""
 FVU = 0.3
 DEAD = 0.5
-LOST = 0.2
-"""Share of NDCG@10 that ranking through the SAE loses: more."""
+NDCG_LOSS = 0.2
+"""Warn if ranking through the SAE loses a larger share of NDCG@10."""
 AUC = 0.6
-"""Of the judge where attributes tell the truth: less."""
+"""Warn if the AUC of the judge against the attributes is lower."""
 FAILED = 0.01
-"""Answers of the language model that could not be used, of all: more than so many."""
-OFF = 0.1
-"""Mean distance between what is expected of a concept and what comes true: more."""
+"""Warn if the share of unusable answers of the language model is higher."""
+CALIBRATION_ERROR = 0.1
+"""Warn if the mean calibration error is higher."""
 CUTOFF = 10
-_BY_LUCK = sum(1 / math.log2(1 + rank) for rank in range(1, CUTOFF + 1))
-"""NDCG@10 of a random order, times the number of items: the target is as likely at one rank as at any other."""
+_RANDOM_NDCG = sum(1 / math.log2(1 + rank) for rank in range(1, CUTOFF + 1))
+"""NDCG@10 of a random order, times the number of items: the target is equally likely at every rank."""
 
 
 class Caution(NamedTuple):
-    said: str
-    todo: str
+    message: str
+    remedy: str
 
 
-class _Figures:
-    """Numbers that the stages committed, None where there is none."""
+class _Metrics:
+    """The metrics that the stages committed; None for missing ones."""
 
     def __init__(self, inputs: Mapping[str, Committed]) -> None:
         self._metrics = {name: found.metrics for name, found in inputs.items()}
 
-    def at(self, stage: str, *keys: str) -> float | None:
-        return number(self.given(stage, *keys))
+    def number(self, stage: str, *keys: str) -> float | None:
+        return number(self.value(stage, *keys))
 
-    def given(self, stage: str, *keys: str) -> Any:
+    def value(self, stage: str, *keys: str) -> Any:
         return look_up(self._metrics.get(stage, {}), *keys)
 
 
 def about_warnings(config: Config, inputs: Mapping[str, Committed]) -> tuple[Caution, ...]:
-    """In the order in which a run makes what they are about; none where nothing stands out."""
-    found = _Figures(inputs)
+    """All warnings, in the order of the stages."""
+    found = _Metrics(inputs)
     return (
         *_data(config, found),
         *_recommender(config, found),
@@ -66,141 +65,139 @@ def about_warnings(config: Config, inputs: Mapping[str, Committed]) -> tuple[Cau
     )
 
 
-def _data(config: Config, found: _Figures) -> Iterator[Caution]:
+def _data(config: Config, found: _Metrics) -> Iterator[Caution]:
     data = config.data
-    events = found.at("ingest", "events")
+    events = found.number("ingest", "events")
     if events and data.format == "table" and not data.columns.timestamp and not data.list_separator:
         yield Caution(
-            f"The {count(events)} events have no timestamps: the order of the rows stood for the order in time.",
-            "Make sure that the files are in that order, or name the column in data.columns.timestamp.",
+            f"The {count(events)} events have no timestamps, so the order of the rows is taken as the order in time.",
+            "Make sure that the files are in chronological order, or name the column in data.columns.timestamp.",
         )
-    items, untitled = found.at("ingest", "items"), found.at("ingest", "items_without_title")
+    items, untitled = found.number("ingest", "items"), found.number("ingest", "items_without_title")
     if items and untitled is not None and untitled / items > UNTITLED:
         yield Caution(
-            f"{count(untitled)} of {count(items)} items have no title, and the language model reads their ids.",
+            f"{count(untitled)} of {count(items)} items have no title; the language model reads their ids instead.",
             "Name a file with titles in data.items, and their column in data.columns.title.",
         )
-    recall = found.at("activations", "search_recall")
+    recall = found.number("activations", "search_recall")
     if recall is not None and recall < RECALL:
         yield Caution(
-            f"The index found the item that the model ranks first in {share(recall)} of the cases that were checked.",
-            'Concepts of the others speak of another item: set probe.search = "exact", and probe.search_fraction if '
-            "that is too slow.",
+            f"The index found the item that the model ranks first in only {share(recall)} of the checked cases.",
+            'In the other cases, concepts refer to another item: set probe.search = "exact", and probe.search_fraction '
+            "if that is too slow.",
         )
 
 
-def _recommender(config: Config, found: _Figures) -> Iterator[Caution]:
-    ndcg, items = found.at("recommender", "test", "ndcg@10"), found.at("ingest", "items")
+def _recommender(config: Config, found: _Metrics) -> Iterator[Caution]:
+    ndcg, items = found.number("recommender", "test", "ndcg@10"), found.number("ingest", "items")
     if ndcg is not None and items and items > CUTOFF:
-        ends = found.given("recommender", "test_intervals", "ndcg@10")
+        ends = found.value("recommender", "test_intervals", "ndcg@10")
         lower = number(ends[0]) if isinstance(ends, (list, tuple)) and len(ends) == 2 else None
-        by_luck = _BY_LUCK / items
-        if (ndcg if lower is None else lower) <= by_luck:
-            told = f"{decimal(ndcg, 4)} {interval(ends, 4)}".rstrip()
+        random_ndcg = _RANDOM_NDCG / items
+        if (ndcg if lower is None else lower) <= random_ndcg:
+            shown = f"{decimal(ndcg, 4)} {interval(ends, 4)}".rstrip()
             yield Caution(
-                f"The recommender’s test NDCG@10 is {told}, which a random order of the items, at "
-                f"{decimal(by_luck, 4)}, may reach.",
-                "Train a better one before its latents are explained, or give it more events to be tested on.",
+                f"The recommender’s test NDCG@10 is {shown}, not clearly above that of a random order of the items, "
+                f"{decimal(random_ndcg, 4)}.",
+                "Train a better recommender before explaining its latents, or test it on more events.",
             )
-    best, epochs = found.at("recommender", "best_epoch"), found.at("recommender", "epochs")
-    whole = found.given("recommender", "start") != WARM and not config.recommender.decay
-    if epochs and best == epochs and whole:
+    best, epochs = found.number("recommender", "best_epoch"), found.number("recommender", "epochs")
+    full_training = found.value("recommender", "start") != WARM and not config.recommender.decay
+    if epochs and best == epochs and full_training:
         yield Caution(
-            f"The recommender was still getting better when training ended: of {count(epochs)} epochs the last was "
-            "the best.",
+            f"The recommender was still improving when training ended: the last of {count(epochs)} epochs was best.",
             "Raise recommender.epochs.",
         )
 
 
-def _sae(found: _Figures) -> Iterator[Caution]:
-    fvu, kept = found.at("sae", "fvu"), found.at("sae", "fidelity", "rows", "sae", "ndcg@10_kept")
+def _sae(found: _Metrics) -> Iterator[Caution]:
+    fvu, kept = found.number("sae", "fvu"), found.number("sae", "fidelity", "rows", "sae", "ndcg@10_kept")
     if fvu is not None and fvu > FVU:
         yield Caution(
-            f"FVU is {decimal(fvu)}: so large a share of the activations’ variance no latent explains.",
+            f"FVU is {decimal(fvu)}: the latents leave this share of the activations’ variance unexplained.",
             "Raise sae.k, sae.num_latents or sae.steps.",
         )
-    untrained = found.at("sae", "fidelity", "rows", "untrained", "fvu")
+    untrained = found.number("sae", "fidelity", "rows", "untrained", "fvu")
     if fvu is not None and untrained is not None and fvu >= untrained:
         yield Caution(
-            f"The SAE keeps no more than an untrained one: FVU {decimal(fvu)} against {decimal(untrained)}.",
+            f"The SAE reconstructs no better than an untrained one: FVU {decimal(fvu)} against {decimal(untrained)}.",
             "Its training failed: try another sae.learning_rate, or raise sae.steps.",
         )
-    if kept is not None and 1 - kept > LOST:
+    if kept is not None and 1 - kept > NDCG_LOSS:
         yield Caution(
-            f"Ranking through the SAE loses {share(1 - kept)} of NDCG@10: what the model needs for its "
-            "recommendations is not all in the latents.",
-            "Raise sae.k or sae.num_latents, or pick of a sweep with sae.sweep.keep_ndcg.",
+            f"Ranking through the SAE loses {share(1 - kept)} of NDCG@10: the latents miss part of what the "
+            "model needs for its recommendations.",
+            "Raise sae.k or sae.num_latents, or pick an SAE from a sweep with sae.sweep.keep_ndcg.",
         )
-    dead = found.at("sae", "dead_share")
+    dead = found.number("sae", "dead_share")
     if dead is not None and dead > DEAD:
         yield Caution(
-            f"{share(dead)} of the latents are dead: they fire in no explain case.",
+            f"{share(dead)} of the latents are dead: they never fire in explain cases.",
             "Lower sae.num_latents, or raise sae.auxk or sae.steps.",
         )
-    own, control = found.at("sae", "correlation", "sae"), found.at("sae", "correlation", "untrained")
-    if own is not None and control is not None and own <= control:
+    trained, control = found.number("sae", "correlation", "sae"), found.number("sae", "correlation", "untrained")
+    if trained is not None and control is not None and trained <= control:
         yield Caution(
-            f"Latents answer to attributes no better than those of an untrained SAE: mean best r {decimal(own)} "
+            f"Latents respond to attributes no better than those of an untrained SAE: mean best r {decimal(trained)} "
             f"against {decimal(control)}.",
-            "Read names with care, and compare several SAEs in sae.sweep.",
+            "Treat names with caution, and compare several SAEs with sae.sweep.",
         )
 
 
-def _language_model(found: _Figures) -> Iterator[Caution]:
-    alive, labelled = found.at("evidence", "alive"), found.at("labels", "latents")
+def _language_model(found: _Metrics) -> Iterator[Caution]:
+    alive, labelled = found.number("evidence", "alive"), found.number("labels", "latents")
     if alive and labelled is not None and labelled < alive:
         yield Caution(
-            f"Of {count(alive)} living latents {count(labelled)} were labelled, drawn by the seed.",
-            "What is said of the dictionary is said of that sample; leave out labels.latents to label all.",
+            f"Only {count(labelled)} of {count(alive)} alive latents were labelled, drawn by the seed.",
+            "The report describes that sample; leave out labels.latents to label all.",
         )
-    failed, candidates = found.at("labels", "failed"), found.at("labels", "candidates")
+    failed, candidates = found.number("labels", "failed"), found.number("labels", "candidates")
     if failed is not None and candidates and failed / candidates > FAILED:
         yield Caution(
             f"{count(failed)} of {count(candidates)} candidate concepts failed, {share(failed, candidates)}.",
-            "The column status of labels.parquet says why.",
+            "See the column status of labels.parquet for the reasons.",
         )
-    failed, asked = found.at("scores", "failed"), found.at("scores", "prompts")
-    asked = None if asked is None else asked + (found.at("scores", "reused") or 0)
+    failed, asked = found.number("scores", "failed"), found.number("scores", "prompts")
+    asked = None if asked is None else asked + (found.number("scores", "reused") or 0)
     if failed is not None and asked and failed / asked > FAILED:
         yield Caution(
             f"{count(failed)} of {count(asked)} judgements failed, {share(failed, asked)}.",
-            "The column status of verdicts.parquet says why.",
+            "See the column status of verdicts.parquet for the reasons.",
         )
-    auc = found.at("scores", "judge_auc")
+    auc = found.number("scores", "judge_auc")
     if auc is not None and auc < AUC:
         yield Caution(
-            f"The judge’s own AUC is {decimal(auc)}, and guessing gives 0.5: a low confidence says little about a "
+            f"The judge’s own AUC is {decimal(auc)}, where guessing gives 0.5: a low confidence says little about a "
             "latent.",
-            "Take a larger model in llm.model, and read the scores by attributes meanwhile.",
+            "Use a larger model in llm.model; until then, rely on the scores by attributes.",
         )
-    off = found.at("scores", "calibration", "error")
-    if off is not None and off > OFF:
+    error = found.number("scores", "calibration", "error")
+    if error is not None and error > CALIBRATION_ERROR:
         yield Caution(
-            f"What is expected of a concept is off by {decimal(off)} on average.",
-            "Raise scores.score_cases, and take no single confidence at its word.",
+            f"The expected confidence of a concept is off by {decimal(error)} on average.",
+            "Raise scores.score_cases, and do not rely on any single confidence.",
         )
 
 
-def _dictionary(found: _Figures) -> Iterator[Caution]:
-    interpretable, controls = (found.at("concepts", key) for key in ("interpretable", "shuffled_interpretable"))
-    if found.at("concepts", "scored") == 0:
+def _dictionary(found: _Metrics) -> Iterator[Caution]:
+    interpretable, controls = (found.number("concepts", key) for key in ("interpretable", "shuffled_interpretable"))
+    if found.number("concepts", "scored") == 0:
         yield Caution(
-            "Of no latent could a concept be scored: 0 are in the dictionary with a confidence.",
-            "The column status of concepts.parquet says why.",
+            "No concept could be scored: 0 are in the dictionary with a confidence.",
+            "See the column status of concepts.parquet for the reasons.",
         )
     elif interpretable is not None and controls is not None and interpretable <= controls:
         yield Caution(
-            f"{count(interpretable)} latents are interpretable, and of their shuffled controls {count(controls)} pass "
-            "the same bar: names do no better than chance.",
-            "Do not use this dictionary; look at the judge’s AUC and at FVU first.",
+            f"{count(interpretable)} latents are interpretable, and {count(controls)} of their shuffled controls pass "
+            "the same bar: the names are no better than chance.",
+            "Do not use this dictionary; check the judge’s AUC and FVU first.",
         )
 
 
-def _steering(found: _Figures) -> Iterator[Caution]:
-    turned, moving = found.at("steering", "latents"), found.at("steering", "above_null")
-    if turned and moving == 0:
+def _steering(found: _Metrics) -> Iterator[Caution]:
+    steered, moving = found.number("steering", "latents"), found.number("steering", "above_null")
+    if steered and moving == 0:
         yield Caution(
-            f"{count(turned)} latents were turned up, and none raises the share of its concept beyond chance.",
-            "Read the names as captions and not as causes, or turn farther with steering.strengths and "
-            "steering.reference.",
+            f"{count(steered)} latents were steered, and none raises the share of its concept beyond chance.",
+            "Treat the names as descriptions, not causes, or use larger steering.strengths and steering.reference.",
         )

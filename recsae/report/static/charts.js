@@ -1,5 +1,5 @@
-// Pictures of one latent: its concept by activation level, its activations, and what turning it does; each with the
-// numbers behind it. It needs dom.js.
+// Charts of one latent: its concept by activation level, its activations, and the effect of steering it, each with its
+// numbers. Needs dom.js.
 const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [340, 170, 44, 12, 26];
 
 const legendOf = (...keys) => {
@@ -8,7 +8,7 @@ const legendOf = (...keys) => {
   return legend;
 };
 
-// Bars: the share of cases of a level whose item bears the concept's terms. Lines: what any item would give.
+// Bars: the share of a level's cases whose item has the concept's terms. Lines: the share among all items.
 function levelChart(latent, [catalogue, popular, cases, hits]) {
   const shares = hits.map((hit, level) => (cases[level] ? hit / cases[level] : null));
   const ceiling = Math.min(1, Math.max(0.1, Math.ceil(10 * Math.max(...shares, catalogue, popular)) / 10));
@@ -35,36 +35,36 @@ function levelChart(latent, [catalogue, popular, cases, hits]) {
     ["catalogue", `of all items: ${percent(catalogue)}`],
     ["popular", `weighted by popularity: ${percent(popular)}`],
   );
-  return [svg, legend, numbersOf(`latent-${latent}-levels`, ["level", "cases", "bear the terms"], cases.map((count, level) => [level, count, hits[level]]))];
+  return [svg, legend, numbersOf(`latent-${latent}-levels`, ["level", "cases", "have the terms"], cases.map((count, level) => [level, count, hits[level]]))];
 }
 
-// How often the latent fires how strongly, the cases whose item bears the concept below and the others above. Levels are
-// deciles, so each is as wide as its activations reach and as high as cases are dense in it.
+// Density of activations, with cases whose item has the concept below and the others stacked above. Levels are deciles:
+// each bar is as wide as its range of activations and as high as the density of its cases.
 function spreadChart(latent, edges, [, , cases, hits]) {
-  const wide = edges.slice(1).map((edge, level) => Math.max(edge - edges[level], 0));
-  const dense = wide.map((width, level) => (width > 0 ? [hits[level + 1] / width, cases[level + 1] / width] : [0, 0]));
-  const [most, furthest] = [Math.max(...dense.map(([, all]) => all), 1e-9), edges.at(-1) || 1];
+  const widths = edges.slice(1).map((edge, level) => Math.max(edge - edges[level], 0));
+  const densities = widths.map((width, level) => (width > 0 ? [hits[level + 1] / width, cases[level + 1] / width] : [0, 0]));
+  const [most, furthest] = [Math.max(...densities.map(([, all]) => all), 1e-9), edges.at(-1) || 1];
   const x = (activation) => LEFT + (WIDTH - LEFT - 8) * (activation / furthest);
   const y = (density) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - density / most);
   const [svg, draw] = picture("level-chart", WIDTH, HEIGHT);
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `Activations of score cases up to ${decimal(furthest)}, the cases whose item bears the concept apart; silent in ${counted(cases[0])} cases`);
+  svg.setAttribute("aria-label", `Activations of score cases up to ${decimal(furthest)}, split by whether the item has the concept; ${counted(cases[0])} cases without activation`);
   draw("line", "grid", { x1: LEFT, x2: WIDTH, y1: y(0), y2: y(0) });
-  dense.forEach(([with_, all], level) => {
+  densities.forEach(([with_, all], level) => {
     const [left, width] = [x(edges[level]), Math.max(x(edges[level + 1]) - x(edges[level]) - 1, 0.5)];
     const other = draw("rect", "other", { x: left, y: y(all), width, height: y(with_) - y(all) });
     draw("rect", "concept", { x: left, y: y(with_), width, height: y(0) - y(with_) });
-    tip(other, `${decimal(edges[level])} to ${decimal(edges[level + 1])}: ${counted(hits[level + 1])} of ${counted(cases[level + 1])} cases bear the concept`);
+    tip(other, `${decimal(edges[level])} to ${decimal(edges[level + 1])}: ${counted(hits[level + 1])} of ${counted(cases[level + 1])} cases have the concept`);
   });
   for (const at of [0, furthest / 2, furthest]) draw("text", "", { x: x(at), y: HEIGHT - 10, "text-anchor": at === furthest ? "end" : "middle" }, decimal(at));
-  const legend = legendOf(["concept", "item bears the concept"], ["other", "it does not"]);
-  const silent = element("p", "meaning", `Silent in ${counted(cases[0])} score cases, of which ${percent(cases[0] ? hits[0] / cases[0] : null)} bear the concept.`);
+  const legend = legendOf(["concept", "item has the concept"], ["other", "item does not"]);
+  const zero = element("p", "meaning", `Does not fire in ${counted(cases[0])} score cases, of which ${percent(cases[0] ? hits[0] / cases[0] : null)} have the concept.`);
   const rows = cases.map((count, level) => [level ? edges[level - 1] : "silent", level ? edges[level] : "silent", count, hits[level]]);
-  return [svg, legend, silent, numbersOf(`latent-${latent}-activations`, ["from", "to", "cases", "bear the terms"], rows)];
+  return [svg, legend, zero, numbersOf(`latent-${latent}-activations`, ["from", "to", "cases", "have the terms"], rows)];
 }
 
-// The concept's share of the top 10 by strength, with its interval, beside nine of ten random directions and the probe.
-function turningChart(latent, steps) {
+// The concept's share of the top 10 by steering strength, with its interval, beside random directions and the probe.
+function steeringChart(latent, steps) {
   const known = steps.flatMap(([, share, low, high, , nullLow, nullHigh, probe]) => [share, low, high, nullLow, nullHigh, probe]).filter((share) => share !== null);
   const ceiling = Math.min(1, Math.max(0.05, Math.ceil(20 * Math.max(...known)) / 20));
   const [first, last] = [steps[0][0], steps.at(-1)[0]];
@@ -78,8 +78,8 @@ function turningChart(latent, steps) {
     draw("line", "grid", { x1: LEFT, x2: WIDTH, y1: y(share), y2: y(share) });
     draw("text", "", { x: LEFT - 6, y: y(share) + 4, "text-anchor": "end" }, percent(share));
   }
-  const there = [...steps.map((step) => [step[0], step[6]]), ...steps.map((step) => [step[0], step[5]]).reverse()];
-  draw("path", "chance", { d: `${path(there)} Z` });
+  const band = [...steps.map((step) => [step[0], step[6]]), ...steps.map((step) => [step[0], step[5]]).reverse()];
+  draw("path", "chance", { d: `${path(band)} Z` });
   draw("path", "chance-mean", { d: path(steps.map((step) => [step[0], step[4]])) });
   draw("path", "probe", { d: path(steps.map((step) => [step[0], step[7]])) });
   draw("path", "line", { d: path(steps.map((step) => [step[0], step[1]])) });
@@ -88,11 +88,11 @@ function turningChart(latent, steps) {
     draw("line", "line", { x1: x(at), x2: x(at), y1: y(low), y2: y(high) });
     const dot = draw("circle", "dot", { cx: x(at), cy: y(share), r: 3.5 });
     tip(dot, `strength ${at}: share ${percent(share)}, NDCG@10 ${ndcg === null ? "—" : `${signed(ndcg)} %`}`);
-    if (x(at) - labelled < 32 && at !== last) continue; // or they would overlap
+    if (x(at) - labelled < 32 && at !== last) continue; // avoid overlapping labels
     labelled = x(at);
     draw("text", "", { x: x(at), y: HEIGHT - 10, "text-anchor": "middle" }, String(at));
   }
-  const legend = legendOf(["line", "this latent"], ["probe", "the concept’s linear probe"], ["chance", "nine of ten random directions"]);
+  const legend = legendOf(["line", "this latent"], ["probe", "the concept’s linear probe"], ["chance", "nine in ten random directions"]);
   const columns = ["strength", "share", "lower", "upper", "random mean", "random 5 %", "random 95 %", "probe", "change of NDCG@10"];
   return [svg, legend, numbersOf(`latent-${latent}-turned`, columns, steps)];
 }

@@ -1,4 +1,4 @@
-// One concept at a time, by the address (#latent-12); without one, a list of those in this file. It needs latent.js.
+// Shows the concept named in the address (#latent-12), or the list of the concepts in this file. Needs latent.js.
 const byLatent = new Map(data.rows.map((row) => {
   const made = Object.fromEntries(data.columns.map((name, i) => [name, row[i]]));
   return [made.latent, made];
@@ -35,9 +35,9 @@ function show(row) {
   document.title = `${row.name ?? "no name"} (latent ${row.latent})`;
   const status = element("p", "lead");
   status.append(element("span", row.interpretable ? "badge yes" : "badge", row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status), ` latent ${row.latent}`);
-  const told = element("p", "description");
-  told.append(isolated(row.description ?? "No description was written."));
-  find("concept").replaceChildren(status, told, scores(row), described(row));
+  const description = element("p", "description");
+  description.append(isolated(row.description ?? "No description."));
+  find("concept").replaceChildren(status, description, scores(row), latentParts(row));
 }
 
 function list() {

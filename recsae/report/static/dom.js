@@ -1,5 +1,5 @@
-// What every part of the page draws with: elements, numbers, pictures, and links from one part to another. Text from a
-// catalogue reaches the document through textContent only.
+// Helpers for all pages: elements, number formats, SVG, and links. Catalogue text enters the document through
+// textContent only.
 const SVG = "http://www.w3.org/2000/svg";
 const find = (id) => document.getElementById(id);
 const data = JSON.parse(find("data").textContent);
@@ -15,15 +15,15 @@ const between = (low, high, shown) => (low === null || high === null ? "" : `${s
 const bounds = (row) => between(row.confidence_lower, row.confidence_upper, decimal) || "no interval";
 const percent = (value) => (value === null ? "—" : `${(100 * value).toFixed(value === 0 || value >= 0.01 ? 1 : value >= 0.001 ? 2 : 3)}\u00a0%`);
 const counted = (value) => (value === null ? "—" : value.toLocaleString("en"));
-// Sums of activations, and lifts, run from hundredths to millions.
+// Sums of activations and lifts range from hundredths to millions.
 const figure = (value) => (value === null ? "—" : value.toLocaleString("en", { maximumSignificantDigits: 3 }));
 const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 const words = (text) => fold(text).split(/\s+/).filter(Boolean);
 
-// Titles may be right to left or hold marks that turn the text around: <bdi> keeps that within the title.
+// Titles may be right-to-left or contain bidirectional marks: <bdi> confines their effect to the title.
 const isolated = (text) => element("bdi", "", text);
 
-// An SVG of `width` by `height`, and how to draw in it.
+// An SVG of `width` by `height`, and a function that adds shapes to it.
 function picture(className, width, height) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", className);
@@ -38,11 +38,11 @@ function picture(className, width, height) {
   return [svg, draw];
 }
 
-// What a shape says where a pointer rests on it.
+// Adds a tooltip to a shape.
 function tip(shape, text) {
-  const told = document.createElementNS(SVG, "title");
-  told.textContent = text;
-  shape.append(told);
+  const tooltip = document.createElementNS(SVG, "title");
+  tooltip.textContent = text;
+  shape.append(tooltip);
 }
 
 function link(address, ...content) {
@@ -54,23 +54,23 @@ function link(address, ...content) {
 
 const title = (number) => data.titles.titles[number];
 const viewed = new Map((data.items?.latents ?? []).map((row) => [row[0], row]));
-// The number under which the report shows an item; a page beside the report is told it with the titles.
+// The number of an item's view in the report; other pages get it with the titles.
 const viewOf = (number) => (data.titles.views ? data.titles.views[number] : viewed.has(number) ? number : null);
-// An item as it stands in a list: a link where the report has a view of it.
+// An item in a list: a link if the report has a view of it.
 const item = (number) => {
   const view = viewOf(number);
   return view === null ? isolated(title(number)) : link(`${data.titles.views ? "report.html" : ""}#item-${view}`, isolated(title(number)));
 };
 const conceptAddress = (latent) => `concepts-${String(Math.floor(latent / data.perPage)).padStart(3, "0")}.html#latent-${latent}`;
 
-// A latent by its name, for pages that have `names`; one that is in no dictionary has no page.
+// A latent by its name, for pages with `names`; latents outside the dictionary have no page.
 function latentLink(latent) {
   const name = data.names[latent] ?? null;
-  const told = name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)];
-  return latent in data.names ? link(conceptAddress(latent), ...told) : told[0];
+  const label = name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)];
+  return latent in data.names ? link(conceptAddress(latent), ...label) : label[0];
 }
 
-// A link to the numbers behind a picture, as a file of comma-separated values.
+// A link to the numbers behind a chart, as a CSV file.
 function numbersOf(name, columns, rows) {
   const lines = [columns, ...rows].map((row) => row.map((value) => value ?? "").join(","));
   const made = link(`data:text/csv;charset=utf-8,${encodeURIComponent(`${lines.join("\n")}\n`)}`, "The numbers (CSV)");

@@ -1,4 +1,4 @@
-// Facts of a latent in words: what a row of the dictionary opens to, and what its page begins with. It needs dom.js.
+// Facts of a latent in words, for its opened row in the dictionary and for its page. Needs dom.js.
 const MATES = 24;
 const mates = (row) => (data.groups[row.group] ?? []).filter((latent) => latent !== row.latent);
 
@@ -21,17 +21,17 @@ function figures(row) {
   }
   fact("Terms", isolated(row.terms.join(", ") || "—"));
   if (row.tp !== null) {
-    fact("Judged", `${counted(row.tp)} of ${counted(row.tp + row.fn)} active and ${counted(row.tn)} of ${counted(row.tn + row.fp)} silent cases right`);
+    fact("Judged", `${counted(row.tp)} of ${counted(row.tp + row.fn)} active and ${counted(row.tn)} of ${counted(row.tn + row.fp)} non-activating cases right`);
   }
   if (row.confidence_expected !== null) fact("Expected on unseen cases", `confidence ${decimal(row.confidence_expected)}`);
-  if (row.near_miss_rate !== null) fact("Near misses judged active, by attribute", percent(row.near_miss_rate));
-  if (row.near_direction_rate !== null) fact("Near misses judged active, by direction", percent(row.near_direction_rate));
+  if (row.near_miss_rate !== null) fact("Hard negatives judged active, by attribute", percent(row.near_miss_rate));
+  if (row.near_direction_rate !== null) fact("Hard negatives judged active, by direction", percent(row.near_direction_rate));
   if (row.attribute_confidence !== null) {
-    fact("By attributes, the same cases", `confidence ${decimal(row.attribute_confidence)}, ` +
+    fact("By attributes, on the same cases", `confidence ${decimal(row.attribute_confidence)}, ` +
       `shuffled ${decimal(row.attribute_confidence_shuffled)}, AUC ${decimal(row.attribute_auc)}`);
   }
   if (row.held_out_confidence !== null) {
-    fact("By attributes, all held-out cases", `confidence ${decimal(row.held_out_confidence)}, ` +
+    fact("By attributes, on all held-out cases", `confidence ${decimal(row.held_out_confidence)}, ` +
       `precision ${decimal(row.held_out_precision)}, recall ${decimal(row.held_out_recall)}`);
   }
   if (row.recsae_confidence !== null) {

@@ -1,5 +1,5 @@
-// Items and the latents that show most in them: a search over titles and ids. What there is says items.py. It needs
-// dom.js, and the table's `latentName`.
+// Items with their strongest latents: a search over titles and ids. items.py documents the data. Needs dom.js, and
+// `latentName` of page.js.
 const ITEMS_SHOWN = 6;
 const folded = new Map();
 

@@ -1,59 +1,59 @@
-// What the page of a concept shows of its latent. What there is of it, and where, says latents.py; a part that was
-// not measured is left out. It needs dom.js, facts.js, charts.js and steering.js.
+// Renders the details of a latent on its concept page. latents.py documents the data; parts that were not measured are
+// left out. Needs dom.js, facts.js, charts.js and steering.js.
 const MEASURES = [
   ["Most often", "cases in which it fires", 1, counted],
   ["Most strongly", "sum of its activations", 2, figure],
-  ["Most distinctively", "lift: its share of the cases in which the latent fires, by its share of all", 3, (lift) => `×${figure(lift)}`],
+  ["Most distinctively", "lift: its share of the cases in which the latent fires, divided by its share of all cases", 3, (lift) => `×${figure(lift)}`],
 ];
 const ROLES = {
   top: "Among the strongest",
-  level: "At a level of its own",
-  near_miss: "Near miss: silent, its item shares attributes",
-  near_direction: "Near miss: silent, close in direction",
-  random: "Silent",
+  level: "Across the range of activation",
+  near_miss: "Hard negative: does not fire, item shares attributes",
+  near_direction: "Hard negative: does not fire, close in direction",
+  random: "Does not fire",
 };
-const about = (part, row) => data.details[part]?.[row.latent];
+const detailsOf = (part, row) => data.details[part]?.[row.latent];
 
-function described(row) {
+function latentParts(row) {
   const parts = element("div", "latent-parts");
   const part = (heading, className, ...content) => {
     const made = parts.appendChild(element("section", className));
     made.append(element("h2", "", heading), ...content);
   };
   const { latent } = row;
-  const [items, levels, deciles, attributes, turned, curve] = ["items", "levels", "deciles", "attributes", "turned", "curves"].map((name) => about(name, row));
+  const [items, levels, deciles, attributes, turned, curve] = ["items", "levels", "deciles", "attributes", "turned", "curves"].map((name) => detailsOf(name, row));
   parts.append(figures(row));
   if (levels) part("The concept by activation level", "levels", ...levelChart(latent, levels));
   if (levels && deciles) part("How strongly it fires", "levels", ...spreadChart(latent, deciles, levels));
-  if (curve) part("The concept by strength", "levels", ...turningChart(latent, curve));
+  if (curve) part("The concept by steering strength", "levels", ...steeringChart(latent, curve));
   if (items) {
     for (const [heading, meaning, column, shown] of MEASURES) {
       part(heading, "measure", element("p", "meaning", meaning), itemList(items, column, shown));
     }
   }
   if (data.cases?.[latent]) part("Cases", "cases", ...caseList(data.cases[latent]));
-  if (attributes) part("Attributes that it answers to", "answers", attributeTable(attributes));
-  if (turned) part("When it is turned", "turned", ...turnedTable(turned, row));
-  if (data.neighbours?.[latent]) part("Closest latents", "kin", element("p", "meaning", "cosine of decoder directions"), kinList(data.neighbours[latent]));
-  if (data.nights?.[latent]) part("Its nights", "kin", nightTable(data.nights[latent]));
+  if (attributes) part("Attributes it responds to", "answers", attributeTable(attributes));
+  if (turned) part("When it is steered", "turned", ...steeringTable(turned, row));
+  if (data.neighbours?.[latent]) part("Closest latents", "kin", element("p", "meaning", "cosine of decoder directions"), neighbourList(data.neighbours[latent]));
+  if (data.nights?.[latent]) part("History by night", "kin", nightTable(data.nights[latent]));
   return parts;
 }
 
-// What users did before, the latest last; what they did next is never shown.
+// Histories, oldest first; the next event is never shown.
 function caseList(cases) {
   const list = element("ol", "cases");
   for (const [role, activation, level, top, history] of cases) {
     const line = list.appendChild(element("li", level ? "fires" : "silent"));
-    const fired = level ? `${decimal(activation)}, level ${level}` : "silent";
+    const fired = level ? `${decimal(activation)}, level ${level}` : "does not fire";
     line.append(element("h3", "", ROLES[data.roles[role]]), element("span", "amount", fired));
-    const told = line.appendChild(element("p"));
-    told.append("did ", ...history.flatMap((number, i) => (i ? [" → ", item(number)] : [item(number)])));
-    if (top !== null) told.append("; the model ranks first ", item(top));
+    const text = line.appendChild(element("p"));
+    text.append("history: ", ...history.flatMap((number, i) => (i ? [" → ", item(number)] : [item(number)])));
+    if (top !== null) text.append("; ranked first: ", item(top));
   }
-  return [element("p", "meaning", "Of users of whom no name was written."), list];
+  return [element("p", "meaning", "From users held out from naming."), list];
 }
 
-function kinList(pairs) {
+function neighbourList(pairs) {
   const list = element("ol");
   for (let place = 0; place < pairs.length; place += 2) {
     list.appendChild(element("li")).append(latentLink(pairs[place]), " ", element("span", "amount", decimal(pairs[place + 1])));

@@ -1,13 +1,13 @@
-// The table of concepts: sorts, searches, filters, and draws one page of rows at a time, so that ten thousand latents
-// cost as little as fifty. A link to a latent (#latent-12) turns to its row and opens it. It needs dom.js, facts.js and
-// items.js, and computes no score.
+// The table of concepts: sorts, searches and filters, and renders one page of rows at a time, so that ten thousand
+// latents cost no more than fifty. A link to a latent (#latent-12) goes to its row and opens it. Needs dom.js, facts.js
+// and items.js.
 const PAGE = 50;
 const concepts = data.rows.map((row) => Object.fromEntries(data.columns.map((name, i) => [name, row[i]])));
 const byLatent = new Map(concepts.map((row) => [row.latent, row]));
 const headers = [...document.querySelectorAll(".dictionary th[data-key]")];
 const steps = [...document.querySelectorAll("button[data-step]")];
 const opened = new Set();
-// The bar is one for all latents, so the lower end of the interval brings the interpretable ones to the top.
+// All latents have the same bar, so sorting by the lower end of the interval puts interpretable ones first.
 const state = { key: "confidence", descending: true, page: 0, shown: [] };
 
 const status = (row) => (row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status);
@@ -23,7 +23,7 @@ const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 function compare(a, b) {
   const value = sortValues[state.key] ?? ((row) => row[state.key]);
   const [left, right] = [value(a), value(b)];
-  // What is unknown stands last in either direction.
+  // Unknown values come last in both directions.
   if (left === null || right === null) return (left === null) - (right === null) || a.latent - b.latent;
   const way = typeof left === "string" ? order.compare(left, right) : left - right;
   return (state.descending ? -way : way) || a.latent - b.latent;
@@ -124,7 +124,7 @@ function nameCell(cell, row) {
   });
 }
 
-// A latent as others name it: its number, and its concept if it has one.
+// A reference to a latent: its number, with its concept if it has one.
 function latentName(latent) {
   const name = byLatent.get(latent)?.name ?? null;
   const made = element("span");
@@ -132,7 +132,7 @@ function latentName(latent) {
   return made;
 }
 
-// Confidence with its interval and control on a line from 0 to 1; the numbers stand beside it.
+// Confidence with its interval and control on a line from 0 to 1; the numbers are beside it.
 function strip(row) {
   const [svg, draw] = picture("strip", 100, 14);
   const x = (value) => 6 + 88 * value;
@@ -156,7 +156,7 @@ function detail(row) {
   const cell = tr.appendChild(element("td"));
   cell.setAttribute("role", "cell");
   cell.colSpan = headers.length;
-  cell.appendChild(element("p", "description")).append(isolated(row.description ?? "No description was written."));
+  cell.appendChild(element("p", "description")).append(isolated(row.description ?? "No description."));
   cell.append(figures(row));
   const more = link(conceptAddress(row.latent), `All of latent ${row.latent}`);
   more.className = "more";
@@ -169,9 +169,9 @@ function sortBy(key, descending) {
   refresh();
 }
 
-// Numbers start with the largest, words with the first.
+// Numbers sort descending first, text ascending.
 const startsDescending = (key) => headers.find((header) => header.dataset.key === key).dataset.kind === "number";
-function turn(key) {
+function toggleSort(key) {
   sortBy(key, state.key === key ? !state.descending : startsDescending(key));
 }
 
@@ -181,7 +181,7 @@ function move(step) {
   find("dictionary").scrollIntoView();
 }
 
-for (const header of headers) header.firstChild.addEventListener("click", () => turn(header.dataset.key));
+for (const header of headers) header.firstChild.addEventListener("click", () => toggleSort(header.dataset.key));
 find("sort").addEventListener("change", (event) => sortBy(event.target.value, startsDescending(event.target.value)));
 find("direction").addEventListener("click", () => sortBy(state.key, !state.descending));
 find("query").addEventListener("input", refresh);
@@ -189,7 +189,7 @@ find("interpretable").addEventListener("change", refresh);
 for (const button of steps) button.addEventListener("click", () => move(Number(button.dataset.step)));
 find("query").form.addEventListener("submit", (event) => event.preventDefault());
 
-// Turns to a latent's row and opens it; what the search or the filter hides is shown again.
+// Goes to a latent's row and opens it; clears the search and the filter if they hide it.
 function showLatent(latent) {
   const row = byLatent.get(latent);
   if (!row) return;
@@ -213,7 +213,7 @@ function follow() {
 }
 
 window.addEventListener("hashchange", follow);
-// A link to where the page already is changes no hash.
+// A link to the current address fires no hashchange.
 document.addEventListener("click", (event) => {
   if (event.target.closest("a")?.hash === location.hash) follow();
 });

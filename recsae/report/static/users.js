@@ -1,4 +1,4 @@
-// One user at a time, by choice or by the address (#user-3). What there is says users.py. It needs dom.js.
+// Shows the selected user, or the one in the address (#user-3). users.py documents the data. Needs dom.js.
 const chooser = find("user");
 
 function part(heading, ...content) {
@@ -10,23 +10,23 @@ function part(heading, ...content) {
 function history(user) {
   const list = element("ol");
   for (const number of user.history) list.appendChild(element("li")).append(item(number));
-  const count = element("p", "meaning", user.history.length < user.events ? `the latest ${user.history.length} of ${counted(user.events)} events, the last one last` : "the last one last");
-  return part("What he or she did", count, list);
+  const count = element("p", "meaning", user.history.length < user.events ? `the latest ${user.history.length} of ${counted(user.events)} events, oldest first` : "oldest first");
+  return part("History", count, list);
 }
 
 function active(user) {
   const list = element("ol");
   for (const [latent, activation] of user.active) list.appendChild(element("li")).append(latentLink(latent), " ", element("span", "amount", decimal(activation)));
-  return part("Active latents", element("p", "meaning", "and their activations, as in the dictionary"), list);
+  return part("Active latents", element("p", "meaning", "with their activations"), list);
 }
 
 function recommended(user) {
   const table = element("table", "figures sums");
   const head = table.appendChild(element("thead")).appendChild(element("tr"));
-  const columns = ["Item", "Score", "Beyond the average item", "of which by these latents", "by others", "by bias and error"];
+  const columns = ["Item", "Score", "Beyond the average item", "of which from these latents", "from others", "from bias and error"];
   for (const column of columns) head.appendChild(element("th", "", column)).scope = "col";
   const body = table.appendChild(element("tbody"));
-  for (const [number, score, average, listed, others, left] of user.items) {
+  for (const [number, score, average, listed, others, remainder] of user.items) {
     const line = body.appendChild(element("tr"));
     const name = line.appendChild(element("th"));
     name.scope = "row";
@@ -37,11 +37,11 @@ function recommended(user) {
       const one = parts.appendChild(element("li"));
       one.append(latentLink(listed[place]), " ", element("span", "amount", plus(listed[place + 2])));
     }
-    line.append(element("td", "", plus(others)), element("td", "", plus(left)));
+    line.append(element("td", "", plus(others)), element("td", "", plus(remainder)));
     [...line.children].forEach((cell, i) => { cell.dataset.label = columns[i]; });
   }
-  const meaning = element("p", "meaning", "A score tells items apart by what it has beyond that of the average item; that is the sum of what the latents, the bias and the SAE’s error give it beyond what they give the average item.");
-  return part("What is recommended, and why", meaning, table);
+  const meaning = element("p", "meaning", "Items are ranked by how far their score exceeds that of the average item. This difference is the sum of the contributions of the latents, the bias and the SAE’s error, each relative to its contribution to the average item.");
+  return part("Recommendations and their reasons", meaning, table);
 }
 
 const plus = (value) => (value === null ? "—" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`);
@@ -55,12 +55,12 @@ function show(number) {
   find("shown").replaceChildren(parts);
 }
 
-const asked = () => Number(/^#user-(\d+)$/.exec(location.hash)?.[1] ?? 0);
+const userInAddress = () => Number(/^#user-(\d+)$/.exec(location.hash)?.[1] ?? 0);
 data.users.forEach((user, number) => {
   const option = chooser.appendChild(element("option", "", user.id));
   option.value = String(number);
 });
 chooser.addEventListener("change", () => { location.hash = `#user-${chooser.value}`; });
 chooser.form.addEventListener("submit", (event) => event.preventDefault());
-window.addEventListener("hashchange", () => show(asked()));
-show(asked());
+window.addEventListener("hashchange", () => show(userInAddress()));
+show(userInAddress());

@@ -52,5 +52,5 @@ def test_lines_are_told_apart_by_colour_and_mark_together() -> None:
 
 
 def test_the_picture_is_told_in_words() -> None:
-    told = chart(of((512, 0.3), (1024, None)), of((2048, 0.5))).described
+    told = chart(of((512, 0.3), (1024, None)), of((2048, 0.5))).description
     assert told.startswith("mean best correlation over latents from 512 to 2,048: 2 lines, from 0.300 to 0.500.")

@@ -18,7 +18,7 @@ from recsae.report.charts.histogram import histogram
 from recsae.report.charts.steering_curves import pictures
 from recsae.report.sections.calibration import calibration
 from recsae.text import html
-from tests.report.charts.test_steering_curves import step, turn
+from tests.report.charts.test_steering_curves import steered, step
 from tests.report.concepts_table import HOSTILE
 from tests.report.drawn import Drawn
 from tests.report.sections.test_calibration import BINS
@@ -49,8 +49,8 @@ def of_sweep(*series: Series, levels: tuple[Level, ...] = (), title: str = "Widt
 
 
 def of_turning(concept: str = "Sci-Fi", number: int = 1) -> str:
-    (found,) = pictures([turn(*STEPS, concept=concept)])
-    return plots.turning(found, number)
+    (found,) = pictures([steered(*STEPS, concept=concept)])
+    return plots.steering(found, number)
 
 
 ALL = (of_confidence, of_calibration, of_sweep, of_turning)
@@ -215,17 +215,17 @@ def test_turns_are_read_off_the_axes() -> None:
         for at, place in zip(found, [*places, (0, 0.1), *places], strict=True):
             assert at == pytest.approx(place, abs=0.005)
     (clean,) = made.shapes(fill="var(--sheet)")
-    assert clean.at == pytest.approx((0, 0.1), abs=0.005) and clean.told.startswith("the model as it is: share 10.0")
-    (wished,) = made.shapes(stroke_dasharray="2,4")
-    assert wished.corners[0][1] == pytest.approx(0.2, abs=0.005)
+    assert clean.at == pytest.approx((0, 0.1), abs=0.005) and clean.told.startswith("the unchanged model: share 10.0")
+    (target_share,) = made.shapes(stroke_dasharray="2,4")
+    assert target_share.corners[0][1] == pytest.approx(0.2, abs=0.005)
     first, _ = made.shapes(fill="var(--series-0)")
-    assert first.told == "latent 7, turned up by 0.25: share 30.0\u00a0%, NDCG@10 \u22122.0\u00a0%"
+    assert first.told == "latent 7, strength 0.25: share 30.0\u00a0%, NDCG@10 \u22122.0\u00a0%"
 
 
 def test_chance_is_an_area_from_the_clean_model_on() -> None:
     # The longer push costs less here: the outline goes by NDCG all the same.
-    (found,) = pictures([turn(step(0.25, 0.3, -0.2), step(0.5, 0.4, -0.1))])
-    made = Drawn(plots.turning(found, 1))
+    (found,) = pictures([steered(step(0.25, 0.3, -0.2), step(0.5, 0.4, -0.1))])
+    made = Drawn(plots.steering(found, 1))
     (area,) = made.shapes(fill="var(--track)")
     outline = [(-0.1, 0.06), (-0.05, 0.06), (0, 0.1), (0, 0.1), (-0.05, 0.14), (-0.1, 0.14)]
     for corner, place in zip(area.corners, outline, strict=True):
@@ -236,8 +236,8 @@ def test_chance_is_an_area_from_the_clean_model_on() -> None:
 
 def test_a_flat_turn_is_inside() -> None:
     flat = step(0.5, 0.0, 0.0, clean=0.0, null_mean=0.0, null_lower=0.0, null_upper=0.0)
-    (found,) = pictures([turn(flat, wished=None)._replace(clean=0.0)])
-    made = Drawn(plots.turning(found, 1))
+    (found,) = pictures([steered(flat, target_share=None)._replace(clean=0.0)])
+    made = Drawn(plots.steering(found, 1))
     assert made.x_labels and made.y_labels
     assert_inside(made)
 

@@ -30,7 +30,7 @@ def test_popular_items_come_first_and_latents_by_strength(tmp_path: Path) -> Non
 
 
 def test_no_more_items_and_latents_than_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(items, "MOST", 3)
+    monkeypatch.setattr(items, "MAX_SHOWN", 3)
     monkeypatch.setattr(items, "LATENTS", 1)
     found, titles = details(tmp_path, tables())
     assert [titles[number] for number, *_ in found["latents"]] == [HOSTILE[-2], HOSTILE[-3]]

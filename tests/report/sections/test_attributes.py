@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from recsae.report.sections import attributes
-from recsae.report.sections.attributes import BEST, Against, about_attributes
+from recsae.report.sections.attributes import BEST, AttributeFacts, about_attributes
 from recsae.schemas.concepts import ATTRIBUTE_BEST
 from recsae.store.filesystem import Folder
 from recsae.text.formatting import Cell
@@ -20,7 +20,7 @@ from tests.report.made_tables import ALL, LATENTS, STATISTICS, attribute_best, f
 NAMES = {0: None, 1: HOSTILE[0], 2: "space opera"}
 
 
-def about(root: Path, statistics: dict[str, Any] | None = None, made: Tables = NO_TABLES) -> Against | None:
+def about(root: Path, statistics: dict[str, Any] | None = None, made: Tables = NO_TABLES) -> AttributeFacts | None:
     metrics = METRICS if statistics is None else METRICS | {"statistics": statistics}
     return about_attributes(committed(Folder(str(root)), metrics, made), NAMES)
 
@@ -40,12 +40,12 @@ def test_codes_stand_in_order_with_chance_and_what_is_above_it(tmp_path: Path) -
 def test_the_best_rows_are_the_saes_by_r_with_the_others_beside(tmp_path: Path) -> None:
     found = about(tmp_path, {}, {("statistics", "attribute_best.parquet"): attribute_best()})
     assert found is not None and len(found.best) == BEST == 30
-    assert found.beside == ("Raw", "PCA", "Untrained")
+    assert found.baselines == ("Raw", "PCA", "Untrained")
     for place, row in enumerate(found.best):
         value = 39 - place
         assert row.value == f"{HOSTILE[value % 8]} {value}" and row.latent == value % LATENTS
         assert (row.r, row.upper, row.p_value) == (f"{value / 100:.3f}", "0.050", "0.010")
-        assert row.beside == (f"{value / 200:.3f}", "—", f"{value / 400:.3f}")
+        assert row.baselines == (f"{value / 200:.3f}", "—", f"{value / 400:.3f}")
         assert row.concept == NAMES[row.latent]
 
 
@@ -60,7 +60,7 @@ def test_recommended_comes_before_input(tmp_path: Path) -> None:
     best = dict.fromkeys(("input", "recommended"), STATISTICS["best"]["recommended"])
     found = about(tmp_path, {"best": best})
     assert found is not None
-    assert [view.described for view in found.views] == [
+    assert [view.description for view in found.views] == [
         "the item that the model ranks first",
         "the last item of the history",
     ]
@@ -89,7 +89,7 @@ def test_nothing_measured_is_no_section(tmp_path: Path, odd: dict[str, Any] | No
 def test_without_attributes_coherence_has_the_section(tmp_path: Path) -> None:
     text = make_report(tmp_path, hostile_table(), METRICS | {"statistics": {"coherence": STATISTICS["coherence"]}})
     assert '<h2 id="attributes-title">Coherence</h2>' in text and '<a href="#attributes">Coherence</a>' in text
-    assert "Mean best r" not in text and "answered to best" not in text
+    assert "Mean best r" not in text and "with the best response" not in text
 
 
 def test_the_page_links_to_latents_and_shows_texts_as_text(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How many latents reach a threshold beside what chance reaches, each with the number that was asked."""
+"""Latents that reach a threshold, beside chance, each with the number of latents scored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from recsae.report.sections.confidence import about_belief, count_rows
+from recsae.report.sections.confidence import about_confidence, count_rows
 from recsae.text.formatting import Cell
 from tests.report.concepts_table import concept_row, concepts_table, hostile_table, made_up_table
 from tests.report.made_page import METRICS, Page, make_report
@@ -29,13 +29,13 @@ def test_rows_are_counted() -> None:
 
 
 def test_chance_stands_below_what_it_is_the_chance_of() -> None:
-    found = about_belief(count_rows(made_up_table(300, 0.61)), REACHED, SCORES)
+    found = about_confidence(count_rows(made_up_table(300, 0.61)), REACHED, SCORES)
     assert [row.label for row in found.rows] == [
         "Confidence",
-        "by chance: the shuffled controls",
+        "By chance: the shuffled controls",
         "RecSAE’s protocol",
-        "by chance: a coin for a judge",
-        "by chance: the judge’s own answers, shuffled",
+        "By chance: coin flips",
+        "By chance: the judge’s answers, shuffled",
     ]
     scored = count_rows(made_up_table(300, 0.61)).scored
     assert found.rows[0].cells[:2] == (Cell(str(scored)), Cell("40", f"{4000 / scored:.1f}\u00a0%"))
@@ -47,14 +47,14 @@ def test_chance_stands_below_what_it_is_the_chance_of() -> None:
 @pytest.mark.parametrize("odd", [{}, {"recsae": None}, {"recsae": {"latents": 0, "coin_0.8": 0.05}}, {"recsae": []}])
 def test_without_recsaes_protocol_its_rows_are_left_out(odd: dict[str, Any]) -> None:
     counts = count_rows(concepts_table(ROWS))
-    found = about_belief(counts, REACHED, odd)
-    assert [row.label for row in found.rows] == ["Confidence", "by chance: the shuffled controls"]
+    found = about_confidence(counts, REACHED, odd)
+    assert [row.label for row in found.rows] == ["Confidence", "By chance: the shuffled controls"]
     assert not found.recsae
-    assert about_belief(counts, {}, odd).rows == ()
+    assert about_confidence(counts, {}, odd).rows == ()
 
 
 def test_what_is_absent_of_a_row_is_a_dash() -> None:
-    found = about_belief(count_rows(concepts_table(ROWS)), {"at_0.8": 2}, {"recsae": {"latents": 8, "at_0.8": 1}})
+    found = about_confidence(count_rows(concepts_table(ROWS)), {"at_0.8": 2}, {"recsae": {"latents": 8, "at_0.8": 1}})
     assert found.rows[0].cells == (Cell("3"), Cell("2", "66.7\u00a0%"), Cell("—"))
     assert found.rows[1].cells == (Cell("2"), Cell("—"), Cell("—"))
     assert found.rows[3].cells == (Cell("8"), Cell("—"), Cell("—"))
@@ -66,10 +66,10 @@ def test_the_page_tells_them_and_draws_the_calibration(tmp_path: Path) -> None:
     identified = [at["id"] for _, at in page.tags if "id" in at]
     assert {"belief", "calibration"} <= set(identified) and len(identified) == len(set(identified))
     assert len(re.findall(r"<title>expected [\d.]+, right [\d.]+, [\d,]+ latents</title>", text)) == 2
-    assert "Off by 0.031 on average" in page.text
+    assert "Mean error 0.031" in page.text
     assert re.search(r"<dt>Shared concepts</dt><dd><strong>\d+</strong>", text)
     assert re.search(r"<dt>Polysemantic</dt><dd><strong>\d+</strong>", text)
-    assert "×3 behind a name" in page.text and "Two meanings below a name" in page.text
+    assert "×3 after a name" in page.text and "Two meanings below a name" in page.text
 
 
 @pytest.mark.parametrize("calibration", [None, {}, {"error": None, "bins": []}, {"error": 0.1, "bins": None}])
@@ -78,12 +78,16 @@ def test_too_few_latents_leave_no_empty_calibration(tmp_path: Path, calibration:
     text = make_report(tmp_path, hostile_table(), metrics)
     assert 'id="calibration"' not in text and 'href="#calibration"' not in text and "calibration-picture" not in text
     shown = Page(text).text
-    assert 'id="belief"' in text and "RecSAE’s protocol" not in shown and "Expected is what to believe" not in shown
+    assert (
+        'id="belief"' in text
+        and "RecSAE’s protocol" not in shown
+        and "Expected is the confidence to expect" not in shown
+    )
 
 
 def test_a_run_without_any_of_it_has_no_husk(tmp_path: Path) -> None:
     text = make_report(tmp_path, concepts_table([concept_row(0, name=None, status="too few cases")]))
     for part in ("belief", "calibration", "attributes", "items"):
         assert f'id="{part}"' not in text and f'href="#{part}"' not in text
-    for word in ("Shared concepts", "Polysemantic", "behind a name", "Levels, in an opened row"):
+    for word in ("Shared concepts", "Polysemantic", "after a name", "Levels, on the page of a concept"):
         assert word not in Page(text).text

@@ -36,14 +36,14 @@ def runs(prices: dict[str, Any], **stages: tuple[Any, Any]) -> StageRuns:
 
 
 def told(found: StageRuns) -> list[tuple[str, str, str]]:
-    return [(row.cpu_hours, row.gpu_hours, row.money) for row in (*found.rows, found.together)]
+    return [(row.cpu_hours, row.gpu_hours, row.money) for row in (*found.rows, found.total)]
 
 
 def test_hours_are_what_stood_reserved_for_as_long_as_the_stage_took() -> None:
     found = runs({}, ingest=(HOUR / 2, machines(4.0)), sae=(2 * HOUR, machines(2000.0, 8.0)))
     assert told(found) == [("2.00", "0.00", DASH), ("4,000.00", "16.00", DASH), ("4,002.00", "16.00", DASH)]
     assert [row.name for row in found.rows] == ["ingest", "sae"]
-    assert (found.priced, found.untold, found.unpriced) == (False, 0, 0)
+    assert (found.priced, found.unrecorded, found.unpriced) == (False, 0, 0)
 
 
 def test_money_is_the_sum_of_both_by_their_prices() -> None:
@@ -72,8 +72,8 @@ def test_what_has_no_price_is_not_free(prices: dict[str, float], money: list[str
 def test_a_stage_whose_machines_are_not_recorded_is_a_dash_and_in_no_sum(odd: Any) -> None:
     found = runs({"cpu_hour": 1.0}, ingest=(HOUR, odd), sae=(HOUR, machines(4.0)))
     assert told(found) == [(DASH, DASH, DASH), ("4.00", "0.00", "4.00"), ("4.00", "0.00", "4.00")]
-    assert (found.untold, found.unpriced) == (1, 0)
-    assert found.together.seconds == "2\u00a0h 0\u00a0min 00\u00a0s"
+    assert (found.unrecorded, found.unpriced) == (1, 0)
+    assert found.total.seconds == "2\u00a0h 0\u00a0min 00\u00a0s"
 
 
 def test_a_little_is_not_written_as_nothing() -> None:
@@ -92,7 +92,7 @@ def page(root: Path, **report: Any) -> str:
 
 def test_the_page_says_that_it_is_what_was_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without = Page(page(tmp_path / "without")).text
-    assert "Reserved, not used" in without and "Of 9 stages it was not recorded" in without
+    assert "Hours are reserved, not used" in without and "9 stages have no recorded hours" in without
     assert "CPU-hours" in without and "Cost" not in without
     recorded = made_page.committed
 
@@ -106,9 +106,9 @@ def test_the_page_says_that_it_is_what_was_reserved(tmp_path: Path, monkeypatch:
     text = page(tmp_path / "with", cpu_hour=10.0, gpu_hour=0.0, currency="<b>&")
     assert ">Cost, &lt;b&gt;&amp;</th>" in text and "<b>" not in text
     seconds = sum(10.5 * stage for stage in range(9))
-    cells = re.findall(r"<td.*?>(.*?)</td>", text[text.index(">together<") :])
+    cells = re.findall(r"<td.*?>(.*?)</td>", text[text.index(">total<") :])
     assert cells[1:4] == [f"{36 * seconds / 3600:.2f}", f"{seconds / 3600:.2f}", f"{360 * seconds / 3600:.2f}"]
-    assert "not recorded" not in text and "without a price" not in text
+    assert "no recorded hours" not in text and "without a price" not in text
     (table,) = re.findall(r'<table class="figures wide stages".*?</table>', text, re.DOTALL)
     columns = len(re.findall(r'scope="col"', table))
     assert {len(re.findall(r"<t[hd][ >]", row)) for row in re.findall(r"<tr .*?</tr>", table, re.DOTALL)} == {columns}

@@ -28,13 +28,13 @@ FOLLOWED = METRICS | {"concepts": CONCEPTS, "labels": METRICS["labels"] | {"late
 
 
 def row(stable_id: str, change: str, sure: float, **given: Any) -> dict[str, Any]:
-    believed = {
+    interpretable = {
         "interpretable": True,
         "last_interpretable": True,
         "confidence": sure,
         "last_confidence": sure,
     }
-    return {**dict.fromkeys(DRIFT.names), "stable_id": stable_id, "change": change, **believed, **given}
+    return {**dict.fromkeys(DRIFT.names), "stable_id": stable_id, "change": change, **interpretable, **given}
 
 
 def tables(*rows: dict[str, Any]) -> Tables:
@@ -58,17 +58,17 @@ def test_a_first_night_says_nothing(tmp_path: Path) -> None:
     assert 'id="drift"' not in page
 
 
-def test_changes_of_believed_concepts_stand_by_what_became_of_them(tmp_path: Path) -> None:
+def test_changes_of_interpretable_concepts_are_ordered_by_change(tmp_path: Path) -> None:
     found = about_drift(committed(Folder(str(tmp_path)), FOLLOWED, tables(*ROWS)))
     assert found is not None
     assert [one.label for one in found.rows] == ["a-4", "a-3", "a-2"]
     assert [cell.value for cell in found.rows[2].cells] == ["Drama", HOSTILE[0], "0.70", "0.70", "0.80", "0.25"]
     assert found.counts == (("kept", "3"), ("renamed", "1"), ("moved", "1"), ("new", "2"), ("gone", "1"))
-    assert (found.gone, found.carried, found.relabelled, found.more) == ("25.0\u00a0%", "5", "3", 1)
+    assert (found.gone, found.reused, found.relabelled, found.more) == ("25.0\u00a0%", "5", "3", 1)
 
 
 def test_the_table_is_bounded_and_says_what_it_leaves_out(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(drift, "MOST", 2)
+    monkeypatch.setattr(drift, "MAX_SHOWN", 2)
     found = about_drift(committed(Folder(str(tmp_path)), FOLLOWED, tables(*ROWS)))
     assert found is not None and len(found.rows) == 2 and found.more == 2
 

@@ -121,7 +121,7 @@ def test_one_view_is_shown_that_of_the_probe_where_it_was_measured(
     rows = [best("genres", f"of {view}", 3, 0.4, view=view) for view in views]
     found = heat(tmp_path, made(rows), asked)
     assert [row.value for group in found.groups for row in group.rows] == [f"of {shown}"]
-    assert found.described == heat_map.VIEWS.get(shown, shown)
+    assert found.description == heat_map.VIEWS.get(shown, shown)
 
 
 def test_a_large_catalogue_is_cut_to_what_is_answered_to_best(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_controls_stand_in_order_whatever_the_manifest_has() -> None:
     assert [row.label for row in found.rows] == [
         "Clean",
         "Through the SAE",
-        "With its error term kept",
+        "With its error term",
         "PCA of rank 8",
         "Untrained SAE of 256 latents",
         "8 raw dimensions",
@@ -65,7 +65,8 @@ def test_figures_stand_with_their_intervals_under_their_columns(tmp_path: Path) 
     assert 'data-label="NDCG@10 kept">95.0\u00a0% <span class="interval">[91.1, 100.4]</span></td>' in html
     told = words(html)
     assert "the rest on 150 test cases of 153 score users; 95 % intervals, from resampling users." in told
-    assert "Untrained: 8 active of as many latents" in told and "no other figure here means anything without it" in told
+    assert "Untrained: 8 active latents of an SAE of the same size" in told
+    assert "it is the baseline for every other figure here" in told
 
 
 def test_every_table_has_a_caption_and_headers_with_scope(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_given_activations_have_fvu_alone(tmp_path: Path) -> None:
     assert found.fidelity.rows[1].cells == (Cell("—"),)
     html = section(tmp_path, metrics, **GIVEN)
     assert "HR@10" not in html and "Clean" not in html
-    assert "FVU on 4,123 activations of 153 score users; there is no model here to rank with" in words(html)
+    assert "FVU on 4,123 activations of 153 score users; there is no model to rank with" in words(html)
 
 
 def test_a_site_without_users_resamples_items_too(tmp_path: Path) -> None:
@@ -101,9 +102,9 @@ def test_a_site_without_users_resamples_items_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("topk", "topk, k = 8 k latents of every case"),
-        ("batchtopk", "batchtopk, k = 8 k latents of a case on average"),
-        ("relu", "relu, L1 weight 0.1 as many latents of a case as the penalty leaves"),
+        ("topk", "topk, k = 8 k active latents in every case"),
+        ("batchtopk", "batchtopk, k = 8 k active latents per case on average"),
+        ("relu", "relu, L1 weight 0.1 as many active latents per case as the penalty allows"),
         ("other", "other, k = 8"),
     ],
 )
@@ -135,7 +136,7 @@ def test_attributes_stay_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("odd", [None, [], {}, [None, "x"]])
 def test_without_attributes_there_is_no_table_of_them(tmp_path: Path, odd: Any) -> None:
     html = section(tmp_path, SAE | {"attributes": odd, "correlation": {"sae": None, "raw": None, "untrained": None}})
-    assert "<details" not in html and "There is nothing to measure without attributes" in words(html)
+    assert "<details" not in html and "Nothing could be measured: no attribute has enough cases" in words(html)
     assert "<dt>SAE</dt><dd>— " in html
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from recsae.config.sae import SaeConfig, SweepConfig, SweepMember, candidates
 from recsae.report.charts.curves import Curves
-from recsae.report.sections.sweep import MOST_LINES, Sweep, sweep
+from recsae.report.sections.sweep import MAX_LINES, Sweep, sweep
 from recsae.sae.sweep import RANKING_METRICS, describe
 from recsae.text.formatting import Cell
 from tests.report.concepts_table import hostile_table
@@ -124,7 +124,7 @@ def test_a_point_is_a_mean_over_the_seeds_that_have_the_figure() -> None:
 
 
 def test_many_lines_have_no_second_chart() -> None:
-    found = told(committed(num_latents=[512, 1024], k=list(range(1, MOST_LINES + 2))))
+    found = told(committed(num_latents=[512, 1024], k=list(range(1, MAX_LINES + 2))))
     assert [chart.title for chart in found.charts] == [
         "Best correlation by width",
         "Best correlation by k",
@@ -154,7 +154,7 @@ def test_the_rule_is_the_config_s_or_what_stood_in_for_it() -> None:
     for row in rows:
         row["select"] |= {"ndcg@10": None, "ndcg@10_kept": None}
     assert told(rows, SweepConfig(pick="ndcg", keep_ndcg=0.9)).rule == (
-        "the lowest FVU, for want of what the config asks for"
+        "the lowest FVU, because the metric of the config could not be measured"
     )
 
 
@@ -166,7 +166,7 @@ def test_the_page_marks_the_picked_one_in_words_and_says_the_curves_as_numbers(t
     ]
     shown = " ".join(Page(text).text.split())
     assert "picked on select users by the lowest FVU: topk, 512 latents, k = 8." in shown
-    assert "<dt>Sparse autoencoder</dt><dd>topk, 256 latents, k = 8 <span>3,000 steps, picked of 4</span>" in text
+    assert "<dt>Sparse autoencoder</dt><dd>topk, 256 latents, k = 8 <span>3,000 steps, picked from 4</span>" in text
     figures = re.findall(r"<figure.*?</figure>", text, re.DOTALL)
     assert len(figures) == 4
     for figure in figures:

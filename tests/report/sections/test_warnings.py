@@ -1,4 +1,4 @@
-"""Warnings: each just past its bound and not on it, with its figure; never for what is absent or no number."""
+"""Every warning appears just past its bound and not on it; missing or non-numeric metrics never warn."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTROL = {"concepts": {"interpretable": 4, "shuffled_interpretable": 3, "scored
 
 
 def warned(root: Path, changes: Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> tuple[Caution, ...]:
-    """Of a run that gives no cause for any, but for the figures under these paths, written `stage/key/key`."""
+    """The warnings of a clean run with `changes` to its metrics, by path `stage/key/key`."""
     metrics = copy.deepcopy(METRICS)
     for path, value in changes.items():
         *above, last = path.split("/")
@@ -36,12 +36,12 @@ def warned(root: Path, changes: Mapping[str, Any], settings: Mapping[str, Any] |
 CASES = [
     ({"ingest/items_without_title": 366}, {"ingest/items_without_title": 365}, "366 of 3,650 items", "data.items"),
     ({"activations/search_recall": 0.899}, {"activations/search_recall": 0.9}, "89.9\u00a0%", "probe.search"),
-    ({"recommender/test/ndcg@10": 0.0012}, {"recommender/test/ndcg@10": 0.0013}, "at 0.0012", "better one"),
+    ({"recommender/test/ndcg@10": 0.0012}, {"recommender/test/ndcg@10": 0.0013}, "items, 0.0012", "better recommender"),
     (
         {"recommender/test_intervals": {"ndcg@10": [0.001, 0.2]}},
         {"recommender/test_intervals": {"ndcg@10": [0.002, 0.2]}},
         "0.1000 [0.0010, 0.2000]",
-        "tested on",
+        "test it on",
     ),
     ({"recommender/best_epoch": 22}, {"recommender/best_epoch": 21}, "of 22 epochs", "recommender.epochs"),
     ({"sae/fvu": 0.301}, {"sae/fvu": 0.3}, "FVU is 0.301", "sae.k"),
@@ -59,12 +59,12 @@ CASES = [
     ),
     ({"sae/dead_share": 0.51}, {"sae/dead_share": 0.5}, "51.0\u00a0% of the latents", "sae.auxk"),
     ({"sae/correlation/untrained": 0.4933}, {"sae/correlation/untrained": 0.49}, "r 0.493 against 0.493", "sae.sweep"),
-    ({"labels/latents": 242}, {"labels/latents": 243}, "Of 243 living latents 242", "labels.latents"),
+    ({"labels/latents": 242}, {"labels/latents": 243}, "Only 242 of 243 alive latents", "labels.latents"),
     ({"labels/failed": 25}, {"labels/failed": 24}, "25 of 2,430", "labels.parquet"),
     ({"scores/failed": 223}, {"scores/failed": 222}, "223 of 22,222", "verdicts.parquet"),
     (
         {"scores/failed": 223},
-        {"scores/failed": 223, "scores/reused": 100},  # failures of verdicts taken over are counted as well
+        {"scores/failed": 223, "scores/reused": 100},  # failures of reused verdicts count as well
         "223 of 22,222",
         "verdicts.parquet",
     ),
@@ -80,25 +80,25 @@ CASES = [
     (
         {"steering/latents": 12, "steering/above_null": 0},
         {"steering/latents": 12, "steering/above_null": 1},
-        "12 latents were turned up",
+        "12 latents were steered",
         "steering.strengths",
     ),
 ]
 
 
 @pytest.mark.parametrize(("past", "short", "figure", "advice"), CASES)
-def test_each_warns_past_its_bound_and_no_other_does(
+def test_each_warning_appears_past_its_bound_alone(
     tmp_path: Path, past: dict[str, Any], short: dict[str, Any], figure: str, advice: str
 ) -> None:
     (one,) = warned(tmp_path, past)
-    assert figure in one.said and advice in one.todo
+    assert figure in one.message and advice in one.remedy
     assert warned(tmp_path, short) == ()
 
 
-def test_every_key_of_the_config_that_is_named_is_one(tmp_path: Path) -> None:
+def test_every_config_key_in_a_remedy_exists(tmp_path: Path) -> None:
     changes = {path: value for past, *_ in CASES for path, value in past.items()}
-    told = warned(tmp_path, changes, {"data": {"columns": {"timestamp": ""}}})
-    named = {key for one in told for key in re.findall(r"\b[a-z]+(?:\.[a-z_]+)+\b", one.todo)}
+    cautions = warned(tmp_path, changes, {"data": {"columns": {"timestamp": ""}}})
+    named = {key for one in cautions for key in re.findall(r"\b[a-z]+(?:\.[a-z_]+)+\b", one.remedy)}
     named = {key for key in named if not key.endswith(".parquet")}
     assert len(named) > 10
     for key in named:
@@ -117,34 +117,34 @@ def test_every_key_of_the_config_that_is_named_is_one(tmp_path: Path) -> None:
         ({"columns": {"timestamp": ""}, "format": "movielens", "path": "a"}, False),
     ],
 )
-def test_rows_in_the_place_of_timestamps_are_told(tmp_path: Path, data: dict[str, Any], warns: bool) -> None:
+def test_missing_timestamps_warn(tmp_path: Path, data: dict[str, Any], warns: bool) -> None:
     found = warned(tmp_path, {}, {"data": data})
-    assert ["90,274 events have no timestamps" in one.said for one in found] == [True] * warns
+    assert ["90,274 events have no timestamps" in one.message for one in found] == [True] * warns
 
 
 @pytest.mark.parametrize(
     ("changes", "settings"),
     [({"recommender/start": "warm"}, {}), ({}, {"recommender": {"decay": 0.5}}), ({"recommender/epochs": 0}, {})],
 )
-def test_a_last_epoch_that_is_meant_to_be_the_best_is_no_warning(
+def test_a_best_last_epoch_by_design_does_not_warn(
     tmp_path: Path, changes: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     best = changes.get("recommender/epochs", 22)
     assert warned(tmp_path, {"recommender/best_epoch": best, **changes}, settings) == ()
 
 
-def test_no_scores_are_told_once(tmp_path: Path) -> None:
+def test_missing_scores_warn_once(tmp_path: Path) -> None:
     nothing = {"concepts/scored": 0, "concepts/interpretable": 0, "concepts/shuffled_interpretable": 0}
     assert len(warned(tmp_path, nothing)) == 1
 
 
-def test_what_is_absent_never_warns(tmp_path: Path) -> None:
+def test_missing_metrics_never_warn(tmp_path: Path) -> None:
     assert about_warnings(Config(name="demo"), {}) == ()
     assert about_warnings(Config(name="demo"), committed(Folder(str(tmp_path)), {}, {})) == ()
 
 
 @pytest.mark.parametrize("odd", [None, "much", [], {}, True, float("nan"), float("inf")])
-def test_what_is_no_number_never_warns(tmp_path: Path, odd: Any) -> None:
+def test_non_numeric_metrics_never_warn(tmp_path: Path, odd: Any) -> None:
     for past, *_ in CASES:
         for path in past:
             assert warned(tmp_path, {path: odd}) == (), path
@@ -155,11 +155,11 @@ def section(root: Path, metrics: dict[str, dict[str, Any]]) -> str:
     return text[text.index('<section id="warnings"') : text.index('<section id="confidence"')]
 
 
-def test_the_page_lists_them_or_says_that_there_is_none(tmp_path: Path) -> None:
+def test_the_page_lists_warnings_or_says_that_there_are_none(tmp_path: Path) -> None:
     quiet = section(tmp_path / "quiet", METRICS)
-    assert "Nothing stood out" in quiet and "<li>" not in quiet
+    assert "No warnings" in quiet and "<li>" not in quiet
     loud = section(tmp_path / "loud", METRICS | {"sae": METRICS["sae"] | {"fvu": 0.45, "dead_share": 0.75}})
-    assert loud.count("<li>") == 2 and "FVU is 0.450" in loud and "Nothing stood out" not in loud
+    assert loud.count("<li>") == 2 and "FVU is 0.450" in loud and "No warnings" not in loud
 
 
 def test_the_words_of_a_warning_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
