@@ -13,6 +13,8 @@ OVERRIDES := $(if $(LLM),--set llm.model=$(LLM)) $(foreach pair,$(SET),--set $(p
 DEMO_MODEL := $(if $(LLM),,model)
 
 export RAY_USAGE_STATS_ENABLED ?= 0
+# Container images often set it; without bytecode every process compiles recsae, and pytest its tests, again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install model demo unit test check rest faults coverage lint bench clean

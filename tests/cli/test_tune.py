@@ -13,6 +13,8 @@ from recsae.policies import policy
 from tests.cli.tuned import Ask, Line, asking
 from tests.policies import biased
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Line:

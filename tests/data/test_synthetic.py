@@ -48,6 +48,7 @@ def test_users_share_all_events_and_none_has_too_few(users: int, events: int) ->
     assert found.num_rows == events and len(lengths) == users and lengths.min() >= 3
 
 
+@pytest.mark.slow
 def test_rows_made_at_a_time_change_nothing(events: pd.DataFrame) -> None:
     for rows in (1, 777, 10**9):
         pd.testing.assert_frame_equal(

@@ -115,6 +115,7 @@ def test_extreme_scores_stay_finite(name: str) -> None:
     assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, [h_XD, item_RD]))
 
 
+@pytest.mark.slow
 def test_corrected_samples_estimate_the_sum_over_the_catalogue() -> None:
     """The mean of `Σ e^(n − log M q)` over draws is `Σ e^n`, whatever q is."""
     h_XD, item_RD, target_X = tensors()

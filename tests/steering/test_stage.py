@@ -90,6 +90,7 @@ def run(commit: Commit, config: Config, inputs: Inputs) -> tuple[pa.Table, pa.Ta
     return done.read_table("steering.parquet"), done.read_table("steering_wishes.parquet"), done.metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", SITES)
 def test_what_is_told_is_what_the_edit_does(site: str, lines: dict[str, tuple[Config, Inputs]], commit: Commit) -> None:
     config, inputs = lines[site]
@@ -150,6 +151,7 @@ def share(catalogue: Catalogue, genre: str, cases: list[Any]) -> float:
     return float(np.mean(held))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("site", SITES)
 def test_the_same_twice(site: str, lines: dict[str, tuple[Config, Inputs]], commit: Commit) -> None:
     config, inputs = lines[site]

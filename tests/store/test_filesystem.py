@@ -50,6 +50,7 @@ def test_of_many_threads_one_puts_first(folder: Folder) -> None:
         folder.delete()
 
 
+@pytest.mark.slow
 def test_of_several_processes_one_puts_first(tmp_path: Path) -> None:
     program = (
         "import sys; from recsae.store.filesystem import Folder\n"
@@ -80,6 +81,7 @@ def test_of_several_processes_one_puts_first(tmp_path: Path) -> None:
         assert all(Folder(str(tmp_path)).read_json(f"{key}.json") == who for key in keys)
 
 
+@pytest.mark.slow
 def test_a_reader_sees_one_put_or_the_other_whole_and_no_file_in_the_making(folder: Folder) -> None:
     """A listing that showed obstore's staged file would break every reader of the lease, and after a kill for good."""
     folder.put("a.json", as_json(["x"] * 1000))

@@ -72,6 +72,7 @@ def test_no_bucket_is_made_by_accident(server: Server) -> None:
     assert [bucket["Name"] for bucket in server.client.list_buckets()["Buckets"]] == [BUCKET]
 
 
+@pytest.mark.slow
 def test_of_many_writers_one_is_first_and_all_agree(server: Server, name: str) -> None:
     start = threading.Barrier(6)
 
@@ -104,6 +105,7 @@ def test_one_contender_gets_the_lease(folder: Folder) -> None:
     assert leases[won.index(False)].try_acquire()
 
 
+@pytest.mark.slow
 def test_a_reader_of_current_sees_one_night_or_the_other(server: Server, name: str) -> None:
     store, done = store_of(server.endpoint, name), threading.Event()
     store.nights.close(Night({"concepts": "0"}, "dictionary-0", "report-0"))
