@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from itertools import groupby
 
@@ -11,6 +12,10 @@ import click
 from recsae.cli.command import connect, ending
 from recsae.cli.run_config import RunConfig, takes_config
 from recsae.observability import context, progress
+
+DEMO_TOLD = """\
+Runs every stage on this machine, some minutes on two cores; a language model (93 MB) is fetched the first time.
+`recsae run --config FILE` runs a config of your own."""
 
 
 def _stage_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
@@ -36,6 +41,8 @@ def run(config: RunConfig) -> None:
     What is committed already is skipped. Without --config it runs the demo: the built-in MovieLens data, some minutes
     on two cores, into the folder `runs` here.
     """
+    if config.path is None:
+        print(DEMO_TOLD, file=sys.stderr)
     run_stages(config, None, publish=True)
 
 

@@ -116,7 +116,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
             "user_id": ids.get(case["user_idx"]),
             "item": known[case[column]]._asdict() if case[column] in known else None,
             "judge": cases.says_yes(said, row["name"] or "", case[column], centre),
-            "history": [known[item].title for item in latest.get(case["case_id"], [])[-LATEST:] if item in known],
+            "history": [known[item]._asdict() for item in latest.get(case["case_id"], [])[-LATEST:] if item in known],
         }
         for case in chosen
     ]

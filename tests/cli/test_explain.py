@@ -120,6 +120,23 @@ def test_an_item_that_he_knows_and_one_at_the_end_of_the_list(
     assert ("in the history" in first) == ("Film 0001" in first.split("\n\n")[0])
 
 
+@pytest.mark.parametrize("named", ["Film 0001", "fILM 0001", "m 0001"])
+def test_an_item_is_named_by_its_title_too(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], named: str
+) -> None:
+    ask(monkeypatch, "--user", "user-0007", "--item", "item-0001")
+    by_id = capsys.readouterr().out
+    ask(monkeypatch, "--user", "user-0007", "--item", named)
+    assert capsys.readouterr().out == by_id and " item-0001" in by_id
+
+
+def test_a_part_of_several_titles_names_the_candidates(
+    made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refusal(monkeypatch, capsys, "--user", "user-0007", "--item", "Film 00")
+    assert "items are called so: item-" in said and "give the id of one" in said
+
+
 def test_behind_more_layers_it_says_that_parts_are_approximate(
     made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,8 +65,8 @@ def test_neither_file_is_there_where_one_fails(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--events", "10"], "recsae: --events 10: give at least 6 a user (300), and less than 2^48\n"),
-        (["--concepts", "61"], "recsae: --items 60: give at least one a concept (61), and less than 2^31\n"),
+        (["--events", "10"], "recsae: --events 10: give at least 6 per user (300), and less than 2^48\n"),
+        (["--concepts", "61"], "recsae: --items 60: give at least one per concept (61), and less than 2^31\n"),
         (
             ["--users", "x"],
             "recsae: invalid value for '--users': 'x' is not a valid integer; see `recsae plant --help`\n",

@@ -159,3 +159,14 @@ def test_a_submitted_job_refuses_a_relative_store(tmp_path: Path) -> None:
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("recsae: store.root = runs is relative")
+
+
+def test_the_demo_says_what_it_will_do_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["recsae", "--set", f"store.root={tmp_path}", "--set", "sae.num_latent=8"])
+    with pytest.raises(SystemExit) as ended:
+        main(["run"])
+    said = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and "unknown key sae.num_latent" in said[-1]
+    assert said[0].startswith("Runs every stage on this machine") and "--config FILE" in said[1]

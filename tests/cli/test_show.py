@@ -45,11 +45,11 @@ def test_a_latent_is_told_whole(ask: Asker) -> None:
         "genres: Noir",
         "near direction",
         "of all items",
-        "Film 16  48",
+        "Film 16 i16  48",
     ):
         assert told in out
     turned = ask("--latent", "2")
-    assert "when it is turned" in turned and "when it is turned" not in out
+    assert "when it is steered" in turned and "when it is steered" not in out
     row = next(line for line in turned.splitlines() if "add 0.25" in line)
     assert row.split()[2:7] == ["40.0", "%", "+20.0", "[+19.0,", "+21.5]"]
     level = next(line for line in out.splitlines() if line.split()[:1] == ["9"])
@@ -60,7 +60,7 @@ def test_an_item_and_a_user_are_told(ask: Asker) -> None:
     out = ask("--item", "Film 09")
     assert "91 training events" in out and "Noir" in out and "×8.0" in out
     out = ask("--user", "user-05")
-    assert "country" in out and "Film 39  test" in out and "ranked first" in out
+    assert "country" in out and "Film 39 i39  test" in out and "ranked first" in out
 
 
 def test_untrusted_text_cannot_command_the_terminal(ask: Asker) -> None:

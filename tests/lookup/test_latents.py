@@ -43,7 +43,9 @@ def test_cases_are_score_users_with_what_the_judge_said_and_a_history_that_ends_
         user = int(case["user_id"].removeprefix("user-"))
         assert user % 3 == 2  # PARTS[2] is score
         expected = [(7 * user + 3 * place) % 39 for place in range(5)][-LATEST:]
-        assert case["history"] == [made_night.HOSTILE if item == 0 else f"Film {item:02d}" for item in expected]
+        titles = [made_night.HOSTILE if item == 0 else f"Film {item:02d}" for item in expected]
+        assert [one["title"] for one in case["history"]] == titles
+        assert [one["item_id"] for one in case["history"]] == [f"i{item:02d}" for item in expected]
 
 
 def test_turning_is_told_for_score_users_alone(night_config: Config) -> None:

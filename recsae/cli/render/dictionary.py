@@ -1,7 +1,4 @@
-"""The first rows of a dictionary as a table in the terminal, and where dictionary and report lie.
-
-It knows what a published night names and how a terminal is written to; it judges nothing.
-"""
+"""The first rows of a dictionary as a table in the terminal, and where dictionary and report lie."""
 
 from __future__ import annotations
 
@@ -35,6 +32,7 @@ _COLUMNS = (
     "group_size",
     "polysemantic",
     "top_items",
+    "top_item_ids",
 )
 
 
@@ -73,7 +71,7 @@ def _read(uri: str) -> pa.Table:
 
 
 def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
-    """Rows of the dictionary in their order; `numbered`: with the latents' numbers, and so narrower."""
+    """Rows of the dictionary in their order; `numbered` adds the latents' numbers in a narrower table."""
     table = terminal.table()
     if numbered:
         table.padding = (0, 1, 0, 0)
@@ -94,7 +92,7 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
             Text(decimal(row["confidence_shuffled"], 2)),
             Text(decimal(row["f1"], 2)),
             Text(f"{100 * row['frequency']:.2f} %"),
-            Text(" · ".join(plain(title) for title in row["top_items"][:ITEMS])),
+            Text(" · ").join(map(terminal.item, row["top_items"][:ITEMS], row["top_item_ids"])),
         )
     return table
 

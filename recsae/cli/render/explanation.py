@@ -1,7 +1,4 @@
-"""An explanation as the terminal shows it: what the user did, and of each item the sum that its score is.
-
-It knows how a terminal is written to, and neither how scores are split nor where names come from.
-"""
+"""An explanation as the terminal shows it: the user's history, and each item's score as a sum over latents."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ def print_explanation(
     what = f"the latest {len(shown)} of {len(seen):,} events" if len(shown) < len(seen) else f"{len(seen):,} events"
     console.print(f"user {plain(user_id)}: {what}, the last one last", style="bold")
     for item in shown.tolist():
-        console.print(f"  {plain(catalogue.text(item))}")
+        console.print(Text("  ") + _item(catalogue, item))
     place_TN = strongest(found, asked.concepts)[0]
     for column, item in enumerate(found.item_BT[0].tolist()):
         if item >= 0:
@@ -47,14 +44,20 @@ def print_explanation(
 
 def _heading(found: Explained, column: int, seen: set[int], catalogue: Catalogue) -> Text:
     item = int(found.item_BT[0, column])
-    text = Text(f"{found.rank_BT[0, column]:,}. {plain(catalogue.text(item))}", style="bold")
+    text = Text(f"{found.rank_BT[0, column]:,}. ").append_text(_item(catalogue, item))
+    text.stylize("bold")
     if item in seen:
         text.append("  in the history; the rank is what it would have among what is not", style="not bold dim")
     return text
 
 
+def _item(catalogue: Catalogue, item_idx: int) -> Text:
+    text, item_id = catalogue.text(item_idx), catalogue.ids[item_idx]
+    return Text(plain(text)) if catalogue.titles[item_idx] == item_id else terminal.item(text, item_id)
+
+
 def _table(found: Explained, column: int, place_N: np.ndarray, asked: ExplanationRequest) -> Table:
-    """The strongest latents, then what is left; both columns of figures add up to their last row."""
+    """The strongest latents, then the rest; both columns of figures add up to their last row."""
     at, item, beyond = (0, column), found.item, found.beyond
     both_2K = np.stack([item.contribution_BTK[at], beyond.contribution_BTK[at]])
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True)

@@ -1,4 +1,4 @@
-"""An item as the terminal shows it. It knows how a terminal is written to, and not where the figures come from."""
+"""An item as the terminal shows it: attributes, popularity, and the latents that fire at it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def attributes(pairs: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
 
 def print_item(found: ItemView) -> None:
     console, row = terminal.console(), found.item
-    console.print(
-        Text(f"{plain(row['title'])}", style="bold").append(f"  {plain(row['item_id'])}", style="not bold dim")
-    )
+    title = terminal.item(row["title"], row["item_id"])
+    title.stylize("bold", 0, len(plain(row["title"])))
+    console.print(title)
     for name, values in attributes(row["attributes"]):
         console.print(f"{plain(name):<12} {plain(values)}", soft_wrap=True)
     console.print(f"{'popularity':<12} {row['popularity']:,} training events")

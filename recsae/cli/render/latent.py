@@ -1,4 +1,4 @@
-"""A latent as the terminal shows it. It knows how a terminal is written to, and not where the figures come from."""
+"""A latent as the terminal shows it: concept, scores, items, levels, attributes, steering, nights and cases."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def print_latent(found: Latent) -> None:
         ("items", _items(found.items)),
         ("the concept by activation level", _levels(found.levels)),
         ("attributes that it answers to", _attributes(found.attributes)),
-        ("when it is turned, in points", _steering(found.steering)),
+        ("when it is steered, in points", _steering(found.steering)),
         ("over the nights", _nights(found.nights)),
     ):
         if table is not None:
@@ -86,7 +86,7 @@ def _facts(found: Latent) -> Iterable[tuple[str, str]]:
 
 
 def _scores(rows: Sequence[Row]) -> Table | None:
-    """The concept before its own evidence, and beside it, shuffled, before that of another latent."""
+    """The concept on its own evidence and, shuffled, on that of another latent."""
     by_judge = {(row["judge"], row["control"]): row for row in rows}
     table = terminal.table("judge", figures=("confidence", "shuffled", "precision", "recall", "F1", "AUC", "cases"))
     for judge, told in JUDGES.items():
@@ -105,7 +105,7 @@ def _confidence(row: Row) -> str:
 
 
 def _items(by_measure: Mapping[str, Sequence[Row]]) -> Table | None:
-    """One column a measure; their rows have nothing to do with each other."""
+    """One column a measure; the rows of two columns are unrelated."""
     shown = [(MEASURES[measure], measure, rows) for measure, rows in by_measure.items() if rows]
     if not shown:
         return None
@@ -119,13 +119,14 @@ def _items(by_measure: Mapping[str, Sequence[Row]]) -> Table | None:
 
 def _ranked(row: Row, measure: str) -> Text:
     amount = f"{row[measure]:,}" if measure == "activations" else f"{row[measure]:,.1f}"
-    return Text(plain(row["title"])).append(f"  {'×' if measure == 'lift' else ''}{amount}", style="dim")
+    times = "×" if measure == "lift" else ""
+    return terminal.item(row["title"], row["item_id"]).append(f"  {times}{amount}", style="dim")
 
 
 def _levels(rows: Sequence[Row]) -> Table | None:
     if not rows:
         return None
-    table = terminal.table("level", figures=("cases", "bear it", "share"))
+    table = terminal.table("level", figures=("cases", "have it", "share"))
     table.add_column("")
     for row in rows:
         part = row["hits"] / row["cases"] if row["cases"] else None
@@ -199,7 +200,7 @@ def _nights(rows: Sequence[Row]) -> Table | None:
 
 
 def _print_cases(console: Console, cases: Sequence[Row], view: str) -> None:
-    """The item that the concept speaks of, and the latest of the history, the last one last."""
+    """The item that the concept speaks of, and the end of the history, the last event last."""
     if not cases:
         return
     console.print("\ncases of score users", style="bold")
@@ -207,10 +208,11 @@ def _print_cases(console: Console, cases: Sequence[Row], view: str) -> None:
     table = terminal.table("", what, "judge", figures=("activation", "level"))
     table.columns[1].ratio = 1
     for case in cases:
-        title = Text(plain(case["item"]["title"] if case["item"] else DASH))
+        shown = case["item"]
+        title = terminal.item(shown["title"], shown["item_id"]) if shown else Text(DASH)
         if case["user_id"]:
-            before = " · ".join(plain(title) for title in case["history"])
-            title.append(f"\n{plain(case['user_id'])}: {before}", style="dim")
+            before = Text(" · ").join(terminal.item(one["title"], one["item_id"]) for one in case["history"])
+            title.append(f"\n{plain(case['user_id'])}: ", style="dim").append_text(before)
         kind = Text(case["kind"]).append(f"\n{case['role'].replace('_', ' ')}", style="dim")
         table.add_row(kind, title, SAID[case["judge"]], decimal(case["activation"], 2), str(case["level"]))
     console.print(table)

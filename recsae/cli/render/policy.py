@@ -17,7 +17,7 @@ def print_policy(found: Policy) -> None:
 
 def told(found: Policy) -> list[str]:
     """What the policy does and what was measured of it, in lines."""
-    lines = [_turned(one) for one in found.operations] or ["no operation helps: the policy is empty"]
+    lines = [_step(one) for one in found.operations] or ["no operation helps: the policy is empty"]
     measured = found.found["score"]
     lines.append(f"on {measured['users']:,} users who did not choose it:" if _apart(found) else "on these users:")
     for name, of in measured["figures"].items():
@@ -58,7 +58,7 @@ def _sought(found: Policy) -> list[str]:
     return [name for name in found.found["score"]["figures"] if name == "gap" or name.startswith("share of ")]
 
 
-def _turned(one: PolicyStep) -> str:
+def _step(one: PolicyStep) -> str:
     value = "" if one.operation in ("ablate", "project") else f" {one.value:+.4g}"
     return f"{one.operation}{value} latent {one.latent}" + (f" ({one.concept})" if one.concept else "")
 

@@ -1,4 +1,4 @@
-"""A survey's figures as the terminal shows them. It knows how a terminal is written to, not how they are counted."""
+"""A survey's figures as the terminal shows them: people, agreement between them, and concepts."""
 
 from __future__ import annotations
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from recsae.text.sanitize import plain
 
 LOG_WIDTH = 140
 """Columns where the output is a log rather than a terminal."""
 
 
 def console() -> Console:
-    """The standard output; no text is taken for markup."""
+    """Standard output; no text is taken for markup."""
     found = Console(highlight=False, emoji=False, markup=False)
     if not found.is_terminal:
         found.width = LOG_WIDTH
@@ -19,9 +22,9 @@ def console() -> Console:
 
 
 def table(*texts: str, figures: tuple[str, ...] = ()) -> Table:
-    """An empty table: columns of text, then columns of figures, which stand to the right.
+    """An empty table: columns of text, then columns of figures, right-aligned.
 
-    In a narrow terminal intervals take a second line, rather than being cut.
+    In a narrow terminal an interval wraps to a second line rather than being cut.
     """
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in texts:
@@ -29,3 +32,9 @@ def table(*texts: str, figures: tuple[str, ...] = ()) -> Table:
     for heading in figures:
         made.add_column(heading, justify="right", overflow="fold")
     return made
+
+
+def item(title: str, item_id: str) -> Text:
+    """An item's title and its id; once where the id is the title."""
+    text = Text(plain(title))
+    return text if title == item_id else text.append(f" {plain(item_id)}", style="dim")

@@ -1,4 +1,4 @@
-"""A user as the terminal shows him. It knows how a terminal is written to, and not where the figures come from."""
+"""A user as the terminal shows them: attributes, events, and their cases as evidence of latents."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def print_user(found: User) -> None:
     what = f"the latest {LATEST} of " if len(latest) < len(found.events) else ""
     console.print(f"\n{what}{len(found.events):,} events, the last one last", style="bold")
     for event in latest:
-        line = Text(f"  {event['position']:>5}  {plain(event['title'])}")
+        line = Text(f"  {event['position']:>5}  ") + terminal.item(event["title"], event["item_id"])
         console.print(line.append("" if event["split"] == "train" else f"  {event['split']}", style="dim"))
     if not found.evidence:
-        console.print("\nno case of his is evidence of a latent; `recsae explain --user` computes what fires now")
+        console.print("\nnone of their cases is evidence of a latent; `recsae explain --user` computes what fires now")
         return
     shown = found.evidence[-CASES:]
     what = f"the latest {CASES} of " if len(shown) < len(found.evidence) else ""
-    console.print(f"\nhis cases as evidence of latents: {what}{len(found.evidence):,}", style="bold")
+    console.print(f"\ntheir cases as evidence of latents: {what}{len(found.evidence):,}", style="bold")
     headings = ("events", "item there", "ranked first", "", "concept")
     table = terminal.table(*headings, figures=("latent", "activation", "level"))
     before = None
     for one in shown:
         same, before = one["position"] == before, one["position"]
-        first = one["first"]["title"] if one["first"] else DASH
+        first = terminal.item(one["first"]["title"], one["first"]["item_id"]) if one["first"] else Text(DASH)
         table.add_row(
             "" if same else f"{one['position']:,}",
-            Text("" if same else plain(one["item"]["title"])),
-            Text("" if same else plain(first)),
+            Text("") if same else terminal.item(one["item"]["title"], one["item"]["item_id"]),
+            Text("") if same else first,
             "✓" if one["interpretable"] else " ",
             Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else ""),
             str(one["latent"]),

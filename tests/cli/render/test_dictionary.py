@@ -80,3 +80,12 @@ def test_titles_are_not_obeyed(folder: Folder, capsys: pytest.CaptureFixture[str
 def test_an_empty_dictionary_prints(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     folder.write_table("concepts.parquet", concepts_table([]))
     assert "0 latents, 0 scored, 0 interpretable" in printed(folder, capsys)
+
+
+def test_ids_stand_beside_titles_and_once_where_they_are_the_same(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [concept_row(0, top_items=["Heat (1995)", "Ronin"], top_item_ids=["6", "Ronin"])]
+    folder.write_table("concepts.parquet", concepts_table(rows))
+    out = printed(folder, capsys)
+    assert "Heat (1995) 6 · Ronin" in out and out.count("Ronin") == 1

@@ -1,0 +1,55 @@
+"""Which item or user is meant, over a catalogue in which some ids are the titles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from recsae.errors import BadInput
+from recsae.lookup.named import find_item, find_user
+from recsae.store.run_store import Attempt, Committed, Metrics
+from tests.conftest import committing
+
+ITEMS = [("Heat", "Heat"), ("Heatwave", "Heatwave"), ("7", "Ronin"), ("8", "Ronin"), ("9", "Se7en")]
+
+
+@pytest.fixture
+def ingested(tmp_path: Path) -> Committed:
+    def write(out: Attempt) -> Metrics:
+        rows = [
+            {"item_idx": index, "item_id": item_id, "title": title, "popularity": 10 - index}
+            for index, (item_id, title) in enumerate(ITEMS)
+        ]
+        out.data.write_table("items.parquet", pa.Table.from_pylist(rows))
+        out.data.write_table("users.parquet", pa.Table.from_pylist([{"user_idx": 0, "user_id": "Heat"}]))
+        return {}
+
+    return committing(tmp_path)("ingest", write)
+
+
+@pytest.mark.parametrize(
+    ("asked", "item_id"), [("Heat", "Heat"), ("heat", "Heat"), ("wave", "Heatwave"), ("7", "7"), ("se7", "9")]
+)
+def test_an_id_goes_before_a_title_and_a_title_before_a_part(ingested: Committed, asked: str, item_id: str) -> None:
+    assert find_item(ingested, asked)["item_id"] == item_id
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("ronin", r"^item ronin: 2 items are called so: 7 \(Ronin\), 8 \(Ronin\); give the id of one$"),
+        ("eat", r"^item eat: 2 items are called so: Heat, Heatwave; give the id of one$"),
+        ("Heat wave", r"near it: Heatwave$"),
+    ],
+)
+def test_candidates_are_named_in_one_sentence(ingested: Committed, asked: str, told: str) -> None:
+    with pytest.raises(BadInput, match=told):
+        find_item(ingested, asked)
+
+
+def test_a_user_has_an_id_alone(ingested: Committed) -> None:
+    assert find_user(ingested, "Heat")["user_idx"] == 0
+    with pytest.raises(BadInput, match=r"^user heat: the data has no such user, .*near it: Heat$"):
+        find_user(ingested, "heat")
