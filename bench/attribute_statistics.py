@@ -20,7 +20,7 @@ import pyarrow as pa
 from contestants import peak_memory, run_contestant
 
 SHARD_BYTES = 32 * 2**20
-ITEMS, ATTRIBUTES, BORNE = 5_000, 60, 3
+ITEMS, ATTRIBUTES, VALUES_PER_ITEM = 5_000, 60, 3
 
 
 def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> None:
@@ -37,7 +37,7 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
     directions = draw.standard_normal((ITEMS, width), dtype=np.float32)
 
     def ingest(out: Attempt) -> Metrics:
-        borne = draw.integers(0, ATTRIBUTES, (ITEMS, BORNE))
+        value_IV = draw.integers(0, ATTRIBUTES, (ITEMS, VALUES_PER_ITEM))
         items = [
             {
                 "item_idx": item,
@@ -46,7 +46,7 @@ def write_inputs(root: str, cases: int, width: int, latents: int, k: int) -> Non
                 "attributes": [{"name": "genres", "value": str(value)} for value in sorted(set(values))],
                 "popularity": 0,
             }
-            for item, values in enumerate(borne.tolist())
+            for item, values in enumerate(value_IV.tolist())
         ]
         out.write_table("items.parquet", pa.Table.from_pylist(items, ITEMS_SCHEMA), ITEMS_SCHEMA)
         return {}

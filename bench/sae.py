@@ -99,7 +99,7 @@ def alone(command: list[Any]) -> dict[str, Any]:
     return found
 
 
-def ours(asked: argparse.Namespace) -> dict[str, Any]:
+def ours(arguments: argparse.Namespace) -> dict[str, Any]:
     """recsae's contestant, run as peers/train_sae.py runs the others, but on raw activations."""
     import torch
 
@@ -107,15 +107,15 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
     from recsae.sae.trainer import SaeTrainer
 
     torch.set_num_threads(1)
-    x_ND = np.load(asked.contestant)
+    x_ND = np.load(arguments.contestant)
     train, held_out = x_ND[:-HELD_OUT], torch.from_numpy(x_ND[-HELD_OUT:])
-    setting, total = settings(asked.sizes)[0], asked.warm_up + asked.steps
+    setting, total = settings(arguments.sizes)[0], arguments.warm_up + arguments.steps
     config = SaeConfig(
         num_latents=setting.num_latents,
         k=setting.k,
-        auxk_alpha=asked.auxk_alpha,
-        dead_after=asked.dead_after,
-        learning_rate=asked.learning_rate,
+        auxk_alpha=arguments.auxk_alpha,
+        dead_after=arguments.dead_after,
+        learning_rate=arguments.learning_rate,
         batch_size=BATCH,
         steps=total,
     )
@@ -123,14 +123,14 @@ def ours(asked: argparse.Namespace) -> dict[str, Any]:
     fit = SaeTrainer(config, 0, x_ND.shape[1], mean.astype(np.float32), scale, "cpu")
     batches = len(train) // BATCH
     for number in range(total):
-        if number == asked.warm_up:
+        if number == arguments.warm_up:
             start = time.process_time()
         first = number % batches * BATCH
         fit.step(train[first : first + BATCH])
     seconds = time.process_time() - start
     error = float((fit.sae.reconstruct(held_out) - held_out).double().square().sum())
     variance = float((held_out - held_out.mean(0)).double().square().sum())
-    return {"rate": asked.steps * BATCH / seconds, "fvu": error / variance, "dead_share": fit.dead_share}
+    return {"rate": arguments.steps * BATCH / seconds, "fvu": error / variance, "dead_share": fit.dead_share}
 
 
 def moments(x_ND: np.ndarray) -> tuple[np.ndarray, float]:
@@ -143,12 +143,12 @@ def settings(sizes: str) -> list[Setting]:
     return [Setting(*map(int, size.split("x")), auxk_alpha=0.0) for size in sizes.split(",")]  # type: ignore[misc]
 
 
-def train(name: str, setting: Setting, multiple: float, folder: str, asked: argparse.Namespace) -> dict[str, Any]:
+def train(name: str, setting: Setting, multiple: float, folder: str, arguments: argparse.Namespace) -> dict[str, Any]:
     rate = multiple * 2e-4 * (2**14 / setting.num_latents) ** 0.5
     given = {
-        "steps": asked.steps,
-        "warm-up": asked.warm_up,
-        "dead-after": asked.dead_after,
+        "steps": arguments.steps,
+        "warm-up": arguments.warm_up,
+        "dead-after": arguments.dead_after,
         "learning-rate": rate,
         "auxk-alpha": setting.auxk_alpha,
     }
@@ -161,24 +161,24 @@ def train(name: str, setting: Setting, multiple: float, folder: str, asked: argp
     return alone([environment(), script, "--peer", name, "--activations", f"{folder}/scaled.npy", *size, *words])
 
 
-def compare(asked: argparse.Namespace) -> None:
-    multiples = [float(rate) for rate in asked.rates.split(",")]
+def compare(arguments: argparse.Namespace) -> None:
+    multiples = [float(rate) for rate in arguments.rates.split(",")]
     with tempfile.TemporaryDirectory() as folder:
-        x_ND = np.load(asked.activations) if asked.activations else planted(asked.rows + HELD_OUT)
+        x_ND = np.load(arguments.activations) if arguments.activations else planted(arguments.rows + HELD_OUT)
         x_ND = np.random.default_rng(1).permutation(x_ND.astype(np.float32, copy=False))
         mean, scale = moments(x_ND[:-HELD_OUT])
         np.save(f"{folder}/raw.npy", x_ND)
         np.save(f"{folder}/scaled.npy", ((x_ND - mean) / scale).astype(np.float32))
         del x_ND
-        for size in settings(asked.sizes):
+        for size in settings(arguments.sizes):
             for auxk_alpha in (0.0, 1 / 32):
                 setting = size._replace(auxk_alpha=auxk_alpha)
                 rounds = [
                     {
-                        name: train(name, setting, multiples[number % len(multiples)], folder, asked)
+                        name: train(name, setting, multiples[number % len(multiples)], folder, arguments)
                         for name in CONTESTANTS
                     }
-                    for number in range(asked.rounds)
+                    for number in range(arguments.rounds)
                 ]
                 report(setting, multiples, rounds)
 
@@ -252,15 +252,15 @@ def main() -> None:
     parser.add_argument("--dead-after", type=int, default=40_000, help="activations; few, so that AuxK has work")
     for hidden, kind in (("contestant", str), ("learning-rate", float), ("auxk-alpha", float)):
         parser.add_argument(f"--{hidden}", type=kind, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.warm_up + asked.steps < SHORTEST:
+    arguments = parser.parse_args()
+    if arguments.warm_up + arguments.steps < SHORTEST:
         parser.error(f"--warm-up and --steps together must be {SHORTEST} at least, or rates never reach their level")
-    if asked.contestant:
-        print(json.dumps(ours(asked)))
-    elif asked.check_exports:
+    if arguments.contestant:
+        print(json.dumps(ours(arguments)))
+    elif arguments.check_exports:
         check_exports()
     else:
-        compare(asked)
+        compare(arguments)
 
 
 if __name__ == "__main__":

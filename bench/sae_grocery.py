@@ -116,23 +116,25 @@ def main() -> None:
     parser.add_argument("--positions", choices=("last", "all"), default="last", help="what it learns from")
     parser.add_argument("--held-out", choices=("users", "none"), default="users")
     parser.add_argument("--every", type=int, default=25, help="steps")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("NUMBA_NUM_THREADS", "1")
     from recsae.config.loader import load
     from recsae.errors import BadInput
 
     try:
-        config = load(asked.config, ["sae.num_latents=1024", "sae.k=8", *asked.set, f"store.root={asked.root}"])
+        config = load(
+            arguments.config, ["sae.num_latents=1024", "sae.k=8", *arguments.set, f"store.root={arguments.root}"]
+        )
         missing = [name for name in config.data.interactions if "://" not in name and not Path(name).exists()]
         if missing:
             print(f"not measured: there is no {missing[0]}")
             return
-        found = rows(committed(config), asked.positions, asked.held_out)
+        found = rows(committed(config), arguments.positions, arguments.held_out)
     except BadInput as error:
         sys.exit(f"recsae: {error}")
     print(f"{len(found.train):,} activations to learn from, {len(found.held_out):,} to measure")
-    measure(found, config.sae, config.seed, asked.fvu, asked.every)
+    measure(found, config.sae, config.seed, arguments.fvu, arguments.every)
 
 
 if __name__ == "__main__":

@@ -65,12 +65,12 @@ def _nudged(metrics: Mapping[str, Any]) -> int:
     return int(metrics.get("nudges", 0) * sum(metrics.get("cases", {}).values()))
 
 
-def run(command: list[str], told: Path) -> dict[str, float]:
+def run(command: list[str], log_path: Path) -> dict[str, float]:
     """Seconds, core-seconds and peak memory in bytes of a job. Exits if the job fails."""
-    told.parent.mkdir(exist_ok=True)
+    log_path.parent.mkdir(exist_ok=True)
     start, watched = time.monotonic(), Watched()
     with (
-        told.open("w") as log,
+        log_path.open("w") as log,
         subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=subprocess.STDOUT) as job,
     ):
         try:
@@ -81,7 +81,7 @@ def run(command: list[str], told: Path) -> dict[str, float]:
             job.terminate()
             raise
     if job.returncode:
-        sys.exit(f"python -m {' '.join(command)} ended with {job.returncode}; it says why in {told}")
+        sys.exit(f"python -m {' '.join(command)} ended with {job.returncode}; see {log_path}")
     return {
         "seconds": time.monotonic() - start,
         "core_seconds": sum(watched.worked.values()),
@@ -153,10 +153,10 @@ def bytes_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def measure(size: str, arguments: argparse.Namespace, kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def measure(size: str, arguments: argparse.Namespace, measured_rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Measure all stages of one size; each is written to `scale.json` as soon as it ends."""
     data, to = arguments.folder / f"data-{size}", arguments.folder / "scale.json"
-    found = {(row["size"], row["stage"]): row for row in kept}
+    found = {(row["size"], row["stage"]): row for row in measured_rows}
     if (size, "plant") not in found or not data.exists():
         found[size, "plant"] = plant(data, arguments, size)
     print(line(found[size, "plant"]), flush=True)
