@@ -15,7 +15,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from recsae.config.concepts import EvidenceConfig
-from recsae.evidence.negatives import CaseGroup, MatchingFeatures, NegativeSampler
+from recsae.evidence.negatives import CaseGroup, MatchingFeatures, NonActivatingSampler
 from recsae.evidence.sketch import CASE_COLUMNS, EXPLAIN, Sketch, priority, runs
 from recsae.evidence.top_per_group import Rows, first_per_group
 from recsae.schemas.base import ACTIVE_ROLES, PARTS, conform
@@ -49,7 +49,7 @@ def select_cases(
     groups: list[CaseGroup] = []
     stats = []
     tops, samples = _by_latent(sketch.top), _by_latent(sketch.sample)
-    sampler = NegativeSampler(sketch, MatchingFeatures(popularity, has_term, nearest_HN), view, config, seed)
+    sampler = NonActivatingSampler(sketch, MatchingFeatures(popularity, has_term, nearest_HN), view, config, seed)
     for latent in np.flatnonzero(sketch.fired_H).tolist():
         edges = _decile_edges(samples[latent])
         active = _active(tops[latent], samples[latent], edges, config, seed)

@@ -35,7 +35,7 @@ class MatchingFeatures(NamedTuple):
     """The latents with the most similar direction, nearest first, padded with -1; None if unknown."""
 
 
-class NegativeSampler:
+class NonActivatingSampler:
     """Draws the non-activating cases of every latent from the pools of a sketch."""
 
     def __init__(
