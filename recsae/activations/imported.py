@@ -1,7 +1,7 @@
-"""Activations that were read elsewhere, brought into shards like our own: no model is needed, and none is run.
+"""Activations that were computed elsewhere, written as shards like our own; no model runs.
 
-The cases lie in a database on disk and the vectors stream past it, a shard at a time, so memory holds one shard. All
-ids are compared before anything is written. It knows how cases and vectors meet, and not how either is read.
+The cases lie in a database on disk and the vectors are streamed, so memory holds one shard. All ids are compared before
+anything is written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def write_imported(config: Config, ingested: Committed, out: Attempt) -> Metrics:
-    """Write `shards/`, in the order of the files. Raises BadInput on what cannot be used."""
+    """Write `shards/` in the order of the files; returns the counts. Raises BadInput on unusable files."""
     sources = vector_sources(config)
     with temporary_database(config.resources.ingest_memory_gb) as connection:
         cases = load_cases(connection, config, ingested)
@@ -35,16 +35,16 @@ def write_imported(config: Config, ingested: Committed, out: Attempt) -> Metrics
         width = imported_vectors.width_of(sources[0])
         writer = ShardWriter(out.data, "given", width, config.probe)
         ids: list[np.ndarray] = []
-        held: list[np.ndarray] = []
+        vectors: list[np.ndarray] = []
         for source in sources:
             for case_n, value_nD in imported_vectors.vectors(source, width, sources[0]):
                 ids.append(case_n)
-                held.append(value_nD)
+                vectors.append(value_nD)
                 if sum(map(len, ids)) >= rows_per_shard(width, config.probe.shard_mib):
-                    writer.add(_join(connection, ids, held))
-                    ids, held = [], []
+                    writer.add(_join(connection, ids, vectors))
+                    ids, vectors = [], []
         if ids:
-            writer.add(_join(connection, ids, held))
+            writer.add(_join(connection, ids, vectors))
         counts = writer.close()
     log.info("activations: %d of width %d from %d files", cases, width, len(sources))
     return {
@@ -56,7 +56,7 @@ def write_imported(config: Config, ingested: Committed, out: Attempt) -> Metrics
 
 
 def _check_ids(connection: duckdb.DuckDBPyConnection, sources: list[Source], cases: Source, n_cases: int) -> None:
-    """Raises BadInput unless every case has one activation and every activation a case."""
+    """Raises BadInput unless every case has exactly one activation and every activation a case."""
     connection.execute("CREATE TABLE met (file INTEGER, row BIGINT, case_id BIGINT)")
     for file, source in enumerate(sources):
         row = 1
@@ -66,22 +66,22 @@ def _check_ids(connection: duckdb.DuckDBPyConnection, sources: list[Source], cas
             connection.execute(f"INSERT INTO met SELECT {file}, row, case_id FROM staged")
             connection.unregister("staged")
             row += len(case_n)
-    twice = first_row(
+    duplicate = first_row(
         connection,
         "SELECT case_id, min((file, row)) AS first, max((file, row)) FROM met GROUP BY case_id HAVING count(*) > 1 "
         "ORDER BY first LIMIT 1",
     )
-    if twice:
-        case_id, (_, row), (file, again) = twice
-        before = sources[twice[1][0]].path
+    if duplicate:
+        case_id, (_, row), (file, again) = duplicate
+        before = sources[duplicate[1][0]].path
         sources[file].refuse(f"row {again} has the case_id {case_id} of row {row} of {before}; keep one of them")
-    alone = first_row(
+    orphan = first_row(
         connection,
         "SELECT file, row, case_id, count(*) OVER () FROM met WHERE case_id NOT IN (SELECT case_id FROM cases) "
         "ORDER BY file, row LIMIT 1",
     )
-    if alone:
-        file, row, case_id, count = alone
+    if orphan:
+        file, row, case_id, count = orphan
         sources[file].refuse(
             f"row {row}: the case_id {case_id} is not in {cases.path} (activations without a case: {count}); "
             f"add the cases or leave these rows out"
@@ -100,8 +100,8 @@ def _check_ids(connection: duckdb.DuckDBPyConnection, sources: list[Source], cas
     connection.execute("DROP TABLE met")
 
 
-def _join(connection: duckdb.DuckDBPyConnection, ids: list[np.ndarray], held: list[np.ndarray]) -> pa.Table:
-    """Cases with their vectors, in the order of the vectors. Every id has its case."""
+def _join(connection: duckdb.DuckDBPyConnection, ids: list[np.ndarray], vectors: list[np.ndarray]) -> pa.Table:
+    """The cases of the vectors, in the order of the vectors. Every id must have a case."""
     case_n = np.concatenate(ids)
     connection.register("staged", pa.table({"place": np.arange(len(case_n)), "case_id": case_n}))
     table = connection.sql(
@@ -109,4 +109,4 @@ def _join(connection: duckdb.DuckDBPyConnection, ids: list[np.ndarray], held: li
         "ORDER BY place"
     ).to_arrow_table()
     connection.unregister("staged")
-    return table.append_column("activation", shards.column(np.concatenate(held)))
+    return table.append_column("activation", shards.column(np.concatenate(vectors)))

@@ -1,7 +1,6 @@
-"""The table of cases that somebody hands in beside his activations, in a database: ids outside become ids inside.
+"""The table of cases of imported activations, loaded into a database with external ids replaced by indices.
 
-Read row by row, so that what cannot be used is named by file, row and column. It knows the columns of that table and
-the users and items that ingest kept, and no vectors.
+The file is read row by row, so that errors name the file, row and column.
 """
 
 from __future__ import annotations
@@ -38,20 +37,19 @@ _INTEGER = re.compile(r"\s*[+-]?\d{1,19}\s*", re.ASCII)
 
 
 def load_cases(connection: duckdb.DuckDBPyConnection, config: Config, ingested: Committed) -> int:
-    """Make the table `cases` (row, case_id, user_idx, position, item_idx, top_idx, part); returns its rows.
+    """Create the table `cases` (row, case_id, user_idx, position, item_idx, top_idx, part); returns its rows.
 
-    `part` is an index into PARTS; the position is 0 where the table has none. Raises BadInput on the first case that
-    cannot be used.
+    `part` is an index into PARTS; the position is 0 if the file has none. Raises BadInput on the first unusable case.
     """
     source = cases_source(config)
     count = _read(connection, source, config.probe.view)
-    twice = first_row(
+    duplicate = first_row(
         connection,
         "SELECT case_id, min(row) AS first, max(row) FROM cases_read GROUP BY case_id HAVING count(*) > 1 "
         "ORDER BY first LIMIT 1",
     )
-    if twice:
-        source.refuse(f"rows {twice[1]} and {twice[2]} have the same case_id {twice[0]}; keep one of them")
+    if duplicate:
+        source.refuse(f"rows {duplicate[1]} and {duplicate[2]} have the same case_id {duplicate[0]}; keep one of them")
     _read_ids(connection, ingested, "users", "user_id", "user_idx", "part")
     _read_ids(connection, ingested, "items", "item_id", "item_idx")
     for column, table, least in (
@@ -60,13 +58,13 @@ def load_cases(connection: duckdb.DuckDBPyConnection, config: Config, ingested: 
         ("top_item_id", "items", f"data.min_item_events = {config.data.min_item_events}"),
     ):
         key = column.removeprefix("top_")
-        stranger = first_row(
+        unknown = first_row(
             connection,
             f"SELECT row, {column}, count(*) OVER () FROM cases_read WHERE {column} IS NOT NULL "
             f"AND {column} NOT IN (SELECT {key} FROM {table}) ORDER BY row LIMIT 1",
         )
-        if stranger:
-            row, held, cases = stranger
+        if unknown:
+            row, held, cases = unknown
             source.refuse(
                 f"row {row}, column {column} holds {held[:60]!r}, which is not among the {table} of the interactions "
                 f"({cases} such rows); {least} filters rare ones: lower it, or leave these cases out"
@@ -141,7 +139,7 @@ def _integer(source: Source, row: int, column: str, held: str, least: int, beyon
 
 
 def _read_ids(connection: duckdb.DuckDBPyConnection, ingested: Committed, name: str, *columns: str) -> None:
-    """Some columns of a table of ingest, as a stream."""
+    """Create the table `name` from some columns of ingest's table of that name, as a stream."""
     with ingested.data.open_input(f"{name}.parquet") as file, pq.ParquetFile(file) as table:
         schema = pa.schema([table.schema_arrow.field(column) for column in columns])
         batches: Iterable[pa.RecordBatch] = table.iter_batches(batch_size=_ROWS, columns=list(columns))

@@ -8,9 +8,9 @@ from recsae.errors import BadInput
 
 
 def imported_content(config: Config) -> dict[str, str]:
-    """sha256 of every given file, by its name in the config; empty where the recommender is not `given`.
+    """sha256 of every imported file, by its name in the config; empty if the recommender is not `given`.
 
-    Raises BadInput where a file is missing.
+    Raises BadInput if a file is missing.
     """
     if config.recommender.kind != "given":
         return {}

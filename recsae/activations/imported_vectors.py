@@ -1,6 +1,6 @@
-"""Files of activations that somebody hands in: `case_id` and `activation`, Parquet or Arrow IPC, a piece at a time.
+"""Reads files of imported activations in batches: columns `case_id` and `activation`, Parquet or Arrow IPC.
 
-What the file is its first bytes tell, whatever its name. It knows ids and vectors, and nothing of users or items.
+The first bytes of a file determine its format, whatever its name.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ID, VECTOR = "case_id", "activation"
 
 
 def ids(source: Source) -> Iterator[np.ndarray]:
-    """All case ids, int64. Raises BadInput where the file cannot be used."""
+    """Yields all case ids, int64. Raises BadInput if the file cannot be used."""
     rows = 0
     for batch in _batches(source, [ID]):
         column = batch.column(0)
@@ -38,9 +38,9 @@ def ids(source: Source) -> Iterator[np.ndarray]:
 
 
 def vectors(source: Source, width: int, first: Source) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Case ids `(n,)` and their vectors `(n, width)`, float32. `ids` has been through.
+    """Yields case ids `(n,)` and their vectors `(n, width)`, float32. `ids` must have checked the file before.
 
-    Raises BadInput on a vector of another width than that of the `first` file, and on values that are not finite.
+    Raises BadInput on a vector whose width differs from that of the `first` file, and on values that are not finite.
     """
     rows = 0
     for batch in _batches(source, [ID, VECTOR]):
@@ -83,7 +83,7 @@ def _lengths(column: pa.Array) -> np.ndarray:
 
 
 def _batches(source: Source, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Some columns of the file, `ROWS_PER_BATCH` rows or fewer at a time."""
+    """Yields some columns of the file, at most `ROWS_PER_BATCH` rows at a time."""
     try:
         with _open(source) as file:
             if not file.size():

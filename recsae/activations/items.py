@@ -1,7 +1,6 @@
-"""The item side: a case an item, its vector the row that users are scored against.
+"""Activations at the site `item`: every item is a case, and its activation is the vector that scores it.
 
-An item is a case of its own and its own user: parts cut between items, and intervals resample items. It knows the
-recommender's contract and the catalogue's ids, and no events.
+Each item counts as a user of its own: parts divide items, and intervals resample items.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from recsae.store.run_store import Committed
 
 
 class ItemProber:
-    """Holds the recommender; writes the shard of one range of items."""
+    """Ray Data actor that holds the recommender and writes the shards of one range of items per call."""
 
     def __init__(
         self, ingested: Committed, trained: Committed, out: Folder, config: ProbeConfig, device: str, seed: int
     ) -> None:
         model = registry.load(trained, config.site, device)
-        assert isinstance(model, Trainable)  # the config gives this site to no other
+        assert isinstance(model, Trainable)  # the config allows this site for no other model
         self.model, self.out, self.config, self.seed = model, out, config, seed
         self.ids = ingested.read_table("items.parquet", ["item_id"])["item_id"]
 
@@ -53,7 +52,7 @@ class ItemProber:
 
 
 def parts(ids: pa.ChunkedArray, seed: int) -> pa.ChunkedArray:
-    """The part of each id, drawn as a user's is."""
+    """The part of each id, by the same hash as for users."""
     with duckdb.connect() as connection:
         connection.register("items", pa.table({"id": ids}))
         return connection.sql(f"SELECT {part_sql('id', seed)} AS part FROM items").to_arrow_table()["part"]

@@ -1,7 +1,7 @@
-"""The item ranked first by an index in place of all products, for catalogues of some hundred thousand items and more.
+"""Approximate search for the item ranked first, for catalogues of some hundred thousand items and more.
 
-The index holds a copy of the item vectors, one in every actor process. What it misses is measured by searching a sample
-of the cases exactly as well. It knows item vectors and what was seen, and nothing of cases or files.
+Every actor process holds an index with a copy of the item vectors. Its recall is measured by also searching a sample of
+the cases exactly.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     import faiss
 
 NEIGHBOURS = 128
-"""Items that the index gives for a case; where all of them were seen, the case is searched exactly."""
+"""Items that the index returns for a case; if all of them were seen, the case is searched exactly."""
 RECALL_SAMPLE = 1000
-"""Cases of a run that are searched both ways."""
+"""Cases of a run that are searched both ways to measure recall."""
 MIN_PROBED_LISTS = 16
 MIN_POINTS_PER_LIST = 39
-"""The least that faiss trains a centroid on without a warning."""
+"""Least points per centroid on which faiss trains without a warning."""
 TRAINING_POINTS_PER_LIST = 64
-"""Vectors for each centroid that it is trained on."""
+"""Training vectors per centroid."""
 
 
 def refuse_unsupported(config: Config) -> None:
-    """Raises BadInput where the config asks for an index that cannot be."""
-    if config.probe.search == "exact" or config.probe.site == "item":  # an item is not searched for
+    """Raises BadInput if the config sets an approximate search that is not possible."""
+    if config.probe.search == "exact" or config.probe.site == "item":  # the site `item` needs no search
         return
     if config.recommender.kind not in registry.KINDS:
         raise BadInput(
@@ -48,17 +48,17 @@ def refuse_unsupported(config: Config) -> None:
 
 
 class Index:
-    """An inverted file over the item vectors, by inner product (Jégou et al. 2011, as faiss has it).
+    """An inverted file over the item vectors, by inner product (Jégou et al. 2011, implemented by faiss).
 
-    The vectors lie in lists, one for each of at most 4 √N centroids, faiss's own advice for up to a million items; a
-    query reads the 1 in 32 of the lists, and at least 16, whose centroids are nearest. So a large catalogue is read to
-    3 %; below some ten thousand items the exact search is as fast.
+    The vectors lie in lists, one for each of at most 4 √N centroids, as faiss advises for up to a million items; a
+    query reads the nearest 1 in 32 of the lists, at least 16. So it reads 3 % of a large catalogue; below some ten
+    thousand items the exact search is as fast.
     """
 
     def __init__(self, model: Recommender, seed: int) -> None:
         import faiss
 
-        assert isinstance(model, Trainable)  # others are refused before any actor starts
+        assert isinstance(model, Trainable)  # refuse_unsupported has refused others
         faiss.omp_set_num_threads(1)
         self.model = model
         item_ND = np.ascontiguousarray(model.item_vectors(0, model.n_items).cpu().numpy(), dtype=np.float32)
@@ -72,18 +72,18 @@ class Index:
         self.index.nprobe = min(lists, max(MIN_PROBED_LISTS, lists // 32))
 
     def first_unseen(self, u_XU: torch.Tensor, seen: list[np.ndarray]) -> np.ndarray:
-        """`(X,)` int32: the first item found that is not among `seen`; -1 where a user has had them all."""
+        """The best unseen item `(X,)` found, int32; -1 if the user has seen all items."""
         _, near_XK = self.index.search(u_XU.cpu().numpy(), min(NEIGHBOURS, self.model.n_items))
         found = np.empty(len(near_XK), dtype=np.int32)
-        left = []
-        for case, (near_K, had) in enumerate(zip(near_XK, seen, strict=True)):
-            unseen = near_K[~np.isin(near_K, had) & (near_K >= 0)]  # -1: the lists held fewer than were asked for
+        exhausted = []
+        for case, (near_K, seen_items) in enumerate(zip(near_XK, seen, strict=True)):
+            unseen = near_K[~np.isin(near_K, seen_items) & (near_K >= 0)]  # -1: the lists hold too few items
             if len(unseen):
                 found[case] = unseen[0]
             else:
-                left.append(case)
-        if left:
-            found[left] = first_unseen(
-                self.model, u_XU[torch.tensor(left, device=u_XU.device)], [seen[i] for i in left]
+                exhausted.append(case)
+        if exhausted:
+            found[exhausted] = first_unseen(
+                self.model, u_XU[torch.tensor(exhausted, device=u_XU.device)], [seen[i] for i in exhausted]
             )
         return found

@@ -1,4 +1,4 @@
-"""How cases with their vectors become shards of about one size. It knows the layout of a shard and no model."""
+"""Writes cases with their vectors as shards of about equal size."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recsae.store.filesystem import Folder
 
 
 class ShardWriter:
-    """Shards of one unit of work, under names that the unit decides, so that a retried one writes the same files."""
+    """Writes the shards of one unit of work; names derive from the unit, so a retry writes the same files."""
 
     def __init__(self, out: Folder, unit: str, width: int, config: ProbeConfig) -> None:
         self.out, self.unit = out, unit
@@ -48,10 +48,10 @@ class ShardWriter:
 
 
 def rows_per_shard(width: int, shard_mib: int) -> int:
-    """Cases of which vector, ids and part fill `shard_mib` MiB; at least 1."""
+    """Number of cases whose vector, ids and part fill `shard_mib` MiB; at least 1."""
     return max(1, shard_mib * 2**20 // (4 * width + 32))
 
 
 def part_codes(names: pa.ChunkedArray) -> np.ndarray:
-    """The names of parts as indices into PARTS, int8."""
+    """Indices into PARTS, int8, for names of parts."""
     return np.asarray(pc.index_in(names, pa.array(PARTS)), dtype=np.int8)

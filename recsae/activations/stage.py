@@ -1,7 +1,7 @@
 """The stage `activations`: an actor pool runs the frozen recommender over users or items and writes shards.
 
-One actor call reads one range of users, or of items, and writes its shards under names that the range decides, so a
-retried call writes the same files. It knows Ray Data and which side the site is on, and no model.
+One actor call processes one range of users or items; names of shards derive from the range, so a retry writes the same
+files.
 """
 
 from __future__ import annotations
@@ -30,24 +30,22 @@ log = logging.getLogger(__name__)
 
 
 def write_activations(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Run the recommender over every case, or take the activations that were given; write `shards/`.
+    """Run the recommender over every case, or import activations, and write `shards/`; returns the counts.
 
-    Raises BadInput where a part is left without cases, and on what was given and cannot be used.
+    Raises BadInput if a part has no cases, and on imported files that cannot be used.
     """
     start = time.monotonic()
     if config.recommender.kind == "given":
         found = write_imported(config, inputs["ingest"], out)
     else:
         search.refuse_unsupported(config)
-        if config.recommender.kind == "foreign":  # here a site that is not there gets its sentence
+        if config.recommender.kind == "foreign":  # raises BadInput if there is no such site
             registry.load(inputs["recommender"], config.probe.site)
         found = _probe(config, inputs, out)
     for part, cases in found["cases_by_part"].items():
         if not cases:
             unit = "items" if config.probe.site == "item" else "users"
-            raise BadInput(
-                f"no case fell to the part {part} (cases: {found['cases']}); give more {unit} or another seed"
-            )
+            raise BadInput(f"the part {part} has no cases (of {found['cases']}); give more {unit} or another seed")
     return {**found, "site": config.probe.site, "cases_per_second": found["cases"] / (time.monotonic() - start)}
 
 
@@ -56,11 +54,11 @@ def _probe(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     ranges, prober = _ranges(config, ingested), ItemProber if site == "item" else UserProber
-    held = (ingested, inputs["recommender"], out.data, config.probe, resources.device, config.seed)
+    arguments = (ingested, inputs["recommender"], out.data, config.probe, resources.device, config.seed)
     dataset = ray.data.from_items(ranges).repartition(len(ranges))
     written = dataset.map(
         prober,  # type: ignore[arg-type]
-        fn_constructor_args=held,
+        fn_constructor_args=arguments,
         compute=ray.data.ActorPoolStrategy(size=min(resources.probe_actors, len(ranges))),
         num_cpus=1,
         num_gpus=1 if resources.device == "cuda" else 0,
@@ -89,7 +87,7 @@ def _probe(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Met
 
 
 def _ranges(config: Config, ingested: Committed) -> list[dict[str, int]]:
-    """Chunks of users, or ranges of items that fill a shard each."""
+    """The units of work: chunks of users, or ranges of items that fill a shard each."""
     if config.probe.site != "item":
         return [{"chunk": number} for number in range(n_chunks(ingested))]
     size = rows_per_shard(config.recommender.width, config.probe.shard_mib)

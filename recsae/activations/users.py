@@ -1,8 +1,7 @@
-"""The user side: the recommender runs once over each user of a chunk, and every case gets the vector at its place.
+"""Activations of users: the recommender runs once per user, and every case gets the vector at its position.
 
-A model whose run answers for the last position alone is asked case by case; of a model that has one vector a user,
-whatever the position, a user has one case. It knows the recommender's contract,
-cases and histories, and neither which recommender it is nor Ray.
+A model that is right only at the last position runs once per case; for a model with one vector per user, each user has
+one case.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ from recsae.store.run_store import Committed
 
 USERS_PER_BATCH = 64
 FLOATS_PER_BATCH = 16_000_000
-"""Of the vectors of a batch, runs x positions x width: a bound on memory, above all where `proceed` gives scores."""
+"""Limit of runs x positions x width of a batch, which bounds memory, above all if `proceed` returns scores."""
 
 
 class UserProber:
-    """Holds the recommender; writes the shards of one chunk of users."""
+    """Ray Data actor that holds the recommender and writes the shards of one chunk of users per call."""
 
     def __init__(
         self, ingested: Committed, trained: Committed, out: Folder, config: ProbeConfig, device: str, seed: int
@@ -54,37 +53,37 @@ class UserProber:
             cases = one_case_per_user(chunk, cases)
         self.checked = self.agreed = 0
         writer = ShardWriter(self.out, f"chunk-{number:05d}", self.model.width, self.config)
-        sought = self._sought(cases["case_id"].to_numpy())
-        for table in self._probe(chunk, cases, sought, self._to_check(number, sought)):
+        searched = self._search_mask(cases["case_id"].to_numpy())
+        for table in self._probe(chunk, cases, searched, self._to_check(number, searched)):
             writer.add(table)
         return {**writer.close(), "width": self.model.width, "checked": self.checked, "agreed": self.agreed}
 
-    def _sought(self, case_id: np.ndarray) -> np.ndarray:
-        """Of which cases the item ranked first is sought, `(cases,)`."""
+    def _search_mask(self, case_id: np.ndarray) -> np.ndarray:
+        """Which cases need the item ranked first, `(cases,)`: a sample of `probe.search_fraction`."""
         if self.config.search_fraction == 1:
             return np.ones(len(case_id), dtype=bool)
         return in_sample(case_id, self.config.search_fraction, self.seed)
 
-    def _to_check(self, number: int, sought: np.ndarray) -> np.ndarray:
-        """Which cases are searched exactly as well, `(cases,)`: the chunk's share of the sample."""
-        check = np.zeros(len(sought), dtype=bool)
+    def _to_check(self, number: int, searched: np.ndarray) -> np.ndarray:
+        """Which cases are also searched exactly, `(cases,)`: the chunk's share of RECALL_SAMPLE."""
+        check = np.zeros(len(searched), dtype=bool)
         if self.index is not None:
-            among = np.flatnonzero(sought)
+            among = np.flatnonzero(searched)
             share = min(len(among), -(-RECALL_SAMPLE // n_chunks(self.ingested)))
             check[np.random.default_rng((self.seed, number)).choice(among, share, replace=False)] = True
         return check
 
     @torch.inference_mode()
-    def _probe(self, chunk: Chunk, cases: pa.Table, sought: np.ndarray, check: np.ndarray) -> Iterator[pa.Table]:
-        """The cases of a few users at a time, with their vector and, where it is sought, the item ranked first."""
+    def _probe(self, chunk: Chunk, cases: pa.Table, searched: np.ndarray, check: np.ndarray) -> Iterator[pa.Table]:
+        """Yields the cases of a few users at a time, with their vectors and, if searched, the item ranked first."""
         columns = {name: cases[name].to_numpy() for name in ("case_id", "user_idx", "position", "item_idx")}
         part = part_codes(cases["part"])
         of_user = np.searchsorted(chunk.users, columns["user_idx"])
         begin, end = chunk.offsets[of_user], chunk.offsets[of_user + 1]
-        together = self.model.sequential and self.model.every_position
-        if not together:
+        one_run = self.model.sequential and self.model.every_position
+        if not one_run:
             end = begin + columns["position"]
-        runs = columns["user_idx"] if together else columns["case_id"]
+        runs = columns["user_idx"] if one_run else columns["case_id"]
         firsts = np.flatnonzero(np.diff(runs, prepend=-1))  # cases are sorted by user
         for first in range(0, len(firsts), users_per_batch(self.model)):
             begun = firsts[first : first + users_per_batch(self.model)]
@@ -97,7 +96,7 @@ class UserProber:
             skipped = np.maximum(end[rows] - begin[rows] - self.model.max_length, 0)
             run_row = np.searchsorted(begun, np.arange(rows.start, rows.stop), side="right") - 1
             at = tuple(torch.from_numpy(index).to(self.device) for index in (run_row, position - 1 - skipped))
-            asked = rows.start + np.flatnonzero(sought[rows])
+            asked = rows.start + np.flatnonzero(searched[rows])
             seen = [chunk.items[begin[case] : begin[case] + columns["position"][case]] for case in asked]
             top = np.full(rows.stop - rows.start, -1, dtype=np.int32)
             if len(asked):
@@ -106,16 +105,16 @@ class UserProber:
             table = pa.table(
                 {
                     **{name: values[rows] for name, values in columns.items()},
-                    "top_idx": pa.array(top, mask=~sought[rows]),
+                    "top_idx": pa.array(top, mask=~searched[rows]),
                     "part": part[rows],
                     "activation": shards.column(h_BLD[at].cpu().numpy()),
                 }
             )
-            # Nothing is recommended to somebody who has had everything, so there is nothing to interpret.
+            # A user who has seen every item gets no recommendation, so there is nothing to interpret.
             yield table.filter(pc.fill_null(pc.greater_equal(table["top_idx"], 0), True))
 
     def _first(self, u_XU: torch.Tensor, seen: list[np.ndarray], check_X: np.ndarray) -> np.ndarray:
-        """The item ranked first, -1 where all have been seen; of an index, the checked cases are counted."""
+        """The item ranked first, -1 if all were seen; counts how often index and exact search agree."""
         if self.index is None:
             return first_unseen(self.model, u_XU, seen)
         found = self.index.first_unseen(u_XU, seen)
@@ -128,15 +127,15 @@ class UserProber:
 
 
 def users_per_batch(model: Recommender) -> int:
-    """Users of a batch; of one user alone the vectors must fit."""
+    """Users per batch, at least 1, such that the vectors fit FLOATS_PER_BATCH."""
     return max(1, min(USERS_PER_BATCH, FLOATS_PER_BATCH // (model.max_length * max(model.width, model.out_width))))
 
 
 def one_case_per_user(chunk: Chunk, cases: pa.Table) -> pa.Table:
-    """Of each user the first case after all of his training events, which is what his vector has seen.
+    """The first case of each user after all their training events, which are what their vector represents.
 
-    There always is one, since his last case lies after his last event; but users without training events, whose vector
-    has seen nothing, have none.
+    There always is one, since the last case lies after the last event; users without training events are left out, as
+    their vector is untrained.
     """
     training = np.add.reduceat(chunk.splits == SPLITS.index("train"), chunk.offsets[:-1], dtype=np.int64)
     users = cases["user_idx"].to_numpy()

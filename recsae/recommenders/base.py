@@ -4,9 +4,9 @@ A recommender has vectors `h` at one site; the layers after the site turn `h` in
 site `user` both are the same vector. Trainable adds what the training loop needs; a model trained elsewhere is only a
 Recommender.
 
-Shape suffixes, here and in all recommenders: B cases or users, L positions, D width of the vector at the site, U width of
-the vector that scores items, N items of the catalogue, n a range of them, M sampled negatives, R rows of a table, X any
-number of vectors.
+Shape suffixes, here and in all recommenders: B cases or users, L positions, D width of the vector at the site, U width
+of the vector that scores items, N items of the catalogue, n a range of them, M sampled negatives, R rows of a table, X
+any number of vectors.
 """
 
 from __future__ import annotations

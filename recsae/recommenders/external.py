@@ -1,8 +1,7 @@
-"""A model trained elsewhere: any torch module, read and edited by a hook on one of its submodules.
+"""A model trained elsewhere: any torch module, read and edited through a hook on one of its submodules.
 
-It knows tokens, padding and hooks, and neither where the module comes from (external_files.py) nor whether it can be
-asked at all (external_checks.py). Suffixes: see base.py; W positions of the module's own input, T its tokens, so
-that `u` is the module's scores of all tokens.
+external_files.py reads the module, external_checks.py checks that it can be used. Shape suffixes: see base.py; W
+positions of the module's own input, T its tokens: here `u` holds the module's scores of all tokens.
 """
 
 from __future__ import annotations
@@ -21,20 +20,20 @@ from recsae.recommenders.base import Histories, Recommender
 
 
 class ExternalCall(NamedTuple):
-    """A call of the module, and where in its positions ours are."""
+    """The arguments of a call of the module, and the mapping from our positions to the module's."""
 
     positional: tuple[Tensor, ...]
     named: dict[str, Tensor]
     real_BL: Tensor
-    """Whether there is an item at our position."""
+    """Whether our position holds an item."""
     there_BL: Tensor
-    """The module's position of it."""
+    """The position of that item in the module's input."""
 
 
 class _StopAtSite(BaseException):
-    """Ends a run at the site: what comes after it, the scores of all tokens above all, is not wanted.
+    """Ends a run at the site, to save the layers after it and the scores of all tokens.
 
-    No Exception, so that no module takes it for a fault of its own.
+    Derives from BaseException, so that a module that catches Exception lets it pass.
     """
 
 
@@ -53,46 +52,46 @@ class ExternalRecommender(Recommender):
         self.to(device).eval().requires_grad_(False)
 
     def learn(self, width: int, n_tokens: int, every_position: bool) -> None:
-        """Take over what only a trial run tells."""
+        """Set the sizes found by a trial run."""
         self.width, self.out_width = width, n_tokens
         self.every_position = every_position
 
     def probe(self, histories: Histories) -> Tensor:
-        asked = self.ask(histories)
-        found: list[Tensor] = []
+        call = self.ask(histories)
+        outputs: list[Tensor] = []
 
         def read(output: Any) -> Any:
-            # A copy: what a module returns may be a view of its weights, and the caller may write into it.
-            found.append(tensor_of(output).float().clone())
+            # A copy: the output may be a view of the module's weights, and the caller may write into it.
+            outputs.append(tensor_of(output).float().clone())
             raise _StopAtSite
 
         with self.hooked(read), contextlib.suppress(_StopAtSite):
-            self.run(asked)
-        return self.back(found[0], asked)
+            self.run(call)
+        return self.back(outputs[0], call)
 
     def proceed(self, h_BLD: Tensor, histories: Histories) -> Tensor:
-        """Scores `(B, L, T)`; of a module that returns those of the last position alone, these at every position."""
-        asked = self.ask(histories)
-        row_R, ours_R = asked.real_BL.nonzero(as_tuple=True)
-        theirs_R = asked.there_BL[asked.real_BL]
+        """Scores `(B, L, T)`; those of the last position are repeated if the module returns no others."""
+        call = self.ask(histories)
+        row_R, ours_R = call.real_BL.nonzero(as_tuple=True)
+        theirs_R = call.there_BL[call.real_BL]
 
         def edit(output: Any) -> Any:
-            # What the module holds at padding stays: some attend to it.
+            # Vectors at padding stay as they are: some modules attend to them.
             out_BWD = tensor_of(output).clone()
             out_BWD[row_R, theirs_R] = h_BLD[row_R, ours_R].to(out_BWD.dtype)
             return _with_tensor(output, out_BWD)
 
         with self.hooked(edit):
-            logits = self.run(asked).float()
+            logits = self.run(call).float()
         if logits.ndim == 2:
             return logits[:, None].expand(-1, h_BLD.shape[1], -1)
-        return self.back(logits, asked)
+        return self.back(logits, call)
 
     def scores(self, u_XU: Tensor, start: int, stop: int) -> Tensor:
         return u_XU[:, self.tokens_N[start:stop]]
 
     def ask(self, histories: Histories) -> ExternalCall:
-        """Build the module's arguments: our histories as its tokens, filled up on its side."""
+        """The call for our histories: items as the module's tokens, padded on its side."""
         items_BL, length_B = histories.items_BL, histories.length_B
         place_L = torch.arange(items_BL.shape[1], device=items_BL.device)
         real_BL = place_L < length_B[:, None]
@@ -106,33 +105,33 @@ class ExternalRecommender(Recommender):
             out_BW[row_R, theirs_R] = value_R
             return out_BW
 
-        offered: Mapping[str, Callable[[], Tensor]] = {
+        available: Mapping[str, Callable[[], Tensor]] = {
             "items": lambda: filled(self.tokens_N[items_BL[real_BL]], self.config.padding_token),
             "mask": lambda: filled(torch.ones_like(row_R), 0),
             "positions": lambda: filled(place_L.expand_as(items_BL)[real_BL], 0),
             "lengths": lambda: length_B,
         }
-        given = {name: offered[what]() for name, what in self.config.inputs.items()}
-        positional = (given.pop(""),) if "" in given else ()
-        return ExternalCall(positional, given, real_BL, there_BL)
+        named = {name: available[kind]() for name, kind in self.config.inputs.items()}
+        positional = (named.pop(""),) if "" in named else ()
+        return ExternalCall(positional, named, real_BL, there_BL)
 
-    def run(self, asked: ExternalCall) -> Tensor:
+    def run(self, call: ExternalCall) -> Tensor:
         """One call of the module: its scores `(B, W, T)` or `(B, T)`."""
-        result = self.module(*asked.positional, **asked.named)
+        result = self.module(*call.positional, **call.named)
         if name := self.config.output:
             result = result[name] if isinstance(result, Mapping) else getattr(result, name)
         return tensor_of(result)
 
-    def back(self, x_BWX: Tensor, asked: ExternalCall) -> Tensor:
-        """What the module has at our positions, `(B, L, X)`."""
+    def back(self, x_BWX: Tensor, call: ExternalCall) -> Tensor:
+        """The module's vectors at our positions, `(B, L, X)`."""
         if self.config.padding == "right":
-            return x_BWX[:, : asked.there_BL.shape[1]]
-        return x_BWX.gather(1, asked.there_BL[:, :, None].expand(-1, -1, x_BWX.shape[2]))
+            return x_BWX[:, : call.there_BL.shape[1]]
+        return x_BWX.gather(1, call.there_BL[:, :, None].expand(-1, -1, x_BWX.shape[2]))
 
     @contextlib.contextmanager
     def hooked(self, visit: Callable[[Any], Any]) -> Iterator[None]:
-        """While this lasts, `visit(output)` takes the place of what the site returns."""
-        handle = self.module.get_submodule(self.site).register_forward_hook(lambda module, given, out: visit(out))
+        """Replaces the output of the site by `visit(output)` within the context."""
+        handle = self.module.get_submodule(self.site).register_forward_hook(lambda module, inputs, out: visit(out))
         try:
             yield
         finally:
@@ -140,7 +139,7 @@ class ExternalRecommender(Recommender):
 
 
 def tensor_of(output: Any) -> Tensor:
-    """The tensor itself, or the first one of a tuple, list, mapping or dataclass. Raises TypeError without any."""
+    """The tensor itself, or the first one in a tuple, list, mapping or dataclass. Raises TypeError if there is none."""
     if isinstance(output, Tensor):
         return output
     for _, value in _members(output):

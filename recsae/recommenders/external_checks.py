@@ -1,7 +1,7 @@
-"""Trial runs of a foreign model: whether it can be asked as the config says, and what only a run tells.
+"""Trial runs of an external model: whether it works as configured, and its sizes.
 
-A few short made-up histories find the width, the number of tokens, and whether one run answers for every position. What
-would go wrong silently later is refused here. It knows the wrapped module, and no events.
+A few short histories determine the width, the number of tokens, and whether one run is right at every position. Faults
+that would go unnoticed later are refused here.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from recsae.recommenders.base import Histories
 from recsae.recommenders.external import ExternalRecommender, tensor_of
 
 TRIAL_LENGTH = 3
-"""Positions of the history that is asked in several ways."""
+"""Positions of the history of the trial runs."""
 
 
 class CheckResult(NamedTuple):
-    """What a trial tells."""
+    """Sizes of the model, as found by trial runs."""
 
     width: int
     n_tokens: int
     every_position: bool
-    """Whether scores come for every position, and none depends on later items."""
+    """Whether the model returns scores at every position, independent of later items."""
 
 
 class _TrialRun(NamedTuple):
@@ -44,7 +44,10 @@ class _TrialRun(NamedTuple):
 
 @torch.no_grad()
 def check_model(model: ExternalRecommender) -> CheckResult:
-    """Raises BadInput with one sentence where the module, the inputs or the site do not fit each other."""
+    """Check the model with trial runs and return its sizes.
+
+    Raises BadInput with one sentence if the module, the inputs or the site do not fit together.
+    """
     _check_site(model)
     few = min(TRIAL_LENGTH, model.max_length)
     one, other = int(model.tokens_N.argmax()), int(model.tokens_N.argmin())
@@ -81,10 +84,10 @@ def _check_site(model: ExternalRecommender) -> None:
 
 
 def _observe(model: ExternalRecommender, rows: list[list[int]]) -> _TrialRun:
-    """A full run, with every shape checked."""
+    """The outputs of a full run, with every shape checked."""
     histories = _histories(model, rows)
-    asked = model.ask(histories)
-    _check_arguments(model, asked.positional, asked.named)
+    call = model.ask(histories)
+    _check_arguments(model, call.positional, call.named)
     outputs: list[Any] = []
 
     def read(output: Any) -> Any:
@@ -94,7 +97,7 @@ def _observe(model: ExternalRecommender, rows: list[list[int]]) -> _TrialRun:
     longest = max(map(len, rows))
     try:
         with model.hooked(read):
-            u = model.run(asked)
+            u = model.run(call)
     except BadInput:
         raise
     except Exception as error:  # the module is anybody's code
@@ -118,8 +121,8 @@ def _observe(model: ExternalRecommender, rows: list[list[int]]) -> _TrialRun:
             "(B, tokens) is due; fix recommender.foreign.output or return such from the factory",
         )
     _check_tokens(model, u.shape[-1])
-    h_BLD = model.back(h_BWD, asked)
-    return _TrialRun(h_BLD, model.back(u, asked) if u.ndim == 3 else u, histories.length_B)
+    h_BLD = model.back(h_BWD, call)
+    return _TrialRun(h_BLD, model.back(u, call) if u.ndim == 3 else u, histories.length_B)
 
 
 def _histories(model: ExternalRecommender, rows: list[list[int]]) -> Histories:
@@ -170,7 +173,7 @@ def _check_edit(model: ExternalRecommender, rows: list[list[int]]) -> None:
 
 
 def _is_causal(seen: _TrialRun, changed: _TrialRun) -> bool:
-    """Whether another last item leaves what is at the earlier positions."""
+    """Whether vectors and scores at earlier positions stay the same when the last item changes."""
     pairs = (seen.h_BLD, changed.h_BLD), (seen.u, changed.u)
     return all(_close(before[:, :-1], after[:, :-1]) for before, after in pairs)
 
@@ -180,7 +183,7 @@ def _same_at_end(seen: _TrialRun, row: int, other: _TrialRun, other_row: int) ->
 
 
 def _close(a: Tensor, b: Tensor) -> bool:
-    """Within the rounding of the type, which adds up differently for other shapes; minus infinity equals itself."""
+    """Whether two tensors are equal within the rounding of their type, which depends on the shapes of a product."""
     finite = a[a.isfinite()]
     scale = float(finite.abs().max()) if finite.numel() else 0.0
     return torch.allclose(a.float(), b.float(), rtol=0, atol=scale * torch.finfo(a.dtype).eps ** 0.5)

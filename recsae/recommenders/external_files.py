@@ -1,7 +1,7 @@
-"""The files of a foreign model: weights or program, and the vocabulary that numbers the items.
+"""The files of an external model: weights or program, and the vocabulary that maps items to tokens.
 
-The stage reads them where the user keeps them, and whoever comes later the copy in the store. The factory's code alone
-is neither copied nor part of a fingerprint. It knows files, and nothing of hooks.
+The stage reads the user's files and copies them to the store, from which later stages load them. The code of the
+factory is neither copied nor part of a fingerprint.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from recsae.text.redaction import redact_uri
 
 
 class ExternalFiles(NamedTuple):
-    """All of a foreign model but the factory's code."""
+    """The contents of an external model's files."""
 
     state: bytes
-    """The weights or the program, byte for byte."""
+    """The bytes of the weights or the program."""
     tokens_N: Tensor
-    """The model's own number of each item, int64."""
+    """The model's token of each item, int64."""
 
 
 def read_files(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
-    """The user's files. Raises BadInput where one is missing or an item of the catalogue has no token."""
+    """Read the user's files. Raises BadInput if one is missing or an item of the catalogue has no token."""
     filesystem, path = state_source(config).location
     with filesystem.open_input_file(path) as file:
         state: bytes = file.read()
@@ -42,11 +42,11 @@ def read_files(config: ForeignConfig, ingested: Committed) -> ExternalFiles:
     return ExternalFiles(state, _tokens(vocabulary_source(config), items["item_id"].to_pylist()))
 
 
-def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_users: int, n_items: int) -> None:
+def save(folder: Folder, files: ExternalFiles, config: RecommenderConfig, n_users: int, n_items: int) -> None:
     with folder.open_output(_state_name(config)) as sink:
-        sink.write(parts.state)
+        sink.write(files.state)
     with folder.open_output("tokens.safetensors") as sink:
-        sink.write(safetensors.torch.save({"tokens": parts.tokens_N}))
+        sink.write(safetensors.torch.save({"tokens": files.tokens_N}))
     facts = config.recorded()
     facts["foreign"] |= {key: redact_uri(facts["foreign"][key]) for key in ("weights", "program", "vocabulary")}
     with folder.open_output("config.json") as sink:
@@ -54,18 +54,18 @@ def save(folder: Folder, parts: ExternalFiles, config: RecommenderConfig, n_user
 
 
 def load_files(folder: Folder, config: RecommenderConfig) -> ExternalFiles:
-    """What `save` wrote."""
+    """The files that `save` wrote."""
     with folder.open_input(_state_name(config)) as source:
         state: bytes = source.read()
     with folder.open_input("tokens.safetensors") as source:
         return ExternalFiles(state, safetensors.torch.load(source.read())["tokens"])
 
 
-def build_model(config: RecommenderConfig, parts: ExternalFiles, site: str, device: str) -> ExternalRecommender:
-    """The frozen model, tried out. Raises BadInput where its parts do not fit each other, the config or the site."""
+def build_model(config: RecommenderConfig, files: ExternalFiles, site: str, device: str) -> ExternalRecommender:
+    """The frozen model, checked. Raises BadInput if its files do not fit each other, the config or the site."""
     assert config.foreign is not None
-    module = load_module(config, parts.state, device)
-    model = ExternalRecommender(config.foreign, module, parts.tokens_N, config.max_length, site, device)
+    module = load_module(config, files.state, device)
+    model = ExternalRecommender(config.foreign, module, files.tokens_N, config.max_length, site, device)
     found = check_model(model)
     model.learn(found.width, found.n_tokens, found.every_position and not config.foreign.case_by_case)
     return model
@@ -76,7 +76,7 @@ def _state_name(config: RecommenderConfig) -> str:
 
 
 def _tokens(source: Source, item_ids: list[str]) -> Tensor:
-    """The token of each item. What the file says of items that the catalogue has not is nobody's concern."""
+    """The token of each item; rows for items outside the catalogue are ignored."""
     columns = source.columns()
     for name in ("item_id", "token"):
         if name not in columns:

@@ -1,6 +1,6 @@
-"""From bytes to a torch module: a factory's with weights in it, or an exported program with submodules to hook.
+"""Builds a torch module from bytes: a factory's module with weights, or an exported program with submodules to hook.
 
-It knows the mistakes that can be made on the way, each with one sentence; and nothing of items or where the bytes lay.
+Each mistake in the config or the files raises BadInput with one sentence.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _call_factory(config: ForeignConfig) -> nn.Module:
 
 
 def _load_weights(config: ForeignConfig, module: nn.Module, state: bytes) -> None:
-    """Load the weights; all tensors must be there and no others."""
+    """Load the weights. Raises BadInput if the file lacks tensors of the module or has others."""
     said = f"{KEY}.weights: {config.weights}"
     try:
         tensors = safetensors.torch.load(state)
@@ -69,7 +69,7 @@ def _load_weights(config: ForeignConfig, module: nn.Module, state: bytes) -> Non
         reason = str(error).strip().splitlines()[-1].strip()
         raise BadInput(f"{said}: it does not fit the module ({reason}); fix {KEY}.arguments") from None
     own = module.state_dict()
-    # Of a tensor with two names, as a tied head has, the file keeps one.
+    # safetensors stores a tensor with two names, such as a tied head, once.
     filled = {own[name].data_ptr() for name in tensors if name in own}
     missing = [name for name in missing if own[name].data_ptr() not in filled]
     if missing or strange:
@@ -99,14 +99,14 @@ def _load_program(config: RecommenderConfig, foreign: ForeignConfig, state: byte
     _check_names(said, program, foreign)
     _check_sizes(said, program, config, foreign)
     if device != "cpu":
-        # constants of the program remember where it was exported
+        # constants of the program lie on the device of its export
         program = move_to_device_pass(program, device)
     module: nn.Module = _without_warnings(torch.export.unflatten, program)
     return module
 
 
 def _without_warnings(call: Callable[[Any], Any], given: Any) -> Any:
-    """Without what torch warns itself of."""
+    """The result of the call, with torch's own FutureWarnings silenced."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         return call(given)
@@ -126,7 +126,7 @@ def _check_names(said: str, program: torch.export.ExportedProgram, foreign: Fore
 def _check_sizes(
     said: str, program: torch.export.ExportedProgram, config: RecommenderConfig, foreign: ForeignConfig
 ) -> None:
-    """The batch must be free; the length too, or be the one that is always filled up to."""
+    """Raises BadInput unless the batch size is dynamic, and the length is dynamic or equal to the padded length."""
     shapes = [
         node.meta["val"].shape
         for node in program.graph.nodes

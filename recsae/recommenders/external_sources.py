@@ -1,4 +1,4 @@
-"""Where the user keeps the files of a foreign model, and their checksums. Imports no torch."""
+"""The user's files of an external model, and their checksums. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def external_content(config: Config) -> dict[str, str]:
     """Checksums of the model's files by key; nothing for a model of another kind.
 
     The factory's code is not covered: when that changes, change `arguments` or the weights, or the old result stands.
-    Raises BadInput where a file is missing.
+    Raises BadInput if a file is missing.
     """
     foreign = config.recommender.foreign
     if foreign is None:
@@ -23,13 +23,13 @@ def external_content(config: Config) -> dict[str, str]:
 
 
 def state_source(config: ForeignConfig) -> Source:
-    """The weights or the program. Raises BadInput where the file is missing."""
+    """The weights or the program. Raises BadInput if the file is missing."""
     key = "program" if config.program else "weights"
     return _require(Source(f"{KEY}.{key}", getattr(config, key)))
 
 
 def vocabulary_source(config: ForeignConfig) -> Source:
-    """The table of tokens. Raises BadInput where the file is missing."""
+    """The table of tokens. Raises BadInput if the file is missing."""
     return _require(source_from_path(f"{KEY}.vocabulary", config.vocabulary))
 
 

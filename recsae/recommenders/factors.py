@@ -1,7 +1,7 @@
-"""BPRMF and LightGCN: one vector a user, whatever he does next, scored against the item table.
+"""BPRMF and LightGCN: one vector per user, scored against the item table.
 
-BPRMF: Rendle et al. 2009 (arXiv 1205.2618), without biases. LightGCN: He et al. 2020 (arXiv 2002.02126). A user without
-training events keeps the vector that he started with. Shape suffixes: see base.py; G training events.
+BPRMF: Rendle et al. 2009 (arXiv 1205.2618), without biases. LightGCN: He et al. 2020 (arXiv 2002.02126). Users without
+training events keep their initial vector. Shape suffixes: see base.py; G training events.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LightGCN(BPRMF):
     """Vectors averaged over `layers` propagations through the graph of training events.
 
     `E⁽ˡ⁺¹⁾ = D^-½ A D^-½ E⁽ˡ⁾`, `h = mean of E⁽⁰⁾ … E⁽ᴷ⁾`, on users and items alike. The mean is a symmetric linear map
-    `P`, so the gradient of the tables is `P` times that of what the loss sees.
+    `P`, so the gradient of the tables is `P` times the gradient of the propagated vectors.
     """
 
     needs_graph: ClassVar[bool] = True
@@ -53,7 +53,7 @@ class LightGCN(BPRMF):
         self._by_item: Tensor | None = None
 
     def set_graph(self, user_G: Tensor, item_G: Tensor) -> None:
-        """The training events; a pair that occurs twice counts once."""
+        """Build the normalised graph of the training events; repeated pairs count once."""
         pair = torch.unique(user_G.long() * self.n_items + item_G.long())
         user, item = pair // self.n_items, pair % self.n_items
         of_user = torch.bincount(user, minlength=self.n_users).double()

@@ -1,19 +1,19 @@
-"""Training losses, against negatives that a batch shares, negatives of each target's own, or the whole catalogue.
+"""Training losses with negatives shared by the batch, negatives per target, or the whole catalogue.
 
 One pass over blocks of rows computes the loss and its gradient together, so the scores of all positions are never in
-memory at once. Each loss is a function of a block: scores of the targets and of the negatives in, value and
-derivatives out. It knows vectors and item rows, and no recommender. Shape suffixes: see base.py; b rows of a block.
+memory at once. Each loss maps the scores of targets and negatives in a block to its value and derivatives. Shape
+suffixes: see base.py; b rows of a block.
 
-The sum over positions of, with `s` the target's score and `n_m` those of the negatives:
+Each loss sums over positions, with `s` the score of the target and `n_m` those of the negatives:
 
-- `cross-entropy`: `log(e^s + Σ e^(n_m − log(M q_m))) − s`, where `q` is the distribution that the negatives were drawn
-  from, so that the sum estimates the one over the catalogue (Bengio & Senécal 2008).
+- `cross-entropy`: `log(e^s + Σ e^(n_m − log(M q_m))) − s`, where `q` is the sampling distribution of the negatives, so
+  that the sum estimates the one over the catalogue (Bengio & Senécal 2008).
 - `bce`: `softplus(−s) + mean softplus(n_m)`.
 - `gbce`: `β softplus(−s) + Σ softplus(n_m)`, `β = α(t(1−1/α)+1/α)`, `α = M/(N−1)` (Petrov & Macdonald 2023,
   arXiv 2308.07192).
 - `bpr`: `mean softplus(n_m − s)`.
 
-A negative that is the target does not count.
+A negative equal to the target is ignored.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SCORES_PER_BLOCK = 2**18
-"""Of a block: what stays in a core's cache; a GPU takes `GPU_FACTOR` times as many."""
+"""Scores of a block, which fit a core's cache; a GPU takes `GPU_FACTOR` times as many."""
 GPU_FACTOR = 256
 
 
 class LossBlock(NamedTuple):
-    """Loss of a block of rows, and its derivatives by the targets' and the negatives' scores."""
+    """Loss of a block of rows, and its derivatives with respect to the scores of targets and negatives."""
 
     loss: Tensor
     by_target_b: Tensor
@@ -40,7 +40,7 @@ class LossBlock(NamedTuple):
 
 
 BlockLoss = Callable[[Tensor, Tensor, Tensor, float], LossBlock]
-"""Scores of targets `(b,)` and negatives `(b, M)`, minus infinity where one does not count, how many do, and β."""
+"""Takes scores of targets `(b,)` and negatives `(b, M)` (minus infinity: ignored), the number not ignored, and β."""
 
 
 def _cross_entropy(target_b: Tensor, negative_bM: Tensor, counted_b: Tensor, beta: float) -> LossBlock:
@@ -73,7 +73,7 @@ LOSSES: dict[str, BlockLoss] = {"cross-entropy": _cross_entropy, "bce": _bce, "g
 
 
 def _collisions(target_X: Tensor, negative_M: Tensor | None, n_rows: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Row and column of every negative that is its row's target, and how many negatives are not; `(X,)`."""
+    """Row and column of every negative that equals its row's target, and the number `(X,)` of those that do not."""
     if negative_M is None:
         row = torch.arange(len(target_X), device=target_X.device)
         return row, target_X, torch.full_like(target_X, max(1, n_rows - 1))
@@ -85,7 +85,7 @@ def _collisions(target_X: Tensor, negative_M: Tensor | None, n_rows: int) -> tup
 
 
 class LossAndGradient(NamedTuple):
-    """The loss, and its gradient by the vectors and by the rows of the table."""
+    """The loss, and its gradients with respect to the vectors and the rows of the table."""
 
     loss: Tensor
     by_h_XD: Tensor
@@ -93,13 +93,13 @@ class LossAndGradient(NamedTuple):
 
 
 class _PrecomputedGradient(torch.autograd.Function):
-    """The forward pass finds the gradient as well; the backward pass only scales it."""
+    """Computes the gradient in the forward pass; the backward pass only scales it."""
 
     @staticmethod
     def forward(
-        context: Any, h_XD: Tensor, item_RD: Tensor, grade: Callable[[Tensor, Tensor], LossAndGradient]
+        context: Any, h_XD: Tensor, item_RD: Tensor, compute: Callable[[Tensor, Tensor], LossAndGradient]
     ) -> Tensor:
-        found = grade(h_XD, item_RD)
+        found = compute(h_XD, item_RD)
         context.save_for_backward(found.by_h_XD, found.by_item_RD)
         return found.loss
 
@@ -118,7 +118,7 @@ def _shared_negatives(
     block_loss: BlockLoss,
     beta: float,
 ) -> LossAndGradient:
-    """Rows in blocks against the same negatives."""
+    """Loss and gradient with the same negatives for all rows, block by block."""
     negative_MD = item_RD if negative_M is None else item_RD[negative_M]
     target_XD = item_RD[target_X]
     by_h_XD, by_negative_MD = torch.empty_like(h_XD), torch.zeros_like(negative_MD)
@@ -151,7 +151,7 @@ def _shared_negatives(
 def _own_negatives(
     h_XD: Tensor, item_RD: Tensor, target_X: Tensor, negative_XK: Tensor, block_loss: BlockLoss, beta: float
 ) -> LossAndGradient:
-    """Few negatives of each target's own, `(X, K)`."""
+    """Loss and gradient with a few negatives `(X, K)` per target."""
     target_XD, negative_XKD = item_RD[target_X], item_RD[negative_XK]
     score_XK = (negative_XKD @ h_XD[:, :, None]).squeeze(2)
     collides_XK = negative_XK == target_X[:, None]
@@ -176,16 +176,16 @@ def summed_loss(
 ) -> Tensor:
     """The loss `name` summed over X positions.
 
-    `target_X` and `negatives` are rows of `item_RD`: `(M,)` ascending, shared by all positions; `(X, K)` of each one's
-    own; None: every row once. `correction_M` is added to the scores of shared ones.
+    `target_X` and `negatives` are row numbers of `item_RD`. Negatives are `(M,)` ascending, shared by all positions;
+    `(X, K)`, one row per position; or None for every row. `correction_M` is added to the scores of shared negatives.
     """
 
-    def grade(h_XD: Tensor, item_RD: Tensor) -> LossAndGradient:
+    def compute(h_XD: Tensor, item_RD: Tensor) -> LossAndGradient:
         if negatives is not None and negatives.dim() == 2:
             return _own_negatives(h_XD, item_RD, target_X, negatives, LOSSES[name], beta)
         return _shared_negatives(h_XD, item_RD, target_X, negatives, correction_M, LOSSES[name], beta)
 
-    value: Tensor = _PrecomputedGradient.apply(h_XD, item_RD, grade)  # type: ignore[no-untyped-call]
+    value: Tensor = _PrecomputedGradient.apply(h_XD, item_RD, compute)  # type: ignore[no-untyped-call]
     return value
 
 

@@ -54,7 +54,7 @@ def size_mismatch(folder: Folder, config: RecommenderConfig) -> tuple[str, str] 
 
 
 def warm_start(model: Trainable, folder: Folder) -> None:
-    """Copy the weights of a saved model of the same sizes; rows of users and items added since keep their fresh ones."""
+    """Copy the weights of a saved model of the same sizes; users and items added since keep their fresh rows."""
     with folder.open_input("weights.safetensors") as source:
         found = safetensors.torch.load(source.read())
     with torch.no_grad():

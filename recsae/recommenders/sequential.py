@@ -1,7 +1,7 @@
 """SASRec and a GPT-style decoder: causal transformers over the user's items, scored against the item table.
 
-SASRec: Kang & McAuley 2018 (arXiv 1808.09781). The decoder is GPT-2's (hidden layer of 4 D, GELU) with a tied head, as
-in Klenitskiy et al. 2025 (arXiv 2507.12202). Shape suffixes: see base.py.
+SASRec: Kang & McAuley 2018 (arXiv 1808.09781). The decoder is that of GPT-2 (hidden layer of 4 D, GELU), with a head
+tied to the item table, as in Klenitskiy et al. 2025 (arXiv 2507.12202). Shape suffixes: see base.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SASRec(Trainable):
 
     @property
     def _split(self) -> int:
-        """Blocks before the site."""
+        """Number of blocks before the site."""
         return int(self.site.removeprefix("block-")) + 1 if self.site.startswith("block-") else len(self.body.blocks)
 
     def _start(self, histories: Histories) -> Tensor:
@@ -51,7 +51,7 @@ class SASRec(Trainable):
 
 
 class GPT(SASRec):
-    """The same line through GPT-2's blocks, whose last layers start smaller the deeper the model is."""
+    """SASRec with GPT-2's blocks, whose output layers are initialised smaller the deeper the model is."""
 
     def __init__(self, config: RecommenderConfig, n_users: int, n_items: int) -> None:
         super().__init__(config, n_users, n_items)

@@ -1,7 +1,4 @@
-"""The stage `recommender`: trains the model that will be interpreted, or takes over one trained elsewhere.
-
-It knows the config and the store.
-"""
+"""The stage `recommender`: trains the model that will be interpreted, or imports one trained elsewhere."""
 
 from __future__ import annotations
 
@@ -31,14 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Fit under Ray Train; write `model/` and the figures of the best epoch with their intervals over users.
+    """Train with Ray Train and write `model/`; returns the metrics of the best epoch with intervals over users.
 
-    With `nights.recommender = "warm-start"` it goes on from last night's weights, where kind and sizes are the same, at
-    the learning rate at which a whole training ends: a higher one would first undo what it starts from, and with it
-    what every latent stands for.
+    With `nights.recommender = "warm-start"`, training continues from the previous night's weights if kind and sizes
+    are equal, at the final learning rate of a full training: a higher one would first move the weights away, and with
+    them the meaning of the latents.
     """
     if config.recommender.kind == "given":
-        return {"kind": "given"}  # nothing to run, and nothing to measure
+        return {"kind": "given"}  # activations are imported: nothing to train or measure
     if config.recommender.foreign:
         return _import_external(config, inputs["ingest"], out)
     sizes = inputs["ingest"].metrics["users"], inputs["ingest"].metrics["items"]
@@ -74,14 +71,14 @@ def train_recommender(config: Config, inputs: Mapping[str, Committed], out: Atte
 
 
 def _warm_start_folder(config: Config, inputs: Mapping[str, Committed]) -> Folder | None:
-    """The model of last night that training goes on from."""
+    """The previous night's model, if training can start from it."""
     last = inputs.get(PREVIOUS + "recommender")
     if last is None or config.nights is None or config.nights.recommender == "retrain":
         return None
     folder = last.data.child("model")
-    differs = registry.size_mismatch(folder, config.recommender)
-    if differs:
-        log.warning("recommender: trained anew, since last night's %s was %s", *differs)
+    mismatch = registry.size_mismatch(folder, config.recommender)
+    if mismatch:
+        log.warning("recommender: retrained from scratch, since the previous night's %s was %s", *mismatch)
         return None
     return folder
 
@@ -92,20 +89,20 @@ def _summary(test: RankingMetrics) -> str:
 
 
 def _import_external(config: Config, ingested: Committed, out: Attempt) -> Metrics:
-    """Try a model trained elsewhere, copy it into `model/` and measure it like any other."""
+    """Check a model trained elsewhere, copy it to `model/` and measure it like any other."""
     model, site, device = config.recommender, config.probe.site, config.resources.device
     assert model.foreign is not None
     parts = external_files.read_files(model.foreign, ingested)
     gpus, folder = 1 if device == "cuda" else 0, out.data.child("model")
-    surveys = [full_plan(ingested, split, config.seed, config.ranking) for split in ("validation", "test")]
+    plans = [full_plan(ingested, split, config.seed, config.ranking) for split in ("validation", "test")]
     try:
-        # On a worker: only there the factory must be importable, and there may be no GPU here.
+        # On a worker: the factory need not be importable on the driver, which may have no GPU.
         if not ray.get(_check_external.options(num_gpus=gpus).remote(model, parts, site, device)):
-            log.info("recommender: one run answers for the last position alone: activations will ask case by case")
+            log.info("recommender: a run is right only at the last position, so activations run once per case")
         external_files.save(folder, parts, model, ingested.metrics["users"], ingested.metrics["items"])
-        held, chunks = (surveys, folder, site, device), range(n_chunks(ingested))
+        held, chunks = (plans, folder, site, device), range(n_chunks(ingested))
         counts = tasks.over(_chunk_counts, held, chunks, "measuring the model", "chunks", device)
-        validation, test = map(to_metrics, functools.reduce(operator.add, counts), surveys)
+        validation, test = map(to_metrics, functools.reduce(operator.add, counts), plans)
     except RayTaskError as error:
         raise (error.cause if isinstance(error.cause, BadInput) else error) from None
     log.info("recommender: foreign, %s", _summary(test))
@@ -123,12 +120,12 @@ def _import_external(config: Config, ingested: Committed, out: Attempt) -> Metri
 
 @ray.remote
 def _check_external(model: RecommenderConfig, parts: external_files.ExternalFiles, site: str, device: str) -> bool:
-    """Whether a run gives every position its own. Raises BadInput where it cannot be asked or read."""
+    """Whether one run is right at every position. Raises BadInput if the model cannot be run or probed."""
     return external_files.build_model(model, parts, site, device).every_position
 
 
 def _chunk_counts(held: tuple[list[EvaluationPlan], Folder, str, str], number: int) -> np.ndarray:
-    """What a chunk adds to each survey."""
-    surveys, folder, site, device = held
+    """Rank counts of one chunk for each plan."""
+    plans, folder, site, device = held
     model = registry.load_folder(folder, site, device)
-    return np.stack([count_chunk(model, survey, number, device) for survey in surveys])
+    return np.stack([count_chunk(model, plan, number, device) for plan in plans])

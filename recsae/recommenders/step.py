@@ -1,9 +1,8 @@
-"""One optimiser step over a global batch, shared by the workers lane by lane.
+"""One optimiser step over a global batch, whose lanes are divided among the workers.
 
-With sampled negatives only the rows of the tables that the batch touches take part: they are gathered once, the model
-sees them in place of the table, their gradient is as large as they are, and Adam's moments of other rows rest (lazy
-Adam). Against the whole catalogue, and on a graph, gradients are dense. It knows the contract and not which recommender
-it trains. Shape suffixes: see base.py.
+With sampled negatives, only table rows touched by the batch take part: they are gathered once and replace the table in
+the model, gradients cover only them, and Adam's moments of other rows stay as they are (lazy Adam). With the whole
+catalogue as negatives, or a graph, gradients are dense. Shape suffixes: see base.py.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MAX_REDRAWS = 10
 
 
 class NegativeSampler:
-    """Draws the items that targets are told from; the same for every worker, by seed and step."""
+    """Samples negative items by seed and step, so all workers draw the same ones."""
 
     def __init__(self, config: RecommenderConfig, popularity: np.ndarray, seed: int) -> None:
         self.count, self.items, self.seed = config.negatives, len(popularity), seed
@@ -37,16 +36,16 @@ class NegativeSampler:
             self.cumulative = np.cumsum(self.share)
 
     def draw(self, step: int, batch: Batch) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Items with replacement, and `−log(M q)` of each where the loss asks for it.
+        """Items sampled with replacement, and `−log(M q)` of each if the loss is corrected by it.
 
-        `(M,)` ascending, or, where each target has its own, `(B, L, K)`. None: every item.
+        `(M,)` ascending if shared, `(B, L, K)` if each target has its own; None: every item.
         """
         if not self.count:
             return None, None
         draw = np.random.default_rng((self.seed, 1, step))
         if self.own:
             item_BLK = self._items(draw, (*batch.target_BL.shape, self.count))
-            return self._untaken(draw, item_BLK, batch), None
+            return self._redraw_taken(draw, item_BLK, batch), None
         item_M = np.sort(self._items(draw, (self.count,)))
         if not self.corrected:
             return item_M, None
@@ -58,8 +57,8 @@ class NegativeSampler:
             return draw.integers(0, self.items, size)
         return np.asarray(np.searchsorted(self.cumulative, draw.random(size)).clip(max=self.items - 1))
 
-    def _untaken(self, draw: np.random.Generator, item_BLK: np.ndarray, batch: Batch) -> np.ndarray:
-        """Draws again, a few times, what the user has had; who has had nearly everything keeps some of it."""
+    def _redraw_taken(self, draw: np.random.Generator, item_BLK: np.ndarray, batch: Batch) -> np.ndarray:
+        """Redraws items that the user has interacted with, up to MAX_REDRAWS times; some may remain."""
         if batch.taken is None:
             return item_BLK
         for _ in range(MAX_REDRAWS):
@@ -73,15 +72,15 @@ class NegativeSampler:
 
 
 class _TableRows(NamedTuple):
-    """What one step sees of the tables: leaves to differentiate by, and the row of each item and user in them."""
+    """The table rows of one step: leaf tensors to differentiate, and the rows that they hold."""
 
     leaves: dict[str, Tensor]
     touched: dict[str, np.ndarray] | None
-    """Rows by table, ascending; None: all of them."""
+    """Row numbers by table, ascending; None: all rows."""
 
 
 class Stepper:
-    """The optimisers of one model; every worker holds the same."""
+    """The model and its optimisers, identical on every worker."""
 
     def __init__(
         self,
@@ -114,7 +113,7 @@ class Stepper:
             optimiser.param_groups[0]["lr"] = rate
 
     def step(self, batch: Batch, number: int) -> float:
-        """Update every worker's weights; the mean loss over the batch's targets."""
+        """Update the weights on every worker; returns the mean loss over the targets of the batch."""
         targets = int((batch.target_BL >= 0).sum())
         negatives, correction_M = self.negatives.draw(number, batch)
         rows = self._rows(batch, negatives)
@@ -175,7 +174,7 @@ class Stepper:
         return _TableRows(leaves, touched)
 
     def _place(self, rows: _TableRows, name: str, index: np.ndarray, known: np.ndarray | None = None) -> Tensor:
-        """Indices into a table as indices into its leaf; 0 where they are not known."""
+        """Converts indices of a table to indices of its leaf; 0 where `known` is false."""
         if rows.touched is not None and name in rows.touched:
             index = np.searchsorted(rows.touched[name], index)
         placed = np.where(known, index, 0) if known is not None else index

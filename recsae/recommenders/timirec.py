@@ -1,9 +1,9 @@
-"""TiMiRec: several interests a user, weighed by a predictor that learns which of them the next item belongs to.
+"""TiMiRec: several interests per user, weighted by a predictor of the interest that the next item belongs to.
 
 Wang et al. 2022 (CIKM, "Target Interest Distillation for Multi-Interest Recommendation"). Interests are attention
-heads over the items so far (ComiRec-SA), the predictor is a causal transformer, the teacher is the interests' likeness
-to the target. Extractor and predictor train together, where the paper trains the extractor first. Shape suffixes: see
-base.py; K interests.
+heads over the items so far (ComiRec-SA), the predictor is a causal transformer, the teacher is the similarity of the
+interests to the target. Extractor and predictor train together; the paper trains the extractor first. Shape suffixes:
+see base.py; K interests.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from recsae.recommenders.transformer import causal
 class TiMiRec(Trainable):
     """`h_l = Σ_k softmax(W f_l)_k V_lk`, scores `h Eᵀ`.
 
-    `V_lk` is interest k after l items, `f_l` the predictor's state. A loss of its own makes the predictor follow the
-    teacher: `λ KL(softmax(V_lk · e_target / τ) ‖ softmax(W f_l))`.
+    `V_lk` is interest k after l items, `f_l` the predictor's state. An additional loss distils the teacher into the
+    predictor: `λ KL(softmax(V_lk · e_target / τ) ‖ softmax(W f_l))`.
     """
 
     def __init__(self, config: RecommenderConfig, n_users: int, n_items: int) -> None:
@@ -41,7 +41,7 @@ class TiMiRec(Trainable):
         length = item_BLD.shape[1]
         place_LD = self.predictor.position(torch.arange(length, device=item_BLD.device))
         score_BLK = self.attention_out(torch.tanh(self.attention_in(item_BLD + place_LD)))
-        # Position l attends to the items up to l: one softmax a position over the scores of the items before it.
+        # Position l attends to the items up to l: one softmax per position over the scores of these items.
         later_LL = torch.ones(length, length, dtype=torch.bool, device=item_BLD.device).triu(1)
         score_BKLL = score_BLK.transpose(1, 2)[:, :, None, :].masked_fill(later_LL, float("-inf"))
         interest_BKLD = score_BKLL.softmax(-1) @ item_BLD[:, None]
@@ -57,6 +57,6 @@ class TiMiRec(Trainable):
         interest_XKD, intent_XK = interest_BLKD[known_BL], intent_BLK[known_BL]
         u_XD = (intent_XK.softmax(-1)[..., None] * interest_XKD).sum(1)
         with torch.no_grad():
-            likeness_XK = (interest_XKD * self.item(target_BL[known_BL])[:, None]).sum(-1)
-            teacher_XK = (likeness_XK / self.temperature).softmax(-1)
+            similarity_XK = (interest_XKD * self.item(target_BL[known_BL])[:, None]).sum(-1)
+            teacher_XK = (similarity_XK / self.temperature).softmax(-1)
         return u_XD, self.weight * F.kl_div(intent_XK.log_softmax(-1), teacher_XK, reduction="sum")

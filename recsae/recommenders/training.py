@@ -1,7 +1,7 @@
-"""The training loop of every recommender, as one Ray Train worker runs it.
+"""The training loop of every recommender, run by each Ray Train worker.
 
-Batches come from the seed, gradients add up in a fixed order (step.py, deterministic_reduce.py), the best epoch is the
-one with the highest validation NDCG@10. It knows the contract and not which recommender it trains.
+Batches depend on the seed alone, gradients are summed in a fixed order (step.py, deterministic_reduce.py), and the best
+epoch is the one with the highest validation NDCG@10.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from recsae.recommenders.windows import Batch, event_batches, training_pairs, wi
 from recsae.store.run_store import Committed
 
 CHECKPOINT_NAME = "recommender"
-"""What checkpoints call it."""
+"""The name of the model in checkpoints."""
 WARM_UP_STEPS = 100
-"""Steps of the first epoch over which the rate rises."""
+"""Steps of the first epoch over which the learning rate rises."""
 
 
 def train_loop(task: dict[str, Any]) -> None:
-    """Train until the epochs are over or patience ends, then measure the best epoch on test.
+    """Train until the epochs or the patience run out, then measure the best epoch on validation and test.
 
-    `task`: `config` (RecommenderConfig), `start` (the folder of a model to go on from, or None), `ranking`
+    `task`: `config` (RecommenderConfig), `start` (the folder of a model for a warm start, or None), `ranking`
     (RankingConfig), `seed`, `ingested` (Committed), `device`.
     """
     config: RecommenderConfig = task["config"]
@@ -58,9 +58,9 @@ def train_loop(task: dict[str, Any]) -> None:
         state, tensors = found
         model.load_state_dict(tensors["weights"])
         training.load_optimisers(stepper.optimisers, tensors["optimiser"])
-    elif task["start"]:  # more training must better what it starts from
-        begun = evaluate(model, quick_plan(ingested, "validation", seed, ranking), rank, world, device)
-        state["best"] = begun.metrics["ndcg@10"]
+    elif task["start"]:  # further training must improve on the warm start
+        initial = evaluate(model, quick_plan(ingested, "validation", seed, ranking), rank, world, device)
+        state["best"] = initial.metrics["ndcg@10"]
         checkpoints.keep_best(CHECKPOINT_NAME, model.state_dict())
 
     if rank == 0:
@@ -96,7 +96,7 @@ def train_loop(task: dict[str, Any]) -> None:
         optimiser = training.optimiser_tensors(stepper.optimisers)
         checkpoints.save({CHECKPOINT_NAME: (state, {"weights": model.state_dict(), "optimiser": optimiser})})
         del optimiser
-    del stepper  # its moments make room for a second copy of the weights
+    del stepper  # frees the optimiser's moments for a second copy of the weights
     checkpoints.load_best(CHECKPOINT_NAME, model.state_dict())
     if rank == 0:
         progress.phase("measuring the best epoch")
@@ -108,15 +108,15 @@ def train_loop(task: dict[str, Any]) -> None:
 
 
 def learning_rate(config: RecommenderConfig, epoch: int, step: int) -> float:
-    """Adam's step: it rises over the first steps of the first epoch, and falls over the last epochs."""
+    """The learning rate of a step: it rises during the warm-up of the first epoch and falls over the last epochs."""
     if epoch == 0:
         return config.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS)
-    left = (config.epochs - epoch) / max(config.decay * config.epochs, 1e-9)
-    return config.learning_rate * max(0.1, min(1.0, left))
+    remaining = (config.epochs - epoch) / max(config.decay * config.epochs, 1e-9)
+    return config.learning_rate * max(0.1, min(1.0, remaining))
 
 
 def epoch_batches(config: RecommenderConfig, ingested: Committed, seed: int, epoch: int) -> Iterator[Batch]:
-    """The batches of one pass, as the kind of model wants them."""
+    """The batches of one epoch: windows for sequential models, single events for others."""
     if config.sequential:
         return window_batches(ingested, config.max_length, config.batch, seed, epoch)
     return event_batches(ingested, config.batch, seed, epoch)

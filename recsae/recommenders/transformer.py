@@ -1,6 +1,6 @@
-"""Causal self-attention blocks, as SASRec, the GPT-style decoder and TiMiRec share them.
+"""Causal self-attention blocks shared by SASRec, the GPT-style decoder and TiMiRec.
 
-It knows vectors and positions, and nothing of items. Shape suffixes: see base.py; H attention heads, d = D / H.
+Shape suffixes: see base.py; H attention heads, d = D / H.
 """
 
 from __future__ import annotations
@@ -39,10 +39,9 @@ class CausalBlock(nn.Module):
 
 
 class Causal(nn.Module):
-    """Positions, blocks and a last norm over the vectors of a history's items.
+    """A causal transformer: position embeddings, blocks and a final norm over the item vectors of a history.
 
-    Positions count from the start of the window, so the vector at a position is the same whether the events after it
-    are there or not.
+    Positions count from the start of the window, so later events do not change the vector at a position.
     """
 
     def __init__(
@@ -56,13 +55,13 @@ class Causal(nn.Module):
         nn.init.normal_(self.position.weight, std=0.02)
 
     def start(self, x_BLD: Tensor) -> Tensor:
-        """What enters the first block."""
+        """The input of the first block."""
         place_L = torch.arange(x_BLD.shape[1], device=x_BLD.device)
         out: Tensor = self.dropout(x_BLD + self.position(place_L))
         return out
 
     def run(self, x_BLD: Tensor, first: int, stop: int) -> Tensor:
-        """Blocks `first` to `stop`, not including it."""
+        """The output of the blocks from `first` up to but not including `stop`."""
         for block in self.blocks[first:stop]:
             x_BLD = block(x_BLD)
         return x_BLD
@@ -73,6 +72,6 @@ class Causal(nn.Module):
 
 
 def causal(config: RecommenderConfig, hidden: int, activation: nn.Module) -> Causal:
-    """Of the sizes that the config names; `hidden`: where it leaves that one out."""
+    """A transformer of the sizes in the config; `hidden` is the default of its hidden width."""
     sizes = config.width, config.blocks, config.heads, config.max_length
     return Causal(*sizes, config.hidden or hidden, config.dropout, activation)

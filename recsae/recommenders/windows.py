@@ -1,6 +1,6 @@
-"""Training batches, composed by the seed alone: stretches of each user's training events, or single events.
+"""Training batches: windows of each user's training events, or single events, shuffled by the seed alone.
 
-Memory holds a few chunks of users at a time, however many there are. It knows chunks and batches, and no model.
+Only CHUNKS_IN_MEMORY chunks of users are in memory at a time.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ CHUNKS_IN_MEMORY = 8
 
 
 class Batch(NamedTuple):
-    """Rows of a global batch by falling length, so that lanes pad little."""
+    """A global batch, its rows sorted by decreasing length to reduce the padding of lanes."""
 
     user_B: np.ndarray
     items_BL: np.ndarray
-    """What the user had done before each target, padded with 0."""
+    """The item before each target, padded with 0."""
     target_BL: np.ndarray
     """Padded with -1."""
     taken: np.ndarray | None = None
-    """Ascending keys `user_idx << 32 | item_idx` of the training events of these users and others, where negatives must
-    be items that the user has not had."""
+    """Ascending keys `user_idx << 32 | item_idx` of the training events of these users and others, if negatives must
+    be items that the user has not interacted with."""
 
     def rows(self, rows: slice) -> Batch:
-        """Some of the rows, cut to the longest of them."""
+        """Some of the rows, trimmed to the longest of them."""
         longest = int((self.target_BL[rows] >= 0).sum(1).max(initial=0))
         return Batch(self.user_B[rows], self.items_BL[rows, :longest], self.target_BL[rows, :longest])
 
 
 def window_batches(ingested: Committed, max_length: int, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """One pass over all training events but each user's first: windows in batches of `batch_size` of them.
+    """One epoch of windows, `batch_size` per batch, in which every training event but each user's first is a target.
 
-    Chunks are shuffled, and within a few of them the windows.
+    Chunks are shuffled, and windows are shuffled within a few chunks.
     """
     for chunks, draw in _shuffled(ingested, seed, epoch):
         pieces = [_windows(chunk, max_length + 1) for chunk in chunks]
@@ -56,7 +56,7 @@ def window_batches(ingested: Committed, max_length: int, batch_size: int, seed: 
 
 
 def event_batches(ingested: Committed, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-    """One pass over all training events in batches of single ones, for models that have one vector a user."""
+    """One epoch of single training events, for models with one vector per user."""
     for chunks, draw in _shuffled(ingested, seed, epoch):
         user, items = (np.concatenate(columns) for columns in zip(*map(training_pairs, chunks), strict=True))
         taken = np.sort(pair_keys(user, items))
@@ -65,7 +65,7 @@ def event_batches(ingested: Committed, batch_size: int, seed: int, epoch: int) -
 
 
 def pair_keys(user_idx: np.ndarray, item_idx: np.ndarray) -> np.ndarray:
-    """One int64 a pair."""
+    """One int64 key per pair of user and item."""
     return np.asarray(user_idx.astype(np.int64) << 32 | item_idx)
 
 
@@ -76,7 +76,7 @@ def training_pairs(chunk: Chunk) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shuffled(ingested: Committed, seed: int, epoch: int) -> Iterator[tuple[list[Chunk], np.random.Generator]]:
-    """All chunks in random order, a few at a time, and the generator that goes on shuffling."""
+    """Yields all chunks in random order, a few at a time, with the generator for further shuffling."""
     draw = np.random.default_rng((seed, epoch))
     order = draw.permutation(n_chunks(ingested))
     for start in range(0, len(order), CHUNKS_IN_MEMORY):
@@ -92,7 +92,7 @@ def _slices(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
 def _windows(chunk: Chunk, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users, lengths and events of windows of up to `longest` training events, cut from the end of each history.
 
-    Neighbouring windows share one event: the last target of the one is the first input of the next.
+    Adjacent windows share one event: the last target of one is the first input of the next.
     """
     train = chunk.splits == SPLITS.index("train")
     before = np.concatenate([[0], np.cumsum(train)])

@@ -163,7 +163,7 @@ def test_every_case_has_one_activation_and_every_activation_a_case(
 
 def test_every_part_needs_a_case(commit: Commit, ingested: Committed, tmp_path: Path) -> None:
     said = refusal(commit, ingested, tmp_path, lambda vectors: vectors.slice(0, 1), lambda cases: cases.slice(0, 1))
-    assert said.startswith("no case fell to the part ") and said.endswith("(cases: 1); give more users or another seed")
+    assert said.startswith("the part ") and said.endswith(" has no cases (of 1); give more users or another seed")
 
 
 def test_good_small_tables_are_taken(commit: Commit, ingested: Committed, tmp_path: Path) -> None:

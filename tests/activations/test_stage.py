@@ -41,5 +41,5 @@ def test_a_part_without_cases_is_refused(
     lease = ingested.data.child("none")
     out = Attempt(lease, "f", Progress(lease, Lease(lease, 20)))
     items = planted_config.model_copy(update={"probe": probe_config(site="item")})
-    with pytest.raises(BadInput, match=r"no case fell to the part score \(cases: 3\); give more items or another seed"):
+    with pytest.raises(BadInput, match=r"the part score has no cases \(of 3\); give more items or another seed"):
         stage.write_activations(items, {"ingest": ingested}, out)
