@@ -1,4 +1,4 @@
-"""Committed recommenders without training, and what the probers write of them without Ray."""
+"""Committed recommenders without training, and their activations written without Ray."""
 
 from __future__ import annotations
 

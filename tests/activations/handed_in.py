@@ -1,4 +1,4 @@
-"""Activations and cases as somebody else would hand them in, and the stage that takes them."""
+"""Activations and cases as a third party would hand them in, and the stage that imports them."""
 
 from __future__ import annotations
 

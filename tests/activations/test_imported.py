@@ -1,4 +1,4 @@
-"""Activations from files: the same shards as our own, whatever the format, and one sentence for what cannot be used."""
+"""Imported activations give the same shards as our own in any format; unusable ones are refused in one sentence."""
 
 from __future__ import annotations
 

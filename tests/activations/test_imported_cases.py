@@ -1,4 +1,4 @@
-"""Tables of cases that cannot be used: one sentence that names file, row, column and mend."""
+"""Unusable tables of cases are refused in one sentence that names file, row, column and remedy."""
 
 from __future__ import annotations
 

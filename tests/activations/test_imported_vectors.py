@@ -1,4 +1,4 @@
-"""Files of activations that cannot be used: one sentence that names file, row and mend."""
+"""Unusable files of activations are refused in one sentence that names file, row and remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A case an item: its vector, and a part drawn as users' are."""
+"""Every item is a case with its vector, and its part is drawn as for users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index against all products: what it finds, what it never gives, and how its recall is told."""
+"""The index against exact search: what it finds, what it never returns, and its reported recall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the stage's work is cut into ranges, and what it refuses before it starts."""
+"""The ranges into which the stage's work is divided, and what it refuses before it starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models as others would have trained them, small, for the tests of the adapter; factories are named by path."""
+"""Small models as third parties would have trained them; factories are named by path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to give a model trained elsewhere: the section of the config, the site, and the module itself."""
+"""Ways to hand over an external model: the config section, the site, and the module itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every recommender must do, whichever it is: new kinds join through `saved.KINDS`."""
+"""Requirements on every recommender; new kinds take part through `registry.KINDS`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a split add up from its chunks; fewer users, sampled items and intervals where the config asks."""
+"""Metrics of a split are the sum over its chunks; samples of users, sampled items and intervals follow the config."""
 
 from __future__ import annotations
 

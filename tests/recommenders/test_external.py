@@ -1,4 +1,4 @@
-"""Models trained elsewhere: hooks read and edit them, whatever their padding, their outputs and their making."""
+"""External models: hooks read and edit them, whatever their padding, outputs and origin."""
 
 from __future__ import annotations
 

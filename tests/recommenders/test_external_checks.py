@@ -1,4 +1,4 @@
-"""What would go wrong later, or silently, is refused at once and in one sentence."""
+"""Faults that would surface late, or never, are refused at once in one sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REFUSED: dict[str, tuple[Given, dict[str, Any], str]] = {
         "has no attribute 'Walking'; name a function or class of",
     ),
     "not callable": (RIGHT, {"factory": f"{MODELS}:not_a_factory"}, "it cannot be called with recommender.foreign."),
-    "other arguments": (RIGHT, {"arguments": {"depth": 2}}, "unexpected keyword argument 'depth'); mend these"),
+    "other arguments": (RIGHT, {"arguments": {"depth": 2}}, "unexpected keyword argument 'depth'); fix these"),
     "no module": (
         RIGHT,
         {"factory": f"{MODELS}:not_a_module", "arguments": {}},
@@ -53,7 +53,7 @@ REFUSED: dict[str, tuple[Given, dict[str, Any], str]] = {
         RIGHT,
         {"factory": f"{MODELS}:HiddenStates"},
         "it lacks body.item.weight, body.first.0.weight, body.first.0.bias and 4 more and the module has no "
-        "first.0.bias, first.0.weight, head.bias and 6 more; mend",
+        "first.0.bias, first.0.weight, head.bias and 6 more; fix",
     ),
     "unknown site": (
         RIGHT._replace(site="frist"),
@@ -76,12 +76,12 @@ REFUSED: dict[str, tuple[Given, dict[str, Any], str]] = {
     "no tensor": (
         made("Nested", arguments={"kind": "dict"}),
         {"output": "loss"},
-        "it fails on 1 histories of up to 3 items (TypeError: NoneType holds no tensor); mend inputs, output",
+        "it fails on 1 histories of up to 3 items (TypeError: NoneType holds no tensor); fix inputs, output",
     ),
     "no such output": (
         RIGHT,
         {"output": "logits"},
-        "(AttributeError: 'Tensor' object has no attribute 'logits'); mend",
+        "(AttributeError: 'Tensor' object has no attribute 'logits'); fix",
     ),
     "other inputs": (
         RIGHT,
@@ -91,7 +91,7 @@ REFUSED: dict[str, tuple[Given, dict[str, Any], str]] = {
     "inputs mixed up": (
         RIGHT,
         {"inputs": {"items": "mask", "mask": "items"}},
-        "its scores stay the same whatever the last item is; mend recommender.foreign.inputs",
+        "its scores stay the same whatever the last item is; fix recommender.foreign.inputs",
     ),
     "dropout": (
         made("Dropping"),

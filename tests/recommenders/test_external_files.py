@@ -1,4 +1,4 @@
-"""The files of a foreign model: read where the user keeps them, kept in the store, and part of the fingerprint."""
+"""The files of an external model: read from the user, copied to the store, part of the fingerprint."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_content_of_the_files_decides_the_fingerprint(config: Config, tmp_pa
 @pytest.mark.parametrize("path", ["nowhere/x.csv", "file:///nowhere/x.csv"])
 def test_files_that_are_not_there(config: Config, key: str, path: str) -> None:
     changed = config.recommender.model_copy(update={"foreign": section(config, **{key: path})})
-    with pytest.raises(BadInput, match=f"^recommender.foreign.{key}: {path}: no such file; mend the path$"):
+    with pytest.raises(BadInput, match=f"^recommender.foreign.{key}: {path}: no such file; fix the path$"):
         external_content(config.model_copy(update={"recommender": changed}))
 
 
@@ -143,7 +143,7 @@ def swapped(row: str, token: str) -> str:
         ),
         (
             lambda rows: [*rows[:9], swapped(rows[9], "x"), *rows[10:]],
-            r"row 9: the token 'x' of item item-\d{4} is no whole number; mend it",
+            r"row 9: the token 'x' of item item-\d{4} is no whole number; fix it",
         ),
         (
             lambda rows: ["number,name,item_id", *rows[1:]],

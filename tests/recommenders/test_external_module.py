@@ -1,4 +1,4 @@
-"""Exported programs do as the modules they came from; and factories, weights and programs that cannot be used."""
+"""Exported programs behave like their modules; unusable factories, weights and programs are refused."""
 
 from __future__ import annotations
 

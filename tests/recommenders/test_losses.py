@@ -1,4 +1,4 @@
-"""Each loss against its formula, written plainly, and its gradient against torch's own."""
+"""Each loss against a direct implementation of its formula, and its gradient against autograd."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cases put to a recommender: ranks against a loop in numpy, and edits at every site."""
+"""Ranking of cases against a loop in numpy, and edits at every site."""
 
 from __future__ import annotations
 

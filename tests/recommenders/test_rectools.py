@@ -1,4 +1,4 @@
-"""RecTools' SASRec as its owners would hand it over: read, edited and asked as RecTools itself would be."""
+"""RecTools' SASRec as its users would hand it over: probed, edited and ranked as RecTools itself does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model that goes on from last night's: of the same form, with room for who is new."""
+"""Warm start from a model of the same sizes, with room for new users and items."""
 
 from __future__ import annotations
 

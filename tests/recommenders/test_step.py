@@ -1,4 +1,4 @@
-"""The optimiser step as one worker runs it: what is planted is learnt, touched rows only, whoever computes it."""
+"""The optimiser step: it learns a synthetic pattern, updates only touched rows, and is the same for any workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranks and first items against a loop in numpy, whatever the blocks."""
+"""Ranks and top-k items against a loop in numpy, for any block size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts of the training loop that need no Ray: the rate, and the events of the graph."""
+"""Parts of the training loop that need no Ray: the learning rate, and the events of the graph."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training batches: every target once an epoch, nothing held out, decided by the seed."""
+"""Training batches: every target once per epoch, no held-out events, determined by the seed."""
 
 from __future__ import annotations
 
