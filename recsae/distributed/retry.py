@@ -1,7 +1,6 @@
-"""Trying again where a node, a worker or the way to them was lost, after a wait that doubles.
+"""Retries what was lost with a node, a worker or the connection to them, with exponential back-off.
 
-A full disk is told in one sentence instead: it would be as full the next time. It knows how losses show, and nothing of
-what is done.
+A full disk is reported in one sentence instead: it would be as full the next time.
 """
 
 from __future__ import annotations
@@ -10,6 +9,8 @@ import logging
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
 from recsae.errors import BadInput, error_chain
 
@@ -24,30 +25,36 @@ Done = TypeVar("Done")
 
 
 def retrying(work: Callable[[], Done], what: str, retries: int, sleep: Callable[[float], None] | None = None) -> Done:
-    """What `work` returns, tried again up to `retries` times where something was lost.
+    """What `work` returns, tried again up to `retries` times if a node, a worker or an object of Ray was lost.
 
-    Raises BadInput where a disk is full, and any other error as it is.
+    Raises BadInput if a disk is full, and any other error as it is.
     """
-    tried = 0
-    while True:
-        try:
-            return work()
-        except Exception as error:
-            if full := _full(error):
-                raise BadInput(
-                    f"{what}: a disk is full ({full}); free some space of store.root or of the temporary folder and "
-                    "run again: what is finished is kept"
-                ) from error
-            if tried == retries or not _lost(error):
-                raise
-            wait = min(FIRST_WAIT * 2**tried, LONGEST_WAIT)
-            tried += 1
-            reason = str(error).strip().splitlines()[0]
-            log.warning("%s: lost (%s); try %d of %d in %.0f s", what, reason, tried, retries, wait)
-            (sleep or time.sleep)(wait)
+
+    def log_loss(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        reason = str(error).strip().splitlines()[0]
+        wait = state.next_action.sleep if state.next_action else 0.0
+        log.warning("%s: lost (%s); try %d of %d in %.0f s", what, reason, state.attempt_number, retries, wait)
+
+    try:
+        return Retrying(
+            retry=retry_if_exception(lambda error: not _full(error) and _lost(error)),
+            wait=wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
+            stop=stop_after_attempt(retries + 1),
+            sleep=sleep or time.sleep,
+            before_sleep=log_loss,
+            reraise=True,
+        )(work)
+    except Exception as error:
+        if full := _full(error):
+            raise BadInput(
+                f"{what}: a disk is full ({full}); free some space of store.root or of the temporary folder and "
+                "run again: what is finished is kept"
+            ) from error
+        raise
 
 
-def _lost(error: Exception) -> bool:
+def _lost(error: BaseException) -> bool:
     """Whether a node, a worker or an object of Ray was lost."""
     from ray import exceptions
     from ray.train.v2.api.exceptions import ControllerError, PreemptionError
@@ -65,7 +72,7 @@ def _lost(error: Exception) -> bool:
     return any(isinstance(one, kinds) for one in error_chain(error))
 
 
-def _full(error: Exception) -> str | None:
+def _full(error: BaseException) -> str | None:
     from ray.exceptions import OutOfDiskError
 
     for one in error_chain(error):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_WORKER = re.compile(r"\((?P<worker>(?:.* )?pid=\d+(?:, ip=[^)]*)?|raylet|autoscaler[^)]*)\) (?P<text>.*)")
+_WORKER = re.compile(r"\((?P<worker>(?:.* )?pid=\w+(?:, ip=[^)]*)?|raylet|autoscaler[^)]*)\) (?P<text>.*)")
 _CHATTER = re.compile(
     r"mutex\.cc"
     r"|has constructor arguments in the object store"
     r"|Progress bars disabled"
     r"|^(?:INFO|DEBUG|WARNING) \d\d-\d\d \d\d:\d\d:\d\d "  # vLLM's own; what it cannot do it raises
 )
-_SILENT = ("TrainController",)
+_SILENT = ("TrainController", "pid=gcs_server")
 """Workers that only manage others: what goes wrong is raised in the driver."""
 
 

@@ -9,7 +9,6 @@ import functools
 import io
 import math
 import os
-import time
 from datetime import timedelta
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -17,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 import pyarrow as pa
 import pyarrow.fs as pafs
 from obstore.store import GCSStore, S3Store, from_url
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from recsae.text.redaction import redact_uri
 
@@ -81,19 +81,20 @@ class _Reader(io.RawIOBase):
         return int(self._file.seek(offset, whence))
 
     def readinto(self, into: Any) -> int:
-        start, until, wait = self.tell(), time.monotonic() + PATIENCE_S, _AWS_FIRST_WAIT_S
-        while True:
-            try:
-                piece = self._file.read(len(into))
-            except OSError as error:
-                if "INTERNAL_FAILURE" not in str(error) or time.monotonic() > until:
-                    raise
-                time.sleep(wait)
-                wait = min(2 * wait, 5.0)
-                self.seek(start)
-            else:
-                into[: len(piece)] = piece
-                return len(piece)
+        start = self.tell()
+
+        def rewind(_: RetryCallState) -> None:
+            self.seek(start)
+
+        piece = Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, OSError) and "INTERNAL_FAILURE" in str(error)),
+            wait=wait_exponential(multiplier=_AWS_FIRST_WAIT_S, max=5.0),
+            stop=stop_after_delay(PATIENCE_S),
+            before_sleep=rewind,
+            reraise=True,
+        )(self._file.read, len(into))
+        into[: len(piece)] = piece
+        return len(piece)
 
     def close(self) -> None:
         self._file.close()

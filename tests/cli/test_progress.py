@@ -93,6 +93,7 @@ with ending("x"), progress.at_night("shop", ["labels"], lambda _: None):
         progress.phase("free names", 128, "latents")
         os.write(2, b"[mutex.cc : 2443] RAW: Lock blocking\\n")
         print("(TrainController pid=7) Traceback")
+        print("(pid=gcs_server) [2026-11-30 23:48:10,1 E 7 7] gcs_actor_scheduler.cc:1: Failed to kill")
         logging.getLogger("httpx").info("a request")
         print("\\x1b[36m(RayTrainWorker pid=7)\\x1b[0m sae: step 3/9")
         print("(_call pid=8) something is wrong", file=sys.stderr)
@@ -104,7 +105,7 @@ with ending("x"), progress.at_night("shop", ["labels"], lambda _: None):
 
 def check_lines(text: str) -> str:
     """What is shown and what is not; returns the path of the log file, which has all of it."""
-    for hidden in ("mutex.cc", "TrainController", "a request", "RayTrainWorker"):
+    for hidden in ("mutex.cc", "TrainController", "gcs_server", "a request", "RayTrainWorker"):
         assert hidden not in text
     for shown in ("quick", "sae: step 3/9", "(_call pid=8) something is wrong", "labels: done", "table"):
         assert text.count(shown) == 1
