@@ -29,18 +29,26 @@ help: ## this list
 
 install: .venv/installed ## virtual environment with everything; again when pyproject.toml changes
 
+# What pip is at: a line for each package, and the size of what is large.
+SHOW := sed -un -e 's/^Collecting \([^ (]*\).*/  \1/p' -e 's/^ *Downloading .*(\([0-9.]* [GM]B\)).*/    \1/p' \
+	-e 's/^Installing collected packages.*/  unpacking, which takes a minute or two/p'
+.venv/installed: SHELL := bash
+.venv/installed: .SHELLFLAGS := -o pipefail -c
+
 .venv/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 		|| { echo "recsae needs Python 3.11 to 3.13; name one, as in: make PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "installing into .venv (4 GB, some minutes the first time)"
 	@if nvidia-smi >/dev/null 2>&1; then \
-		$(PIP) install -e '.[gpu,model,dev]'; \
+		$(subst -qq,,$(PIP)) install -e '.[gpu,model,dev]' | $(SHOW); \
 	else \
-		$(PIP) install 'torch==2.13.0+cpu' 2>/dev/null \
+		echo "1 of 2: torch for the CPU"; \
+		$(subst -qq,,$(PIP)) install 'torch==2.13.0+cpu' 2>/dev/null | $(SHOW) \
 		|| { echo "pip finds no CPU build of torch; taking it from $(TORCH_INDEX) (TORCH_INDEX=... for another)"; \
-		     $(PIP) install --index-url $(TORCH_INDEX) 'torch==2.13.0+cpu'; } \
-		&& $(PIP) install -e '.[cpu,model,dev]' \
+		     $(subst -qq,,$(PIP)) install --index-url $(TORCH_INDEX) 'torch==2.13.0+cpu' | $(SHOW); } \
+		&& echo "2 of 2: recsae, Ray, vLLM and what they need" \
+		&& $(subst -qq,,$(PIP)) install -e '.[cpu,model,dev]' | $(SHOW) \
 		&& $(PIP) uninstall -y torchvision torchaudio torchcodec 2>/dev/null; \
 	fi
 	@touch $@
