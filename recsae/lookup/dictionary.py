@@ -1,4 +1,4 @@
-"""Concepts of the served dictionary, found by their number, their words or their order. It knows one table."""
+"""Concepts of the served dictionary, found by their number, their words or their order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEAR = 5
 
 
 def search(served: Served, order: str, words: str, *, interpretable: bool) -> pa.Table:
-    """Rows of CONCEPTS in one of ORDERS, with latents as ties; of `words` those that bear them, in any case, in their
+    """Rows of CONCEPTS in one of ORDERS, with latents as ties; only those that have `words`, in any case, in their
     name, description, terms or top items."""
     where = pc.field("interpretable") if interpretable else None
     found = served.table("concepts", "concepts.parquet", None, where)
@@ -66,7 +66,7 @@ def _text(row: Row) -> str:
 
 
 def _alike(asked: str, names: list[Row]) -> str:
-    """`12 (Sci-Fi), 40 (Science)`: concepts that bear the text, else those that look like it."""
+    """`12 (Sci-Fi), 40 (Science)`: concepts that have the text in their names, else those that look like it."""
     known = [row for row in names if row["name"]]
     near = [row for row in known if asked.casefold() in row["name"].casefold()]
     if not near:

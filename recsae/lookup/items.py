@@ -1,4 +1,4 @@
-"""All that the store knows of one item: what it is, and the latents that fire at it. It knows tables."""
+"""One item in the store's tables: what it is, and the latents that fire at it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ItemView:
 
 
 def item(served: Served, asked: str) -> ItemView:
-    """Named as `find_item` has it."""
+    """The item that `find_item` finds. Raises BadInput as it does."""
     row = find_item(served.made["ingest"], asked)
     own = among("item_idx", [row["item_idx"]])
     by_latent: dict[int, Row] = {}

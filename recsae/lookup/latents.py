@@ -1,6 +1,6 @@
 """All that the store knows of one latent: scores, items, levels, attributes, cases, what turning it does, its nights.
 
-It computes no score, and knows tables and nothing of terminals.
+It reads tables and computes no score.
 """
 
 from __future__ import annotations

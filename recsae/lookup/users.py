@@ -1,6 +1,6 @@
-"""What the store knows of one user: who he is, what he did, and his cases in the evidence.
+"""One user in the store's tables: attributes, events, and their cases in the evidence.
 
-Why he is recommended what he is, jobs.explain computes from the models; this reads tables alone.
+The command `explain` computes from the models why they are recommended what they are; this only reads tables.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from recsae.store.tables import among
 @dataclass(frozen=True)
 class User:
     user: Row
-    """His row of USERS."""
+    """Their row of USERS."""
     events: list[Row]
     """All of them, in order: `position`, `item_id`, `title`, `timestamp`, `split`."""
     evidence: list[Row]
-    """Of his cases that a latent fires in: `position`, the `item` there, the item that the model ranked `first`, and
+    """Of their cases that a latent fires in: `position`, the `item` there, the item that the model ranked `first`, and
     `latent`, `name`, `interpretable`, `activation`, `level`, `part`, `role`; by position, the strongest first."""
 
 
 def user(served: Served, asked: str) -> User:
-    """Named as `find_user` has it."""
+    """The user with this id. Raises BadInput as `find_user` does."""
     row = find_user(served.made["ingest"], asked)
     number = row["user_idx"]
     events = cases.events(served, [number])[number]
