@@ -1,8 +1,7 @@
 """Data-parallel gradients that are the same to the bit for any number of workers.
 
 A global batch is cut into a fixed number of lanes. A worker computes its share of them one after the other, and the
-lanes are added pairwise in a fixed tree, whose upper part runs across workers. It knows lanes and sums, and nothing
-of models or data.
+lanes are added pairwise in a fixed tree, whose upper part runs across workers.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """What Ray Train needs of both trainings: one run that resumes from its newest checkpoint, and checkpoints of tensors.
 
-A checkpoint has a folder of `safetensors` and one JSON for each model that is trained. It knows Ray Train and nothing
-of what is trained.
+A checkpoint has a folder of `safetensors` and one JSON file for each model that is trained.
 """
 
 from __future__ import annotations

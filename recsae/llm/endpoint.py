@@ -1,8 +1,8 @@
-"""An OpenAI-compatible endpoint as the writer of names, behind the same `ask` as the pool of engines.
+"""An OpenAI-compatible endpoint that writes free names, with the same `ask` as the pool of engines.
 
-What passes by itself (a busy server, a timeout) is tried again with a growing pause; a row that still fails gets a
-status. An endpoint that cannot serve at all ends the stage, and what it answered before is kept. The module knows
-requests, answers and HTTP's ways to fail, and nothing of latents or concepts. The key never leaves the client.
+The client retries what is temporary (a busy server, a timeout) with exponential back-off; a row that still fails gets a
+status. An endpoint that cannot serve at all ends the stage, and earlier answers stay stored. The key never leaves the
+client.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""One vLLM engine: requests in, answers out, one status a row.
-
-The pool turns it into Ray actors. It knows prompts, tokens and numbers, and nothing of Ray, latents or concepts.
-"""
+"""One vLLM engine: requests in, answers out, one status per row. The pool runs it as Ray actors."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Walks as vLLM takes them: requests that write the path they are given, whatever the model would rather write.
+"""Forced decoding in vLLM: requests that write a given path, whatever the model would prefer.
 
-Imported where vLLM is: in an engine's process. It knows vLLM's batches, and nothing of what the tokens mean.
+Imported where vLLM is: in an engine's process.
 """
 
 from __future__ import annotations

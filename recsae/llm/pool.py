@@ -1,8 +1,8 @@
-"""A pool of vLLM engines that answers requests, the small interface in front of the language model.
+"""A pool of vLLM engines that answers requests.
 
-The engines are Ray actors; they start at the first request and end with the pool, or, within
-`sharing.shared_engines`, with the last of several pools. Requests that share a prompt should stand next to each other:
-an engine that gets them together reads it once.
+The engines are Ray actors; they start at the first question and end with the pool, or, within `shared_engines`, with
+the last of several pools. Requests that share a prompt should stand next to each other: an engine that gets them
+together reads it once.
 """
 
 from __future__ import annotations

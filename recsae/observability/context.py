@@ -1,8 +1,7 @@
-"""What this process is at work on, for its log lines, and told to Prometheus as it begins, fails and ends.
+"""The run, stage and attempt that this process works on, for log lines and Prometheus.
 
-A process works on one stage at a time. What it is at stands in one place and not in a context variable: lines also come
-from threads, as those in which Ray hands on what its workers print. It knows runs, stages and attempts by name, and
-neither what a stage does nor how a line is written.
+A process works on one stage at a time. The state is a variable of the module rather than a context variable, because
+lines also come from threads, such as those in which Ray forwards its workers' output.
 """
 
 from __future__ import annotations

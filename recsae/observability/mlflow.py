@@ -1,7 +1,6 @@
-"""A finished night written down in MLflow: what was asked for, what came of it, the report and the dictionary.
+"""Logs a finished night to MLflow: its config, metrics, report and dictionary.
 
-Off unless the config has `[mlflow]`. A server that is down costs one line of the log and never the night. It knows
-MLflow, configs and what stages commit, and nothing of how a night is made or served.
+Off unless the config has `[mlflow]`. An unreachable server costs one line of the log and never the night.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What Prometheus sees of a run: figures named `recsae_…` with the tags run and stage, by way of Ray's own metrics.
+"""Metrics of a run for Prometheus: `recsae_…` with the tags run and stage, through Ray's own metrics.
 
-Ray's agent on the driver's node exports them, as `ray_recsae_…`, where Ray is up; where it is not, nothing happens, and
-a figure that cannot be told never ends a stage. It knows names and numbers, and neither the pipeline nor a scraper.
+Ray's agent on the driver's node exports them as `ray_recsae_…`. Without Ray nothing happens, and a metric that cannot
+be set never ends a stage.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Given = ParamSpec("Given")
 
 
 def _where_ray_is_up(tell: Callable[Given, None]) -> Callable[Given, None]:
-    """Watching must not end what is watched: an error is one line of the log."""
+    """Calls `tell` if Ray is up; metrics must never fail the run, so an error is one line of the log."""
 
     @functools.wraps(tell)
     def told(*given: Given.args, **named: Given.kwargs) -> None:

@@ -1,7 +1,6 @@
-"""The few figures that tell how a stage went, and the number of rows it wrote, from what it committed.
+"""The few metrics that sum a stage up, and the number of rows it wrote, from what it committed.
 
-For whoever watches a run: the state on the terminal, Prometheus. It knows the names of the stages' metrics; a figure
-that is absent or not a finite number is left out, and of a stage that is not known here the first figures tell.
+A metric that is missing or not finite is left out. An unknown stage is summed up by its first metrics.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Why a night stopped that was asked for rightly. It knows nothing of how that is shown."""
+"""The error that stops a night of submitted jobs."""
 
 PASSED_ON = (2, 3)
 """Of a job's exit statuses those that another try would not change."""

@@ -1,7 +1,4 @@
-"""Following one job to its end: its log as it grows, over broken connections, and what became of it.
-
-It knows one job and no order of stages.
-"""
+"""Follows one job to its end: its log as it grows, across broken connections, and its final status."""
 
 from __future__ import annotations
 

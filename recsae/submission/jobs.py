@@ -1,7 +1,4 @@
-"""Ray's job server as far as submission uses it: the calls, and what is asked for one stage.
-
-It knows no order of stages and waits for nothing.
-"""
+"""Ray's job server as far as submission uses it, and the request for one stage."""
 
 from __future__ import annotations
 

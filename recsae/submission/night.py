@@ -1,7 +1,5 @@
-"""A night of stages as separate jobs, in order: what succeeded is skipped, what runs is waited for, what failed is
-submitted again; the first that fails stops the night.
-
-It knows the job server's list, and nothing of what a stage does or of the run store.
+"""Runs a night of stages as separate jobs, in order: those that succeeded are skipped, running ones are awaited, failed
+ones are submitted again; the first that fails stops the night.
 """
 
 from __future__ import annotations
