@@ -16,7 +16,7 @@ _SILENT = ("TrainController", "pid=gcs_server")
 """Workers that only manage others: what goes wrong is raised in the driver."""
 
 
-class Line(NamedTuple):
+class PrintedLine(NamedTuple):
     """A printed line, and the worker that printed it, where Ray says one."""
 
     text: str
@@ -27,7 +27,7 @@ class Line(NamedTuple):
         return bool(_CHATTER.search(self.text)) or (self.worker or "").startswith(_SILENT)
 
 
-def parse(line: str) -> Line:
+def parse(line: str) -> PrintedLine:
     """A line without colours, taken apart."""
     found = _WORKER.fullmatch(line)
-    return Line(found["text"], found["worker"]) if found else Line(line, None)
+    return PrintedLine(found["text"], found["worker"]) if found else PrintedLine(line, None)

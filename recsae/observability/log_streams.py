@@ -126,14 +126,14 @@ class Stream:
                 self.raw = raw
 
     def _take(self, line: str) -> None:
-        told = chatter.parse(_COLOUR.sub("", line))
-        if progress.take(told.text):
+        printed = chatter.parse(_COLOUR.sub("", line))
+        if progress.take(printed.text):
             return
         self._file.write(_COLOUR.sub("", line))
-        if told.chatter:
+        if printed.chatter:
             return
-        if told.worker and told.worker.startswith("RayTrainWorker") and _STAGE_LINE.match(told.text):
-            line = self._formatter.format(logging.LogRecord("ray", logging.INFO, "", 0, told.text, None, None))
+        if printed.worker and printed.worker.startswith("RayTrainWorker") and _STAGE_LINE.match(printed.text):
+            line = self._formatter.format(logging.LogRecord("ray", logging.INFO, "", 0, printed.text, None, None))
         if _above is not None and self.raw.isatty():
             _above(line)
         else:
@@ -159,14 +159,20 @@ class ObjectStream(Stream):
         line = _COLOUR.sub("", line).rstrip()
         if not line:
             return
-        told = chatter.parse(line)
-        if progress.take(told.text):
+        printed = chatter.parse(line)
+        if progress.take(printed.text):
             return
         level = logging.ERROR if line.startswith("recsae: ") else LEVELS[self._name]
         record = logging.LogRecord(
-            "ray" if told.worker else self._name, logging.DEBUG if told.chatter else level, "", 0, told.text, None, None
+            "ray" if printed.worker else self._name,
+            logging.DEBUG if printed.chatter else level,
+            "",
+            0,
+            printed.text,
+            None,
+            None,
         )
-        record.worker = told.worker
+        record.worker = printed.worker
         self.raw.write(self._formatter.format(record) + "\n")
 
 

@@ -37,7 +37,7 @@ def _where_ray_is_up(tell: Callable[Given, None]) -> Callable[Given, None]:
     """Calls `tell` if Ray is up; metrics must never fail the run, so an error is one line of the log."""
 
     @functools.wraps(tell)
-    def told(*given: Given.args, **named: Given.kwargs) -> None:
+    def guarded(*given: Given.args, **named: Given.kwargs) -> None:
         ray = sys.modules.get("ray")  # who has not imported it has not started it
         if ray is None or not ray.is_initialized():
             return
@@ -46,7 +46,7 @@ def _where_ray_is_up(tell: Callable[Given, None]) -> Callable[Given, None]:
         except Exception as error:
             log.warning("Prometheus is not told: %s", error)
 
-    return told
+    return guarded
 
 
 @_where_ray_is_up
