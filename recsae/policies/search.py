@@ -91,32 +91,33 @@ def of_chunk(
     told, sae = balance.facts(ground, chunk, cases), world.load_sae()
     total_VGX = np.zeros((1 + len(moves), *ground.shape))
     before = Steering(sae, decided) if decided else None
-    for found in outcomes(world.model(), sae, nudges(sae, moves), chunk, cases, world.device, before):
+    for found in outcomes(world.model(), sae, interventions(sae, moves), chunk, cases, world.device, before):
         ranks = np.concatenate([found.clean_rank_B[None], found.rank_EB])
         tops = np.concatenate([found.clean_top_BT[None], found.top_EBT])
         total_VGX += balance.sums(ground, told, found.rows, list(ranks), list(tops))
     return total_VGX
 
 
-def nudges(sae: Sae, moves: Sequence[Operation]) -> Interventions:
+def interventions(sae: Sae, moves: Sequence[Operation]) -> Interventions:
     """Moves as changes along decoder directions."""
     latent_M, row_E = np.unique(np.array([one.latent for one in moves], dtype=np.int64), return_inverse=True)
     return interventions_of(moves, (sae.scale * sae.W_dec[latent_M]).cpu().numpy(), row_E)
 
 
 def close(
-    evaluate: Evaluate, aim: Aim, turns: Sequence[LatentMoves], target: float, max_loss: float | None
+    evaluate: Evaluate, aim: Aim, candidates: Sequence[LatentMoves], target: float, max_loss: float | None
 ) -> SearchResult:
     """Shrink the first figure of the aim to `target` times what it is, at a relative loss of at most `max_loss`.
 
-    Of `turns` the first count, as many as MOVES allows. Where the target is not met, what was found on the way to it.
+    Of `candidates` the first count, as many as MOVES allows. Where the target is not met, what was found on the way to
+    it.
     """
-    turns = turns[: MOVES // max((len(one.factors) + len(one.steps) for one in turns), default=1)]
+    candidates = candidates[: MOVES // max((len(one.factors) + len(one.steps) for one in candidates), default=1)]
     decided: list[Operation] = []
     clean = loss = gap = start = goal = 0.0
     allowed = np.inf if max_loss is None else (1 - DEARER) * max_loss
     for number in range(ROUNDS):
-        moves = _moves(turns, decided)
+        moves = _moves(candidates, decided)
         sum_VGX = evaluate(decided, moves)
         gap_V, ndcg_V = next(iter(aim.figures(sum_VGX).values())), ndcg(sum_VGX)
         if number == 0:
@@ -139,7 +140,7 @@ def close(
 
 
 def joined(decided: Sequence[Operation], move: Operation) -> list[Operation]:
-    """What is decided and one move more. Two on one latent are one: α + β, or, since a nudge reads the clean
+    """What is decided and one move more. Two on one latent are one: α + β, or, since an intervention reads the clean
     activation, f + g − 1."""
     found = {one.latent: one for one in decided}
     before = found.get(move.latent)
@@ -149,11 +150,11 @@ def joined(decided: Sequence[Operation], move: Operation) -> list[Operation]:
     return [one for one in found.values() if one.kind != "add" or abs(one.value) > 1e-9]
 
 
-def _moves(turns: Sequence[LatentMoves], decided: Sequence[Operation]) -> list[Operation]:
+def _moves(candidates: Sequence[LatentMoves], decided: Sequence[Operation]) -> list[Operation]:
     """What may be done next."""
     held = {one.latent: one for one in decided}
     found = []
-    for latent, factors, steps in turns:
+    for latent, factors, steps in candidates:
         kind = held[latent].kind if latent in held else None
         now = held[latent].value if kind == "scale" else 1.0
         if kind != "add":

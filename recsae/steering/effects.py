@@ -1,9 +1,9 @@
-"""What nudges do to the recommendations of one part of users: sums over chunks of users, a Ray task each.
+"""What interventions do to the recommendations of one part of users: sums over chunks of users, a Ray task each.
 
-Concepts held by the top 10, NDCG, HR, coverage, popularity of the clean model and after every nudge; for the nudges
-that are told of, also under the weights of every resample of users. It knows the store, Ray and outcomes, and nothing
-of tables. Shape suffixes: I items, C concepts, E nudges (the clean model before them), T told ones, S sums, of which
-the first is plain, B cases of a batch, N cases of a chunk, X columns.
+Concepts in the top 10, NDCG, HR, coverage and popularity under the clean model and every intervention; for reported
+interventions also under the weights of every resample of users. Shape suffixes: I items, C concepts, E interventions
+(the clean model first), T reported ones, S sums (the plain one first), B cases of a batch, N cases of a chunk, X
+columns.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from recsae.steering.outcomes import Interventions, outcomes
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
-NUDGES_AT_ONCE = 2048
+INTERVENTIONS_AT_ONCE = 2048
 """Tried on a batch of cases together."""
 
 
 class SteeringSetup(NamedTuple):
-    """What is tried, on which model, and by what it is measured."""
+    """What is tried, on which model, and how it is measured."""
 
     ingested: Committed
     recommender: Committed
@@ -60,7 +60,7 @@ class Effects(NamedTuple):
     places: int
     """Of all first items: ten a case, fewer where fewer were unseen."""
     hits_EC: np.ndarray
-    """int64 places whose item bears the concept."""
+    """int64 places whose item has the concept."""
     hr_E: np.ndarray
     """int64 targets in the top 10."""
     gain_E: np.ndarray
@@ -69,9 +69,9 @@ class Effects(NamedTuple):
     """int64 training events of the items in all places."""
     covered_EI: np.ndarray
     """A bit for every item that has a place, uint8."""
-    told_SX: np.ndarray
-    """By resample: cases, places, then of each concept the clean hits, of each told nudge those of its own concept, the
-    clean gain and each told nudge's."""
+    reported_SX: np.ndarray
+    """By resample: cases, places, the clean hits of each concept, each reported intervention's hits of its own concept,
+    the clean gain and each reported intervention's."""
 
     def plus(self, other: Effects) -> Effects:
         mine, theirs = self._asdict(), other._asdict()
@@ -79,10 +79,10 @@ class Effects(NamedTuple):
         return Effects(**{name: mine[name] + theirs[name] for name in mine}, covered_EI=covered_EI)
 
 
-def measure(trial: SteeringSetup, part: str) -> Effects:
-    """Of one part of users; a line now and then says how far it is."""
-    numbers = range(n_chunks(trial.ingested))
-    found = tasks.over(_of_chunk, (trial, part), numbers, f"steering {part} users", "chunks", trial.device)
+def measure(setup: SteeringSetup, part: str) -> Effects:
+    """The effects on one part of users; logs its progress."""
+    numbers = range(n_chunks(setup.ingested))
+    found = tasks.over(_of_chunk, (setup, part), numbers, f"steering {part} users", "chunks", setup.device)
     return functools.reduce(Effects.plus, found)
 
 
@@ -90,25 +90,25 @@ def _of_chunk(held: tuple[SteeringSetup, str], number: int) -> Effects:
     return chunk_effects(*held, number)
 
 
-def chunk_effects(trial: SteeringSetup, part: str, number: int) -> Effects:
+def chunk_effects(setup: SteeringSetup, part: str, number: int) -> Effects:
     """The test cases of the part, or of those of its users that are drawn, in one chunk."""
-    cases = held_out_cases(trial.ingested, number, part, trial.users, trial.seed)
+    cases = held_out_cases(setup.ingested, number, part, setup.users, setup.seed)
     asked = _Asked(
-        registry.load(trial.recommender, trial.site, trial.device),
-        sae_files.load(trial.sae, trial.device),
-        read_chunk(trial.ingested, number),
+        registry.load(setup.recommender, setup.site, setup.device),
+        sae_files.load(setup.sae, setup.device),
+        read_chunk(setup.ingested, number),
         cases,
     )
-    every = range(0, max(len(trial.plan.own_E), 1), NUDGES_AT_ONCE)
-    found = [_of_nudges(trial, slice(start, start + NUDGES_AT_ONCE), asked) for start in every]
+    every = range(0, max(len(setup.plan.own_E), 1), INTERVENTIONS_AT_ONCE)
+    found = [_effects_of(setup, slice(start, start + INTERVENTIONS_AT_ONCE), asked) for start in every]
     hits, popularity, covered, rank_EN, own_EN = (
         np.concatenate([one[place] if one is found[0] else one[place][1:] for one in found]) for place in range(5)
     )
     clean_CN, places_N = found[0].clean_CN, found[0].places_N
     gain_EN = np.where(rank_EN <= TOP_K, 1 / np.log2(1 + np.maximum(rank_EN, 1)), 0)
-    told = 1 + trial.plan.told
+    reported = 1 + setup.plan.reported
     value_NX = np.concatenate(
-        [np.ones((1, cases.num_rows)), places_N[None], clean_CN, own_EN[1:told], gain_EN[:told]]
+        [np.ones((1, cases.num_rows)), places_N[None], clean_CN, own_EN[1:reported], gain_EN[:reported]]
     ).T
     user_N = cases["user_idx"].to_numpy()
     users, place_N = np.unique(user_N, return_inverse=True)
@@ -122,12 +122,12 @@ def chunk_effects(trial: SteeringSetup, part: str, number: int) -> Effects:
         gain_EN.sum(1),
         popularity,
         covered,
-        weighted_sums(by_user @ value_NX, users, trial.resamples, trial.seed),
+        weighted_sums(by_user @ value_NX, users, setup.resamples, setup.seed),
     )
 
 
 class _Asked(NamedTuple):
-    """The cases of a chunk, and who answers them."""
+    """The cases of a chunk, and the models that answer them."""
 
     model: Recommender
     sae: Sae
@@ -135,27 +135,27 @@ class _Asked(NamedTuple):
     cases: pa.Table
 
 
-class _OfNudges(NamedTuple):
+class _InterventionEffects(NamedTuple):
     hits_EC: np.ndarray
     popularity_E: np.ndarray
     covered_EI: np.ndarray
     rank_EN: np.ndarray
     own_EN: np.ndarray
-    """Places of the nudge's own concept, by case."""
+    """Places of the intervention's own concept, by case."""
     clean_CN: np.ndarray
     """Places of every concept under the clean model."""
     places_N: np.ndarray
 
 
-def _of_nudges(trial: SteeringSetup, some: slice, asked: _Asked) -> _OfNudges:
-    """The clean model, and some of the nudges."""
+def _effects_of(setup: SteeringSetup, some: slice, asked: _Asked) -> _InterventionEffects:
+    """The clean model and some of the interventions on the cases of a chunk."""
     model, sae, chunk, cases = asked
-    bears_IC = trial.bears_IC
-    of = trial.plan.nudges
-    nudges = Interventions(of.direction_MD, of.row_E[some], of.latent_E[some], of.keep_E[some], of.plus_E[some])
-    own_E = np.concatenate([[-1], trial.plan.own_E[some]])
+    bears_IC = setup.bears_IC
+    of = setup.plan.interventions
+    interventions = Interventions(of.direction_MD, of.row_E[some], of.latent_E[some], of.keep_E[some], of.plus_E[some])
+    own_E = np.concatenate([[-1], setup.plan.own_E[some]])
     sizes = len(own_E), cases.num_rows
-    found = _OfNudges(
+    found = _InterventionEffects(
         np.zeros((len(own_E), bears_IC.shape[1]), dtype=np.int64),
         np.zeros(len(own_E), dtype=np.int64),
         np.zeros((len(own_E), -(-bears_IC.shape[0] // 8)), dtype=np.uint8),
@@ -164,7 +164,7 @@ def _of_nudges(trial: SteeringSetup, some: slice, asked: _Asked) -> _OfNudges:
         np.zeros((bears_IC.shape[1], cases.num_rows)),
         np.zeros(cases.num_rows),
     )
-    for outcome in outcomes(model, sae, nudges, chunk, cases, trial.device):
+    for outcome in outcomes(model, sae, interventions, chunk, cases, setup.device):
         top_EBT = np.concatenate([outcome.clean_top_BT[None], outcome.top_EBT])
         own_EB = np.zeros(top_EBT.shape[:2], dtype=np.int64)
         ranking_kernel.tally(
@@ -172,7 +172,7 @@ def _of_nudges(trial: SteeringSetup, some: slice, asked: _Asked) -> _OfNudges:
             own_E,
             bears_IC.indptr,
             bears_IC.indices,
-            trial.popularity_I,
+            setup.popularity_I,
             found.hits_EC,
             own_EB,
             found.popularity_E,

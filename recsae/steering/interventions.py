@@ -1,14 +1,13 @@
-"""What is tried on every case: the latents to be turned, the nulls and the baseline beside them, as one list of nudges.
+"""What is tried on every case, as one list of interventions: steered latents, with nulls and a baseline beside them.
 
-    turn      each latent at each strength: add α = strength · √d; of items' vectors scale by 1 + 2 strength (at least
+    steer     each latent at each strength: add α = strength · √d; of items' vectors scale by 1 + 2 strength (at least
               0), since what is added to all items alike ranks nothing
     ablate    each latent taken out
     probe     the direction of each concept (probes.py) at each strength, where vectors are added to
     null      random directions, as long: of what is added shared by all latents, else some for each latent, moved
               by as much as the latent would be
 
-It knows the SAE and the config, and neither cases nor the store. Shape suffixes: L latents, S strengths, C concepts, R
-random directions, E nudges, D width.
+Shape suffixes: L latents, S strengths, C concepts, R random directions, E interventions, D width.
 """
 
 from __future__ import annotations
@@ -29,26 +28,26 @@ TIMES = 2
 
 
 class InterventionPlan(NamedTuple):
-    """Interventions, and where those of each sort stand among them."""
+    """The interventions, and the places of each kind among them."""
 
-    nudges: Interventions
+    interventions: Interventions
     own_E: np.ndarray
     """The concept that each is meant to move; -1: all of them."""
     strengths: tuple[float, ...]
-    turn_LS: np.ndarray
+    steer_LS: np.ndarray
     ablate_L: np.ndarray
     probe_CS: np.ndarray | None
     null_LSR: np.ndarray
     null_ablate_LR: np.ndarray
 
     @property
-    def told(self) -> int:
-        """The first so many are reported with intervals; the rest are nulls."""
+    def reported(self) -> int:
+        """How many, the first ones, are reported with intervals; the rest are nulls."""
         return int(self.null_LSR.min(initial=len(self.own_E)))
 
 
-def turns(sae: Sae, latent: int, strength: float, site: str) -> Operation:
-    """What turning a latent is."""
+def steer(sae: Sae, latent: int, strength: float, site: str) -> Operation:
+    """How a latent is steered at a strength: added to, or at the site `item` scaled."""
     if site == "item":
         return Operation(latent, "scale", max(0.0, 1 + TIMES * strength))
     return Operation(latent, "add", strength * typical_length(sae))
@@ -78,20 +77,20 @@ def plan_of(
 
     shared = site != "item"
     every = list(zip(range(len(latents)), latents, concept_L, strict=True))
-    turn_LS = [[placed(place, turns(sae, latent, s, site), own) for s in strengths] for place, latent, own in every]
+    steer_LS = [[placed(place, steer(sae, latent, s, site), own) for s in strengths] for place, latent, own in every]
     ablate_L = [placed(place, Operation(latent, "ablate"), own) for place, latent, own in every]
     probe_CS = [
-        [placed(of_probe + own, turns(sae, -1, s, site), own) for s in strengths]
+        [placed(of_probe + own, steer(sae, -1, s, site), own) for s in strengths]
         for own in range(len(probe_CD) if shared else 0)
     ]
     if shared:
         of_strength = [
-            [placed(of_random + r, turns(sae, -1, s, site), -1) for r in range(directions)] for s in strengths
+            [placed(of_random + r, steer(sae, -1, s, site), -1) for r in range(directions)] for s in strengths
         ]
         null_LSR = [of_strength for _ in every]
     else:
         null_LSR = [
-            [[placed(of_random + r, turns(sae, latent, s, site), own) for r in range(NULLS)] for s in strengths]
+            [[placed(of_random + r, steer(sae, latent, s, site), own) for r in range(NULLS)] for s in strengths]
             for _, latent, own in every
         ]
     null_ablate_LR = [
@@ -101,7 +100,7 @@ def plan_of(
         interventions_of([one for _, one, _ in rows], float(sae.scale) * unit_MD, [row for row, _, _ in rows]),
         np.array([own for _, _, own in rows], dtype=np.int64),
         strengths,
-        np.array(turn_LS).reshape(len(latents), len(strengths)),
+        np.array(steer_LS).reshape(len(latents), len(strengths)),
         np.array(ablate_L, dtype=np.int64),
         np.array(probe_CS).reshape(-1, len(strengths)) if shared else None,
         np.array(null_LSR).reshape(len(latents), len(strengths), -1),

@@ -5,8 +5,8 @@
     ablate   z' = 0            scale   z' = f z            add   z' = z + α            set   z' = c
     project  x − ((x − mean) · Q) Qᵀ, Q an orthonormal basis of the decoder directions of all projected latents
 
-Values are in the units of activations, as the dictionary has them; `z'` may fall below 0, which no activation does. It
-knows the SAE and vectors, and no recommender. Shape suffixes: B vectors, D their width, S latents that are steered.
+Values are in the units of activations, as the dictionary has them; `z'` may fall below 0, which no activation does.
+Shape suffixes: B vectors, D their width, S latents that are steered.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Kind = Literal["ablate", "scale", "add", "set", "project"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 WITHOUT_VALUE = ("ablate", "project")
 MOST = 1e6
-"""Beyond, scores would lose their digits, and then be no numbers at all."""
+"""Beyond this, scores lose their digits and then become NaN."""
 
 
 class Operation(NamedTuple):
@@ -48,7 +48,7 @@ class Operation(NamedTuple):
 class Steering:
     """Operations on one SAE, as an edit of raw activations `(B, D)`.
 
-    Raises BadInput on a latent that the SAE has not or that is named twice, and on a value that is not finite.
+    Raises BadInput on a latent that the SAE does not have or that is named twice, and on a value that is not finite.
     """
 
     def __init__(self, sae: Sae, operations: Sequence[Operation]) -> None:
@@ -85,7 +85,7 @@ def typical_length(sae: Sae) -> float:
 
 
 def dense(encoded: Encoded, latent_S: Tensor, num_latents: int) -> Tensor:
-    """`z` `(B, S)` of some latents, 0 where one is silent."""
+    """`z` `(B, S)` of some latents, 0 where one is not active."""
     place_H = torch.full((num_latents,), -1, dtype=torch.int64, device=latent_S.device)
     place_H[latent_S] = torch.arange(len(latent_S), device=latent_S.device)
     place_BK = place_H[encoded.index_BK.long()]

@@ -5,8 +5,8 @@
 z is the clean activation of a latent, or there is none. Where scores are linear in the vector, as at the sites `user`
 and `item` of the shipped models, a move shifts every score by c times the direction's own score, and nothing is
 multiplied twice (ranking_kernel.py); elsewhere the layers after the site run again. At a site within the model every
-position of the history is moved. It knows cases, the contract and the SAE, and neither concepts nor the store. Shape
-suffixes: see ranking.py; M directions, E nudges, S latents that are read, n items of a range.
+position of the history is moved. Shape
+suffixes: see ranking.py; M directions, E interventions, S latents that are read, n items of a range.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from recsae.steering.operations import Operation, Steering, dense
 ITEMS_AT_ONCE = 16_384
 """Items of a range: their scores stay in the cache."""
 STATE_AT_ONCE = 2_000_000
-"""First items held at a time, of which there are T for every nudge and case."""
+"""First items held at a time, of which there are T for every intervention and case."""
 
 
 class Interventions(NamedTuple):
@@ -60,10 +60,10 @@ def interventions_of(
 
 
 class Outcome(NamedTuple):
-    """Of a batch of cases: as the model is, and after each nudge."""
+    """Of a batch of cases: as the model is, and after each intervention."""
 
     rows: np.ndarray
-    """Where they stand in the table of cases, `(B,)`."""
+    """Their rows in the table of cases, `(B,)`."""
     clean_rank_B: np.ndarray
     clean_top_BT: np.ndarray
     """First unseen items, -1 where none is left."""
@@ -75,7 +75,7 @@ class Outcome(NamedTuple):
 def outcomes(
     model: Recommender,
     sae: Sae,
-    nudges: Interventions,
+    interventions: Interventions,
     chunk: Chunk,
     cases: pa.Table,
     device: str = "cpu",
@@ -84,13 +84,13 @@ def outcomes(
     """The cases of one chunk, in batches. `before`: what is done to the vectors first; clean is then with it."""
     linear: _OnUsers | _OnItems | None = None
     if isinstance(model, Trainable) and model.site == "item":
-        linear = _OnItems(model, sae, nudges, before, device)
+        linear = _OnItems(model, sae, interventions, before, device)
     elif isinstance(model, Trainable) and model.site == "user" and device == "cpu":
-        linear = _OnUsers(model, sae, nudges, before)
+        linear = _OnUsers(model, sae, interventions, before)
     for question in case_batches(chunk, cases, model, device):
         h_BLD = model.probe(question.histories)
         if linear is None:
-            yield _again(model, sae, nudges, h_BLD, question, before)
+            yield _again(model, sae, interventions, h_BLD, question, before)
         else:
             yield from _shifted(linear, last_position(h_BLD, question.histories), model.n_items, question)
 
@@ -98,17 +98,17 @@ def outcomes(
 class _OnUsers:
     """Where users' vectors are moved: c depends on the user, and a direction has one score an item."""
 
-    def __init__(self, model: Trainable, sae: Sae, nudges: Interventions, before: Steering | None) -> None:
-        self.model, self.sae, self.nudges, self.before = model, sae, nudges, before
-        self.row_E = nudges.row_E
-        self.direction_MD = torch.tensor(_one_at_least(nudges.direction_MD))
+    def __init__(self, model: Trainable, sae: Sae, interventions: Interventions, before: Steering | None) -> None:
+        self.model, self.sae, self.interventions, self.before = model, sae, interventions, before
+        self.row_E = interventions.row_E
+        self.direction_MD = torch.tensor(_one_at_least(interventions.direction_MD))
         self._kept: tuple[int, int, np.ndarray] | None = None
 
     def base(self, u_BU: Tensor, start: int, stop: int) -> Tensor:
         return self.model.scores(u_BU if self.before is None else self.before(u_BU), start, stop)
 
     def c(self, u_BU: Tensor) -> Tensor:
-        return amounts(self.sae, self.nudges, u_BU).T
+        return amounts(self.sae, self.interventions, u_BU).T
 
     def along(self, start: int, stop: int) -> np.ndarray:
         """`(M, n)`, the same for all batches; of a catalogue of one range computed once."""
@@ -120,12 +120,14 @@ class _OnUsers:
 class _OnItems:
     """Where items' vectors are moved: c is the user's product with the direction, and amounts depend on the item."""
 
-    def __init__(self, model: Trainable, sae: Sae, nudges: Interventions, before: Steering | None, device: str) -> None:
+    def __init__(
+        self, model: Trainable, sae: Sae, interventions: Interventions, before: Steering | None, device: str
+    ) -> None:
         item_ND = model.item_vectors(0, model.n_items)
-        self.row_E = np.arange(len(nudges.row_E))
+        self.row_E = np.arange(len(interventions.row_E))
         self._item_ND = item_ND if before is None else before(item_ND)
-        self._amount_EN = _one_at_least(amounts(sae, nudges, item_ND).T.contiguous().cpu().numpy())
-        self._direction_ED = torch.tensor(nudges.direction_MD[nudges.row_E]).to(device)
+        self._amount_EN = _one_at_least(amounts(sae, interventions, item_ND).T.contiguous().cpu().numpy())
+        self._direction_ED = torch.tensor(interventions.direction_MD[interventions.row_E]).to(device)
 
     def base(self, u_BU: Tensor, start: int, stop: int) -> Tensor:
         return u_BU @ self._item_ND[start:stop].T
@@ -142,14 +144,16 @@ def _one_at_least(row_MX: np.ndarray) -> np.ndarray:
     return row_MX if len(row_MX) else np.zeros((1, row_MX.shape[1]), dtype=row_MX.dtype)
 
 
-def amounts(sae: Sae, nudges: Interventions, x_BD: Tensor) -> Tensor:
-    """`c` of every vector and nudge, `(B, E)`; the SAE is asked only where activations are read."""
-    keep_E, plus_E = (torch.from_numpy(of.astype(np.float32)).to(x_BD.device) for of in (nudges.keep_E, nudges.plus_E))
-    latent_S, place_E = np.unique(nudges.latent_E[nudges.latent_E >= 0], return_inverse=True)
+def amounts(sae: Sae, interventions: Interventions, x_BD: Tensor) -> Tensor:
+    """`c` of every vector and intervention, `(B, E)`; the SAE is asked only where activations are read."""
+    keep_E, plus_E = (
+        torch.from_numpy(of.astype(np.float32)).to(x_BD.device) for of in (interventions.keep_E, interventions.plus_E)
+    )
+    latent_S, place_E = np.unique(interventions.latent_E[interventions.latent_E >= 0], return_inverse=True)
     c_BE = plus_E.expand(len(x_BD), -1).clone()
     if len(latent_S):
         z_BS = dense(sae.encode(x_BD), torch.from_numpy(latent_S).to(x_BD.device), sae.num_latents)
-        reads_E = torch.from_numpy(np.flatnonzero(nudges.latent_E >= 0)).to(x_BD.device)
+        reads_E = torch.from_numpy(np.flatnonzero(interventions.latent_E >= 0)).to(x_BD.device)
         c_BE[:, reads_E] += (keep_E[reads_E] - 1) * z_BS[:, torch.from_numpy(place_E).to(x_BD.device)]
     return c_BE
 
@@ -177,7 +181,7 @@ def _shifted(linear: _OnUsers | _OnItems, u_BU: Tensor, n_items: int, question: 
                 base_Bn[row, items[(items >= start) & (items < stop)] - start] = -np.inf
             place_B = np.where((target_b >= start) & (target_b < stop), target_b - start, -1)
             along_Mn = np.ascontiguousarray(linear.along(start, stop))
-            ranking_kernel.nudged(
+            ranking_kernel.rank_moved(
                 base_Bn, along_Mn, row_E, c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB
             )
         rank_EB = n_items - less_EB
@@ -191,17 +195,22 @@ def _ranges(n_items: int, within: np.ndarray | None = None) -> list[tuple[int, i
 
 
 def _again(
-    model: Recommender, sae: Sae, nudges: Interventions, h_BLD: Tensor, question: CaseBatch, before: Steering | None
+    model: Recommender,
+    sae: Sae,
+    interventions: Interventions,
+    h_BLD: Tensor,
+    question: CaseBatch,
+    before: Steering | None,
 ) -> Outcome:
-    """A batch through the layers after the site, nudge by nudge."""
+    """A batch through the layers after the site, intervention by intervention."""
     flat_XD = h_BLD.flatten(0, 1)
     start_BLD = h_BLD if before is None else before(flat_XD).view_as(h_BLD)
-    c_XE = amounts(sae, nudges, flat_XD)
-    direction_MD = torch.tensor(nudges.direction_MD).to(h_BLD.device)
+    c_XE = amounts(sae, interventions, flat_XD)
+    direction_MD = torch.tensor(interventions.direction_MD).to(h_BLD.device)
     clean_rank_B, clean_top_BT = _ranked(model, start_BLD, question)
-    rank_EB = np.empty((len(nudges.row_E), len(clean_rank_B)), dtype=np.int32)
+    rank_EB = np.empty((len(interventions.row_E), len(clean_rank_B)), dtype=np.int32)
     top_EBT = np.empty((*rank_EB.shape, TOP_K), dtype=np.int32)
-    for number, row in enumerate(nudges.row_E):
+    for number, row in enumerate(interventions.row_E):
         c_BL1 = c_XE[:, number].view(*h_BLD.shape[:2], 1)
         some = (c_BL1.flatten(1) != 0).any(1).nonzero()[:, 0]
         rank_EB[number], top_EBT[number] = clean_rank_B, clean_top_BT

@@ -1,10 +1,10 @@
 """The strong baseline of a latent: the direction in which the vectors of a concept's cases lie, found by attributes.
 
-    mean of the explain cases whose item bears the concept  −  mean of those whose item does not
+    mean of the explain cases whose item has the concept  −  mean of those whose item does not
 
 as is usual in steering ("difference of means": Marks & Tegmark 2023, arXiv 2310.06824; strongest of the simple ones in
-Wu et al. 2025, arXiv 2501.17148). It has been told the concept, which an SAE has not. It knows shards and items, and
-no recommender. Shape suffixes: B cases, D their width, C concepts, I items.
+Wu et al. 2025, arXiv 2501.17148). Unlike the SAE it is given the concept. Shape suffixes: B cases, D their width, C
+concepts, I items.
 """
 
 from __future__ import annotations

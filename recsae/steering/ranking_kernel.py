@@ -2,10 +2,10 @@
 
     s_i = base_i + c · direction_i
 
-Every user and nudge is one pass over a range of items that stays in the cache. Products and sums are not contracted, so
-that a target's score is the same to the bit wherever it is computed. Counters are as wide as scores, which lets the
-loop over items run at twice the speed. It knows arrays, and nothing of models. Shape suffixes: B users, n items of a
-range, M directions, E nudges, T first items, I items, C concepts, N pairs of item and concept.
+Every user and intervention is one pass over a range of items that stays in the cache. Products and sums are not
+contracted, so that a target's score is the same to the bit wherever it is computed. Counters are as wide as scores,
+which lets the loop over items run at twice the speed. It knows arrays, and nothing of models. Shape suffixes: B users,
+n items of a range, M directions, E interventions, T first items, I items, C concepts, N pairs of item and concept.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ _BLOCK = 128
 
 
 @njit(cache=True, fastmath={"reassoc", "nsz"}, error_model="numpy")
-def nudged(base_Bn, direction_Mn, row_E, c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB):  # type: ignore[no-untyped-def]
-    """Take in the items `start` to `start + n`: the best of every user and nudge so far, and how many score less.
+def rank_moved(base_Bn, direction_Mn, row_E, c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB):  # type: ignore[no-untyped-def]
+    """Take in the items `start` to `start + n`: the best items of every user and intervention so far, and how many
+    score less.
 
-    The target, at `place_B` of the range (below 0: not in it), is not counted. Nudge 0 must be the clean model: where
-    another moves nothing, its results are that one's, and its first items are where the search of the others begins.
-    What is out of the running has a base of minus infinity.
+    The target, at `place_B` of the range (below 0: not in it), is not counted. Intervention 0 must be the clean model:
+    where another moves nothing, its results are that one's, and its first items are where the search of the others
+    begins. What is out of the running has a base of minus infinity.
     """
     n, first = base_Bn.shape[1], best_EBT.shape[2]
     score_n = np.empty(n, np.float32)
@@ -87,9 +88,10 @@ def _holds(item_T, item):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, error_model="numpy")
 def tally(top_EBT, own_E, starts_I, concept_N, popularity_I, hits_EC, own_EB, popularity_E, covered_EI):  # type: ignore[no-untyped-def]
-    """Add up whom first items belong to: places of every concept, of each nudge's own by case, popularity, coverage.
+    """Add up what the first items are: places of every concept, of each intervention's own by case, popularity,
+    coverage.
 
-    Item i bears the concepts `concept_N[starts_I[i]:starts_I[i + 1]]`; `covered_EI` has a bit for every item.
+    Item i has the concepts `concept_N[starts_I[i]:starts_I[i + 1]]`; `covered_EI` has a bit for every item.
     """
     for e in range(top_EBT.shape[0]):
         for b in range(top_EBT.shape[1]):

@@ -30,7 +30,7 @@ from recsae.store.run_store import Committed
 
 
 class RecommendationRequest(NamedTuple):
-    """Who is recommended what."""
+    """For whom, how many items, by which model."""
 
     ingested: Committed
     recommender: Committed
@@ -41,7 +41,7 @@ class RecommendationRequest(NamedTuple):
     sae: Folder | None = None
     operations: tuple[Operation, ...] = ()
     steered: np.ndarray | None = None
-    """user_idx of those whose model is steered; None: all. The others get the clean one."""
+    """user_idx of those whose model is steered; None: all. Other users get the clean one."""
     device: str = "cpu"
 
 
@@ -64,19 +64,19 @@ def of_chunk(asked: RecommendationRequest, number: int) -> Recommended:
     chunk = read_chunk(asked.ingested, number)
     model = registry.load(asked.recommender, asked.site, asked.device)
     wanted = chunk.users if asked.wanted is None else np.intersect1d(chunk.users, asked.wanted)
-    turned = wanted[:0]
+    steered = wanted[:0]
     if asked.operations:
-        turned = wanted if asked.steered is None else np.intersect1d(wanted, asked.steered)
-    found = [_first(model, chunk, np.setdiff1d(wanted, turned), asked)]
-    if len(turned):
+        steered = wanted if asked.steered is None else np.intersect1d(wanted, asked.steered)
+    found = [_first(model, chunk, np.setdiff1d(wanted, steered), asked)]
+    if len(steered):
         assert asked.sae is not None
         steering = Steering(saes.load(asked.sae, asked.device), asked.operations)
-        found.append(_first(SteeredRecommender(model, steering), chunk, turned, asked))
+        found.append(_first(SteeredRecommender(model, steering), chunk, steered, asked))
     user_X, item_Xk, score_Xk = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(user_X, kind="stable")
     some = item_Xk[order] >= 0
     table = _table(asked.ingested, user_X[order], item_Xk[order], score_Xk[order], some)
-    return Recommended(table, int(some.any(1).sum()), len(turned))
+    return Recommended(table, int(some.any(1).sum()), len(steered))
 
 
 @torch.inference_mode()

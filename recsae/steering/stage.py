@@ -1,8 +1,9 @@
-"""The stage `steering`: every interpretable latent turned up, down and out, and what that does to the recommendations.
+"""The stage `steering`: amplifies, suppresses and ablates every interpretable latent, and measures what that does to
+the recommendations.
 
-Beside each stand a null, random directions of the same length, and a strong baseline, the linear probe of its concept.
-Strengths are chosen on select users and told for score users. It knows the store and the order of things; the nudges
-are in interventions.py, the sums in effects.py, the tables in rows.py and target_share.py.
+Beside each latent stand a null, random directions of the same length, and a strong baseline, the linear probe of its
+concept. Strengths are chosen on select users and reported for score users. The interventions are in interventions.py,
+the sums in effects.py, the tables in rows.py and target_share.py.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
 from recsae.schemas.steering import STEERING, WISHES
 from recsae.steering.effects import Effects, SteeringSetup, measure
-from recsae.steering.interventions import InterventionPlan, plan_of, turns
+from recsae.steering.interventions import InterventionPlan, plan_of, steer
 from recsae.steering.probes import probes
-from recsae.steering.rows import Figures, Turned, steering_rows
-from recsae.steering.target_share import wish_rows
+from recsae.steering.rows import Figures, SteeredLatent, steering_rows
+from recsae.steering.target_share import target_rows
 from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
 
 class Subjects(NamedTuple):
-    """Whom to turn: latents, the concepts that they stand for, and which item bears which concept."""
+    """What is steered: latents, the concepts that they stand for, and which item has which concept."""
 
-    turned: list[Turned]
+    steered: list[SteeredLatent]
     names: list[str]
     bears_IC: sparse.csr_array
     unchecked: int
-    """Interpretable latents under a free name: no item can be checked against it."""
+    """Interpretable latents whose name has no terms, so that no item can be checked against it."""
 
 
 def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
@@ -48,42 +49,42 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     catalogue = Catalogue.read(inputs["ingest"])
     subjects = subjects_of(read_chosen(inputs["labels"], inputs["scores"]), catalogue)
     given = inputs["recommender"].metrics["kind"] == "given"
-    if given or not subjects.turned:
+    if given or not subjects.steered:
         log.info(
-            "steering: %s; nothing to turn", "no model" if given else "no interpretable latent has a known concept"
+            "steering: %s; nothing to steer", "no model" if given else "no interpretable latent has a known concept"
         )
         out.write_table("steering.parquet", STEERING.empty_table(), STEERING)
         out.write_table("steering_wishes.parquet", WISHES.empty_table(), WISHES)
         return {"latents": 0, "concepts": 0, "unchecked": subjects.unchecked}
-    trial = trial_of(config, inputs, subjects, catalogue)
-    effects = {part: measure(trial, part) for part in ("select", "score")}
-    figures = {part: Figures(found, trial.plan, len(subjects.names)) for part, found in effects.items()}
-    sae = sae_files.load(trial.sae)
+    setup = setup_of(config, inputs, subjects, catalogue)
+    effects = {part: measure(setup, part) for part in ("select", "score")}
+    figures = {part: Figures(found, setup.plan, len(subjects.names)) for part, found in effects.items()}
+    sae = sae_files.load(setup.sae)
     rows = [
         row
         for part, found in figures.items()
         for row in steering_rows(
             part,
             found,
-            subjects.turned,
+            subjects.steered,
             subjects.names,
             catalogue.n_items,
-            lambda latent, strength: turns(sae, latent, strength, trial.site),
+            lambda latent, strength: steer(sae, latent, strength, setup.site),
         )
     ]
     out.write_table("steering.parquet", pa.Table.from_pylist(rows, STEERING), STEERING)
-    wishes = wish_rows(
-        figures["select"], figures["score"], subjects.turned, subjects.names, config.steering.target_multiple
+    targets = target_rows(
+        figures["select"], figures["score"], subjects.steered, subjects.names, config.steering.target_multiple
     )
-    out.write_table("steering_wishes.parquet", pa.Table.from_pylist(wishes, WISHES), WISHES)
-    return _metrics(config, effects, trial.plan, rows, subjects, time.monotonic() - start)
+    out.write_table("steering_wishes.parquet", pa.Table.from_pylist(targets, WISHES), WISHES)
+    return _metrics(config, effects, setup.plan, rows, subjects, time.monotonic() - start)
 
 
 def subjects_of(chosen: Mapping[int, BestCandidate], catalogue: Catalogue) -> Subjects:
     """The interpretable latents whose concept has terms; latents with the same terms share a concept."""
     vocabulary = terms.build(catalogue)
     place: dict[tuple[str, ...], int] = {}
-    turned, columns = [], []
+    steered, columns = [], []
     unchecked = 0
     for latent, one in sorted(chosen.items()):
         if not one.interpretable:
@@ -95,16 +96,16 @@ def subjects_of(chosen: Mapping[int, BestCandidate], catalogue: Catalogue) -> Su
         if key not in place:
             place[key] = len(place)
             columns.append(sparse.csr_array(vocabulary.items_with(one.terms)[:, None]).astype(np.int64))
-        turned.append(Turned(latent, place[key]))
+        steered.append(SteeredLatent(latent, place[key]))
     names = [" and ".join(key) for key in place]
     bears_IC = sparse.csr_array(sparse.hstack(columns)) if columns else sparse.csr_array((catalogue.n_items, 0))
-    return Subjects(turned, names, bears_IC, unchecked)
+    return Subjects(steered, names, bears_IC, unchecked)
 
 
-def trial_of(
+def setup_of(
     config: Config, inputs: Mapping[str, Committed], subjects: Subjects, catalogue: Catalogue
 ) -> SteeringSetup:
-    """All that a task needs."""
+    """Everything that a task needs."""
     activations, folder = inputs["activations"], inputs["sae"].data.child("model")
     site = str(activations.metrics["site"])
     sae = sae_files.load(folder)
@@ -113,8 +114,8 @@ def trial_of(
         probe_CD = probes(activations, config.probe.view, subjects.bears_IC)
     plan = plan_of(
         sae,
-        [one.latent for one in subjects.turned],
-        [one.concept for one in subjects.turned],
+        [one.latent for one in subjects.steered],
+        [one.concept for one in subjects.steered],
         probe_CD,
         config.steering.strengths,
         site,
@@ -148,9 +149,9 @@ def _metrics(
     moving = sum(bool(row["share_lower"] > row["null_upper"]) for row in at_reference)
     tried = len(plan.own_E) * sum(found.cases for found in effects.values())
     log.info(
-        "steering: %d latents of %d concepts; turned up by %g, %d raise the share of their concept above the null; "
-        "%d nudges of %d users, %.1f s",
-        len(subjects.turned),
+        "steering: %d latents of %d concepts; amplified by %g, %d raise the share of their concept above the null; "
+        "%d interventions of %d users, %.1f s",
+        len(subjects.steered),
         len(subjects.names),
         config.steering.reference,
         moving,
@@ -159,7 +160,7 @@ def _metrics(
         seconds,
     )
     return {
-        "latents": len(subjects.turned),
+        "latents": len(subjects.steered),
         "concepts": len(subjects.names),
         "unchecked": subjects.unchecked,
         "above_null": moving,

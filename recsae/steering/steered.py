@@ -1,4 +1,4 @@
-"""Any recommender with latents turned: a recommender like any other, so that what asks the one can ask the other.
+"""Any recommender with some latents steered: itself a Recommender, so it can stand wherever one can.
 
 The probed vector is edited at every position of the history, and the model goes on from there; at the site `item` all
 items' vectors are edited, once. With no operation it is the clean model to the last bit. It steers whoever it is asked
@@ -25,7 +25,7 @@ from recsae.steering.operations import Steering
 
 
 class SteeredRecommender(Recommender):
-    """`model` with `steering` at its site. Raises BadInput where the SAE is of vectors of another width."""
+    """`model` with `steering` at its site. Raises BadInput where the SAE reads vectors of another width."""
 
     def __init__(self, model: Recommender, steering: Steering) -> None:
         super().__init__(model.n_items, model.width, model.max_length, model.site)

@@ -1,7 +1,7 @@
-"""What it costs to have more of a concept: the strength that buys a wished share at the least NDCG.
+"""The cost of a target share: the strength that reaches a multiple of a concept's share at the least loss of NDCG.
 
-Chosen on select users, among all latents of the concept; told for score users. Between two strengths that were tried, a
-straight line. It knows figures and plans, and neither the store nor Ray.
+Chosen on select users, among all latents of the concept; reported for score users. Between two strengths that were
+tried, linear interpolation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from recsae.steering.rows import Figures, Turned
+from recsae.steering.rows import Figures, SteeredLatent
 
 
 class Curve(NamedTuple):
@@ -39,21 +39,24 @@ class Curve(NamedTuple):
         return float(share), float(np.interp(strength, self.strength_S, self.ndcg_S))
 
 
-def curve(figures: Figures, nudge_S: np.ndarray, concept: int) -> Curve:
-    """Of nudges at all strengths of the plan; those that turn down are left out."""
-    up = [(0.0, 0), *sorted((s, 1 + int(e)) for s, e in zip(figures.plan.strengths, nudge_S, strict=True) if s > 0)]
+def curve(figures: Figures, intervention_S: np.ndarray, concept: int) -> Curve:
+    """The curve of interventions at all strengths of the plan above 0."""
+    up = [
+        (0.0, 0),
+        *sorted((s, 1 + int(e)) for s, e in zip(figures.plan.strengths, intervention_S, strict=True) if s > 0),
+    ]
     places = [place for _, place in up]
     return Curve(np.array([s for s, _ in up]), figures.share_EC[places, concept], figures.ndcg_E[places])
 
 
-def wish_rows(
-    select: Figures, score: Figures, turned: Sequence[Turned], names: Sequence[str], factor: float
+def target_rows(
+    select: Figures, score: Figures, steered: Sequence[SteeredLatent], names: Sequence[str], factor: float
 ) -> list[dict[str, Any]]:
     """WISHES: for every concept its best latent, and its probe where there is one."""
     rows = []
     for concept, name in enumerate(names):
         ways: list[tuple[int, np.ndarray]] = [
-            (one.latent, select.plan.turn_LS[place]) for place, one in enumerate(turned) if one.concept == concept
+            (one.latent, select.plan.steer_LS[place]) for place, one in enumerate(steered) if one.concept == concept
         ]
         rows.append(_row("latent", concept, name, _cheapest(select, ways, concept, factor), score, factor))
         if select.plan.probe_CS is not None:
@@ -64,7 +67,7 @@ def wish_rows(
 
 class _Way(NamedTuple):
     latent: int
-    nudge_S: np.ndarray
+    intervention_S: np.ndarray
     strength: float
     ndcg: float
 
@@ -72,11 +75,11 @@ class _Way(NamedTuple):
 def _cheapest(select: Figures, ways: Sequence[tuple[int, np.ndarray]], concept: int, factor: float) -> _Way | None:
     """The way that reaches the share on select users and leaves the highest NDCG there."""
     found = []
-    for latent, nudge_S in ways:
-        tried = curve(select, nudge_S, concept)
+    for latent, intervention_S in ways:
+        tried = curve(select, intervention_S, concept)
         strength = tried.strength_for(min(1.0, factor * tried.share_S[0]))
         if strength is not None:
-            found.append(_Way(latent, nudge_S, strength, tried.at(strength)[1]))
+            found.append(_Way(latent, intervention_S, strength, tried.at(strength)[1]))
     return max(found, key=lambda way: way.ndcg, default=None)
 
 
@@ -93,7 +96,7 @@ def _row(direction: str, concept: int, name: str, way: _Way | None, score: Figur
         "ndcg_change": None,
     }
     if way is not None:
-        share, ndcg = curve(score, way.nudge_S, concept).at(way.strength)
+        share, ndcg = curve(score, way.intervention_S, concept).at(way.strength)
         ndcg_change = ndcg / score.ndcg_E[0] - 1 if score.ndcg_E[0] else 0.0
         row |= {"strength": way.strength, "share": share, "ndcg_change": ndcg_change}
         row["latent"] = way.latent if direction == "latent" else None

@@ -44,23 +44,23 @@ class Made:
         return found
 
 
-def turns(*latents: int) -> list[LatentMoves]:
+def candidates(*latents: int) -> list[LatentMoves]:
     return [LatentMoves(latent, (), STEPS) for latent in latents]
 
 
 def test_the_cheapest_is_taken_until_the_target_is_met() -> None:
     evaluate = Made({1: 0.1, 2: 0.1, 3: 0.0}, {1: 0.02, 2: 0.1, 3: 0.0})
-    found = close(evaluate, Popular(), turns(1, 2, 3), 0.5, 0.5)
+    found = close(evaluate, Popular(), candidates(1, 2, 3), 0.5, 0.5)
     assert found.operations == [Operation(1, "add", 3.0)] and found.met
     assert found.before == pytest.approx(0.4) and found.after == pytest.approx(0.1)
     assert found.loss == pytest.approx(3 * 0.02 / 0.5)
 
 
 def test_the_bound_on_the_loss_is_kept_and_a_miss_is_told() -> None:
-    found = close(Made({1: 0.1}, {1: 0.02}), Popular(), turns(1), 0.1, 0.06)
+    found = close(Made({1: 0.1}, {1: 0.02}), Popular(), candidates(1), 0.1, 0.06)
     assert found.operations == [Operation(1, "add", 1.0)] and not found.met
     assert found.loss <= 0.06 and found.after == pytest.approx(0.3)
-    free = close(Made({1: 0.1}, {1: 0.02}), Popular(), turns(1), 0.1, None)
+    free = close(Made({1: 0.1}, {1: 0.02}), Popular(), candidates(1), 0.1, None)
     assert free.met and free.operations == [Operation(1, "add", 4.0)]
 
 
@@ -74,7 +74,7 @@ def test_damping_goes_on_to_ablation_and_no_further() -> None:
 
 
 def test_where_nothing_helps_nothing_is_done() -> None:
-    found = close(Made({1: 0.0}, {1: 0.0}), Popular(), turns(1), 0.5, 0.02)
+    found = close(Made({1: 0.0}, {1: 0.0}), Popular(), candidates(1), 0.5, 0.02)
     assert found.operations == [] and not found.met and found.after == found.before
     assert close(Made({}, {}), Popular(), [], 0.5, 0.02).operations == []
 
@@ -82,7 +82,7 @@ def test_where_nothing_helps_nothing_is_done() -> None:
 def test_a_round_has_so_many_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search, "MOVES", 5)
     evaluate = Made(dict.fromkeys(range(5), 0.0), dict.fromkeys(range(5), 0.0))
-    close(evaluate, Popular(), turns(*range(5)), 0.5, 0.02)
+    close(evaluate, Popular(), candidates(*range(5)), 0.5, 0.02)
     assert [len(moves) for moves in evaluate.asked] == [4]
 
 

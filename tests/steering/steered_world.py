@@ -22,7 +22,7 @@ from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
 from recsae.steering import interventions as plans
 from recsae.steering.effects import SteeringSetup
-from recsae.steering.interventions import InterventionPlan, plan_of, turns
+from recsae.steering.interventions import InterventionPlan, plan_of, steer
 from recsae.steering.operations import Operation, Steering, dense
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
@@ -31,9 +31,9 @@ from tests.conftest import Commit
 
 WIDTH, LATENTS, SEED = 16, 24, 3
 STRENGTHS = (0.5, -0.25, 0.25)
-TURNED = (3, 7, 11, 20)
+STEERED = (3, 7, 11, 20)
 CONCEPTS = (0, 1, 0, 2)
-"""Of each turned latent; two stand for the same one."""
+"""Of each steered latent; two stand for the same one."""
 DIRECTIONS, NULLS = 6, 5
 Edit = Callable[[Tensor], Tensor]
 
@@ -54,13 +54,15 @@ def bearing(items: int) -> sparse.csr_array:
     return sparse.csr_array(np.stack([item_I % 4 == 0, item_I % 3 == 1, item_I < 5], 1)).astype(np.int64)
 
 
-def a_plan(sae: Sae, site: str, turned: Sequence[int] = TURNED, concepts: Sequence[int] = CONCEPTS) -> InterventionPlan:
+def a_plan(
+    sae: Sae, site: str, steered: Sequence[int] = STEERED, concepts: Sequence[int] = CONCEPTS
+) -> InterventionPlan:
     draw = np.random.default_rng(5)
     probe_CD = draw.standard_normal((3, sae.width)).astype(np.float32)
     probe_CD /= np.linalg.norm(probe_CD, axis=1, keepdims=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "NULLS", NULLS)
-        return plan_of(sae, turned, concepts, probe_CD, STRENGTHS, site, DIRECTIONS, SEED)
+        return plan_of(sae, steered, concepts, probe_CD, STRENGTHS, site, DIRECTIONS, SEED)
 
 
 def in_chunks(commit: Commit, config: Config, chunks: int = 5) -> Committed:
@@ -70,7 +72,7 @@ def in_chunks(commit: Commit, config: Config, chunks: int = 5) -> Committed:
         return commit("ingest", lambda out: ingest(config, {}, out))
 
 
-def a_trial(
+def a_setup(
     commit: Commit, config: Config, ingested: Committed, folder: str, site: str, users: int = 1000
 ) -> SteeringSetup:
     recommender = trained(commit, of_kind(config, "sasrec"), ingested)
@@ -91,20 +93,20 @@ class Case(NamedTuple):
 
 
 @torch.inference_mode()
-def by_hand(trial: SteeringSetup, part: str, edits: Mapping[int, Edit]) -> dict[int, list[Case]]:
+def by_hand(setup: SteeringSetup, part: str, edits: Mapping[int, Edit]) -> dict[int, list[Case]]:
     """Every test case of a part on its own after each edit, from the scores of the whole catalogue."""
-    model = registry.load(trial.recommender, trial.site)
+    model = registry.load(setup.recommender, setup.site)
     assert isinstance(model, Trainable)
     item_ND = model.item_vectors(0, model.n_items)
-    items = {name: edit(item_ND) if trial.site == "item" else item_ND for name, edit in edits.items()}
+    items = {name: edit(item_ND) if setup.site == "item" else item_ND for name, edit in edits.items()}
     found: dict[int, list[Case]] = {name: [] for name in edits}
-    for user, seen, target in questions(trial.ingested, part):
+    for user, seen, target in questions(setup.ingested, part):
         recent = seen[-model.max_length :]
         one = Histories(torch.tensor([user]), torch.tensor([recent]), torch.tensor([len(recent)]))
         h_LD = model.probe(one)[0]
         unseen = [item for item in range(model.n_items) if item not in seen]
         for name, edit in edits.items():
-            moved_LD = h_LD if trial.site == "item" else edit(h_LD)
+            moved_LD = h_LD if setup.site == "item" else edit(h_LD)
             score_N = (model.proceed(moved_LD[None], one)[0, -1] @ items[name].T).tolist()
             ahead = sum(score_N[item] >= score_N[target] for item in unseen if item != target)
             top = sorted(unseen, key=lambda item, by=score_N: -by[item])[:10]  # type: ignore[misc]
@@ -123,34 +125,41 @@ def questions(ingested: Committed, part: str) -> Iterator[tuple[int, list[int], 
                 yield case["user_idx"], seen, case["target_idx"]
 
 
-def tried(trial: SteeringSetup) -> dict[int, tuple[int, Edit]]:
-    """By nudge its own concept and the same as an edit: of all latents, of all probes, and of some of the nulls."""
-    plan, sae = trial.plan, sae_files.load(trial.sae)
+def tried(setup: SteeringSetup) -> dict[int, tuple[int, Edit]]:
+    """By intervention its own concept and the same as an edit: of all latents, of all probes, and of some of the
+    nulls."""
+    plan, sae = setup.plan, sae_files.load(setup.sae)
     found: dict[int, tuple[int, Edit]] = {}
-    for place, (latent, concept) in enumerate(zip(TURNED, CONCEPTS, strict=True)):
+    for place, (latent, concept) in enumerate(zip(STEERED, CONCEPTS, strict=True)):
         for at, strength in enumerate(STRENGTHS):
-            turning = Steering(sae, [turns(sae, latent, strength, trial.site)])
-            found[int(plan.turn_LS[place, at])] = concept, turning
+            turning = Steering(sae, [steer(sae, latent, strength, setup.site)])
+            found[int(plan.steer_LS[place, at])] = concept, turning
         found[int(plan.ablate_L[place])] = concept, Steering(sae, [Operation(latent, "ablate")])
         for r in (0, NULLS - 1):
-            nudge = int(plan.null_ablate_LR[place, r])
-            found[nudge] = concept, _along(trial, nudge, Operation(latent, "ablate"))
+            intervention = int(plan.null_ablate_LR[place, r])
+            found[intervention] = concept, _along(setup, intervention, Operation(latent, "ablate"))
     for at, strength in enumerate(STRENGTHS):
         for r in (0, NULLS - 1):
-            nudge = int(plan.null_LSR[1, at, r])
-            own = CONCEPTS[1] if trial.site == "item" else -1
-            found[nudge] = own, _along(trial, nudge, turns(sae, TURNED[1], strength, trial.site))
+            intervention = int(plan.null_LSR[1, at, r])
+            own = CONCEPTS[1] if setup.site == "item" else -1
+            found[intervention] = (
+                own,
+                _along(setup, intervention, steer(sae, STEERED[1], strength, setup.site)),
+            )
         for concept in range(0 if plan.probe_CS is None else 3):
             assert plan.probe_CS is not None
-            nudge = int(plan.probe_CS[concept, at])
-            found[nudge] = concept, _along(trial, nudge, turns(sae, TURNED[0], strength, trial.site))
+            intervention = int(plan.probe_CS[concept, at])
+            found[intervention] = (
+                concept,
+                _along(setup, intervention, steer(sae, STEERED[0], strength, setup.site)),
+            )
     return found
 
 
-def _along(trial: SteeringSetup, nudge: int, operation: Operation) -> Edit:
-    """What the operation would do to its latent's activation, done along the direction of the nudge."""
-    sae, of = sae_files.load(trial.sae), trial.plan.nudges
-    direction_D = torch.from_numpy(of.direction_MD[of.row_E[nudge]])
+def _along(setup: SteeringSetup, intervention: int, operation: Operation) -> Edit:
+    """What the operation would do to its latent's activation, done along the direction of the intervention."""
+    sae, of = sae_files.load(setup.sae), setup.plan.interventions
+    direction_D = torch.from_numpy(of.direction_MD[of.row_E[intervention]])
 
     def edit(x_BD: Tensor) -> Tensor:
         z_B1 = dense(sae.encode(x_BD), torch.tensor([operation.latent]), LATENTS)

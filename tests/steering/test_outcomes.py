@@ -1,4 +1,4 @@
-"""Moved vectors, case by case: every nudge against the same edit put into the ranking by hand, at every site."""
+"""Moved vectors, case by case: every intervention against the same edit put into the ranking by hand, at every site."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def an_sae(model: Recommender) -> Sae:
     return sae.eval().requires_grad_(False)
 
 
-def nudges(sae: Sae) -> Interventions:
+def interventions(sae: Sae) -> Interventions:
     latent = np.array([one.latent for one in OPERATIONS.values()])
     return Interventions(
         (sae.scale * sae.W_dec).numpy(),
@@ -66,7 +66,7 @@ def test_a_nudge_is_the_edit_in_the_ranking(
     model = build(kind, site)
     sae = an_sae(model)
     first = Steering(sae, before) if before else None
-    found = list(outcomes(model, sae, nudges(sae), chunk, cases, before=first))
+    found = list(outcomes(model, sae, interventions(sae), chunk, cases, before=first))
     assert sorted(np.concatenate([one.rows for one in found]).tolist()) == list(range(cases.num_rows))
     rank_EC, top_ECT = together(found, cases.num_rows)
     edits = {"clean": Steering(sae, before)} | {name: Steering(sae, [*before, one]) for name, one in OPERATIONS.items()}
@@ -84,7 +84,7 @@ def test_first_items_are_the_best_unseen_ones_in_order() -> None:
     chunk, cases = random_chunk(20)
     model = build("bprmf", "user")
     sae = an_sae(model)
-    _, top_ECT = together(list(outcomes(model, sae, nudges(sae), chunk, cases)), cases.num_rows)
+    _, top_ECT = together(list(outcomes(model, sae, interventions(sae), chunk, cases)), cases.num_rows)
     user_CD = model.user.weight.detach()[cases["user_idx"].to_numpy().copy()]
     edits = [Steering(sae, [one]) for one in OPERATIONS.values()]
     for number, edit in enumerate([torch.clone, *edits]):
@@ -100,7 +100,7 @@ def test_where_nothing_is_left_there_is_no_item() -> None:
     model = build("bprmf", "user")
     model.n_items = 12
     sae = an_sae(model)
-    _, top_ECT = together(list(outcomes(model, sae, nudges(sae), chunk, cases)), cases.num_rows)
+    _, top_ECT = together(list(outcomes(model, sae, interventions(sae), chunk, cases)), cases.num_rows)
     for row, case in enumerate(cases.to_pylist()):
         begin = chunk.offsets[chunk.users.tolist().index(case["user_idx"])]
         left = set(range(12)) - set(chunk.items[begin : begin + case["position"]].tolist())
@@ -113,7 +113,7 @@ def test_amounts_are_the_formula() -> None:
     sae = an_sae(build("bprmf", "user"))
     x_BD = torch.randn(50, WIDTH)
     z_BH = dense(sae.encode(x_BD), torch.arange(LATENTS), LATENTS)
-    c_BE = amounts(sae, nudges(sae), x_BD)
+    c_BE = amounts(sae, interventions(sae), x_BD)
     wanted = [
         torch.full((50,), 1.5),
         torch.full((50,), -2.0),

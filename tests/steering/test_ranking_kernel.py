@@ -15,7 +15,7 @@ T = 4
 
 
 class Asked(NamedTuple):
-    """Users, nudges and items; nudge 0 is the clean model."""
+    """Users, interventions and items; intervention 0 is the clean model."""
 
     base_BN: np.ndarray
     """Before anything seen is masked."""
@@ -29,7 +29,7 @@ class Asked(NamedTuple):
 def asked(
     seed: int = 0, users: int = 12, items: int = 300, whole: int | None = None, *, target_seen: bool = False
 ) -> Asked:
-    """`whole`: scores are whole numbers below it, so that ties abound; a third of the nudges move nothing."""
+    """`whole`: scores are whole numbers below it, so that ties abound; a third of the interventions move nothing."""
     draw = np.random.default_rng(seed)
 
     def numbers(*shape: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def run(of: Asked, ranges: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         place_B = np.where((of.target_B >= start) & (of.target_B < stop), of.target_B - start, -1)
         here_Bn = np.ascontiguousarray(base_BN[:, start:stop])
         along_Mn = np.ascontiguousarray(of.direction_MN[:, start:stop])
-        ranking_kernel.nudged(
+        ranking_kernel.rank_moved(
             here_Bn, along_Mn, of.row_E, of.c_EB, target_EB, place_B, start, best_EBT, item_EBT, less_EB
         )
     return best_EBT, item_EBT, less_EB
@@ -142,19 +142,21 @@ def test_what_moves_nothing_is_the_clean_model_to_the_bit() -> None:
 
 def test_tally_adds_up_what_first_items_are() -> None:
     draw = np.random.default_rng(0)
-    users, nudges, items, concepts = 9, 6, 21, 5
+    users, interventions, items, concepts = 9, 6, 21, 5
     bears_IC = draw.random((items, concepts)) < 0.3
     bears_IC[3] = False
     starts_I = np.concatenate([[0], np.cumsum(bears_IC.sum(1))]).astype(np.int32)
     concept_N = np.nonzero(bears_IC)[1].astype(np.int32)
     popularity_I, own_E = draw.integers(0, 1000, items), np.array([-1, 0, 4, 2, 2, -1])
-    top_EBT = np.stack([[draw.permutation(items)[:T] for _ in range(users)] for _ in range(nudges)]).astype(np.int32)
+    top_EBT = np.stack([[draw.permutation(items)[:T] for _ in range(users)] for _ in range(interventions)]).astype(
+        np.int32
+    )
     top_EBT[2, 3, 1:] = top_EBT[4, 5] = -1
-    hits_EC, own_EB = np.full((nudges, concepts), 7), np.zeros((nudges, users), np.int64)
-    popularity_E, covered_EI = np.full(nudges, 100), np.zeros((nudges, 3), np.uint8)
+    hits_EC, own_EB = np.full((interventions, concepts), 7), np.zeros((interventions, users), np.int64)
+    popularity_E, covered_EI = np.full(interventions, 100), np.zeros((interventions, 3), np.uint8)
     covered_EI[:, 2] = 1 << 4  # item 20, from a batch before
     ranking_kernel.tally(top_EBT, own_E, starts_I, concept_N, popularity_I, hits_EC, own_EB, popularity_E, covered_EI)
-    for e in range(nudges):
+    for e in range(interventions):
         first = [item for of_user in top_EBT[e] for item in of_user if item >= 0]
         assert hits_EC[e].tolist() == (7 + sum(bears_IC[item].astype(int) for item in first)).tolist()
         assert popularity_E[e] == 100 + sum(popularity_I[item] for item in first)

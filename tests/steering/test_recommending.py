@@ -95,13 +95,13 @@ def test_a_policy_for_some_leaves_the_others_clean(settings: Config, made: Made)
     users = made.ingested.read_table("users.parquet", ["user_id"])["user_id"].to_pylist()
     chosen = np.array([3, 4, 17])
     question = asked(settings, made, operations=OPERATIONS, steered=chosen)
-    turned = 0
+    count = 0
     for number in range(n_chunks(made.ingested)):
         found = of_chunk(question, number)
-        turned += found.steered
+        count += found.steered
         for user, held in rows(found).items():
             assert alike(held, (steered if users.index(user) in chosen else clean)[user])
-    assert turned == 3 and any(clean[users[user]] != steered[users[user]] for user in chosen)
+    assert count == 3 and any(clean[users[user]] != steered[users[user]] for user in chosen)
     everybody = of_chunk(asked(settings, made, operations=OPERATIONS), 0)
     assert everybody.steered == everybody.users
     assert all(alike(held, steered[user]) for user, held in rows(everybody).items())

@@ -20,8 +20,8 @@ from recsae.steering import stage
 from recsae.steering.effects import measure
 from recsae.steering.operations import Operation, Steering
 from recsae.steering.rows import Figures, steering_rows
-from recsae.steering.stage import measure_steering, subjects_of, trial_of
-from recsae.steering.target_share import wish_rows
+from recsae.steering.stage import measure_steering, setup_of, subjects_of
+from recsae.steering.target_share import target_rows
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.activations.committed import of_kind, probe_config, probed, trained
 from tests.concepts.worlds import genres, labels_of
@@ -94,21 +94,21 @@ def run(commit: Commit, config: Config, inputs: Inputs) -> tuple[pa.Table, pa.Ta
 @pytest.mark.parametrize("site", SITES)
 def test_what_is_told_is_what_the_edit_does(site: str, lines: dict[str, tuple[Config, Inputs]], commit: Commit) -> None:
     config, inputs = lines[site]
-    table, wishes, metrics = run(commit, config, inputs)
+    table, targets, metrics = run(commit, config, inputs)
     rows = table.to_pylist()
     assert [(row["part"], row["latent"], row["strength"]) for row in rows] == [
         (part, latent, s) for part in ("select", "score") for latent in (3, 7, 11) for s in (*STRENGTHS, None)
     ]
     catalogue = Catalogue.read(inputs["ingest"])
     subjects = subjects_of(read_chosen(inputs["labels"], inputs["scores"]), catalogue)
-    trial, sae = trial_of(config, inputs, subjects, catalogue), an_sae(site)
+    setup, sae = setup_of(config, inputs, subjects, catalogue), an_sae(site)
     edits: dict[int, Any] = {-1: lambda x_BD: x_BD}
     edits |= {
         n: Steering(sae, [Operation(row["latent"], row["operation"], row["value"])]) for n, row in enumerate(rows)
     }
     names, right = genres(inputs["ingest"]), []
     for part in ("select", "score"):
-        hands = by_hand(trial, part, edits)
+        hands = by_hand(setup, part, edits)
         for number, row in enumerate(rows):
             if row["part"] == part:
                 genre = names[{3: 0, 7: 1, 11: 0}[row["latent"]]]
@@ -120,13 +120,13 @@ def test_what_is_told_is_what_the_edit_does(site: str, lines: dict[str, tuple[Co
     assert [(row["operation"], row["value"]) for row in rows] == 6 * [*kinds, ("ablate", 0)]
 
     ways = ("latent",) if site == "item" else ("latent", "probe")
-    told = [(row["concept"], row["direction"]) for row in wishes.to_pylist()]
+    told = [(row["concept"], row["direction"]) for row in targets.to_pylist()]
     assert told == [(name, way) for name in names[:2] for way in ways]
-    figures = [Figures(measure(trial, part), trial.plan, 2) for part in ("select", "score")]
-    assert wishes.to_pylist() == wish_rows(figures[0], figures[1], subjects.turned, subjects.names, 1.2)
-    assert (trial.users, trial.resamples, trial.seed) == (1000, 100, config.seed)
+    figures = [Figures(measure(setup, part), setup.plan, 2) for part in ("select", "score")]
+    assert targets.to_pylist() == target_rows(figures[0], figures[1], subjects.steered, subjects.names, 1.2)
+    assert (setup.users, setup.resamples, setup.seed) == (1000, 100, config.seed)
     assert (metrics["latents"], metrics["concepts"], metrics["unchecked"]) == (3, 2, 1)
-    assert metrics["nudges"] == len(trial.plan.own_E) and metrics["cases"]["score"] == rows[-1]["cases"]
+    assert metrics["nudges"] == len(setup.plan.own_E) and metrics["cases"]["score"] == rows[-1]["cases"]
 
 
 def test_latents_above_the_null_are_counted_at_the_reference_on_score_users(
@@ -171,7 +171,7 @@ def test_the_order_of_labels_and_scores_is_of_no_account(
 
 
 def test_a_latent_is_the_same_whoever_else_is_turned(lines: dict[str, tuple[Config, Inputs]], commit: Commit) -> None:
-    """But for side effects, which are of the other concepts that are turned."""
+    """But for side effects, which are of the other concepts that are steered."""
     config, inputs = lines["user"]
     alone = inputs | {"scores": scores_of(commit, [7], [3, 5, 9, 11])}
     keep = [name for name in STEERING.names if not name.startswith("side")]
@@ -180,11 +180,11 @@ def test_a_latent_is_the_same_whoever_else_is_turned(lines: dict[str, tuple[Conf
     assert set(one["side_concept"].to_pylist()) == {None} and set(one["side_effect"].to_pylist()) == {0}
 
 
-def nothing(table: pa.Table, wishes: pa.Table) -> bool:
+def nothing(table: pa.Table, targets: pa.Table) -> bool:
     return (
-        table.num_rows == wishes.num_rows == 0
+        table.num_rows == targets.num_rows == 0
         and table.schema.equals(STEERING, check_metadata=True)
-        and wishes.schema.equals(WISHES, check_metadata=True)
+        and targets.schema.equals(WISHES, check_metadata=True)
     )
 
 
@@ -192,8 +192,8 @@ def test_without_a_model_there_is_nothing_to_turn(lines: dict[str, tuple[Config,
     """Activations that were given: neither they nor the SAE are looked at."""
     config, inputs = lines["user"]
     few = {name: inputs[name] for name in ("ingest", "labels", "scores")}
-    table, wishes, metrics = run(commit, config, few | {"recommender": given(commit)})
-    assert nothing(table, wishes)
+    table, targets, metrics = run(commit, config, few | {"recommender": given(commit)})
+    assert nothing(table, targets)
     assert metrics == {"latents": 0, "concepts": 0, "unchecked": 1}
 
 
@@ -207,8 +207,8 @@ def test_without_a_latent_that_is_believed_there_is_nothing_to_turn(
     config, inputs = lines["user"]
     for believed, unchecked in (([], 0), ([5], 1)):
         doubted = [latent for latent in (3, 5, 7, 9, 11) if latent not in believed]
-        table, wishes, metrics = run(commit, config, inputs | {"scores": scores_of(commit, believed, doubted)})
-        assert nothing(table, wishes) and metrics["unchecked"] == unchecked
+        table, targets, metrics = run(commit, config, inputs | {"scores": scores_of(commit, believed, doubted)})
+        assert nothing(table, targets) and metrics["unchecked"] == unchecked
 
 
 def test_whom_to_turn(ingested: Committed) -> None:
@@ -223,7 +223,7 @@ def test_whom_to_turn(ingested: Committed) -> None:
         3: BestCandidate("Both at once", [first, second], True),
     }
     subjects = subjects_of(chosen, catalogue)
-    assert subjects.turned == [(1, 0), (3, 1), (6, 2), (8, 2)]
+    assert subjects.steered == [(1, 0), (3, 1), (6, 2), (8, 2)]
     assert subjects.names == [first, " and ".join(sorted([first, second])), " and ".join(sorted(["Film", second]))]
     assert subjects.unchecked == 1
     held = [attributes["genres"] for attributes in catalogue.attributes]  # every title has the word Film
@@ -235,4 +235,4 @@ def test_whom_to_turn(ingested: Committed) -> None:
 def test_nobody_to_turn(ingested: Committed) -> None:
     catalogue = Catalogue.read(ingested)
     subjects = subjects_of({}, catalogue)
-    assert subjects.turned == subjects.names == [] and subjects.bears_IC.shape == (catalogue.n_items, 0)
+    assert subjects.steered == subjects.names == [] and subjects.bears_IC.shape == (catalogue.n_items, 0)
