@@ -2,7 +2,7 @@
 
 A test's folder and its mark say which command is the first to run it; each command runs what those above it run:
 
-    make unit     tests/<package>                          no process of its own, no training to convergence
+    make unit     tests/<package>                          what takes under a second: no Ray, no training
     make test     tests/<package> marked `slow`            unit tests that take seconds each
                   tests/integration marked `short`         one line through Ray and vLLM, nights, a kill, the pages
     make check    tests/integration, and lint              every recommender, S3, submission, engines

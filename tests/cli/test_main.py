@@ -104,6 +104,7 @@ def completed(*words: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_the_shell_completes_commands_stages_options_and_files() -> None:
     assert completed("s") == [f"plain,{name}" for name in COMMANDS if name.startswith("s")]
     assert completed("stage", "s") == [f"plain,{name}" for name in STAGES if name.startswith("s")]
