@@ -21,8 +21,8 @@ import pyarrow as pa
 import torch
 
 from recsae.config.recommender import RecommenderConfig
-from recsae.explain.explainer import TOP, Explained, Explainer
-from recsae.explain.many import Dictionary, ExplanationRequest, rows
+from recsae.explain.explainer import TOP, Explainer, Explanations
+from recsae.explain.many import ExplanationRequest, Names, rows
 from recsae.recommenders import registry
 from recsae.recommenders.base import Trainable, last_position
 from recsae.recommenders.ranking import pad
@@ -53,7 +53,7 @@ def answer(model: Trainable, present: Present) -> tuple[torch.Tensor, np.ndarray
     return u_BD, top_k(model, u_BD, present.seen, TOP)
 
 
-def furthest(model: Trainable, present: Present, found: Explained) -> float:
+def furthest(model: Trainable, present: Present, found: Explanations) -> float:
     """The largest |score − sum of parts| / max(1, |score|); the score is the model's own, in single precision."""
     u_BD, item_BT = answer(model, present)
     score_BT = np.take_along_axis(model.scores(u_BD, 0, model.n_items).numpy(), item_BT.astype(int), 1)
@@ -78,7 +78,7 @@ def main() -> None:
     batches, explainer = users(arguments.users, arguments.items, model.max_length), Explainer(model, sae)
     nowhere = Committed(Folder("nowhere"), {})
     names = np.array([f"concept {latent}" for latent in range(arguments.latents)], dtype=object)
-    asked = ExplanationRequest(nowhere, nowhere, Folder("nowhere"), "user", Dictionary(names, names != None), 5)  # noqa: E711
+    asked = ExplanationRequest(nowhere, nowhere, Folder("nowhere"), "user", Names(names, names != None), 5)  # noqa: E711
     ids = pa.chunked_array([[str(item) for item in range(arguments.items)]])
     user_ids = np.array([str(user) for user in range(arguments.users)], dtype=object)
     answers = {int(of.user_B[0]): answer(model, of) for of in batches}

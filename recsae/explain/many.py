@@ -1,7 +1,6 @@
-"""Explanations of many users as one Parquet file: Ray tasks of some users each, written as they come.
+"""Writes explanations of many users to one Parquet file, from Ray tasks of a few thousand users each.
 
-It knows committed stages, names of concepts and Ray, and not how a score is split (explaining.py). Suffixes: see
-explaining.py; N strongest latents of an item, R rows.
+Shape suffixes: see explainer.py; N strongest latents of an item, R rows.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from ray.exceptions import RayTaskError
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.distributed import tasks
 from recsae.errors import BadInput
-from recsae.explain.explainer import TOP, Explained, Explainer
+from recsae.explain.explainer import TOP, Explainer, Explanations
 from recsae.recommenders import registry
 from recsae.sae import model
 from recsae.schemas.base import conform
@@ -29,19 +28,19 @@ from recsae.store.run_store import Committed
 log = logging.getLogger(__name__)
 
 USERS_A_TASK = 5000
-"""Of one chunk; a bound on the memory of what tasks hand back, ten rows a user."""
+"""Bounds the memory of a task's result: ten rows a user."""
 
 
 class Names(NamedTuple):
-    """What the stage `concepts` says of each latent."""
+    """Name of each latent, and whether it is interpretable, from the stage `concepts`."""
 
     name_H: np.ndarray
-    """object: None where it has no name."""
+    """object; None for a latent without a name."""
     interpretable_H: np.ndarray
 
     @classmethod
     def read(cls, concepts: Committed, sae: Folder) -> Names:
-        """Of all latents of the SAE in the folder; those that never fired for the dictionary have no name."""
+        """Names of all latents of the SAE in the folder; latents that are not in the dictionary have none."""
         num_latents: int = sae.read_json(model.CONFIG)["num_latents"]
         table = concepts.read_table("concepts.parquet", ["latent", "name", "interpretable"])
         found = cls(np.full(num_latents, None, dtype=object), np.zeros(num_latents, dtype=bool))
@@ -52,7 +51,7 @@ class Names(NamedTuple):
 
 
 class ExplanationRequest(NamedTuple):
-    """What is explained, and by what: the same for all users."""
+    """The recommender, SAE and names that explain every user."""
 
     ingested: Committed
     recommender: Committed
@@ -60,28 +59,29 @@ class ExplanationRequest(NamedTuple):
     site: str
     names: Names
     concepts: int
-    """N."""
+    """N, the latents listed for each item."""
     device: str = "cpu"
 
     def explainer(self) -> Explainer:
-        """The model is read anew."""
+        """An Explainer of the model and the SAE, both loaded anew."""
         return Explainer(registry.load(self.recommender, self.site, self.device), model.load(self.sae, self.device))
 
 
-def strongest(found: Explained, number: int) -> np.ndarray:
-    """Places along K of the latents that set each item furthest apart from the average item, first the furthest.
+def strongest(found: Explanations, number: int) -> np.ndarray:
+    """Indices along K of the latents with the largest |`beyond`|, descending; `(B, T, N)`, -1 where fewer are active.
 
-    `(B, T, N)`, -1 where fewer are active. It is the size of `beyond` that counts: what a latent gives to every item
-    alike ranks none of them.
+    A contribution that is the same for every item does not affect the ranking, so it is `beyond` that counts.
     """
     size_BTK = np.where(found.latent_BTK >= 0, np.abs(found.beyond.contribution_BTK), -1)
     place_BTN = np.argsort(-size_BTK, axis=2, kind="stable")[:, :, :number]
     return np.where(np.take_along_axis(size_BTK, place_BTN, 2) >= 0, place_BTN, -1)
 
 
-def rows(found: Explained, asked: ExplanationRequest, user_id_B: np.ndarray, item_ids: pa.ChunkedArray) -> pa.Table:
-    """One row an item, by user and rank."""
-    place_BTN = strongest(found, asked.concepts)
+def rows(
+    found: Explanations, request: ExplanationRequest, user_id_B: np.ndarray, item_ids: pa.ChunkedArray
+) -> pa.Table:
+    """Rows of EXPLANATIONS, one for each user and item, by user and rank."""
+    place_BTN = strongest(found, request.concepts)
     there_BT = found.item_BT >= 0
     place_RN = place_BTN[there_BT]
     listed_RN = place_RN >= 0
@@ -104,7 +104,7 @@ def rows(found: Explained, asked: ExplanationRequest, user_id_B: np.ndarray, ite
         "average_score": found.average.score_BT[there_BT],
         "exact": np.full(len(place_RN), found.exact),
         "latents": column(latents),
-        "names": pa.ListArray.from_arrays(offsets, pa.array(asked.names.name_H[latents], pa.string())),
+        "names": pa.ListArray.from_arrays(offsets, pa.array(request.names.name_H[latents], pa.string())),
         "activations": column(lists(found.activation_BTK)),
         "contributions": column(lists(item.contribution_BTK)),
         "beyond": column(lists(beyond.contribution_BTK)),
@@ -118,21 +118,21 @@ def rows(found: Explained, asked: ExplanationRequest, user_id_B: np.ndarray, ite
     return conform(pa.table(columns), EXPLANATIONS)
 
 
-def write_explanations(asked: ExplanationRequest, wanted: np.ndarray | None, folder: Folder, name: str) -> int:
-    """The first ten unseen items of all users, or of `wanted` (user_idx), by user_idx; returns how many rows.
+def write_explanations(request: ExplanationRequest, wanted: np.ndarray | None, folder: Folder, name: str) -> int:
+    """Explain the ten best unseen items of all users, or of `wanted` (user_idx); returns the number of rows written.
 
-    Raises BadInput as Explainer does, and then leaves no file.
+    Rows are by user_idx. Raises BadInput as Explainer does; then no file is left.
     """
-    ids = user_ids(asked.ingested)
+    ids = user_ids(request.ingested)
     users = np.arange(len(ids)) if wanted is None else np.unique(wanted)
-    firsts = np.flatnonzero(np.diff(chunk_of(asked.ingested, users), prepend=-1))
-    of_chunks = np.split(users, firsts[1:])
-    pieces = [piece for of in of_chunks for piece in np.split(of, range(USERS_A_TASK, len(of), USERS_A_TASK))]
+    firsts = np.flatnonzero(np.diff(chunk_of(request.ingested, users), prepend=-1))
+    users_by_chunk = np.split(users, firsts[1:])
+    pieces = [piece for of in users_by_chunk for piece in np.split(of, range(USERS_A_TASK, len(of), USERS_A_TASK))]
     written = 0
     try:
         with atomic_parquet_writer(folder, name, EXPLANATIONS) as out:
             keys = [(some, ids[some]) for some in pieces]
-            for table in tasks.over(_explain, asked, keys, "explaining", "pieces", asked.device):
+            for table in tasks.over(_explain, request, keys, "explaining", "pieces", request.device):
                 out.write_table(table)
                 written += table.num_rows
     except RayTaskError as error:
@@ -141,26 +141,29 @@ def write_explanations(asked: ExplanationRequest, wanted: np.ndarray | None, fol
 
 
 def explain_one(
-    asked: ExplanationRequest, user: int, item_BT: np.ndarray | None = None, k: int = TOP
-) -> tuple[Explained, Present]:
-    """One user by user_idx, in this process: items `(1, T)`, or the first `k` unseen ones; and the user's history."""
-    explainer, wanted = asked.explainer(), np.array([user])
-    chunk = read_chunk(asked.ingested, int(chunk_of(asked.ingested, wanted)[0]))
-    present = next(batches(chunk, wanted, explainer.model, asked.device))
+    request: ExplanationRequest, user: int, item_BT: np.ndarray | None = None, k: int = TOP
+) -> tuple[Explanations, Present]:
+    """Explanations of items `(1, T)`, or of the `k` best unseen ones, for one user (user_idx), and that user's history.
+
+    Runs in this process.
+    """
+    explainer, wanted = request.explainer(), np.array([user])
+    chunk = read_chunk(request.ingested, int(chunk_of(request.ingested, wanted)[0]))
+    present = next(batches(chunk, wanted, explainer.model, request.device))
     return explainer(present, item_BT, k), present
 
 
-def _explain(asked: ExplanationRequest, some: tuple[np.ndarray, np.ndarray]) -> pa.Table:
-    return explain_users(asked, *some)
+def _explain(request: ExplanationRequest, some: tuple[np.ndarray, np.ndarray]) -> pa.Table:
+    return explain_users(request, *some)
 
 
-def explain_users(asked: ExplanationRequest, users: np.ndarray, ids: np.ndarray) -> pa.Table:
-    """Some users of one chunk, ascending, and their external ids."""
-    explainer = asked.explainer()
-    item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"]
-    chunk = read_chunk(asked.ingested, int(chunk_of(asked.ingested, users[:1])[0]))
+def explain_users(request: ExplanationRequest, users: np.ndarray, ids: np.ndarray) -> pa.Table:
+    """Rows of EXPLANATIONS for users of one chunk, ascending, with their external ids."""
+    explainer = request.explainer()
+    item_ids = request.ingested.read_table("items.parquet", ["item_id"])["item_id"]
+    chunk = read_chunk(request.ingested, int(chunk_of(request.ingested, users[:1])[0]))
     found = []
-    for present in batches(chunk, users, explainer.model, asked.device):
+    for present in batches(chunk, users, explainer.model, request.device):
         user_id_B = ids[np.searchsorted(users, present.user_B)]
-        found.append(rows(explainer(present), asked, user_id_B, item_ids))
+        found.append(rows(explainer(present), request, user_id_B, item_ids))
     return pa.concat_tables(found)

@@ -1,7 +1,6 @@
-"""Cases of the evidence, with what lies around them: the item that the view shows, its text, the user's history, and
-what the judge said.
+"""Cases of the evidence with their context: the item that the view shows, its title, the user's history, the verdict.
 
-Targets are never read. It knows tables, and nothing of why the cases are looked at.
+Targets are never read.
 """
 
 from __future__ import annotations
@@ -20,29 +19,29 @@ from recsae.store.tables import among
 
 
 class NamedItem(NamedTuple):
-    """An item as people know it."""
+    """An item's external id and title."""
 
     item_id: str
     title: str
 
 
 def items(served: Served, wanted: Iterable[int | None]) -> dict[int, NamedItem]:
-    """By item_idx; nulls among `wanted` are left out."""
+    """Items by item_idx; nulls in `wanted` are skipped."""
     known = {item for item in wanted if item is not None}
     rows = served.rows("ingest", "items.parquet", ("item_idx", "item_id", "title"), among("item_idx", known))
     return {row["item_idx"]: NamedItem(row["item_id"], row["title"]) for row in rows}
 
 
 def user_ids(served: Served, wanted: Iterable[int]) -> dict[int, str]:
-    """By user_idx."""
+    """External user ids by user_idx."""
     rows = served.rows("ingest", "users.parquet", ("user_idx", "user_id"), among("user_idx", wanted))
     return {row["user_idx"]: row["user_id"] for row in rows}
 
 
 def events(served: Served, users: Collection[int]) -> dict[int, list[Row]]:
-    """All events of some users, in order: rows of `position`, `item_idx`, `timestamp` and `split`.
+    """All events of each of these users, in order: rows of `position`, `item_idx`, `timestamp` and `split`.
 
-    Only the files of these users' ranges are opened, and only their rows are held.
+    Reads only the chunks these users are in, and keeps only their rows.
     """
     ingested = served.made["ingest"]
     found: dict[int, list[Row]] = {user: [] for user in users}
@@ -58,15 +57,14 @@ def events(served: Served, users: Collection[int]) -> dict[int, list[Row]]:
 
 
 def verdicts(served: Served, concepts: Iterable[str], wanted: Iterable[int]) -> dict[tuple[str, int], float]:
-    """The language model's values of concepts and items, in nats; pairs that it was not asked, or that failed, are not
-    there."""
+    """The language model's values by concept and item, in nats; pairs it was not asked, or that failed, are absent."""
     where = among("concept", concepts, pa.string()) & among("item_idx", wanted) & pc.field("value").is_valid()
     rows = served.rows("scores", "verdicts.parquet", ("concept", "item_idx", "value"), where)
     return {(row["concept"], row["item_idx"]): row["value"] for row in rows if np.isfinite(row["value"])}
 
 
 def centres(served: Served, latents: Iterable[int]) -> dict[int, float]:
-    """By latent the value above which the language model's verdict on its concept is yes; fixed on select users."""
+    """By latent, the threshold above which the language model's verdict is yes; fitted on select users."""
     where = among("latent", latents) & (pc.field("part") == "score") & (pc.field("judge") == "llm")
     where = where & (pc.field("control") == "none") & pc.field("centre").is_valid()
     rows = served.rows("scores", "scores.parquet", ("latent", "centre"), where)
@@ -74,6 +72,6 @@ def centres(served: Served, latents: Iterable[int]) -> dict[int, float]:
 
 
 def says_yes(known: Mapping[tuple[str, int], float], concept: str, item: int, centre: float | None) -> bool | None:
-    """The verdict on one pair; None where there is none."""
+    """The verdict on one pair; None if the pair has no value or the latent no threshold."""
     value = known.get((concept, item))
     return None if value is None or centre is None else value > centre

@@ -1,4 +1,4 @@
-"""Concepts of the served dictionary, found by their number, their words or their order."""
+"""Concepts of the served dictionary: by latent number, by text, or sorted."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ORDERS = {
         for column in ("confidence", "f1", "auc", "frequency", "coherence", "causal", "near_miss_rate")
     },
 }
-"""What a dictionary is ordered by; what is unknown comes last."""
+"""Sort keys of each order; nulls come last."""
 NEAR = 5
-"""Concepts that are named to whoever asked for one that is not there."""
+"""Suggestions in the message about an unknown concept."""
 
 
 def search(served: Served, order: str, words: str, *, interpretable: bool) -> pa.Table:
-    """Rows of CONCEPTS in one of ORDERS, with latents as ties; only those that have `words`, in any case, in their
-    name, description, terms or top items."""
+    """Rows of CONCEPTS in one of ORDERS, ties by latent; only those with `words` in their name, description, terms or
+    top items, ignoring case."""
     where = pc.field("interpretable") if interpretable else None
     found = served.table("concepts", "concepts.parquet", None, where)
     assert found is not None
@@ -37,21 +37,21 @@ def search(served: Served, order: str, words: str, *, interpretable: bool) -> pa
     return found.take(pc.sort_indices(found, list(dict(keys).items())))
 
 
-def concept(served: Served, asked: str) -> Row:
-    """The row of the latent with this number. Raises BadInput, with near ones, where there is none."""
-    if asked.isdecimal() and len(asked) < 10:
-        rows = served.rows("concepts", "concepts.parquet", None, among("latent", [int(asked)]))
+def concept(served: Served, query: str) -> Row:
+    """The row of the latent with this number. Raises BadInput, with similar names, if there is none."""
+    if query.isdecimal() and len(query) < 10:
+        rows = served.rows("concepts", "concepts.parquet", None, among("latent", [int(query)]))
         if rows:
             return rows[0]
     names = served.rows("concepts", "concepts.parquet", ("latent", "name"))
-    if not asked.isdecimal():
-        near = _alike(asked, names)
-        raise BadInput(f"latent {asked}: give a latent's number" + (f"; named so: {near}" if near else ""))
+    if not query.isdecimal():
+        similar = _similar(query, names)
+        raise BadInput(f"latent {query}: give a latent's number" + (f"; similar names: {similar}" if similar else ""))
     width = served.made["sae"].metrics.get("num_latents") if "sae" in served.made else None
-    if width is not None and len(asked) < 10 and int(asked) < width:
-        raise BadInput(f"latent {asked}: it never fires in cases of explain users, so the dictionary has no row of it")
+    if width is not None and len(query) < 10 and int(query) < width:
+        raise BadInput(f"latent {query}: it never fires for explain users, so it is not in the dictionary")
     last = max((row["latent"] for row in names), default=None)
-    raise BadInput(f"latent {asked}: there is none; the dictionary has {len(names):,} latents, the last is {last}")
+    raise BadInput(f"latent {query}: there is none; the dictionary has {len(names):,} latents, the last is {last}")
 
 
 def names(served: Served, latents: set[int]) -> dict[int, Row]:
@@ -65,11 +65,11 @@ def _text(row: Row) -> str:
     return "\n".join((row["name"] or "", row["description"] or "", *row["terms"], *row["top_items"])).casefold()
 
 
-def _alike(asked: str, names: list[Row]) -> str:
-    """`12 (Sci-Fi), 40 (Science)`: concepts that have the text in their names, else those that look like it."""
+def _similar(query: str, names: list[Row]) -> str:
+    """`12 (Sci-Fi), 40 (Science)`: concepts with the text in their names, else those with the closest names."""
     known = [row for row in names if row["name"]]
-    near = [row for row in known if asked.casefold() in row["name"].casefold()]
-    if not near:
-        alike = difflib.get_close_matches(asked.casefold(), {row["name"].casefold() for row in known}, NEAR)
-        near = [row for name in alike for row in known if row["name"].casefold() == name]
-    return ", ".join(f"{row['latent']} ({row['name']})" for row in near[:NEAR])
+    similar = [row for row in known if query.casefold() in row["name"].casefold()]
+    if not similar:
+        close = difflib.get_close_matches(query.casefold(), {row["name"].casefold() for row in known}, NEAR)
+        similar = [row for name in close for row in known if row["name"].casefold() == name]
+    return ", ".join(f"{row['latent']} ({row['name']})" for row in similar[:NEAR])

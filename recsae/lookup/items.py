@@ -15,13 +15,13 @@ class ItemView:
     item: Row
     """Its row of ITEMS."""
     latents: list[Row]
-    """Those that fire at it, by total strength: `latent`, `name`, `interpretable`, `activations`, `strength`, and of
-    those of which it is a telling item `lift` and its `rank_lift`."""
+    """Latents that fire at it, by total strength: `latent`, `name`, `interpretable`, `activations`, `strength`, and, if
+    it is among the latent's items by lift, `lift` and `rank_lift`."""
 
 
-def item(served: Served, asked: str) -> ItemView:
+def item(served: Served, query: str) -> ItemView:
     """The item that `find_item` finds. Raises BadInput as it does."""
-    row = find_item(served.made["ingest"], asked)
+    row = find_item(served.made["ingest"], query)
     own = among("item_idx", [row["item_idx"]])
     by_latent: dict[int, Row] = {}
     for name in ("item_latents.parquet", "latent_items.parquet"):

@@ -1,7 +1,4 @@
-"""All that the store knows of one latent: scores, items, levels, attributes, cases, what turning it does, its nights.
-
-It reads tables and computes no score.
-"""
+"""One latent in the store's tables: scores, items, levels, attributes, cases, effects of steering it, its nights."""
 
 from __future__ import annotations
 
@@ -21,11 +18,11 @@ from recsae.store.tables import among
 ITEMS = 5
 ATTRIBUTES = 5
 EXAMPLES = 3
-"""Cases of each kind."""
+"""Cases shown of each kind."""
 LATEST = 5
-"""Events of a case's history."""
+"""Latest events of a case's history."""
 NIGHTS = 30
-"""The newest ones that are looked at."""
+"""Nights read, from the newest."""
 KINDS = {"activating": ACTIVE_ROLES[:1], "near miss": (NEAR_MISS, NEAR_DIRECTION), "silent": SILENT_ROLES}
 BOUNDS = ("confidence_lower", "confidence_upper")
 MEASURES = ("activations", "strength", "lift")
@@ -36,31 +33,31 @@ class Latent:
     concept: Row
     """Its row of CONCEPTS."""
     proposed: list[str]
-    """The other candidates, the labeller's best first."""
+    """The other candidate names, in the labeller's order."""
     scores: list[Row]
-    """Of SCORES, on score users."""
+    """Rows of SCORES on score users."""
     items: dict[str, list[Row]]
-    """By measure the first ITEMS of LATENT_ITEMS, with `item_id` and `title`."""
+    """By measure, the top ITEMS rows of LATENT_ITEMS, with `item_id` and `title`."""
     levels: list[Row]
     attributes: list[Row]
-    """Of ATTRIBUTE_STATS, those of the SAE; the first of each view."""
+    """Rows of ATTRIBUTE_STATS of the SAE; the top ones of each view."""
     cases: list[Row]
-    """Some of score users by their kind of KINDS, with the item that the view shows, the verdict and the history."""
+    """Cases of score users by KINDS, with the item that the view shows, the verdict and the history."""
     steering: list[Row]
-    """Of STEERING, on score users."""
+    """Rows of STEERING on score users."""
     nights: list[Row]
-    """What it was on each night that is kept, the oldest first; empty of a run that stands for itself."""
+    """Its row on each retained night, oldest first; empty if there is only one."""
 
 
-def latent(served: Served, asked: str) -> Latent:
-    """Raises BadInput where `asked` is no latent of the dictionary."""
-    row = concept(served, asked)
+def latent(served: Served, query: str) -> Latent:
+    """The latent with this number. Raises BadInput if the dictionary does not have it."""
+    row = concept(served, query)
     number = row["latent"]
     own, scored = among("latent", [number]), pc.field("part") == "score"
     attributes = own & (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES)
     labels = served.rows("labels", "labels.parquet", ("candidate", "concept"), own)
     found = served.rows("statistics", "attribute_stats.parquet", None, attributes)
-    turned = served.rows("steering", "steering.parquet", None, own & scored)
+    steered = served.rows("steering", "steering.parquet", None, own & scored)
     return Latent(
         row,
         [one["concept"] for one in sorted(labels, key=lambda one: one["candidate"]) if one["concept"] != row["name"]],
@@ -69,7 +66,7 @@ def latent(served: Served, asked: str) -> Latent:
         sorted(served.rows("scores", "levels.parquet", None, own), key=lambda one: one["level"]),
         sorted(found, key=lambda one: (one["view"] != row["view"], one["rank"])),
         _cases(served, row),
-        sorted(turned, key=lambda one: (one["operation"] != "ablate", one["strength"] or 0.0)),
+        sorted(steered, key=lambda one: (one["operation"] != "ablate", one["strength"] or 0.0)),
         _nights(served.store, row["stable_id"]),
     )
 
@@ -89,7 +86,7 @@ def _items(served: Served, number: int) -> dict[str, list[Row]]:
 
 
 def _cases(served: Served, row: Row) -> list[Row]:
-    """By kind, those of a role by their rank and roles in turn."""
+    """Up to EXAMPLES cases of each kind, by rank, then by role."""
     where = among("latent", [row["latent"]]) & (pc.field("part") == "score") & (pc.field("rank") < EXAMPLES)
     evidence = served.rows("evidence", "evidence.parquet", None, where)
     chosen: list[Row] = []
@@ -98,9 +95,11 @@ def _cases(served: Served, row: Row) -> list[Row]:
         of_kind.sort(key=lambda case: (case["rank"], roles.index(case["role"])))
         chosen += [{"kind": kind, **case} for case in of_kind[:EXAMPLES]]
     column = item_column(row["view"])
-    said = cases.verdicts(served, [row["name"] or ""], [case[column] for case in chosen if case[column] is not None])
+    verdicts = cases.verdicts(
+        served, [row["name"] or ""], [case[column] for case in chosen if case[column] is not None]
+    )
     centre = cases.centres(served, [row["latent"]]).get(row["latent"])
-    item_side = served.site == "item"  # where an item is its own user
+    item_side = served.site == "item"  # an item is its own user there
     users = {case["user_idx"] for case in chosen} if not item_side else set()
     ids, history = cases.user_ids(served, users), cases.events(served, users)
     latest = {
@@ -115,7 +114,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
             **{name: case[name] for name in ("kind", "role", "case_id", "position", "activation", "level")},
             "user_id": ids.get(case["user_idx"]),
             "item": known[case[column]]._asdict() if case[column] in known else None,
-            "judge": cases.says_yes(said, row["name"] or "", case[column], centre),
+            "judge": cases.says_yes(verdicts, row["name"] or "", case[column], centre),
             "history": [known[item]._asdict() for item in latest.get(case["case_id"], [])[-LATEST:] if item in known],
         }
         for case in chosen
@@ -123,7 +122,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
 
 
 def _nights(store: RunStore, stable_id: str) -> list[Row]:
-    """A night whose dictionary is gone, damaged, or of a format that names no concept over the nights, is left out."""
+    """Its rows on past nights; nights without a readable dictionary, or without stable ids, are skipped."""
     columns = ["latent", "name", "interpretable", "confidence", *BOUNDS, "frequency", "drift"]
     records = [record for _, record in inspection.nights(store.folder, NIGHTS) if "number" in record]
     found = []

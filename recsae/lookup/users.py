@@ -23,13 +23,13 @@ class User:
     events: list[Row]
     """All of them, in order: `position`, `item_id`, `title`, `timestamp`, `split`."""
     evidence: list[Row]
-    """Of their cases that a latent fires in: `position`, the `item` there, the item that the model ranked `first`, and
-    `latent`, `name`, `interpretable`, `activation`, `level`, `part`, `role`; by position, the strongest first."""
+    """Cases of theirs in which a latent fires: `position`, the `item` there, the item that the model ranked `first`,
+    and `latent`, `name`, `interpretable`, `activation`, `level`, `part`, `role`; by position, then the strongest."""
 
 
-def user(served: Served, asked: str) -> User:
+def user(served: Served, query: str) -> User:
     """The user with this id. Raises BadInput as `find_user` does."""
-    row = find_user(served.made["ingest"], asked)
+    row = find_user(served.made["ingest"], query)
     number = row["user_idx"]
     events = cases.events(served, [number])[number]
     evidence = [] if served.site == "item" else _evidence(served, number)
@@ -39,7 +39,7 @@ def user(served: Served, asked: str) -> User:
     return User(
         row,
         [
-            {"position": one["position"], **known[one["item_idx"]]._asdict(), **_of(one, "timestamp", "split")}
+            {"position": one["position"], **known[one["item_idx"]]._asdict(), **_pick(one, "timestamp", "split")}
             for one in events
         ],
         [
@@ -47,8 +47,8 @@ def user(served: Served, asked: str) -> User:
                 "position": one["position"],
                 "item": known[one["item_idx"]]._asdict(),
                 "first": known[one["top_idx"]]._asdict() if one["top_idx"] in known else None,
-                **_of(concepts[one["latent"]], "latent", "name", "interpretable"),
-                **_of(one, "activation", "level", "part", "role"),
+                **_pick(concepts[one["latent"]], "latent", "name", "interpretable"),
+                **_pick(one, "activation", "level", "part", "role"),
             }
             for one in evidence
             if one["latent"] in concepts
@@ -60,9 +60,9 @@ def _evidence(served: Served, number: int) -> list[Row]:
     where = among("user_idx", [number]) & (pc.field("activation") > 0)
     found: dict[tuple[int, int], Row] = {}
     for row in served.rows("evidence", "evidence.parquet", None, where):
-        found.setdefault((row["case_id"], row["latent"]), row)  # a case may be there as `top` and as `level`
+        found.setdefault((row["case_id"], row["latent"]), row)  # a case may occur both as `top` and as `level`
     return sorted(found.values(), key=lambda row: (row["position"], -row["activation"], row["latent"]))
 
 
-def _of(row: Row, *columns: str) -> Row:
+def _pick(row: Row, *columns: str) -> Row:
     return {column: row[column] for column in columns}

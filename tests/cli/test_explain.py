@@ -134,7 +134,7 @@ def test_a_part_of_several_titles_names_the_candidates(
     made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refusal(monkeypatch, capsys, "--user", "user-0007", "--item", "Film 00")
-    assert "items are called so: item-" in said and "give the id of one" in said
+    assert "items match: item-" in said and "give the id of one" in said
 
 
 def test_behind_more_layers_it_says_that_parts_are_approximate(

@@ -79,7 +79,7 @@ def test_for_machines_each_is_one_json_value(ask: Asker) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--latent", "noir"), "named so: 1 (Noir)"),
+        (("--latent", "noir"), "similar names: 1 (Noir)"),
         (("--latent", "1\x1b[2J"), "give a latent's number"),
         (("--item", "none"), "no such item"),
         (("--user", "none"), "no such user"),

@@ -1,4 +1,4 @@
-"""Small models with random weights, users who did something, and an SAE that leaves an error, for explanations."""
+"""Small random models, users with histories, and an SAE with a reconstruction error, for tests of explanations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def model_at(kind: str, site: str) -> Recommender:
     sizes = {"width": WIDTH, "heads": 2, "blocks": 2, "max_length": 7}
     model = registry.build(RecommenderConfig.model_validate({"kind": kind, **sizes}), USERS, ITEMS, 0)
     for name, value in model.state_dict().items():
-        # As training leaves it: weights that matter, and a catalogue whose average is not nothing.
+        # Like trained weights: not negligible, and with a non-zero mean over the catalogue.
         value.normal_(0.3 if name.startswith("item") else 0.0, 0.5)
     model.site = site
     return model.eval().requires_grad_(False)
@@ -37,7 +37,7 @@ def sae_of(kind: Kind = "topk") -> Sae:
 
 
 def users(max_length: int = 7) -> Present:
-    """All users, with 2 to 12 events of which the model sees the latest seven."""
+    """All users, with 2 to 10 events, of which the model sees the latest `max_length`."""
     draw = np.random.default_rng(2)
     seen = [draw.choice(ITEMS, number, replace=False).astype(np.int32) for number in range(2, 2 + USERS)]
     user_B = np.arange(USERS, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Explanations: parts against the model's own scores, against ablation, and against the mean over the catalogue."""
+"""Explanations: their parts against the model's scores, ablation, and means over the catalogue."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from recsae.config.sae import Kind
 from recsae.explain import explainer
-from recsae.explain.explainer import Explained, Explainer, ScoreParts, explain
+from recsae.explain.explainer import Explainer, Explanations, ScoreParts, explain
 from recsae.explain.slopes import slopes
 from recsae.recommenders.base import Recommender, Trainable, last_position
 from recsae.sae.model import Sae
@@ -29,7 +29,7 @@ EXACT = [
 
 @torch.no_grad()
 def scores(model: Recommender, present: Present) -> np.ndarray:
-    """Of all items, `(B, N)`, as the model gives them."""
+    """The model's scores of all items, `(B, N)`."""
     h_BLD = model.probe(present.histories)
     u_BU = last_position(model.proceed(h_BLD, present.histories), present.histories)
     return model.scores(u_BU, 0, model.n_items).double().numpy()
@@ -39,7 +39,7 @@ def sums(parts: ScoreParts) -> np.ndarray:
     return np.asarray(parts.bias_BT + parts.error_BT + parts.rest_BT + parts.contribution_BTK.sum(2))
 
 
-def by_latent(found: Explained, parts: ScoreParts) -> np.ndarray:
+def by_latent(found: Explanations, parts: ScoreParts) -> np.ndarray:
     """Contributions `(B, T, H)`."""
     dense = np.zeros((*found.item_BT.shape, LATENTS))
     for place in zip(*np.nonzero(found.latent_BTK >= 0), strict=True):
@@ -47,13 +47,13 @@ def by_latent(found: Explained, parts: ScoreParts) -> np.ndarray:
     return dense
 
 
-def all_items(model: Recommender, sae: Sae) -> Explained:
+def all_items(model: Recommender, sae: Sae) -> Explanations:
     return explain(model, sae, users(), np.tile(np.arange(ITEMS), (USERS, 1)))
 
 
 @pytest.mark.parametrize("sae_kind", ["topk", "relu"])
 @pytest.mark.parametrize(("kind", "site"), EXACT)
-def test_parts_are_the_score_of_the_model(kind: str, site: str, sae_kind: Kind) -> None:
+def test_parts_sum_to_the_score_of_the_model(kind: str, site: str, sae_kind: Kind) -> None:
     model = model_at(kind, site)
     found = explain(model, sae_of(sae_kind), users())
     assert found.exact and found.item_BT.shape == (USERS, 10)
@@ -67,7 +67,7 @@ def test_parts_are_the_score_of_the_model(kind: str, site: str, sae_kind: Kind) 
 
 
 @pytest.mark.parametrize(("kind", "site"), [("sasrec", "user"), ("bprmf", "user"), ("sasrec", "item")])
-def test_a_contribution_is_what_ablation_takes_away(kind: str, site: str) -> None:
+def test_a_contribution_is_the_score_lost_by_ablation(kind: str, site: str) -> None:
     model, sae = model_at(kind, site), sae_of()
     dense_BNH = by_latent(found := all_items(model, sae), found.item)
     assert isinstance(model, Trainable)
@@ -92,13 +92,13 @@ def test_the_average_item_is_the_mean_over_the_catalogue(kind: str, site: str) -
     for name in ("score_BT", "bias_BT", "error_BT"):
         mean = np.broadcast_to(getattr(found.item, name).mean(1, keepdims=True), (USERS, ITEMS))
         np.testing.assert_allclose(getattr(found.average, name), mean, **close)
-    if site == "item":  # what is silent for an item is not silent for the average one
+    if site == "item":  # latents that do not fire for an item still have a mean over the catalogue
         np.testing.assert_allclose(found.average.rest_BT, (mean_B1H - average_BTH).sum(2), **close)
         assert np.abs(found.average.rest_BT).max() > 0.1
     np.testing.assert_allclose(sums(found.beyond), found.item.score_BT - found.average.score_BT, atol=1e-9)
 
 
-def test_the_same_items_as_the_ranking_and_their_place_among_the_unseen() -> None:
+def test_items_and_ranks_are_those_of_the_ranking_of_unseen_items() -> None:
     model, present = model_at("sasrec", "user"), users()
     score_BN, found = scores(model, present), explain(model, sae_of(), users())
     every = all_items(model, sae_of())
@@ -112,7 +112,7 @@ def test_the_same_items_as_the_ranking_and_their_place_among_the_unseen() -> Non
 
 
 @pytest.mark.parametrize("site", ["user", "item", "block-0"])
-def test_a_user_who_has_had_nearly_everything(site: str) -> None:
+def test_a_user_who_has_seen_nearly_every_item(site: str) -> None:
     present, one = users(), slice(0, 1)
     histories = type(present.histories)(*(of[one] for of in present.histories))
     some = Present(present.user_B[one], histories, [np.arange(3, ITEMS, dtype=np.int32)])
@@ -123,7 +123,9 @@ def test_a_user_who_has_had_nearly_everything(site: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sasrec", "gpt"])
-def test_behind_more_layers_the_parts_are_approximate_and_add_up(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_before_further_layers_parts_are_approximate_and_sum_to_the_score(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = model_at(kind, "block-0")
     found = explain(model, sae_of(), users())
     assert not found.exact
@@ -136,7 +138,7 @@ def test_behind_more_layers_the_parts_are_approximate_and_add_up(kind: str, monk
     parts_BT = (slope_SBLD[:-1] * (h_BLD - c_D)).sum((2, 3)).T.numpy()
     np.testing.assert_allclose(found.item.score_BT - found.item.bias_BT - found.item.rest_BT, parts_BT, atol=1e-4)
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in model.parameters())
-    monkeypatch.setattr(explainer, "SLOPES_AT_ONCE", 1)  # a user at a time
+    monkeypatch.setattr(explainer, "SLOPES_AT_ONCE", 1)  # one user at a time
     alone = explain(model, sae_of(), users())
     for some, other in zip(found.item, alone.item, strict=True):
         np.testing.assert_allclose(some, other, atol=1e-4)

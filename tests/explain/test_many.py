@@ -1,4 +1,4 @@
-"""Explanations of many users: rows, their names and sums, whose they are, and a file that is whole or not there."""
+"""Explanations of many users: rows, names, sums, the users explained, and a file that is complete or absent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from recsae.config.schema import Config
 from recsae.data.chunks import chunk_of, n_chunks, read_chunk
 from recsae.explain import many
-from recsae.explain.explainer import Explained
+from recsae.explain.explainer import Explanations
 from recsae.explain.many import ExplanationRequest, Names, rows, strongest, write_explanations
 from recsae.sae import model
 from recsae.schemas.concepts import CONCEPTS
@@ -53,7 +53,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     return without_ray(monkeypatch)
 
 
-def explanations(asked: ExplanationRequest, number: int = 0) -> tuple[Explained, pa.Table, np.ndarray]:
+def explanations(asked: ExplanationRequest, number: int = 0) -> tuple[Explanations, pa.Table, np.ndarray]:
     explainer, ids = asked.explainer(), user_ids(asked.ingested)
     present = next(batches(read_chunk(asked.ingested, number), None, explainer.model))
     found = explainer(present)
@@ -61,7 +61,7 @@ def explanations(asked: ExplanationRequest, number: int = 0) -> tuple[Explained,
     return found, rows(found, asked, ids[present.user_B], item_ids), ids
 
 
-def test_rows_hold_the_strongest_and_add_up(asked: ExplanationRequest) -> None:
+def test_rows_list_the_strongest_latents_and_add_up(asked: ExplanationRequest) -> None:
     found, table, ids = explanations(asked)
     item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"].to_pylist()
     made = iter(table.to_pylist())
@@ -81,7 +81,7 @@ def test_rows_hold_the_strongest_and_add_up(asked: ExplanationRequest) -> None:
     assert next(made, None) is None
 
 
-def test_what_is_not_there_has_no_row_and_is_not_listed(asked: ExplanationRequest) -> None:
+def test_missing_items_have_no_row_and_padding_is_not_listed(asked: ExplanationRequest) -> None:
     found, whole, ids = explanations(asked)
     item_BT, latent_BTK = found.item_BT.copy(), found.latent_BTK.copy()
     item_BT[1, 3:] = -1

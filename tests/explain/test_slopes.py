@@ -1,4 +1,4 @@
-"""Slopes: against finite differences, that they add up to the score on the way, and models that let none through."""
+"""Slopes: finite differences, sums over the path that equal the score, and models without a gradient."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.explain.explained_world import ITEMS, USERS, WIDTH, model_at, users
 
 
 class Table(Recommender):
-    """Scores are the vector itself, behind a layer that may let no gradient through."""
+    """Its scores are the vector itself, after a layer that can block gradients."""
 
     def __init__(self, closed: bool = False, never: int | None = None) -> None:
         super().__init__(WIDTH, WIDTH, max_length=7, site="layer")
@@ -55,12 +55,12 @@ def test_one_point_is_the_gradient_halfway_by_finite_differences(kind: str) -> N
     expected_BS = 2 * (found.slope_SBLD * step_BLD).sum((2, 3)).T
     torch.testing.assert_close(change_BS, expected_BS, rtol=1e-5, atol=1e-12)
     assert change_BS.abs().min() > 1e-8
-    # Padding has no effect, and nothing flows from it.
+    # Padding has no effect and no gradient.
     length_B = histories.length_B.tolist()
     assert all((found.slope_SBLD[:, row, length:] == 0).all() for row, length in enumerate(length_B))
 
 
-def test_many_points_account_for_all_between_the_centre_and_the_vectors() -> None:
+def test_with_many_points_slopes_sum_to_the_score_difference() -> None:
     model = model_at("gpt", "block-0").double()
     histories, item_BT = asked()
     h_BLD, c_D = model.probe(histories), torch.linspace(-1, 1, WIDTH, dtype=torch.float64)
@@ -72,7 +72,7 @@ def test_many_points_account_for_all_between_the_centre_and_the_vectors() -> Non
     assert left[0] > left[1] > left[2] and left[2] < 1e-3 * float((found.score_BS - found.bias_BS).abs().mean())
 
 
-def test_the_last_column_is_the_mean_of_what_can_be_recommended() -> None:
+def test_the_last_column_is_the_mean_over_recommendable_items() -> None:
     histories, _ = asked()
     model = Table(never=3)
     item_BT = torch.tensor([[0, 3]]).expand(USERS, -1)
@@ -87,9 +87,9 @@ def test_the_last_column_is_the_mean_of_what_can_be_recommended() -> None:
     torch.testing.assert_close(found.slope_SBLD[0, 0, at], 2 * torch.eye(WIDTH)[0])
 
 
-def test_a_model_that_lets_no_gradient_through_is_named() -> None:
+def test_a_model_without_a_gradient_is_an_error() -> None:
     histories, item_BT = asked()
     model = Table(closed=True)
-    with pytest.raises(BadInput, match=r"^probe\.site = layer: no gradient comes back .*no_grad") as caught:
+    with pytest.raises(BadInput, match=r"^probe\.site = layer: no gradient flows back .*no_grad") as caught:
         slopes(model, model.probe(histories), torch.zeros(WIDTH), histories, item_BT % WIDTH)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Vectors as sums of their pieces, and what the pieces of several come to."""
+"""Decompositions of vectors sum to the vector; pooled contributions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from recsae.config.sae import Kind
-from recsae.explain.splitting import Splitter
+from recsae.explain.splitting import Decomposer
 from tests.explain.explained_world import LATENTS, WIDTH, sae_of
 
 
@@ -17,20 +17,20 @@ def vectors(number: int = 50) -> torch.Tensor:
 @pytest.mark.parametrize("kind", ["topk", "relu"])
 def test_the_error_is_what_the_sae_does_not_reconstruct(kind: Kind) -> None:
     sae, x_ND = sae_of(kind), vectors()
-    pieces = Splitter(sae)(x_ND)
+    pieces = Decomposer(sae)(x_ND)
     torch.testing.assert_close(pieces.error_ND.float(), x_ND - sae.reconstruct(x_ND), atol=1e-5, rtol=1e-5)
     assert pieces.error_ND.abs().mean() > 0.1
 
 
-def test_pieces_are_the_vector_to_more_digits_than_it_has() -> None:
-    split, x_ND = Splitter(sae_of()), vectors()
+def test_the_parts_sum_to_the_vector_beyond_float32_precision() -> None:
+    split, x_ND = Decomposer(sae_of()), vectors()
     index_NK, value_NK, error_ND = split(x_ND)
     again_ND = split.c_D + split.directions(index_NK, value_NK).sum(1) + error_ND
     torch.testing.assert_close(again_ND, x_ND.double(), atol=1e-14, rtol=1e-14)
 
 
-def test_pooled_pieces_are_those_of_each_vector_summed_by_latent() -> None:
-    split, x_ND = Splitter(sae_of()), vectors()
+def test_pooled_contributions_are_summed_by_latent() -> None:
+    split, x_ND = Decomposer(sae_of()), vectors()
     slope_SND = torch.randn(3, *x_ND.shape, generator=torch.Generator().manual_seed(4))
     pooled = split.pool(x_ND, slope_SND)
     pieces = split(x_ND)

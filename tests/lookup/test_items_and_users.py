@@ -1,4 +1,4 @@
-"""One item and one user of the served night, and what is said to who asks for another."""
+"""One item and one user of the served night, and the messages about unknown ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.lookup import made_night
 
 
 @pytest.mark.parametrize("asked", ["i09", "Film 09", "fILM 09", "m 09"])
-def test_an_item_is_found_by_id_title_or_a_part_that_no_other_has(night_config: Config, asked: str) -> None:
+def test_an_item_is_found_by_id_title_or_unique_part(night_config: Config, asked: str) -> None:
     found = item(served(night_config), asked)
     assert found.item["item_id"] == "i09" and found.item["popularity"] == 91
     assert [(one["latent"], one["name"], one["activations"], one["lift"]) for one in found.latents] == [
@@ -22,7 +22,7 @@ def test_an_item_is_found_by_id_title_or_a_part_that_no_other_has(night_config: 
     ]
 
 
-def test_an_item_that_no_latent_fires_at_is_shown_too(night_config: Config) -> None:
+def test_an_item_without_latents_is_shown_too(night_config: Config) -> None:
     found = item(served(night_config), f"i{made_night.TARGET}")
     assert found.item["title"] == f"Film {made_night.TARGET}" and found.latents == []
 
@@ -30,18 +30,18 @@ def test_an_item_that_no_latent_fires_at_is_shown_too(night_config: Config) -> N
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("Film", r"39 items are called so: i01 \(Film 01\), .* and 34 more; give the id of one"),
-        ("Film 99", r"no such item.*near it: i01 \(Film 01\)"),
+        ("Film", r"39 items match: i01 \(Film 01\), .* and 34 more; give the id of one"),
+        ("Film 99", r"no such item.*similar: i01 \(Film 01\)"),
         ("zz", "no such item.*give another id or title"),
         ("", "no such item"),
     ],
 )
-def test_an_unknown_item_is_told_with_what_is_near(night_config: Config, asked: str, told: str) -> None:
+def test_an_unknown_item_is_an_error_with_similar_items(night_config: Config, asked: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         item(served(night_config), asked)
 
 
-def test_a_user_has_his_events_in_order_and_his_cases_in_evidence(night_config: Config) -> None:
+def test_a_user_has_events_in_order_and_cases_in_evidence(night_config: Config) -> None:
     found = user(served(night_config), "user-05")
     assert found.user["part"] == "score"
     assert [event["position"] for event in found.events] == list(range(made_night.EVENTS))
@@ -56,8 +56,8 @@ def test_a_user_has_his_events_in_order_and_his_cases_in_evidence(night_config: 
     assert all(one["first"] and one["name"] == made_night.genre(one["latent"]) for one in found.evidence)
 
 
-def test_an_unknown_user_is_told_with_ids_like_his(night_config: Config) -> None:
-    with pytest.raises(BadInput, match=r"user user-4x: .*near it: user-40, user-41, user-42, user-43, user-44"):
+def test_an_unknown_user_is_an_error_with_similar_ids(night_config: Config) -> None:
+    with pytest.raises(BadInput, match=r"user user-4x: .*similar: user-40, user-41, user-42, user-43, user-44"):
         user(served(night_config), "user-4x")
     with pytest.raises(BadInput, match="give another id"):
         user(served(night_config), "nobody")

@@ -1,4 +1,4 @@
-"""One latent of the served night: every part from its table, of score users, and nothing later than a case."""
+"""One latent of the served night: every part from its table, on score users, with histories that end before a case."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_part_is_of_the_latent(night_config: Config) -> None:
     assert found.steering == [] and found.nights == []
 
 
-def test_cases_are_score_users_with_what_the_judge_said_and_a_history_that_ends_before_them(
+def test_cases_are_of_score_users_with_verdicts_and_histories_that_end_before_them(
     night_config: Config,
 ) -> None:
     cases = latent(served(night_config), "1").cases
@@ -48,7 +48,7 @@ def test_cases_are_score_users_with_what_the_judge_said_and_a_history_that_ends_
         assert [one["item_id"] for one in case["history"]] == [f"i{item:02d}" for item in expected]
 
 
-def test_turning_is_told_for_score_users_alone(night_config: Config) -> None:
+def test_steering_rows_are_of_score_users(night_config: Config) -> None:
     rows = latent(served(night_config), "2").steering
     assert [(row["operation"], row["strength"], row["share_change"]) for row in rows] == [
         ("ablate", None, -0.03),
@@ -56,7 +56,7 @@ def test_turning_is_told_for_score_users_alone(night_config: Config) -> None:
     ]
 
 
-def test_its_nights_are_followed_by_the_stable_id(tmp_path: Path) -> None:
+def test_nights_are_matched_by_stable_id(tmp_path: Path) -> None:
     config = made_night.config_at(tmp_path)
     made_night.serve(config, "1", {3: "Battle"})
     made_night.serve(config, "2")
@@ -69,7 +69,7 @@ def test_its_nights_are_followed_by_the_stable_id(tmp_path: Path) -> None:
     ]
 
 
-def test_a_night_whose_record_is_spoilt_is_left_out(tmp_path: Path) -> None:
+def test_a_night_with_a_damaged_record_is_skipped(tmp_path: Path) -> None:
     config = made_night.config_at(tmp_path)
     for night in "123":
         made_night.serve(config, night)
@@ -82,7 +82,7 @@ def test_a_night_whose_record_is_spoilt_is_left_out(tmp_path: Path) -> None:
     ("probe", "user", "events"),
     [({"site": "block-0"}, True, LATEST), ({"site": "item"}, False, 0)],
 )
-def test_of_an_input_view_the_item_is_the_one_there_and_an_item_has_no_user(
+def test_input_views_show_the_item_there_and_item_cases_have_no_user(
     tmp_path: Path, probe: dict[str, str], user: bool, events: int
 ) -> None:
     config = made_night.config_at(tmp_path, **probe)
@@ -96,14 +96,14 @@ def test_of_an_input_view_the_item_is_the_one_there_and_an_item_has_no_user(
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("west", "give a latent's number; named so: 0 \\(Western\\), 8 \\(Western\\)"),
-        ("Horor", "named so: 4 \\(Horror\\)"),
+        ("west", "give a latent's number; similar names: 0 \\(Western\\), 8 \\(Western\\)"),
+        ("Horor", "similar names: 4 \\(Horror\\)"),
         ("-1", "give a latent's number$"),
         ("12", "never fires"),
         ("99", "there is none; the dictionary has 9 latents, the last is 8"),
         ("9" * 30, "there is none"),
     ],
 )
-def test_an_unknown_one_is_told_in_a_sentence(night_config: Config, asked: str, told: str) -> None:
+def test_an_unknown_latent_is_an_error(night_config: Config, asked: str, told: str) -> None:
     with pytest.raises(BadInput, match=f"latent {asked}: .*{told}"):
         latent(served(night_config), asked)

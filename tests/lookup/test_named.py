@@ -1,4 +1,4 @@
-"""Which item or user is meant, over a catalogue in which some ids are the titles."""
+"""Finding items and users, in a catalogue where some ids are titles."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ def ingested(tmp_path: Path) -> Committed:
 @pytest.mark.parametrize(
     ("asked", "item_id"), [("Heat", "Heat"), ("heat", "Heat"), ("wave", "Heatwave"), ("7", "7"), ("se7", "9")]
 )
-def test_an_id_goes_before_a_title_and_a_title_before_a_part(ingested: Committed, asked: str, item_id: str) -> None:
+def test_an_id_precedes_a_title_and_a_title_a_part(ingested: Committed, asked: str, item_id: str) -> None:
     assert find_item(ingested, asked)["item_id"] == item_id
 
 
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ("ronin", r"^item ronin: 2 items are called so: 7 \(Ronin\), 8 \(Ronin\); give the id of one$"),
-        ("eat", r"^item eat: 2 items are called so: Heat, Heatwave; give the id of one$"),
-        ("Heat wave", r"near it: Heatwave$"),
+        ("ronin", r"^item ronin: 2 items match: 7 \(Ronin\), 8 \(Ronin\); give the id of one$"),
+        ("eat", r"^item eat: 2 items match: Heat, Heatwave; give the id of one$"),
+        ("Heat wave", r"similar: Heatwave$"),
     ],
 )
-def test_candidates_are_named_in_one_sentence(ingested: Committed, asked: str, told: str) -> None:
+def test_similar_items_are_listed(ingested: Committed, asked: str, told: str) -> None:
     with pytest.raises(BadInput, match=told):
         find_item(ingested, asked)
 
 
-def test_a_user_has_an_id_alone(ingested: Committed) -> None:
+def test_a_user_is_found_by_id_alone(ingested: Committed) -> None:
     assert find_user(ingested, "Heat")["user_idx"] == 0
-    with pytest.raises(BadInput, match=r"^user heat: the data has no such user, .*near it: Heat$"):
+    with pytest.raises(BadInput, match=r"^user heat: the data has no such user, .*similar: Heat$"):
         find_user(ingested, "heat")

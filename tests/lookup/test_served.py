@@ -1,4 +1,4 @@
-"""Which night is looked at, and what is said where it is not whole."""
+"""Which night is read, and the messages where it is incomplete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recsae.store.run_store import RunStore
 from tests.lookup import made_night
 
 
-def test_no_night_is_told_with_what_makes_one(tmp_path: Path) -> None:
+def test_without_a_night_the_error_names_the_command(tmp_path: Path) -> None:
     config = made_night.config_at(tmp_path)
     with pytest.raises(BadInput, match=r"no night is served yet; run `recsae run`"):
         served(config)
@@ -22,14 +22,14 @@ def test_no_night_is_told_with_what_makes_one(tmp_path: Path) -> None:
         served(config)
 
 
-def test_a_night_that_is_not_served_is_not_looked_at(tmp_path: Path) -> None:
+def test_a_night_that_is_not_served_is_not_read(tmp_path: Path) -> None:
     config = made_night.config_at(tmp_path)
     first = made_night.serve(config, "1")
     made_night.serve(config, "2", passed=False)
     assert served(config).record["night"] == first["night"]
 
 
-def test_what_is_gone_or_damaged_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_missing_and_damaged_files_are_errors(tmp_path: Path) -> None:
     config = made_night.config_at(tmp_path)
     made_night.serve(config)
     table = next(tmp_path.glob("shop/concepts/concepts-1/attempt-*/concepts.parquet"))
@@ -37,5 +37,5 @@ def test_what_is_gone_or_damaged_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"concepts.parquet cannot be read.*`recsae status`"):
         search(served(config), "surest", "", interpretable=False)
     (tmp_path / "shop/evidence/evidence-1/_manifest.json").unlink()
-    with pytest.raises(BadInput, match="evidence of the night that is served is gone"):
+    with pytest.raises(BadInput, match="evidence of the served night is gone"):
         served(config)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from recsae.cli.render import terminal
 from recsae.data.catalogue import Catalogue
-from recsae.explain.explainer import Explained
+from recsae.explain.explainer import Explanations
 from recsae.explain.many import ExplanationRequest, strongest
 from recsae.text.sanitize import plain
 
@@ -21,7 +21,7 @@ NAME_WIDTH = 36
 
 
 def print_explanation(
-    found: Explained, asked: ExplanationRequest, user_id: str, seen: np.ndarray, catalogue: Catalogue
+    found: Explanations, asked: ExplanationRequest, user_id: str, seen: np.ndarray, catalogue: Catalogue
 ) -> None:
     """Print the items of the first user of `found`, who has `seen` these items, oldest first."""
     console = terminal.console()
@@ -42,7 +42,7 @@ def print_explanation(
         console.print(_legend(found), style="dim")
 
 
-def _heading(found: Explained, column: int, seen: set[int], catalogue: Catalogue) -> Text:
+def _heading(found: Explanations, column: int, seen: set[int], catalogue: Catalogue) -> Text:
     item = int(found.item_BT[0, column])
     text = Text(f"{found.rank_BT[0, column]:,}. ").append_text(_item(catalogue, item))
     text.stylize("bold")
@@ -56,7 +56,7 @@ def _item(catalogue: Catalogue, item_idx: int) -> Text:
     return Text(plain(text)) if catalogue.titles[item_idx] == item_id else terminal.item(text, item_id)
 
 
-def _table(found: Explained, column: int, place_N: np.ndarray, asked: ExplanationRequest) -> Table:
+def _table(found: Explanations, column: int, place_N: np.ndarray, asked: ExplanationRequest) -> Table:
     """The strongest latents, then the rest; both columns of figures add up to their last row."""
     at, item, beyond = (0, column), found.item, found.beyond
     both_2K = np.stack([item.contribution_BTK[at], beyond.contribution_BTK[at]])
@@ -88,7 +88,7 @@ def _table(found: Explained, column: int, place_N: np.ndarray, asked: Explanatio
     return table
 
 
-def _legend(found: Explained) -> str:
+def _legend(found: Explanations) -> str:
     how = (
         "The score is the sum of its parts, exactly."
         if found.exact

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from recsae.config.schema import Config
 from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
-from recsae.explain.explainer import Explained
+from recsae.explain.explainer import Explanations
 from recsae.explain.many import ExplanationRequest, Names, strongest
 from recsae.report.tables import Titles, number_items, read_optional
 from recsae.stats.sampling import draw
@@ -69,7 +69,7 @@ def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -
 
 
 def _batch_rows(
-    found: Explained, present: Present, facts: Mapping[int, Mapping[str, Any]], of_items: bool
+    found: Explanations, present: Present, facts: Mapping[int, Mapping[str, Any]], of_items: bool
 ) -> Iterator[dict[str, Any]]:
     """Yields the rows of a batch of users, with items as item_idx."""
     place_BTN, beyond = strongest(found, LATENTS), found.beyond
@@ -104,7 +104,7 @@ def _batch_rows(
         }
 
 
-def _active(found: Explained, row: int) -> dict[str, Any]:
+def _active(found: Explanations, row: int) -> dict[str, Any]:
     """The latents of the user's vector, strongest first."""
     if found.latent_BTK.shape[1] == 0:
         return {}
