@@ -16,7 +16,7 @@ from recsae.data.chunks import chunk_of
 from recsae.distributed.cluster import start_ray
 from recsae.errors import BadInput
 from recsae.policies import apply, audience, policy
-from recsae.policies.build import Made
+from recsae.policies.build import PolicyInputs
 from recsae.policies.concept_shares import ShareTarget, change_shares, find_concepts
 from recsae.policies.policy import Policy
 from recsae.schemas.steering import RECOMMENDATIONS
@@ -72,7 +72,7 @@ def make_policy(run: Run, more: Mapping[str, float], less: Mapping[str, float]) 
     targets = [ShareTarget("more", concept, factor) for concept, factor in more.items()]
     targets += [ShareTarget("less", concept, 1 / factor) for concept, factor in less.items()]
     recommender_of(run)
-    made = Made.of(run.served.made)
+    made = PolicyInputs.of(run.served.made)
     find_concepts(made, targets)  # before Ray is started for them
     start_ray(run.config)
     return change_shares(run.config, made, targets, max_loss=MAX_LOSS)

@@ -17,7 +17,7 @@ from recsae.text.redaction import redact_uri
 from recsae.text.sanitize import plain
 
 if TYPE_CHECKING:
-    from recsae.policies.build import Made
+    from recsae.policies.build import PolicyInputs
     from recsae.policies.concept_shares import ShareTarget
     from recsae.policies.policy import Policy, Users
 
@@ -96,7 +96,7 @@ def tune(config: RunConfig, to: str, **given: Any) -> None:
         print(f"policy  {plain(redact_uri(to))}")
 
 
-def _search(config: Config, made: Made, options: TuneOptions) -> Policy:
+def _search(config: Config, made: PolicyInputs, options: TuneOptions) -> Policy:
     """The policy. What is not there is refused before Ray is started."""
     from recsae.policies.bias import reduce_bias
     from recsae.policies.concept_shares import change_shares
@@ -113,20 +113,20 @@ def _search(config: Config, made: Made, options: TuneOptions) -> Policy:
     return change_shares(config, made, targets, users, max_loss)
 
 
-def _made(config: Config) -> Made:
+def _made(config: Config) -> PolicyInputs:
     """What the stages before have made. Raises BadInput where one has not run, or there is no recommender to steer."""
     from recsae.pipeline.runner import Pipeline
-    from recsae.policies.build import Made
+    from recsae.policies.build import PolicyInputs
 
     pipeline = Pipeline(config)
     found = pipeline.require("tune", "ingest", "recommender", "activations", "sae")
     if found["recommender"].metrics["kind"] == "given":
         raise BadInput("recommender.kind = given: there are activations and no recommender that could be steered")
     concepts = pipeline.committed("concepts")
-    return Made.of(found if concepts is None else found | {"concepts": concepts})
+    return PolicyInputs.of(found if concepts is None else found | {"concepts": concepts})
 
 
-def _users(options: TuneOptions, made: Made) -> Users | None:
+def _users(options: TuneOptions, made: PolicyInputs) -> Users | None:
     """The users that the policy is for; None: all. Raises BadInput, naming the option, on one that is not there."""
     from recsae.policies import audience
     from recsae.policies.policy import Users
@@ -143,7 +143,7 @@ def _users(options: TuneOptions, made: Made) -> Users | None:
     return None
 
 
-def _targets(options: TuneOptions, made: Made) -> list[ShareTarget]:
+def _targets(options: TuneOptions, made: PolicyInputs) -> list[ShareTarget]:
     """Shares of concepts to reach. Raises BadInput on a concept that the dictionary lacks."""
     from recsae.policies.concept_shares import ShareTarget, find_concepts
 

@@ -1,4 +1,4 @@
-"""Recommendations under a policy: the steered request, checked against the models that answer it."""
+"""Applies a policy to a request for recommendations, after checking that it was made for these models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recsae.store.run_store import Committed
 def steer(
     option: str, source: str, given: Policy, asked: RecommendationRequest, sae: Committed
 ) -> RecommendationRequest:
-    """The request with its users steered as the policy says. Raises BadInput where the policy does not fit it."""
+    """The request, steered by the policy for the policy's users. Raises BadInput if the policy does not match it."""
     model = sae.data.child("model")
     num_latents = int(model.read_json(CONFIG)["num_latents"])
     policy.check(option, source, given, asked.recommender, sae, asked.site, num_latents)

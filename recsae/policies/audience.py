@@ -1,6 +1,6 @@
-"""Who is meant: users by their ids or by a segment of the users table, and the groups that an attribute cuts them into.
+"""Selects users by id or by a segment of the users table, and groups them by an attribute.
 
-It knows the users table and nothing of recommendations. Suffix: U users, by user_idx.
+Shape suffix: U users, by user_idx.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ class Groups(NamedTuple):
     """Users by the value of one attribute."""
 
     values: list[str]
-    """Of enough users, the most frequent first."""
+    """Values with enough users, most frequent first."""
     group_U: np.ndarray
-    """int32, an index into `values`; -1: he has none of them."""
+    """int32, an index into `values`; -1: the user has none of them."""
     part_U: np.ndarray
     """object, as in the users table."""
 
 
 def groups(ingested: Committed, attribute: str, least: int) -> Groups:
-    """Values that at least `least` users bear; of several values of a user the first counts.
+    """Groups by the values that at least `least` users have; a user with several values counts under the first.
 
-    Raises BadInput on an attribute that the users table has not, and on one with fewer than two such values.
+    Raises BadInput if the users table lacks the attribute, or fewer than two values have enough users.
     """
-    users, values, parts = _bearers(ingested, attribute)
+    users, values, parts = _attribute_values(ingested, attribute)
     value_U = np.full(len(parts), None, dtype=object)
     value_U[users[::-1]] = values[::-1]
     held, counts = np.unique(value_U[value_U != None].astype(str), return_counts=True)  # noqa: E711  element by element
@@ -53,15 +53,15 @@ def groups(ingested: Committed, attribute: str, least: int) -> Groups:
 
 
 def members(where: str, ingested: Committed, users: Users | None) -> np.ndarray | None:
-    """`user_idx` of those for whom a policy is, ascending; None: everybody.
+    """`user_idx` of a policy's users, ascending; None: everybody.
 
-    Raises BadInput, which begins with `where`, on a user, an attribute or a value that there is not.
+    Raises BadInput, starting with `where`, on an unknown user, attribute or value.
     """
     if users is None:
         return None
     if users.ids is not None:
         return by_ids(where, ingested, users.ids)
-    found, values, _ = _bearers(ingested, str(users.attribute), where)
+    found, values, _ = _attribute_values(ingested, str(users.attribute), where)
     inside = values == users.value
     if not inside.any():
         near = _nearest(str(users.value), {str(value) for value in values})
@@ -70,7 +70,7 @@ def members(where: str, ingested: Committed, users: Users | None) -> np.ndarray 
 
 
 def by_ids(where: str, ingested: Committed, ids: Iterable[str]) -> np.ndarray:
-    """`user_idx` of external ids, ascending. Raises BadInput on one that is no user's."""
+    """`user_idx` of external ids, ascending. Raises BadInput on an unknown id."""
     place = {str(user_id): user for user, user_id in enumerate(user_ids(ingested))}
     found = []
     for user_id in ids:
@@ -83,7 +83,7 @@ def by_ids(where: str, ingested: Committed, ids: Iterable[str]) -> np.ndarray:
 
 
 def read_ids(option: str, source: str) -> list[str]:
-    """User ids of a text file, one a line; empty lines do not count. Raises BadInput where there is none."""
+    """User ids of a text file, one per line, without empty lines. Raises BadInput if there are none."""
     try:
         folder, name = file_at(source)
         with folder.open_input(name) as file:
@@ -101,8 +101,10 @@ def read_ids(option: str, source: str) -> list[str]:
     return ids
 
 
-def _bearers(ingested: Committed, attribute: str, where: str = "") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Users who have the attribute and its value, one row a value; and the parts of all users."""
+def _attribute_values(
+    ingested: Committed, attribute: str, where: str = ""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Users with the attribute and their values, one row per value; and the parts of all users."""
     where = where or f"--balance {attribute}"
     table = ingested.read_table("users.parquet", ["user_idx", "part", "attributes"]).combine_chunks()
     user_idx = table["user_idx"].to_numpy()

@@ -1,15 +1,14 @@
-"""What tuning moves, as sums over cases: how popular the first ten items are, whose they are, and what they bear.
+"""Measures that a policy search moves, from sums over cases: popularity bias, gaps between groups, shares of concepts.
 
-    popularity   | share of head items in the first ten − their share in what these users chose next |
-    a group      mean over concepts and pairs of groups of | share of the first ten in one − share in the other |
-    a concept    share of the first ten that bears it; what it lacks to the share that is wanted
+    popularity   | share of head items in the top 10 − their share of what these users chose next |
+    groups       mean over concepts and pairs of groups of | share of the top 10 in one − share in the other |
+    a concept    share of the top 10 that has it; its shortfall from the target share
 
-Head items are the most popular ones that hold half of all training events. A share is of slots: of the first ten items
-of all cases together. What users did before is told beside it, and is no measure of a bias: it cannot be recommended
-again, and it holds more of the head than what is left. Every figure is a function of sums, so that chunks, users and
-resamples add up exactly. It knows ranks, items and groups, and neither models nor latents. Shape suffixes: B cases of a
-batch, C cases, V variants of a model, G groups of users, with a last one of those who are in none, X columns, A
-features, I items, T first items.
+Head items are the most popular items that hold half of all training events. A share is of slots: the top 10 of all
+cases together. The head share of the users' histories is reported as well, but is not a measure of bias: those items
+cannot be recommended again, and they contain more head items than the unseen ones. Every figure is a function of sums,
+so that chunks, users and resamples add up exactly. Shape suffixes: B cases of a batch, C cases, V variants of a model,
+G groups of users, the last of which holds users in no group, X columns, A features, I items, T top items.
 """
 
 from __future__ import annotations
@@ -27,22 +26,21 @@ from recsae.data.chunks import Chunk
 from recsae.recommenders.ranking import TOP_K
 
 CASES, GAIN, HIT, CHOSEN, PAST, SLOTS, POPULARITY, HEAD, FEATURES = range(9)
-"""Columns: cases, Σ 1/log2(1 + rank) and hits within ten, targets that are head items, Σ head share of the history;
-then of the first items, how many there are, their popularity, those of the head, and from FEATURES on those that bear
-each feature."""
+"""Columns: cases, Σ 1/log2(1 + rank) and hits in the top 10, targets that are head items, Σ head share of the history;
+then over the top items: their number, total popularity, head items, and from FEATURES on items with each feature."""
 HEAD_EVENTS = 0.5
-BEYOND = 0.03
-"""What a share that lies beyond the wanted one counts: as much as it lies beyond, up to the whole way, times this."""
+OVERSHOOT_WEIGHT = 0.03
+"""Weight of overshooting a target share, relative to falling short; the overshoot counts up to the whole distance."""
 
 
-class Ground(NamedTuple):
-    """What is counted of a case."""
+class CountSpec(NamedTuple):
+    """What to count for each case."""
 
     head_I: np.ndarray
     slots_IX: sparse.csr_array
-    """What an item adds to the columns from SLOTS on, float64."""
+    """An item's contribution to the columns from SLOTS on, float64."""
     group_U: np.ndarray | None = None
-    """The user's group by user_idx, -1: none; left out: all are in group 0."""
+    """Group by user_idx, -1: none; None: every user is in group 0."""
     groups: int = 1
 
     @property
@@ -52,22 +50,22 @@ class Ground(NamedTuple):
 
 
 class CaseFacts(NamedTuple):
-    """Of the cases of a chunk."""
+    """Group and head-item facts of the cases of a chunk."""
 
     group_C: np.ndarray
     head_C2: np.ndarray
     """Whether the target is a head item, and the share of such items in the history; float64."""
 
 
-class Aim(Protocol):
-    """Which figures are moved; all take sums `(…, G, X)` and give `(…)`."""
+class SearchObjective(Protocol):
+    """The figures to move, from sums `(…, G, X)` to `(…)`."""
 
     def figures(self, sum_GX: np.ndarray) -> dict[str, np.ndarray]:
-        """By name; the first is the one that is sought."""
+        """Figures by name; the search minimises the first."""
 
 
 @dataclass(frozen=True)
-class Popular:
+class PopularityGap:
     """Over-recommendation of head items."""
 
     def figures(self, sum_GX: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,7 +78,7 @@ class Popular:
 
 
 @dataclass(frozen=True)
-class Between:
+class GroupGap:
     """Differences between groups of users."""
 
     def figures(self, sum_GX: np.ndarray) -> dict[str, np.ndarray]:
@@ -92,7 +90,7 @@ class Between:
 
 
 @dataclass(frozen=True)
-class Shares:
+class ConceptShares:
     """Shares of concepts, by their names."""
 
     concepts: tuple[str, ...]
@@ -103,20 +101,20 @@ class Shares:
 
 
 @dataclass(frozen=True)
-class Lacking:
-    """How much of the way to wanted shares is left, on average over concepts: 1 at first, 0 where all are reached.
+class ShareShortfall:
+    """Remaining fraction of the distance to the target shares, averaged over concepts: 1 at the start, 0 at the target.
 
-    What goes beyond counts a little, so that of two moves that reach it the smaller is taken.
+    Overshoot counts a little, so that of two moves that reach the target the smaller wins.
     """
 
     clean: tuple[float, ...]
-    wanted: tuple[float, ...]
+    targets: tuple[float, ...]
 
     def figures(self, sum_GX: np.ndarray) -> dict[str, np.ndarray]:
         all_X, found = sum_GX.sum(-2), []
-        for place, (clean, wanted) in enumerate(zip(self.clean, self.wanted, strict=True)):
-            left = (wanted - _share(all_X, FEATURES + place, SLOTS)) / (wanted - clean or 1.0)
-            found.append(np.where(left > 0, left, BEYOND * np.minimum(-left, 1)))
+        for place, (clean, target) in enumerate(zip(self.clean, self.targets, strict=True)):
+            left = (target - _share(all_X, FEATURES + place, SLOTS)) / (target - clean or 1.0)
+            found.append(np.where(left > 0, left, OVERSHOOT_WEIGHT * np.minimum(-left, 1)))
         return {"gap": np.mean(found, axis=0)}
 
 
@@ -125,8 +123,8 @@ def ndcg(sum_GX: np.ndarray) -> np.ndarray:
     return _share(sum_GX.sum(-2), GAIN, CASES)
 
 
-def common(sum_GX: np.ndarray) -> dict[str, np.ndarray]:
-    """What is told beside every aim."""
+def common_figures(sum_GX: np.ndarray) -> dict[str, np.ndarray]:
+    """Figures reported with every objective."""
     all_X = sum_GX.sum(-2)
     return {
         "ndcg@10": _share(all_X, GAIN, CASES),
@@ -136,21 +134,21 @@ def common(sum_GX: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def ground(
+def count_spec(
     popularity_I: np.ndarray,
-    bears_IA: sparse.csr_array | None = None,
+    has_IA: sparse.csr_array | None = None,
     group_U: np.ndarray | None = None,
     groups: int = 1,
-) -> Ground:
-    """`bears_IA` are the features, of 0 and 1; none for popularity alone."""
-    head_I = head(popularity_I)
+) -> CountSpec:
+    """A CountSpec; `has_IA` are 0/1 features of the items, None to count popularity alone."""
+    head_I = head_items(popularity_I)
     first = sparse.csr_array(np.stack([np.ones(len(head_I)), popularity_I, head_I], axis=1).astype(np.float64))
-    parts = [first] if bears_IA is None else [first, bears_IA]
-    return Ground(head_I, sparse.csr_array(sparse.hstack(parts)), group_U, groups)
+    parts = [first] if has_IA is None else [first, has_IA]
+    return CountSpec(head_I, sparse.csr_array(sparse.hstack(parts)), group_U, groups)
 
 
-def head(popularity_I: np.ndarray) -> np.ndarray:
-    """Which are the most popular items that hold half of all training events, to the item; of equals the first."""
+def head_items(popularity_I: np.ndarray) -> np.ndarray:
+    """Mask of the fewest most popular items that hold half of all training events; ties go to the lower item_idx."""
     order = np.argsort(-popularity_I, kind="stable")
     before = np.cumsum(popularity_I[order]) - popularity_I[order]
     found = np.zeros(len(popularity_I), dtype=bool)
@@ -158,39 +156,39 @@ def head(popularity_I: np.ndarray) -> np.ndarray:
     return found
 
 
-def facts(ground: Ground, chunk: Chunk, cases: pa.Table) -> CaseFacts:
-    """Of the cases of one chunk, in their order."""
+def case_facts(spec: CountSpec, chunk: Chunk, cases: pa.Table) -> CaseFacts:
+    """Facts of the cases of one chunk, in order."""
     user_C, position_C = cases["user_idx"].to_numpy(), cases["position"].to_numpy()
-    heads = np.concatenate([[0], np.cumsum(ground.head_I[chunk.items])])
+    heads = np.concatenate([[0], np.cumsum(spec.head_I[chunk.items])])
     start_C = chunk.offsets[np.searchsorted(chunk.users, user_C)]
     past_C = (heads[start_C + position_C] - heads[start_C]) / np.maximum(position_C, 1)
-    group_C = np.zeros(len(user_C), dtype=np.int64) if ground.group_U is None else ground.group_U[user_C].astype(int)
-    chosen_C = ground.head_I[cases["target_idx"].to_numpy()]
-    return CaseFacts(np.where(group_C < 0, ground.groups, group_C), np.stack([chosen_C, past_C], axis=1))
+    group_C = np.zeros(len(user_C), dtype=np.int64) if spec.group_U is None else spec.group_U[user_C].astype(int)
+    chosen_C = spec.head_I[cases["target_idx"].to_numpy()]
+    return CaseFacts(np.where(group_C < 0, spec.groups, group_C), np.stack([chosen_C, past_C], axis=1))
 
 
-def columns(ground: Ground, head_B2: np.ndarray, rank_B: np.ndarray, top_BT: np.ndarray) -> np.ndarray:
-    """What every case adds, `(B, X)` float64, under one variant."""
+def columns(spec: CountSpec, head_B2: np.ndarray, rank_B: np.ndarray, top_BT: np.ndarray) -> np.ndarray:
+    """Columns of every case under one variant, `(B, X)` float64."""
     row_N, place_N = np.nonzero(top_BT >= 0)
     held = sparse.csr_array(
-        (np.ones(len(row_N)), (row_N, top_BT[row_N, place_N])), shape=(len(rank_B), ground.slots_IX.shape[0])
+        (np.ones(len(row_N)), (row_N, top_BT[row_N, place_N])), shape=(len(rank_B), spec.slots_IX.shape[0])
     )
     inside_B = rank_B <= TOP_K
     gain_B = np.where(inside_B, 1 / np.log2(1 + rank_B), 0.0)
     plain_BX = np.stack([np.ones(len(rank_B)), gain_B, inside_B], axis=1)
-    return np.concatenate([plain_BX, head_B2, (held @ ground.slots_IX).toarray()], axis=1)
+    return np.concatenate([plain_BX, head_B2, (held @ spec.slots_IX).toarray()], axis=1)
 
 
 def sums(
-    ground: Ground, told: CaseFacts, rows: np.ndarray, ranks_VB: Sequence[np.ndarray], tops_VBT: Sequence[np.ndarray]
+    spec: CountSpec, facts: CaseFacts, rows: np.ndarray, ranks_VB: Sequence[np.ndarray], tops_VBT: Sequence[np.ndarray]
 ) -> np.ndarray:
-    """What a batch of cases adds, `(V, G, X)` float64."""
+    """Sums of a batch of cases by variant and group, `(V, G, X)` float64."""
     member_GB = sparse.csr_array(
-        (np.ones(len(rows)), (told.group_C[rows], np.arange(len(rows)))), shape=(ground.shape[0], len(rows))
+        (np.ones(len(rows)), (facts.group_C[rows], np.arange(len(rows)))), shape=(spec.shape[0], len(rows))
     )
-    head_B2 = told.head_C2[rows]
+    head_B2 = facts.head_C2[rows]
     found = [
-        member_GB @ columns(ground, head_B2, rank_B, top_BT) for rank_B, top_BT in zip(ranks_VB, tops_VBT, strict=True)
+        member_GB @ columns(spec, head_B2, rank_B, top_BT) for rank_B, top_BT in zip(ranks_VB, tops_VBT, strict=True)
     ]
     return np.stack(found)
 

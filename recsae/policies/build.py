@@ -1,7 +1,4 @@
-"""What a policy is made of, and how it is written down once it has been found and measured.
-
-It knows what the stages before have made and what a policy holds, and not what it is for.
-"""
+"""The committed stages that a policy is made from, its measurement on held-out users, and the finished policy."""
 
 from __future__ import annotations
 
@@ -13,20 +10,20 @@ import numpy as np
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.policies import measuring
-from recsae.policies.balance import Aim, Ground
+from recsae.policies.balance import CountSpec, SearchObjective
 from recsae.policies.concept_lookup import Dictionary
-from recsae.policies.measuring import MeasurementPlan, World
+from recsae.policies.measuring import EvalData, MeasurementPlan
 from recsae.policies.policy import MadeFor, Policy, PolicyStep, Users
 from recsae.steering.operations import Operation
 from recsae.store.filesystem import finite
 from recsae.store.run_store import Committed
 
-NULLS = 20
-"""Draws of random latents, and deals of users."""
+NULL_DRAWS = 20
+"""Draws of random latents, and permutations of users' groups."""
 
 
-class Made(NamedTuple):
-    """What the stages before have made."""
+class PolicyInputs(NamedTuple):
+    """The committed stages that a policy is made from."""
 
     ingested: Committed
     recommender: Committed
@@ -36,22 +33,22 @@ class Made(NamedTuple):
 
     @classmethod
     def of(cls, made: Mapping[str, Committed]) -> Self:
-        """From stages by name; `concepts` may be missing."""
+        """From committed stages by name; `concepts` is optional."""
         concepts = made.get("concepts")
         dictionary = None if concepts is None else Dictionary.read(concepts)
         return cls(made["ingest"], made["recommender"], made["activations"], made["sae"], dictionary)
 
-    def world(self, config: Config, members: np.ndarray | None = None) -> World:
+    def eval_data(self, config: Config, members: np.ndarray | None = None) -> EvalData:
         site = str(self.activations.metrics["site"])
         folder = self.sae.data.child("model")
         sample = config.ranking.users if members is None else None
-        return World(
+        return EvalData(
             self.ingested, self.recommender, folder, site, config.seed, sample, members, config.resources.device
         )
 
     @property
     def named(self) -> Dictionary:
-        """Raises BadInput where there is no dictionary."""
+        """The dictionary. Raises BadInput if the stage `concepts` has not run."""
         if self.dictionary is None:
             raise BadInput(
                 "concepts are named by the dictionary, which this config has not made yet; run `recsae stage "
@@ -61,29 +58,31 @@ class Made(NamedTuple):
 
     @property
     def names(self) -> dict[int, str]:
-        """Of latents that have one."""
+        """Concept names by latent, for latents that have one."""
         return {} if self.dictionary is None else self.dictionary.names
 
 
-def measured(
+def measure_with_null(
     config: Config,
-    world: World,
+    data: EvalData,
     part: str | None,
-    aim: Aim,
-    ground: Ground,
+    objective: SearchObjective,
+    spec: CountSpec,
     operations: Sequence[Operation],
     others: np.ndarray,
-    deals_RU: np.ndarray | None = None,
+    permuted_RU: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Figures of operations on a part of the users, beside the same ones on random latents among `others`."""
-    null = measuring.elsewhere(operations, others, NULLS, config.seed)
+    """Figures of operations on a part of the users, and of the same operations on random latents among `others`."""
+    null = measuring.random_latents(operations, others, NULL_DRAWS, config.seed)
     variants = ((), tuple(operations), *null)
-    asked = MeasurementPlan(world, part, ground, variants, deals_RU, config.ranking.bootstrap)
-    return measuring.described(aim, measuring.measure(asked))
+    plan = MeasurementPlan(data, part, spec, variants, permuted_RU, config.ranking.bootstrap)
+    return measuring.describe(objective, measuring.measure(plan))
 
 
-def written(made: Made, operations: Sequence[Operation], users: Users | None, told: dict[str, Any]) -> Policy:
-    """A policy for this recommender, SAE and site; `told` is what was measured."""
+def as_policy(
+    made: PolicyInputs, operations: Sequence[Operation], users: Users | None, findings: dict[str, Any]
+) -> Policy:
+    """A policy for this recommender, SAE and site, with its measurements `findings`."""
     return Policy(
         made_for=MadeFor(
             recommender=made.recommender.fingerprint,
@@ -97,5 +96,5 @@ def written(made: Made, operations: Sequence[Operation], users: Users | None, to
             )
             for one in operations
         ),
-        found=finite(told),
+        found=finite(findings),
     )

@@ -1,7 +1,4 @@
-"""Concepts by name: their latents in the dictionary, and the items that bear them.
-
-It knows the dictionary's table and the catalogue's vocabulary, and nothing of steering.
-"""
+"""Finds concepts in the dictionary by name or terms, with their latents."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ _BETWEEN = re.compile(r"\s*[,+&]\s*")
 
 
 class RequestedConcept(NamedTuple):
-    """A concept that somebody asked for."""
+    """A concept that a policy was requested for."""
 
     name: str
     """As the dictionary spells it."""
     terms: list[str]
     latents: list[int]
-    """Interpretable ones first, then the surest."""
+    """Interpretable ones first, then by confidence."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Dictionary:
 
     @property
     def latents(self) -> np.ndarray:
-        """Those that fire at all, `(N,)`."""
+        """All latents of the dictionary, `(N,)`."""
         return np.array([row["latent"] for row in self.rows], dtype=np.int64)
 
     @property
@@ -49,9 +46,9 @@ class Dictionary:
         return {row["latent"]: row["name"] for row in self.rows if row["name"]}
 
     def find(self, option: str, wanted: str) -> RequestedConcept:
-        """By name, or by all terms with commas between them, however capitalised.
+        """The concept with this name or these comma-separated terms, ignoring case.
 
-        Raises BadInput with the nearest names, and where the concept has no terms: its share cannot be measured then.
+        Raises BadInput, with the nearest names, if there is none, and if it has no terms: its share is undefined then.
         """
         terms = sorted(_BETWEEN.split(wanted.strip().casefold()))
         found = [row for row in self.rows if (row["name"] or "").casefold() == wanted.strip().casefold()]

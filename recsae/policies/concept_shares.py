@@ -18,19 +18,19 @@ from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.policies import audience, balance, search
-from recsae.policies.balance import Lacking, Shares
-from recsae.policies.build import Made, measured, written
+from recsae.policies.balance import ConceptShares, ShareShortfall
+from recsae.policies.build import PolicyInputs, as_policy, measure_with_null
 from recsae.policies.concept_lookup import RequestedConcept
 from recsae.policies.policy import Policy, Users
 from recsae.policies.search import LatentMoves
 from recsae.steering.operations import typical_length
 
-FARTHER = 1.03
-"""The search aims this far along the way to a target share: it ends where no move is worth what is left of the way."""
+OVERSHOOT = 1.03
+"""The search aims this much past a target share, because it stops when no move is worth the remaining distance."""
 
 
 class ShareTarget(NamedTuple):
-    """Target share of a concept in the first ten: `factor` times what it is. Messages begin with `option`."""
+    """Target share of a concept in the top 10: `factor` times its current share. Messages begin with `option`."""
 
     option: str
     concept: str
@@ -39,7 +39,7 @@ class ShareTarget(NamedTuple):
 
 def change_shares(
     config: Config,
-    made: Made,
+    made: PolicyInputs,
     targets: Sequence[ShareTarget],
     users: Users | None = None,
     max_loss: float | None = None,
@@ -53,42 +53,46 @@ def change_shares(
     start = time.monotonic()
     concepts = find_concepts(made, targets)
     names = tuple(one.name for one in concepts)
-    world = made.world(config, audience.members("users", made.ingested, users))
+    data = made.eval_data(config, audience.members("users", made.ingested, users))
     parts = (None, None) if users is not None and users.ids is not None else ("select", "score")
     catalogue = Catalogue.read(made.ingested)
     vocabulary = terms.build(catalogue)
-    bears_IA = sparse.csr_array(np.stack([vocabulary.items_with(one.terms) for one in concepts], 1).astype(float))
-    ground, shares = balance.ground(catalogue.popularity, bears_IA), Shares(names)
-    evaluate = search.on_cases(world, parts[0], ground)
+    has_IA = sparse.csr_array(np.stack([vocabulary.items_with(one.terms) for one in concepts], 1).astype(float))
+    spec, shares = balance.count_spec(catalogue.popularity, has_IA), ConceptShares(names)
+    evaluate = search.case_evaluator(data, parts[0], spec)
     clean_GX = evaluate((), ())[0]
     _refuse_empty(clean_GX, targets, shares)
     clean = [float(share) for share in shares.figures(clean_GX).values()]
-    wanted = [one.factor * share for one, share in zip(targets, clean, strict=True)]
-    sought = [share + FARTHER * (enough - share) for share, enough in zip(clean, wanted, strict=True)]
-    moves = _moves(targets, concepts, world.site, typical_length(world.load_sae()))
-    found = search.close(evaluate, Lacking(tuple(clean), tuple(sought)), moves, 0.0, max_loss)
+    target_shares = [one.factor * share for one, share in zip(targets, clean, strict=True)]
+    aimed = [
+        share + OVERSHOOT * (target_share - share) for share, target_share in zip(clean, target_shares, strict=True)
+    ]
+    moves = _moves(targets, concepts, data.site, typical_length(data.load_sae()))
+    found = search.close_gap(evaluate, ShareShortfall(tuple(clean), tuple(aimed)), moves, 0.0, max_loss)
     after = [float(share) for share in shares.figures(evaluate(found.operations, ())[0]).values()]
-    on_score = measured(config, world, parts[1], shares, ground, found.operations, made.named.latents)
-    told = {
+    on_score = measure_with_null(config, data, parts[1], shares, spec, found.operations, made.named.latents)
+    findings = {
         "asked": {"wishes": [one._asdict() for one in targets], "max_loss": max_loss},
         "select": [
             {
                 "concept": name,
                 "factor": target.factor,
-                "met": then >= enough if target.factor > 1 else then <= enough,
+                "met": then >= target_share if target.factor > 1 else then <= target_share,
                 "before": before,
                 "after": then,
                 "loss": found.loss,
             }
-            for name, target, before, then, enough in zip(names, targets, clean, after, wanted, strict=True)
+            for name, target, before, then, target_share in zip(
+                names, targets, clean, after, target_shares, strict=True
+            )
         ],
         "score": on_score,
         "seconds": time.monotonic() - start,
     }
-    return written(made, found.operations, users, told)
+    return as_policy(made, found.operations, users, findings)
 
 
-def find_concepts(made: Made, targets: Sequence[ShareTarget]) -> list[RequestedConcept]:
+def find_concepts(made: PolicyInputs, targets: Sequence[ShareTarget]) -> list[RequestedConcept]:
     """The concepts of the targets. Raises BadInput where the dictionary lacks one, or two targets name the same one."""
     concepts = [made.named.find(one.option, one.concept) for one in targets]
     for place, (target, concept) in enumerate(zip(targets, concepts, strict=True)):
@@ -100,20 +104,20 @@ def find_concepts(made: Made, targets: Sequence[ShareTarget]) -> list[RequestedC
 def _moves(
     targets: Sequence[ShareTarget], concepts: Sequence[RequestedConcept], site: str, typical: float
 ) -> list[LatentMoves]:
-    """What the search may do: the first latent of each concept, then the second of each, and so on.
+    """Moves for the search: the first latent of each concept, then the second of each, and so on.
 
     At the site `item`, adding the same to all items changes no ranking, so activations are scaled there.
     """
     queues = []
     for target, concept in zip(targets, concepts, strict=True):
         up, on_items = target.factor > 1, site == "item"
-        factors = (search.RAISED if on_items else ()) if up else search.DAMPED
+        factors = (search.AMPLIFYING_FACTORS if on_items else ()) if up else search.DAMPING_FACTORS
         steps = () if on_items else tuple((1 if up else -1) * one * typical for one in search.STRENGTHS)
         queues.append([LatentMoves(latent, factors, steps) for latent in concept.latents])
     return [one for row in itertools.zip_longest(*queues) for one in row if one is not None]
 
 
-def _refuse_empty(clean_GX: np.ndarray, targets: Sequence[ShareTarget], shares: Shares) -> None:
+def _refuse_empty(clean_GX: np.ndarray, targets: Sequence[ShareTarget], shares: ConceptShares) -> None:
     if not clean_GX[..., balance.CASES].any():
         raise BadInput("none of these users has a test case on which an adjustment can be chosen; give more users")
     for target, share in zip(targets, shares.figures(clean_GX).values(), strict=True):

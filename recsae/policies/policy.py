@@ -1,8 +1,7 @@
-"""A steering policy: operations on the latents of one SAE, for whom they are, and what was measured of them.
+"""A steering policy: operations on latents of one SAE, the users it applies to, and what was measured.
 
-It is a JSON file that people read and may edit, so every key is checked when it is read back, and a policy made for
-another SAE, recommender or site is refused. It knows files and fingerprints, and neither models nor how a policy is
-found.
+It is a JSON file that people read and may edit, so every key is checked on reading, and a policy made for another SAE,
+recommender or site is refused.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ from recsae.store.validated_json import read_edited
 
 
 class PolicyStep(Section):
-    """An operation as people read it."""
+    """An operation, as stored in the file."""
 
     latent: int
-    """As the dictionary counts it."""
+    """Number of the latent in the dictionary."""
     concept: str | None = None
-    """Its name there: for people; nothing follows from it."""
+    """Its name in the dictionary, for readers; it has no effect."""
     operation: Kind
     value: float = 0.0
-    """f of `scale`, α of `add`, c of `set`, in the units of activations; 0 where there is none."""
+    """f of `scale`, α of `add`, c of `set`, in the units of activations; 0 for operations without one."""
 
 
 class MadeFor(Section):
-    """Fingerprints of what it was made for, and the site at which that SAE reads."""
+    """Fingerprints of the recommender and the SAE it was made for, and the SAE's site."""
 
     recommender: str
     sae: str
@@ -43,7 +42,7 @@ class MadeFor(Section):
 
 
 class Users(Section):
-    """Those for whom the policy is: a segment of the users table, or some by their ids."""
+    """The users a policy applies to: a segment of the users table, or a list of ids."""
 
     attribute: str | None = None
     value: str | None = None
@@ -51,16 +50,16 @@ class Users(Section):
 
 
 class Policy(Section):
-    """A frozen policy; `operations` may be empty, and then it does nothing."""
+    """A frozen policy; with empty `operations` it does nothing."""
 
     format: Literal["recsae steering policy"] = "recsae steering policy"
     version: Literal[1] = 1
     made_for: MadeFor
     users: Users | None = None
-    """Left out: everybody."""
+    """None: everybody."""
     operations: Annotated[tuple[PolicyStep, ...], Field(strict=False)]
     found: dict[str, Any] = Field(default={})
-    """What was measured when it was made; nothing follows from it."""
+    """Measurements from when it was made; they have no effect."""
 
     def steps(self) -> list[Operation]:
         """The operations as `Steering` takes them."""
@@ -68,17 +67,17 @@ class Policy(Section):
 
 
 def read(option: str, source: str) -> Policy:
-    """A policy from a path or URI. Raises BadInput that names the option, the file and the key."""
+    """The policy at a path or URI. Raises BadInput naming the option, the file and the key."""
     policy = read_edited(option, source, Policy, "policy", "`recsae tune`")
     try:
-        _fits_together(policy)
+        _check_consistency(policy)
     except BadInput as error:
         raise BadInput(f"{option} {source}: {error}") from None
     return policy
 
 
 def write(policy: Policy, folder: Folder, name: str) -> None:
-    """Write it whole; what was there under that name is replaced in one step."""
+    """Write the policy atomically, replacing any file of that name."""
     with atomic_writer(folder, name) as sink:
         sink.write(as_json(json.loads(policy.model_dump_json())))
 
@@ -86,7 +85,7 @@ def write(policy: Policy, folder: Folder, name: str) -> None:
 def check(
     option: str, source: str, policy: Policy, recommender: Committed, sae: Committed, site: str, num_latents: int
 ) -> None:
-    """Raises BadInput where it was made for another recommender, SAE or site, or names a latent that there is not."""
+    """Raise BadInput if it was made for another recommender, SAE or site, or names an unknown latent."""
     for what, made_for, here in (
         ("recommender", policy.made_for.recommender, recommender.fingerprint),
         ("SAE", policy.made_for.sae, sae.fingerprint),
@@ -103,8 +102,8 @@ def check(
         raise BadInput(f"{option} {source}: {error}") from None
 
 
-def _fits_together(policy: Policy) -> None:
-    """What no single key shows."""
+def _check_consistency(policy: Policy) -> None:
+    """Raise BadInput if keys contradict each other."""
     for number, one in enumerate(policy.operations):
         if one.operation not in WITHOUT_VALUE and "value" not in one.model_fields_set:
             raise BadInput(f"operations.{number}.value is missing; add it")

@@ -1,12 +1,11 @@
-"""The latents that carry a trait of users: correlations over users, from sums that shards add up to.
+"""Finds latents that correlate with a trait of users, from sums over shards.
 
-    r(h, g) = Pearson, over explain users, of the user's mean activation of latent h with his trait g
+    r(h, g) = Pearson, over explain users, of the user's mean activation of latent h with their trait g
     t = r √((n − 2) / (1 − r²))    p two-sided, corrected over all latents and traits (Benjamini & Hochberg 1995)
 
-A trait is a group of an attribute against the rest, or the share of a user's cases whose first item is a head item. At
-the site `item` an item is a case and its own user, and the trait is whether it is a head item. r is the effect size.
-It knows shards, the SAE and traits, and nothing of what is done about them. Shape suffixes: B cases, U users, H
-latents, G traits.
+A trait is membership of one group of an attribute, or the share of a user's cases whose top item is a head item. At the
+site `item` an item is a case and its own user, and the trait is whether it is a head item. r is the effect size. Shape
+suffixes: B cases, U users, H latents, G traits, N selected latents.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 
 ROWS_AT_ONCE = 16_384
-"""Cases whose active latents are held at a time."""
-LEVEL = 0.05
-"""Expected share of false ones among the latents that are said to carry a trait."""
+"""Cases encoded at once."""
+FDR = 0.05
+"""False discovery rate: expected fraction of false positives among the latents found."""
 
 
 class Trait(NamedTuple):
-    """What is told of users: one of the two is given."""
+    """A trait of users: either `head_I` or `group_U` is given."""
 
     head_I: np.ndarray | None = None
-    """Which items are head items, by item_idx."""
+    """Mask of head items, by item_idx."""
     group_U: np.ndarray | None = None
-    """The user's group by user_idx; -1: he is left out."""
+    """Group by user_idx; -1: the user is left out."""
     groups: int = 1
 
     @property
     def contrasts(self) -> int:
-        """G. Of two groups the one against the other says all."""
+        """G. Two groups need one contrast."""
         return 1 if self.groups <= 2 else self.groups
 
 
 class UserSums(NamedTuple):
-    """What users add up to, float64."""
+    """Sums over users, float64."""
 
     users: int
     y_G: np.ndarray
@@ -72,38 +71,38 @@ class UserSums(NamedTuple):
         )
 
 
-class Carriers(NamedTuple):
+class TraitLatents(NamedTuple):
     """Latents whose correlation is significant after correction, from the largest |r| down."""
 
     latent_N: np.ndarray
     r_N: np.ndarray
-    """Of the trait with which |r| is largest."""
+    """Correlation with the trait for which |r| is largest."""
     trait_N: np.ndarray
     q_N: np.ndarray
-    """p after correction."""
+    """Corrected p."""
     users: int
     tested: int
-    """Pairs of a latent and a trait."""
+    """Number of pairs of a latent and a trait."""
     alive_N: np.ndarray
-    """Latents that vary over users, carriers or not."""
+    """All latents that vary over users, correlated or not."""
 
 
-class _Held(NamedTuple):
+class _ShardTask(NamedTuple):
     activations: Committed
     sae: Folder
     trait: Trait
     device: str
 
 
-def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu") -> Carriers:
-    """Over the explain users of all shards, by a task for the shards of each chunk of users."""
-    held = _Held(activations, sae, trait, device)
-    found = tasks.over(_of_shards, held, _by_chunk(activations), "latents of the trait", "chunks", device)
+def find(activations: Committed, sae: Folder, trait: Trait, device: str = "cpu") -> TraitLatents:
+    """Latents that correlate with the trait over explain users, by a task for the shards of each chunk of users."""
+    task = _ShardTask(activations, sae, trait, device)
+    found = tasks.over(_of_shards, task, _by_chunk(activations), "latents of the trait", "chunks", device)
     return correlated(functools.reduce(UserSums.plus, found))
 
 
-def correlated(sums: UserSums) -> Carriers:
-    """The correlations that the sums hold, and which of them are more than chance. Latents that never vary are none."""
+def correlated(sums: UserSums) -> TraitLatents:
+    """Latents with significant correlations, from the sums; constant latents are excluded."""
     n = max(sums.users, 1)
     z_H, zz_H = sums.z_H / n, sums.zz_H / n
     spread_H = zz_H - z_H**2
@@ -112,7 +111,7 @@ def correlated(sums: UserSums) -> Carriers:
     alive_N = np.flatnonzero(varies_H)
     if sums.users < 3 or not len(alive_N) or not (spread_G > 0).any():
         none = np.zeros(0)
-        return Carriers(none.astype(np.int64), none, none.astype(np.int64), none, sums.users, 0, alive_N)
+        return TraitLatents(none.astype(np.int64), none, none.astype(np.int64), none, sums.users, 0, alive_N)
     covariance_GH = sums.zy_GH / n - np.outer(sums.y_G / n, z_H)
     with np.errstate(divide="ignore", invalid="ignore"):
         r_GH = covariance_GH / np.sqrt(np.outer(spread_G, spread_H))
@@ -124,24 +123,24 @@ def correlated(sums: UserSums) -> Carriers:
     trait_H = np.abs(r_GH).argmax(0)
     latent_H = np.arange(len(trait_H))
     r_H, q_H = r_GH[trait_H, latent_H], q_GH[trait_H, latent_H]
-    kept = np.flatnonzero(q_H < LEVEL)
+    kept = np.flatnonzero(q_H < FDR)
     kept = kept[np.argsort(-np.abs(r_H[kept]), kind="stable")]
-    return Carriers(kept, r_H[kept], trait_H[kept], q_H[kept], sums.users, len(alive_N) * len(r_GH), alive_N)
+    return TraitLatents(kept, r_H[kept], trait_H[kept], q_H[kept], sums.users, len(alive_N) * len(r_GH), alive_N)
 
 
 def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> UserSums:
-    """The explain users of one table of cases, who have no case elsewhere."""
+    """Sums over the explain users of one table, which holds all of their cases."""
     rows_B = np.flatnonzero(table["part"].to_numpy() == PARTS.index("explain"))
     user_B = table["user_idx"].to_numpy()[rows_B]
     if trait.head_I is not None:
         item_B = pc.fill_null(table["item_idx" if _on_items(table) else "top_idx"], -1).to_numpy()[rows_B]
-        told_B = item_B >= 0
-        rows_B, user_B = rows_B[told_B], user_B[told_B]
-        y_BG = trait.head_I[item_B[told_B]].astype(np.float64)[:, None]
+        known_B = item_B >= 0
+        rows_B, user_B = rows_B[known_B], user_B[known_B]
+        y_BG = trait.head_I[item_B[known_B]].astype(np.float64)[:, None]
     else:
         assert trait.group_U is not None
-        told_B = trait.group_U[user_B] >= 0
-        rows_B, user_B = rows_B[told_B], user_B[told_B]
+        known_B = trait.group_U[user_B] >= 0
+        rows_B, user_B = rows_B[known_B], user_B[known_B]
         y_BG = (trait.group_U[user_B][:, None] == np.arange(trait.contrasts)).astype(np.float64)
     users, row_B, cases_U = np.unique(user_B, return_inverse=True, return_counts=True)
     mean_UB = sparse.csr_array((1 / cases_U[row_B], (row_B, np.arange(len(row_B)))), shape=(len(users), len(row_B)))
@@ -163,13 +162,13 @@ def of_table(table: pa.Table, sae: Sae, trait: Trait, device: str = "cpu") -> Us
     )
 
 
-def _of_shards(held: _Held, names: tuple[str, ...]) -> UserSums:
-    tables = [shards.read(held.activations.data, name) for name in names]
-    return of_table(pa.concat_tables(tables), load(held.sae, held.device), held.trait, held.device)
+def _of_shards(task: _ShardTask, names: tuple[str, ...]) -> UserSums:
+    tables = [shards.read(task.activations.data, name) for name in names]
+    return of_table(pa.concat_tables(tables), load(task.sae, task.device), task.trait, task.device)
 
 
 def _by_chunk(activations: Committed) -> list[tuple[str, ...]]:
-    """Shards that were cut from one chunk: a user's cases may lie in two of them."""
+    """Names of shards by chunk; a user's cases may be spread over several shards of a chunk."""
     names: Iterator[str] = iter(activations.files(shards.PREFIX))
     return [tuple(some) for _, some in itertools.groupby(names, key=lambda name: name.rpartition("-")[0])]
 

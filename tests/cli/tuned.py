@@ -11,7 +11,7 @@ import pytest
 
 from recsae.cli.main import main
 from recsae.pipeline.runner import Pipeline
-from recsae.policies.build import Made
+from recsae.policies.build import PolicyInputs
 from recsae.schemas.concepts import CONCEPTS
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.policies import biased
@@ -22,7 +22,7 @@ class Line:
     """A config whose stages are committed, and how its jobs are asked."""
 
     def __init__(self, folder: Path) -> None:
-        self.made: Made
+        self.made: PolicyInputs
         _, self.made, self.commit = biased.line(folder, 240)
         self.committed: dict[str, Committed | None] = {
             "ingest": self.made.ingested,

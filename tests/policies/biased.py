@@ -1,4 +1,4 @@
-"""A planted bias: users of one group were pushed a concept that they never choose, and the model learnt it from them.
+"""A planted bias: one group of users is pushed a concept that they never choose, and the model learns it.
 
 Every user follows one or two of the other concepts. Users of the group `pushed` were given items of PUSHED in the
 earlier part of their history; what is held out, in either group, is of what they follow. The recommender is linear:
@@ -21,7 +21,7 @@ from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
 from recsae.data.stage import ingest
-from recsae.policies.build import Made
+from recsae.policies.build import PolicyInputs
 from recsae.policies.concept_lookup import Dictionary
 from recsae.recommenders import registry
 from recsae.sae import model as saes
@@ -36,7 +36,7 @@ PUSHED = 0
 ITEMS = 15
 """Of each concept."""
 WIDTH, LATENTS = 12, 10
-"""Of the latents the first are the concepts, in order; the last two fire for nobody but by noise."""
+"""Of the latents the first are the concepts, in order; the last two fire only by noise."""
 
 
 def config(folder: Path) -> Config:
@@ -60,7 +60,7 @@ def config(folder: Path) -> Config:
 
 
 def write(folder: Path, n_users: int = 600, seed: int = 0) -> None:
-    """`interactions.parquet`, `items.parquet` and `users.parquet`; item i bears concept i % 8."""
+    """`interactions.parquet`, `items.parquet` and `users.parquet`; item i has concept i % 8."""
     draw = np.random.default_rng(seed)
     count = len(CONCEPTS)
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,14 +105,14 @@ def sae() -> Sae:
     return found.eval().requires_grad_(False)
 
 
-def line(folder: Path, n_users: int = 600) -> tuple[Config, Made, Commit]:
+def line(folder: Path, n_users: int = 600) -> tuple[Config, PolicyInputs, Commit]:
     """Data, config, stages, and how a further stage is committed beside them."""
     write(folder / "data", n_users)
     settings, commit = config(folder / "data"), committing(folder / "store")
     return settings, made(commit, settings), commit
 
 
-def made(commit: Commit, settings: Config) -> Made:
+def made(commit: Commit, settings: Config) -> PolicyInputs:
     """All stages that policies read, the recommender and the SAE without training."""
     ingested = commit("ingest", lambda out: ingest(settings, {}, out))
     recommender = commit("recommender", lambda out: _model(out, settings.recommender, ingested))
@@ -122,7 +122,7 @@ def made(commit: Commit, settings: Config) -> Made:
         {"latent": latent, "name": name, "terms": [name], "interpretable": True, "confidence": 0.9}
         for latent, name in enumerate(CONCEPTS)
     ]
-    return Made(ingested, recommender, activations, trained, Dictionary(rows))
+    return PolicyInputs(ingested, recommender, activations, trained, Dictionary(rows))
 
 
 def _model(out: Attempt, config: RecommenderConfig, ingested: Committed) -> Metrics:
@@ -159,7 +159,7 @@ def _probe(out: Attempt, ingested: Committed, recommender: Committed) -> Metrics
     return {"site": "user", "width": WIDTH}
 
 
-def on_items(commit: Commit, made: Made) -> Made:
+def on_items(commit: Commit, made: PolicyInputs) -> PolicyInputs:
     """The same with the items' vectors probed."""
 
     def write(out: Attempt) -> Metrics:

@@ -19,7 +19,7 @@ HELD = [
     [("gender", "F"), ("age", "1")],
     [("gender", "M")],
     [],
-    [("gender", "M"), ("gender", "F")],  # the first counts as his group
+    [("gender", "M"), ("gender", "F")],  # the first is the group
     [("gender", "M"), ("age", "2")],
     [("gender", "X")],
     [("gender", "F")],
@@ -70,7 +70,7 @@ def test_members_by_segment_and_by_id(ingested: Committed) -> None:
         (Users(ids=("u1", "u9")), "p: user u9 is none of the 7 users that ingest kept; leave it out"),
     ],
 )
-def test_who_is_not_there_is_refused(ingested: Committed, users: Users, said: str) -> None:
+def test_unknown_users_and_segments_are_refused(ingested: Committed, users: Users, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         members("p", ingested, users)
 
@@ -88,7 +88,7 @@ def test_ids_of_a_file(tmp_path: Path) -> None:
         read_ids("--users", str(tmp_path / "none"))
 
 
-def test_users_without_attributes_are_told_how_to_read_them(ingested: Committed, commit: Commit) -> None:
+def test_users_without_attributes_are_an_error(ingested: Committed, commit: Commit) -> None:
     table = ingested.read_table("users.parquet")
     bare = table.set_column(
         4, USERS.field("attributes"), pa.array([[]] * table.num_rows, USERS.field("attributes").type)

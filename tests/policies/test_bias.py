@@ -1,4 +1,4 @@
-"""A planted bias is found, halved at hardly any loss on users who did not choose the policy, and told honestly."""
+"""A planted bias is found, halved at little loss on held-out users, and reported as measured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.policies import policy
 from recsae.policies.bias import reduce_bias
-from recsae.policies.build import Made
+from recsae.policies.build import PolicyInputs
 from recsae.store.filesystem import Folder
 from tests.conftest import committing
 from tests.policies import biased
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("attribute", ["group", "popularity"])
-def test_the_planted_bias_is_halved_at_hardly_any_loss(settings: Config, made: Made, attribute: str) -> None:
+def test_the_planted_bias_is_halved_at_little_loss(settings: Config, made: PolicyInputs, attribute: str) -> None:
     found = reduce_bias(settings, made, attribute, 0.5, 0.02)
     on_score = found.found["score"]
     gap, ndcg = on_score["figures"]["gap"], on_score["figures"]["ndcg@10"]
@@ -35,26 +35,26 @@ def test_the_planted_bias_is_halved_at_hardly_any_loss(settings: Config, made: M
         assert gap["change_interval"][0] <= gap["change"] <= gap["change_interval"][1] < 0
 
 
-def test_a_policy_of_it_round_trips(settings: Config, made: Made, tmp_path: Path) -> None:
+def test_a_policy_of_it_round_trips(settings: Config, made: PolicyInputs, tmp_path: Path) -> None:
     found = reduce_bias(settings, made, "group", 0.5, 0.02)
     policy.write(found, Folder(str(tmp_path)), "p.json")
     again = policy.read("--policy", str(tmp_path / "p.json"))
     assert again == found and again.made_for.sae == made.sae.fingerprint
 
 
-def test_a_target_that_cannot_be_met_is_told(settings: Config, made: Made) -> None:
+def test_a_missed_target_is_reported(settings: Config, made: PolicyInputs) -> None:
     found = reduce_bias(settings, made, "age", 0.0, 0.0)
     assert found.found["met"]["select"] is False
     assert found.found["score"]["figures"]["gap"]["after"] > 0
 
 
-def test_an_attribute_that_is_not_there_is_refused(settings: Config, made: Made) -> None:
+def test_an_unknown_attribute_is_refused(settings: Config, made: PolicyInputs) -> None:
     with pytest.raises(BadInput, match="--balance gruop: users have no attribute gruop; the nearest are group"):
         reduce_bias(settings, made, "gruop", 0.5, 0.02)
 
 
 def test_on_the_item_side_popularity_is_balanced_and_groups_are_refused(
-    settings: Config, made: Made, tmp_path: Path
+    settings: Config, made: PolicyInputs, tmp_path: Path
 ) -> None:
     on_items = biased.on_items(committing(tmp_path), made)
     found = reduce_bias(settings, on_items, "popularity", 0.5, 0.02)

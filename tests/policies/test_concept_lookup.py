@@ -1,4 +1,4 @@
-"""Concepts found in a dictionary by name or terms, and the items that bear them."""
+"""Concepts found in a dictionary by name or terms, and the items that have them."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_names_are_of_latents_that_have_one() -> None:
     assert DICTIONARY.latents.tolist() == [0, 3, 4, 5, 6, 7, 8]
 
 
-def test_an_item_bears_a_concept_if_it_bears_all_its_terms() -> None:
-    bears = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 0, 0]])
-    vocabulary = Vocabulary(["Comedy", "Romance", "War"], sparse.csr_matrix(bears))
+def test_an_item_has_a_concept_if_it_has_all_its_terms() -> None:
+    has = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 1], [0, 0, 0]])
+    vocabulary = Vocabulary(["Comedy", "Romance", "War"], sparse.csr_matrix(has))
     assert vocabulary.items_with(["comedy", "Romance"]).tolist() == [True, False, True, False]
     assert vocabulary.items_with(["War"]).tolist() == [False, True, True, False]

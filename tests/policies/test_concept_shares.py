@@ -1,4 +1,4 @@
-"""More of one concept and less of another, for everybody, a segment or some users; and what is refused."""
+"""More of one concept and less of another, for everybody, a segment or a list of users; and invalid requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from recsae.config.schema import Config
 from recsae.errors import BadInput
-from recsae.policies.build import Made
+from recsae.policies.build import PolicyInputs
 from recsae.policies.concept_shares import ShareTarget, change_shares
 from recsae.policies.policy import Users
 from tests.conftest import committing
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 MORE, LESS = ShareTarget("--more", "western", 1.5), ShareTarget("--less", "Comedy", 0.5)
 
 
-def test_both_targets_are_met_by_the_concepts_own_latents(settings: Config, made: Made) -> None:
+def test_both_targets_are_met_by_the_concepts_own_latents(settings: Config, made: PolicyInputs) -> None:
     found = change_shares(settings, made, [MORE, LESS])
     assert {one.concept for one in found.operations} == {"Western", "Comedy"}
     western, comedy = found.found["select"]
@@ -29,7 +29,7 @@ def test_both_targets_are_met_by_the_concepts_own_latents(settings: Config, made
     assert null["share of Western"]["change"] < figures["share of Western"]["change"]
 
 
-def test_a_segment_and_a_list_are_who_is_measured(settings: Config, made: Made) -> None:
+def test_a_segment_and_a_list_define_the_users_measured(settings: Config, made: PolicyInputs) -> None:
     segment = change_shares(settings, made, [MORE], Users(attribute="age", value="old"))
     everybody = change_shares(settings, made, [MORE])
     assert 0 < segment.found["score"]["users"] < everybody.found["score"]["users"]
@@ -39,7 +39,7 @@ def test_a_segment_and_a_list_are_who_is_measured(settings: Config, made: Made) 
     assert some.found["score"]["users"] == 40
 
 
-def test_a_bound_on_the_loss_is_kept_and_what_is_missed_is_told(settings: Config, made: Made) -> None:
+def test_the_loss_stays_within_its_limit_and_a_miss_is_reported(settings: Config, made: PolicyInputs) -> None:
     found = change_shares(settings, made, [ShareTarget("--more", "Horror", 50.0)], max_loss=0.01)
     assert not found.found["select"][0]["met"]
     assert found.found["select"][0]["loss"] <= 0.01
@@ -53,12 +53,14 @@ def test_a_bound_on_the_loss_is_kept_and_what_is_missed_is_told(settings: Config
         ([MORE, ShareTarget("--less", "Western", 0.5)], "--less Western: named by two targets"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(settings: Config, made: Made, targets: list[ShareTarget], said: str) -> None:
+def test_invalid_targets_are_refused(
+    settings: Config, made: PolicyInputs, targets: list[ShareTarget], said: str
+) -> None:
     with pytest.raises(BadInput, match=said):
         change_shares(settings, made, targets)
 
 
-def test_without_a_dictionary_or_with_nobody_it_is_refused(settings: Config, made: Made) -> None:
+def test_without_a_dictionary_or_with_nobody_it_is_refused(settings: Config, made: PolicyInputs) -> None:
     with pytest.raises(BadInput, match=r"python -m jobs\.concepts"):
         change_shares(settings, made._replace(dictionary=None), [MORE])
     with pytest.raises(BadInput, match="no user has age = odl; the nearest are old"):
@@ -66,7 +68,7 @@ def test_without_a_dictionary_or_with_nobody_it_is_refused(settings: Config, mad
 
 
 def test_on_the_item_side_activations_are_scaled(
-    settings: Config, made: Made, tmp_path_factory: pytest.TempPathFactory
+    settings: Config, made: PolicyInputs, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     on_items = biased.on_items(committing(tmp_path_factory.mktemp("items")), made)
     found = change_shares(settings, on_items, [MORE, LESS])

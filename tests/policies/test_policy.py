@@ -1,4 +1,4 @@
-"""Policies in files: they come back as they were, and what cannot be meant is refused with its file and key."""
+"""Policies in files: they round-trip, and invalid ones are refused with the file and key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def put(tmp_path: Path, **changed: Any) -> str:
     return str(path)
 
 
-def test_a_policy_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_policy_round_trips(tmp_path: Path) -> None:
     write(POLICY, Folder(str(tmp_path)), "policy.json")
     assert read("--policy", str(tmp_path / "policy.json")) == POLICY
     assert [path.name for path in tmp_path.iterdir()] == ["policy.json"]
@@ -65,7 +65,7 @@ def test_a_policy_comes_back_as_it_was(tmp_path: Path) -> None:
         ({"users": {"attribute": "gender", "value": "F", "ids": ["a"]}}, "give either"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_file_and_key(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+def test_invalid_values_are_refused_with_file_and_key(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
     path = put(tmp_path, **changed)
     with pytest.raises(BadInput, match=said) as caught:
         read("--policy", path)
@@ -73,14 +73,14 @@ def test_what_cannot_be_meant_is_refused_with_file_and_key(tmp_path: Path, chang
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "\x00"])
-def test_what_is_no_policy_is_refused(tmp_path: Path, content: str) -> None:
+def test_other_content_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "p.json").write_text(content)
     with pytest.raises(BadInput, match=r"--policy .*p\.json: "):
         read("--policy", str(tmp_path / "p.json"))
 
 
 @pytest.mark.parametrize("source", ["missing.json", "", "nowhere://x/p.json", "folder"])
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     with pytest.raises(BadInput, match=f"--policy {source}: cannot be read"):
@@ -101,7 +101,7 @@ def test_a_policy_made_for_another_is_refused(recommender: str, sae: str, site: 
         check("--policy", "p", POLICY, committed(recommender), committed(sae), site, 10)
 
 
-def test_a_latent_that_there_is_not_is_refused() -> None:
+def test_an_unknown_latent_is_refused() -> None:
     with pytest.raises(BadInput, match="--policy p: latent 4 is none of the SAE's; give one from 0 to 3"):
         check("--policy", "p", POLICY, committed("r1"), committed("s1"), "user", 4)
 

@@ -1,4 +1,4 @@
-"""Carriers against scipy's own correlations over users, whatever the shards; and that chance is mostly kept out."""
+"""Trait latents against scipy's correlations over users, for any sharding, and their false discovery rate."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_shards_of_a_chunk_and_blocks_add_up(
     assert found.r_N == pytest.approx(once.r_N)
 
 
-def test_nobody_and_no_difference_carry_nothing() -> None:
+def test_without_users_or_differences_there_are_none() -> None:
     nobody = correlated(of_table(table(), sae(), Trait(group_U=np.full(USERS, -1), groups=2)))
     alike = correlated(of_table(table(), sae(), Trait(group_U=np.zeros(USERS, int), groups=2)))
     assert len(nobody.latent_N) == len(alike.latent_N) == 0 and nobody.users == 0 < alike.users

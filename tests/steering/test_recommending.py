@@ -8,7 +8,7 @@ import torch
 
 from recsae.config.schema import Config
 from recsae.data.chunks import n_chunks, read_chunk
-from recsae.policies.build import Made
+from recsae.policies.build import PolicyInputs
 from recsae.recommenders import topk
 from recsae.recommenders.base import last_position
 from recsae.recommenders.ranking import pad
@@ -23,30 +23,32 @@ OPERATIONS = (Operation(2, "add", 1.0), Operation(0, "ablate"))
 
 
 @pytest.fixture(scope="module")
-def planted_line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Made]:
+def planted_line(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, PolicyInputs]:
     settings, made, _ = biased.line(tmp_path_factory.mktemp("biased"), 40)
     return settings, made
 
 
 @pytest.fixture(scope="module")
-def settings(planted_line: tuple[Config, Made]) -> Config:
+def settings(planted_line: tuple[Config, PolicyInputs]) -> Config:
     return planted_line[0]
 
 
 @pytest.fixture(scope="module")
-def made(planted_line: tuple[Config, Made]) -> Made:
+def made(planted_line: tuple[Config, PolicyInputs]) -> PolicyInputs:
     return planted_line[1]
 
 
-def asked(settings: Config, made: Made, **changed: object) -> RecommendationRequest:
-    world = made.world(settings)
+def asked(settings: Config, made: PolicyInputs, **changed: object) -> RecommendationRequest:
+    world = made.eval_data(settings)
     whole = RecommendationRequest(made.ingested, made.recommender, world.site, 5, None, world.sae, (), None)
     return whole._replace(**changed)
 
 
-def expected(settings: Config, made: Made, operations: tuple[Operation, ...]) -> dict[str, list[tuple[str, float]]]:
+def expected(
+    settings: Config, made: PolicyInputs, operations: tuple[Operation, ...]
+) -> dict[str, list[tuple[str, float]]]:
     """By user id, from all scores of one user at a time."""
-    world = made.world(settings)
+    world = made.eval_data(settings)
     model = SteeredRecommender(world.model(), Steering(world.load_sae(), operations))
     ids = made.ingested.read_table("items.parquet", ["item_id"])["item_id"].to_pylist()
     users = made.ingested.read_table("users.parquet", ["user_id"])["user_id"].to_pylist()
@@ -80,7 +82,7 @@ def alike(mine: list[tuple[str, float]], theirs: list[tuple[str, float]]) -> boo
     )
 
 
-def test_each_user_gets_the_best_of_what_he_has_not_had(settings: Config, made: Made) -> None:
+def test_each_user_gets_the_best_of_what_he_has_not_had(settings: Config, made: PolicyInputs) -> None:
     wanted = expected(settings, made, ())
     got: dict[str, list[tuple[str, float]]] = {}
     for number in range(n_chunks(made.ingested)):
@@ -90,7 +92,7 @@ def test_each_user_gets_the_best_of_what_he_has_not_had(settings: Config, made: 
     assert list(got) == list(wanted) and all(alike(got[user], wanted[user]) for user in wanted)
 
 
-def test_a_policy_for_some_leaves_the_others_clean(settings: Config, made: Made) -> None:
+def test_a_policy_for_some_leaves_the_others_clean(settings: Config, made: PolicyInputs) -> None:
     clean, steered = expected(settings, made, ()), expected(settings, made, OPERATIONS)
     users = made.ingested.read_table("users.parquet", ["user_id"])["user_id"].to_pylist()
     chosen = np.array([3, 4, 17])
@@ -107,14 +109,14 @@ def test_a_policy_for_some_leaves_the_others_clean(settings: Config, made: Made)
     assert all(alike(held, steered[user]) for user, held in rows(everybody).items())
 
 
-def test_only_who_is_asked_for_has_rows(settings: Config, made: Made) -> None:
+def test_only_who_is_asked_for_has_rows(settings: Config, made: PolicyInputs) -> None:
     wanted = np.array([2, 39])
     found = [of_chunk(asked(settings, made, wanted=wanted), number) for number in range(n_chunks(made.ingested))]
     assert sum(one.users for one in found) == 2 and sum(one.table.num_rows for one in found) == 10
     assert of_chunk(asked(settings, made, wanted=np.zeros(0, int)), 0).table.num_rows == 0
 
 
-def test_where_little_is_left_there_are_fewer_rows(settings: Config, made: Made) -> None:
+def test_where_little_is_left_there_are_fewer_rows(settings: Config, made: PolicyInputs) -> None:
     found = of_chunk(asked(settings, made, k=int(made.ingested.metrics["items"])), 0)
     chunk = read_chunk(made.ingested, 0)
     unseen = made.ingested.metrics["items"] - len(np.unique(chunk.items[: chunk.offsets[1]]))
