@@ -61,7 +61,7 @@ def test_invalid_targets_are_refused(
 
 
 def test_without_a_dictionary_or_with_nobody_it_is_refused(settings: Config, made: PolicyInputs) -> None:
-    with pytest.raises(BadInput, match=r"python -m jobs\.concepts"):
+    with pytest.raises(BadInput, match=r"`recsae stage concepts`"):
         change_shares(settings, made._replace(dictionary=None), [MORE])
     with pytest.raises(BadInput, match="no user has age = odl; the nearest are old"):
         change_shares(settings, made, [MORE], Users(attribute="age", value="odl"))

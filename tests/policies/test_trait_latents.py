@@ -20,7 +20,6 @@ from recsae.store import shards
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Attempt, Metrics
 from tests.conftest import Commit
-from tests.sae.fake_ray import without_ray
 
 USERS, WIDTH, LATENTS, ITEMS = 120, 8, 24, 40
 HEAD_I = np.arange(ITEMS) < 15
@@ -103,7 +102,6 @@ def test_on_the_item_side_an_item_is_its_own_case() -> None:
 def test_shards_of_a_chunk_and_blocks_add_up(
     commit: Commit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
-    without_ray(monkeypatch)
     monkeypatch.setattr(trait_latents, "ROWS_AT_ONCE", rows_at_once)
     whole, folder = table(), Folder(str(tmp_path / "sae"))
     saes.save(folder, sae())
