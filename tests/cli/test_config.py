@@ -38,7 +38,7 @@ def test_every_key_is_shown_with_its_value_default_and_doc_line(ask: Asker) -> N
 def test_the_table_tells_what_differs_from_the_default(ask: Asker) -> None:
     rows = {line.split()[0]: line for line in ask("show", "--config", DEMO).splitlines() if line.strip()}
     assert rows["sae.num_latents"].split()[:3] == ["sae.num_latents", "128", "1024"]
-    assert rows["seed"].split()[:4] == ["seed", "0", "Decides", "every"]
+    assert rows["seed"].split()[:4] == ["seed", "0", "Seed", "of"]
     assert "—" in rows["mlflow.uri"] and "required" in rows["name"]
 
 

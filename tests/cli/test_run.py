@@ -134,6 +134,9 @@ def test_a_served_night_is_written_down_in_mlflow(
         def committed(self, name: str) -> Committed:
             return made[name]
 
+        def expected_seconds(self, name: str) -> float | None:
+            return None
+
     monkeypatch.setattr("recsae.pipeline.runner.Pipeline", Made)
     monkeypatch.setattr("recsae.cli.render.dictionary.print_dictionary", lambda current, root: None)
     monkeypatch.setattr(

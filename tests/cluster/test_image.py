@@ -11,6 +11,7 @@ from pathlib import Path
 import ray
 import torch
 
+import recsae
 from tests.cluster.manifests import FOLDER, MANIFESTS, RAY_UP, REPOSITORY
 
 DOCKERFILE = FOLDER / "Dockerfile"
@@ -44,7 +45,7 @@ def test_bases_are_pinned_and_targets_are_those_that_files_use() -> None:
     assert bases[0][0].startswith("python:3.11.") and re.search(r":\d+\.\d+\.\d+-\S+$", bases[0][0])
     targets = [target for _, target in bases[1:]]
     assert targets == ["cpu", "gpu"] and {base for base, _ in bases[1:]} == {"base"}
-    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    version = recsae.__version__
     used = {
         image
         for name in (*MANIFESTS, *RAY_UP)
