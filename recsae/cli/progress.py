@@ -98,7 +98,7 @@ def rendered(shown: State, now: float) -> RenderableType:
         row(night.run, len(night.stages), done, f"{done} of {len(night.stages)} stages, {_of_night(night, now)}")
         if stage in night.stages:
             one = night.stages[stage]
-            row(stage, one.expected, now - (one.began or now), _of_stage(one, now))
+            row(stage, one.expected, now - (one.started_at or now), _of_stage(one, now))
     if phase:
         row(_named(stage, phase), phase.total, phase.done, _how_far(phase, now))
     return table
@@ -118,15 +118,15 @@ def in_words(shown: State, now: float) -> str:
 
 
 def _named(stage: str | None, phase: Phase) -> str:
-    return f"{stage}: {phase.words}" if stage else phase.words
+    return f"{stage}: {phase.name}" if stage else phase.name
 
 
 def _of_night(night: NightProgress, now: float) -> str:
-    return _with_left(now - night.began, night.seconds_left(now))
+    return _with_left(now - night.started_at, night.seconds_left(now))
 
 
 def _of_stage(stage: StageProgress, now: float) -> str:
-    return _with_left(now - (stage.began or now), stage.seconds_left(now))
+    return _with_left(now - (stage.started_at or now), stage.seconds_left(now))
 
 
 def _with_left(seconds: float, left: float | None) -> str:
@@ -139,7 +139,7 @@ def _how_far(phase: Phase, now: float) -> str:
         parts.append(f"{int(phase.done):,} of {int(phase.total):,} {phase.unit}".rstrip())
     rate, left = phase.rate(now), phase.seconds_left(now)
     if rate is None or left is None:
-        parts.append(span(now - phase.began))
+        parts.append(span(now - phase.started_at))
     else:
         parts += [_per_time(rate), f"{'at most ' if phase.at_most else ''}{span(left)} left"]
     return ", ".join([*parts, *([phase.note] if phase.note else [])])

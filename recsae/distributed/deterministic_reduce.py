@@ -1,7 +1,7 @@
-"""Data-parallel gradients that are the same to the bit for any number of workers.
+"""Bitwise reproducible data-parallel gradients for any number of workers.
 
-A global batch is cut into a fixed number of lanes. A worker computes its share of them one after the other, and the
-lanes are added pairwise in a fixed tree, whose upper part runs across workers.
+A global batch is split into a fixed number of lanes. Each worker computes its lanes one by one, and lanes are summed
+pairwise in a fixed tree whose upper levels run across workers.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ LANES = 8
 
 
 def lane_rows(lane: int, rows: int) -> slice:
-    """The rows of a global batch that a lane works on."""
+    """The rows of a global batch that belong to a lane."""
     return slice(lane * rows // LANES, (lane + 1) * rows // LANES)
 
 
 def seed_lane(seed: int, step: int, lane: int) -> None:
-    """Seed torch for one lane of one step, so that dropout does not depend on who computes it."""
+    """Seed torch for one lane of one step, so that dropout does not depend on the worker that computes it."""
     torch.manual_seed((seed * 1_000_003 + step) * LANES + lane)
 
 
 def add_lanes(value: Callable[[int], Tensor], rank: int, world: int) -> Tensor:
     """Sum of `value(lane)` over all lanes, on every worker; `value` is called for this worker's lanes only.
 
-    Lanes are shared out among 1, 2, 4 or 8 workers, the most that there are of these. Any beyond compute the first lane
-    once more, which is not added: they stand by for a worker that is lost.
+    Lanes are split over the largest of 1, 2, 4 or 8 workers available. Surplus workers compute lane 0 again, which is not
+    added; they are spares for lost workers.
     """
-    at_work = min(LANES, 1 << (world.bit_length() - 1))
-    share = LANES // at_work
-    own = _add_tree(rank * share, (rank + 1) * share, value) if rank < at_work else value(0)
+    active = min(LANES, 1 << (world.bit_length() - 1))
+    share = LANES // active
+    local = _add_tree(rank * share, (rank + 1) * share, value) if rank < active else value(0)
     if world == 1:
-        return own
-    parts = [torch.empty_like(own) for _ in range(world)]
-    dist.all_gather(parts, own)
-    return _add_tree(0, at_work, parts.__getitem__)
+        return local
+    parts = [torch.empty_like(local) for _ in range(world)]
+    dist.all_gather(parts, local)
+    return _add_tree(0, active, parts.__getitem__)
 
 
 def _add_tree(start: int, stop: int, value: Callable[[int], Tensor]) -> Tensor:

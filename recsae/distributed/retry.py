@@ -1,6 +1,6 @@
-"""Retries what was lost with a node, a worker or the connection to them, with exponential back-off.
+"""Retries work after the loss of a node, a worker or a connection, with exponential back-off.
 
-A full disk is reported in one sentence instead: it would be as full the next time.
+A full disk is not retried but reported in one sentence.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from recsae.errors import BadInput, error_chain
 log = logging.getLogger(__name__)
 
 FIRST_WAIT = 5.0
-"""Seconds; Ray has declared a silent node dead by then, and an autoscaler has begun to replace it."""
+"""Seconds; by then Ray has declared a silent node dead and an autoscaler has started to replace it."""
 LONGEST_WAIT = 300.0
-FULL = "no space left on device"
+DISK_FULL = "no space left on device"
 
 Done = TypeVar("Done")
 
 
 def retrying(work: Callable[[], Done], what: str, retries: int, sleep: Callable[[float], None] | None = None) -> Done:
-    """What `work` returns, tried again up to `retries` times if a node, a worker or an object of Ray was lost.
+    """The result of `work`, retried up to `retries` times if a node, a worker or a Ray object is lost.
 
-    Raises BadInput if a disk is full, and any other error as it is.
+    Raises BadInput if a disk is full, and any other error unchanged.
     """
 
     def log_loss(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         reason = str(error).strip().splitlines()[0]
         wait = state.next_action.sleep if state.next_action else 0.0
-        log.warning("%s: lost (%s); try %d of %d in %.0f s", what, reason, state.attempt_number, retries, wait)
+        log.warning("%s: lost (%s); retry %d of %d in %.0f s", what, reason, state.attempt_number, retries, wait)
 
     try:
         return Retrying(
-            retry=retry_if_exception(lambda error: not _full(error) and _lost(error)),
+            retry=retry_if_exception(lambda error: not _full_disk(error) and _is_lost(error)),
             wait=wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
             stop=stop_after_attempt(retries + 1),
             sleep=sleep or time.sleep,
@@ -46,16 +46,16 @@ def retrying(work: Callable[[], Done], what: str, retries: int, sleep: Callable[
             reraise=True,
         )(work)
     except Exception as error:
-        if full := _full(error):
+        if full := _full_disk(error):
             raise BadInput(
-                f"{what}: a disk is full ({full}); free some space of store.root or of the temporary folder and "
-                "run again: what is finished is kept"
+                f"{what}: a disk is full ({full}); free some space in store.root or the temporary folder and "
+                "run again: finished work is kept"
             ) from error
         raise
 
 
-def _lost(error: BaseException) -> bool:
-    """Whether a node, a worker or an object of Ray was lost."""
+def _is_lost(error: BaseException) -> bool:
+    """Whether a node, a worker or a Ray object was lost."""
     from ray import exceptions
     from ray.train.v2.api.exceptions import ControllerError, PreemptionError
 
@@ -72,13 +72,14 @@ def _lost(error: BaseException) -> bool:
     return any(isinstance(one, kinds) for one in error_chain(error))
 
 
-def _full(error: BaseException) -> str | None:
+def _full_disk(error: BaseException) -> str | None:
+    """The message about a full disk in the error's chain; None if there is none."""
     from ray.exceptions import OutOfDiskError
 
     for one in error_chain(error):
         if isinstance(one, OutOfDiskError):
             return "Ray's own spill folder"
         for line in str(one).splitlines():
-            if FULL in line.casefold():
+            if DISK_FULL in line.casefold():
                 return line.strip()[:200]
     return None

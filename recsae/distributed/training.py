@@ -1,6 +1,6 @@
-"""What Ray Train needs of both trainings: one run that resumes from its newest checkpoint, and checkpoints of tensors.
+"""Runs both trainings on Ray Train: a run resumes from its newest checkpoint; checkpoints hold tensors and JSON.
 
-A checkpoint has a folder of `safetensors` and one JSON file for each model that is trained.
+A checkpoint has one folder per model, with `safetensors` files and one JSON file.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ State = dict[str, Any]
 Tensors = dict[str, torch.Tensor]
 
 BEST, STATE = "best.safetensors", "state.json"
-RETRIES = 3
-"""Workers that may be lost before the stage gives up."""
+MAX_FAILURES = 3
+"""Worker failures tolerated before the stage fails."""
 
 
 def fit(
     loop: Callable[[dict[str, Any]], None], task: dict[str, Any], resources: ResourcesConfig, stored: Progress
 ) -> dict[str, tuple[State, Tensors]]:
-    """Run `loop(task)` on the Train workers; of each model the state that it saved last, and the best weights.
+    """Run `loop(task)` on the Train workers; returns the last saved state and the best weights by model.
 
-    With `resources.min_train_workers` the run begins, and goes on after a loss, with as many workers as there is room
-    for. The run lives in the stage's progress folder: a later attempt of the same fingerprint goes on from there.
+    With `resources.min_train_workers` the run starts, and continues after a loss, with as many workers as the cluster can
+    place. The run is stored in the stage's progress folder, where a later attempt with the same fingerprint resumes it.
     """
 
     def quiet_loop(task: dict[str, Any]) -> None:
-        logging.getLogger().setLevel(logging.WARNING)  # Train notes every report, on a logger of its own naming
-        if wanted:
+        logging.getLogger().setLevel(logging.WARNING)  # Train logs every report, on a logger with a generated name
+        if relayed:
             progress.relay()
         loop(task)
 
@@ -65,11 +65,11 @@ def fit(
             storage_path=stored.folder.path,
             storage_filesystem=stored.folder.filesystem,
             checkpoint_config=CheckpointConfig(num_to_keep=1),
-            failure_config=FailureConfig(max_failures=RETRIES),
+            failure_config=FailureConfig(max_failures=MAX_FAILURES),
             logging_config=LoggingConfig(log_level="WARNING"),  # type: ignore[call-arg]
         ),
     )
-    with progress.from_workers() as wanted:
+    with progress.from_workers() as relayed:
         result = trainer.fit()
     assert result.checkpoint is not None
     with result.checkpoint.as_directory() as folder:
@@ -83,10 +83,10 @@ def _workers(resources: ResourcesConfig) -> int | tuple[int, int]:
 
 
 class Checkpoints:
-    """What one worker keeps of a training: the newest state of its models and, beside it, their best weights so far.
+    """One worker's checkpoints: the newest state of its models and their best weights so far.
 
-    `mine` are the models of this worker; each model is one worker's. The best weights lie in files and not in memory,
-    most of which a table of embeddings may take.
+    `mine` are the models that this worker owns; each model has one owner. Best weights are kept in files, since an
+    embedding table may fill most of the memory.
     """
 
     def __init__(self, mine: Collection[str]) -> None:
@@ -94,44 +94,44 @@ class Checkpoints:
         self._mine = mine
 
     def resume(self, model: str) -> tuple[State, dict[str, Tensors]] | None:
-        """State and groups of tensors of a model in this run's newest checkpoint, if there is one."""
+        """State and tensor groups of a model from this run's newest checkpoint; None without a checkpoint."""
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return None
         with checkpoint.as_directory() as folder:
-            of_model = Path(folder, model)
-            files = {path.stem: path for path in of_model.glob("*.safetensors")}
+            model_folder = Path(folder, model)
+            files = {path.stem: path for path in model_folder.glob("*.safetensors")}
             best = files.pop(Path(BEST).stem)
             if model in self._mine:
                 shutil.copyfile(best, self._best(model))
-            return _state(of_model), {name: safetensors.torch.load_file(path) for name, path in files.items()}
+            return _state(model_folder), {name: safetensors.torch.load_file(path) for name, path in files.items()}
 
     def keep_best(self, model: str, weights: Tensors) -> None:
         if model in self._mine:
             _write(weights, self._best(model))
 
     def save(self, models: Mapping[str, tuple[State, dict[str, Tensors]]]) -> None:
-        """Report a checkpoint; every worker calls this, and of its own models the state is kept."""
+        """Report a checkpoint with the models of this worker; every worker must call this."""
         if not self._mine:
             ray.train.report({})
             return
         with tempfile.TemporaryDirectory() as folder:
             for model in self._mine:
                 state, tensors = models[model]
-                of_model = Path(folder, model)
-                of_model.mkdir()
+                model_folder = Path(folder, model)
+                model_folder.mkdir()
                 for name, group in tensors.items():
-                    _write(group, of_model / f"{name}.safetensors")
-                shutil.copyfile(self._best(model), of_model / BEST)
-                (of_model / STATE).write_text(json.dumps(state))
+                    _write(group, model_folder / f"{name}.safetensors")
+                shutil.copyfile(self._best(model), model_folder / BEST)
+                (model_folder / STATE).write_text(json.dumps(state))
             ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
 
     def load_best(self, model: str, weights: Tensors) -> None:
-        """Fill `weights` with the best ones, on every worker; the model is the first one's."""
-        first = model in self._mine
-        best = safetensors.torch.load_file(self._best(model)) if first else {}
+        """Copy the best weights into `weights` on every worker; the model must be owned by rank 0."""
+        is_owner = model in self._mine
+        best = safetensors.torch.load_file(self._best(model)) if is_owner else {}
         for name, value in weights.items():
-            if first:
+            if is_owner:
                 value.copy_(best[name])
             if dist.is_initialized() and dist.get_world_size() > 1:
                 dist.broadcast(value, 0)
@@ -141,7 +141,7 @@ class Checkpoints:
 
 
 def peak_bytes() -> int:
-    """The most memory that any worker has held so far; every worker calls this."""
+    """Peak resident memory so far, in bytes, over all workers; every worker must call this."""
     peak = torch.tensor(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)  # Linux counts in KiB
     if dist.is_initialized() and dist.get_world_size() > 1:
         peak = peak.to(device="cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -150,8 +150,8 @@ def peak_bytes() -> int:
 
 
 def _write(tensors: Tensors, path: Path) -> None:
-    whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    safetensors.torch.save_file(whole, path)
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    safetensors.torch.save_file(on_cpu, path)
 
 
 def _state(folder: Path) -> State:
@@ -174,9 +174,9 @@ def load_optimisers(optimisers: list[torch.optim.Optimizer], tensors: Tensors) -
     for number, optimiser in enumerate(optimisers):
         state: dict[int, dict[str, Any]] = {}
         for name, value in tensors.items():
-            of, index, key = name.split(".")
-            if int(of) == number:
-                # SparseAdam counts steps in a plain number, and a tensor would round otherwise.
-                plain = key == "step" and isinstance(optimiser, torch.optim.SparseAdam)
-                state.setdefault(int(index), {})[key] = int(value) if plain else value
+            owner, index, key = name.split(".")
+            if int(owner) == number:
+                # SparseAdam keeps `step` as a plain number; a tensor would round differently.
+                as_int = key == "step" and isinstance(optimiser, torch.optim.SparseAdam)
+                state.setdefault(int(index), {})[key] = int(value) if as_int else value
         optimiser.load_state_dict({**optimiser.state_dict(), "state": state})

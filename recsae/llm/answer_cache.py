@@ -1,4 +1,4 @@
-"""Asks the language model each question once: answers are stored as they come and found again after a kill.
+"""Caches the language model's answers: each distinct question is asked once, and answers survive a killed process.
 
 An answer is keyed by the text of its question, so a resumed stage writes the same rows to the byte.
 """
@@ -28,16 +28,16 @@ ANSWERS = pa.schema(
 
 
 class Pool(Protocol):
-    """Answers requests: a pool of engines, or an endpoint."""
+    """Anything that answers requests: an engine pool or an endpoint."""
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None
     ) -> Iterator[tuple[range, list[Completion]]]:
-        """Yield (indices, their answers) as they come, each index once."""
+        """Yield (indices, answers) in order of completion, each index once."""
 
 
 def key(request: Request) -> bytes:
-    """16 bytes that identify the question."""
+    """A 16-byte hash of the request."""
     return hashlib.blake2b("\0".join(request).encode(), digest_size=16).digest()
 
 
@@ -51,24 +51,24 @@ def ask_once(
     phase: str | None = None,
     latents: int | None = None,
 ) -> list[Completion]:
-    """One answer per request, in order. The pool gets only questions without a stored answer, each of them once.
+    """One completion per request, in order; the pool is asked each distinct question without a stored answer once.
 
-    `phase` is shown as progress; it counts the `latents` that the requests serve, each as much as another, or requests.
+    `phase` names the progress phase. It counts `latents`, assuming equally many requests for each, or else requests.
     """
     keys = [key(request) for request in requests]
     rows = stored.rows(name, ANSWERS)
     columns = [rows[column].to_pylist() for column in ("text", "value", "status", "tokens")]
-    answers = {done: Completion(*row) for done, *row in zip(rows["key"].to_pylist(), *columns, strict=True)}
-    missing = {done: request for done, request in zip(keys, requests, strict=True) if done not in answers}
-    open_keys, questions = list(missing), len(set(keys))
+    answers = {known: Completion(*row) for known, *row in zip(rows["key"].to_pylist(), *columns, strict=True)}
+    missing = {new: request for new, request in zip(keys, requests, strict=True) if new not in answers}
+    missing_keys, questions = list(missing), len(set(keys))
     if missing:
         total, unit = (questions, "requests") if latents is None else (latents, "latents")
         done = total * (1 - len(missing) / questions)
         progress.phase(phase or name, total, unit, done=done, steps=len(missing))
     for indices, chunk in pool.ask(list(missing.values()), schema):
-        fresh = {open_keys[index]: answer for index, answer in zip(indices, chunk, strict=True)}
+        fresh = {missing_keys[index]: answer for index, answer in zip(indices, chunk, strict=True)}
         answers.update(fresh)
         texts, values, statuses, tokens = zip(*fresh.values(), strict=True)
         columns_of = {"key": list(fresh), "text": texts, "value": values, "status": statuses, "tokens": tokens}
         stored.append(name, pa.table(columns_of, schema=ANSWERS))
-    return [answers[done] for done in keys]
+    return [answers[known] for known in keys]

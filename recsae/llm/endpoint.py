@@ -1,8 +1,7 @@
-"""An OpenAI-compatible endpoint that writes free names, with the same `ask` as the pool of engines.
+"""A client of an OpenAI-compatible endpoint for free-form names, with the same `ask` as the engine pool.
 
-The client retries what is temporary (a busy server, a timeout) with exponential back-off; a row that still fails gets a
-status. An endpoint that cannot serve at all ends the stage, and earlier answers stay stored. The key never leaves the
-client.
+Transient errors (a busy server, a timeout) are retried with exponential back-off; a row that still fails gets a status.
+An unusable endpoint fails the stage; answers received before stay stored. The API key never leaves the client.
 """
 
 from __future__ import annotations
@@ -23,30 +22,30 @@ from recsae.llm.pool import WAIT_SECONDS, Completion, Meter, Request
 from recsae.text.redaction import redact_secrets, redact_uri
 
 KEY = "RECSAE_ENDPOINT_KEY"
-"""The environment variable that holds the key."""
+"""The environment variable that holds the API key."""
 CHUNK = 16
-"""Rows that are yielded together: few enough to lose little to a kill."""
+"""Rows yielded together; few, so that a killed process loses little."""
 RETRIES = 5
-"""Of one row, half a second to eight seconds apart, or as the server says."""
+"""Retries per row, half a second to eight seconds apart or as the server's Retry-After says."""
 TIMEOUT = 120.0
-"""Seconds that one try may take."""
-GIVE_UP = 32
-"""Failed rows with no answered one between them after which the rest is not asked."""
+"""Seconds per try."""
+MAX_CONSECUTIVE_FAILURES = 32
+"""Consecutive failed rows after which the endpoint counts as unusable."""
 MAX_TOKENS = 256
 MESSAGE_LIMIT = 160
-"""Letters of what a server says that are kept in a status."""
-FAILURES = ("failed", "refused")
-"""How the status of a row begins that was not answered: by a server in trouble, or on account of the row."""
-LENGTHS = ("minLength", "maxLength")
+"""Maximum length, in characters, of a server's message in a status."""
+FAILED_STATUSES = ("failed", "refused")
+"""Status prefixes of rows without an answer: the server failed, or it refused this row."""
+LENGTH_BOUNDS = ("minLength", "maxLength")
 
 
 class EndpointPool:
-    """`at_once` requests under way at a time, `generate` only."""
+    """Answers `generate` requests only, `max_concurrent` at a time."""
 
-    def __init__(self, endpoint: EndpointConfig, at_once: int) -> None:
-        self._endpoint, self._at_once = endpoint, at_once
+    def __init__(self, endpoint: EndpointConfig, max_concurrent: int) -> None:
+        self._endpoint, self._max_concurrent = endpoint, max_concurrent
         self._key = os.environ.get(KEY, "")
-        self._answered = False
+        self._any_answered = False
 
     def __enter__(self) -> Self:
         return self
@@ -57,10 +56,9 @@ class EndpointPool:
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None
     ) -> Iterator[tuple[range, list[Completion]]]:
-        """Yield (indices, their answers) as chunks finish, checked against the JSON schema where one is given.
+        """Yield (indices, answers) as chunks finish, checked against the JSON schema if one is given.
 
-        Raises BadInput where the endpoint cannot be reached, where it refuses our key or does not know the model, and
-        where it answers no row.
+        Raises BadInput if the endpoint cannot be reached, refuses the key, does not know the model or answers no row.
         """
         if not requests:
             return
@@ -68,64 +66,64 @@ class EndpointPool:
             raise ValueError("an endpoint answers generate requests only")
         meter = Meter(self._endpoint.model)
         meter.start()
-        held: list[tuple[range, list[Completion]]] = []  # failed, and not yet known to have failed by themselves
+        unsettled: list[tuple[range, list[Completion]]] = []  # all failed; yielded once a later row succeeds
         rows = 0
         for indices, answers in self._chunks(requests, schema):
             meter.add(answers)
-            held.append((indices, answers))
+            unsettled.append((indices, answers))
             rows += len(indices)
-            if any(answer.status.partition(":")[0] not in FAILURES for answer in answers):
-                self._answered = True
-                yield from held
-                held, rows = [], 0
-            if rows >= GIVE_UP:
+            if any(answer.status.partition(":")[0] not in FAILED_STATUSES for answer in answers):
+                self._any_answered = True
+                yield from unsettled
+                unsettled, rows = [], 0
+            if rows >= MAX_CONSECUTIVE_FAILURES:
                 break
         meter.finish()
-        if held and (rows >= GIVE_UP or not self._answered):
-            raise self._unusable(f"{rows} rows in a row were not answered, the last one {held[-1][1][-1].status}")
-        yield from held
+        if unsettled and (rows >= MAX_CONSECUTIVE_FAILURES or not self._any_answered):
+            raise self._unusable(f"{rows} consecutive rows failed, the last with status {unsettled[-1][1][-1].status}")
+        yield from unsettled
 
     def _chunks(
         self, requests: Sequence[Request], schema: dict[str, Any] | None
     ) -> Iterator[tuple[range, list[Completion]]]:
         from openai import AsyncOpenAI
 
-        for name in ("openai", "httpx", "httpx2"):  # They report each request.
+        for name in ("openai", "httpx", "httpx2"):  # They log every request.
             logging.getLogger(name).setLevel(logging.WARNING)
         starts = range(0, len(requests), CHUNK)
-        following = iter([range(start, min(start + CHUNK, len(requests))) for start in starts])
-        useful = math.ceil(self._at_once / CHUNK) + 1
+        remaining = iter([range(start, min(start + CHUNK, len(requests))) for start in starts])
+        max_chunks = math.ceil(self._max_concurrent / CHUNK) + 1
         with asyncio.Runner() as runner:
             client = AsyncOpenAI(
                 base_url=self._endpoint.url, api_key=self._key or "none", max_retries=RETRIES, timeout=TIMEOUT
             )
-            gate = asyncio.Semaphore(self._at_once)
+            limit = asyncio.Semaphore(self._max_concurrent)
             loop = runner.get_loop()
 
-            async def together(indices: range) -> list[Completion]:
-                return await asyncio.gather(*(self._row(client, gate, requests[index], schema) for index in indices))
+            async def answer_chunk(indices: range) -> list[Completion]:
+                return await asyncio.gather(*(self._row(client, limit, requests[index], schema) for index in indices))
 
             running: dict[asyncio.Task[list[Completion]], range] = {}
             while True:
-                for indices in islice(following, useful - len(running)):
-                    running[loop.create_task(together(indices))] = indices
+                for indices in islice(remaining, max_chunks - len(running)):
+                    running[loop.create_task(answer_chunk(indices))] = indices
                 if not running:
                     break
-                done, _ = runner.run(_first_of(running))
+                done, _ = runner.run(_wait_for_first(running))
                 for task in done:
                     yield running.pop(task), task.result()
             runner.run(client.close())
 
     async def _row(
-        self, client: Any, gate: asyncio.Semaphore, request: Request, schema: dict[str, Any] | None
+        self, client: Any, limit: asyncio.Semaphore, request: Request, schema: dict[str, Any] | None
     ) -> Completion:
         import openai
 
-        form = {"name": "answer", "schema": schema}
-        settings = {"response_format": {"type": "json_schema", "json_schema": form}} if schema else {}
-        async with gate:
+        response_schema = {"name": "answer", "schema": schema}
+        settings = {"response_format": {"type": "json_schema", "json_schema": response_schema}} if schema else {}
+        async with limit:
             try:
-                found = await client.chat.completions.create(
+                response = await client.chat.completions.create(
                     model=self._endpoint.model,
                     messages=[{"role": "user", "content": request.prompt}],
                     temperature=0,
@@ -135,40 +133,42 @@ class EndpointPool:
             except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
                 raise self._unusable(f"{KEY} is {'refused' if self._key else 'not set'}: {error}") from None
             except openai.NotFoundError as error:
-                raise self._unusable(f"there is no such address, or no model {self._endpoint.model}: {error}") from None
+                raise self._unusable(
+                    f"the address or the model {self._endpoint.model} does not exist: {error}"
+                ) from None
             except openai.APITimeoutError:
                 return Completion(None, None, "failed: timeout", 0)
             except openai.APIConnectionError as error:
                 raise self._unusable(f"it cannot be reached: {error.__cause__ or error}") from None
             except (openai.OpenAIError, ValueError) as error:
                 return Completion(None, None, self._status(error), 0)
-        return self._answer(found, schema)
+        return self._answer(response, schema)
 
-    def _answer(self, found: Any, schema: dict[str, Any] | None) -> Completion:
-        choices = getattr(found, "choices", None)
+    def _answer(self, response: Any, schema: dict[str, Any] | None) -> Completion:
+        choices = getattr(response, "choices", None)
         if not choices or choices[0].message is None:
             return Completion(None, None, "refused: what came back is no chat completion", 0)
-        usage, message = getattr(found, "usage", None), choices[0].message
+        usage, message = getattr(response, "usage", None), choices[0].message
         tokens = int(usage.total_tokens or 0) if usage else 0
         if not message.content:
-            said = self._said(getattr(message, "refusal", None) or "no text")
-            return Completion(None, None, f"refused: {said}", tokens)
+            message_text = self._server_message(getattr(message, "refusal", None) or "no text")
+            return Completion(None, None, f"refused: {message_text}", tokens)
         text = message.content.strip()
-        return Completion(text, None, text_status(text, _any_length(schema)), tokens)
+        return Completion(text, None, text_status(text, _without_length_bounds(schema)), tokens)
 
     def _status(self, error: Exception) -> str:
-        code, said = getattr(error, "status_code", None), self._said(str(error))
-        if code == 413 or "context_length_exceeded" in said or "context length" in said:
+        code, message_text = getattr(error, "status_code", None), self._server_message(str(error))
+        if code == 413 or "context_length_exceeded" in message_text or "context length" in message_text:
             return "too_long"
-        return f"{'failed' if code == 429 or (code or 0) >= 500 else 'refused'}: {said}"
+        return f"{'failed' if code == 429 or (code or 0) >= 500 else 'refused'}: {message_text}"
 
-    def _said(self, text: str) -> str:
-        """A server's words in one short line; some repeat the key, or the address with its password."""
+    def _server_message(self, text: str) -> str:
+        """The server's message, shortened and redacted: some servers echo the key, or the URL with its password."""
         return clean(redact_secrets(text.replace(self._key, "…") if self._key else text), MESSAGE_LIMIT)
 
-    def _unusable(self, why: str) -> BadInput:
+    def _unusable(self, reason: str) -> BadInput:
         return BadInput(
-            f"labels.endpoint.url = {redact_uri(self._endpoint.url)}: {self._said(why)}; mend it, and run again"
+            f"labels.endpoint.url = {redact_uri(self._endpoint.url)}: {self._server_message(reason)}; fix it and run again"
         )
 
 
@@ -176,12 +176,12 @@ async def _first_of(tasks: Any) -> Any:
     return await asyncio.wait(tasks, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 
-def _any_length(schema: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The schema without bounds of length: not every endpoint keeps them, and what is too long can be cut."""
+def _without_length_bounds(schema: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The schema without length bounds: not every endpoint enforces them, and the caller truncates long text."""
     if schema is None or "properties" not in schema:
         return schema
     shapes = {
-        name: {key: value for key, value in shape.items() if key not in LENGTHS}
+        name: {key: value for key, value in shape.items() if key not in LENGTH_BOUNDS}
         for name, shape in schema["properties"].items()
     }
     return {**schema, "properties": shapes}

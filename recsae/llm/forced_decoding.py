@@ -1,6 +1,6 @@
-"""Forced decoding in vLLM: requests that write a given path, whatever the model would prefer.
+"""Forced decoding in vLLM: requests that generate a given token path regardless of the model's preference.
 
-Imported where vLLM is: in an engine's process.
+Imports vLLM, so only engine processes import this module.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATH = "path"
 
 
 def walk_params(walk: Walk) -> SamplingParams:
-    """One token more than the path: the last step reports and what it writes is dropped."""
+    """Parameters that force the walk's path. One extra token: the last step only reports, and its token is discarded."""
     return SamplingParams(
         max_tokens=len(walk.path) + 1,
         temperature=0,
@@ -31,11 +31,11 @@ def walk_params(walk: Walk) -> SamplingParams:
 
 
 class PathWriter(LogitsProcessor):  # type: ignore[misc]
-    """Makes a path's next token the likeliest. vLLM takes the log-probabilities that it reports beforehand."""
+    """Forces each path's next token. vLLM computes the reported log-probabilities before logits processors run."""
 
     def __init__(self, *_: Any) -> None:
         self._paths: dict[int, tuple[Ids, list[int]]] = {}
-        """By row of the batch: what is to be written, and the list in which vLLM keeps what is written already."""
+        """By batch row: the path to generate, and vLLM's own list of the tokens generated so far."""
 
     def is_argmax_invariant(self) -> bool:
         return False
@@ -45,13 +45,15 @@ class PathWriter(LogitsProcessor):  # type: ignore[misc]
 
     def apply(self, logits: Any) -> Any:
         """`logits`, `(rows, vocabulary)`, changed in place."""
-        due = [(row, path[len(written)]) for row, (path, written) in self._paths.items() if len(written) < len(path)]
-        if due:
-            rows, tokens = zip(*due, strict=True)
+        pending = [
+            (row, path[len(generated)]) for row, (path, generated) in self._paths.items() if len(generated) < len(path)
+        ]
+        if pending:
+            rows, tokens = zip(*pending, strict=True)
             logits[list(rows), list(tokens)] = math.inf
         return logits
 
 
-def _entry(params: Any, _: Any, written: list[int]) -> tuple[Ids, list[int]] | None:
+def _entry(params: Any, _: Any, generated: list[int]) -> tuple[Ids, list[int]] | None:
     path = (params.extra_args or {}).get(PATH)
-    return (path, written) if path else None
+    return (path, generated) if path else None

@@ -1,4 +1,4 @@
-"""Log-likelihoods with few requests, log-odds, and the status of a text: pure functions over token ids."""
+"""Log-likelihoods from few requests, log-odds, and the status of a text: pure functions over token ids."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, NamedTuple
 import jsonschema
 
 MAX_TOKEN_IDS = 128
-"""Tokens whose log-probability vLLM gives for one position."""
+"""vLLM's limit on token ids with log-probabilities per position."""
 
 Ids = tuple[int, ...]
 
 
 class TokenStep(NamedTuple):
-    """A token as it comes after a beginning."""
+    """A token and the prefix it follows."""
 
-    beginning: Ids
+    prefix: Ids
     token: int
 
 
 class Walk(NamedTuple):
-    """One request for the likelihoods of many continuations: it reads `ids` and writes `path`, likely or not.
+    """One request that scores many continuations: it reads `ids` and is forced to generate `path`.
 
     Before the path's first token and after each of them it reports the log-probabilities of `tokens`.
     """
@@ -33,44 +33,44 @@ class Walk(NamedTuple):
     tokens: list[int]
 
     def steps(self) -> list[TokenStep]:
-        """What is reported."""
-        beginnings = [self.ids + self.path[:at] for at in range(len(self.path) + 1)]
-        return [TokenStep(beginning, token) for beginning in beginnings for token in self.tokens]
+        """The steps whose log-probabilities this walk reports."""
+        prefixes = [self.ids + self.path[:at] for at in range(len(self.path) + 1)]
+        return [TokenStep(prefix, token) for prefix in prefixes for token in self.tokens]
 
     def read(self, reported: Sequence[Mapping[int, Any]]) -> dict[TokenStep, float]:
-        """The log-probabilities, in nats, of what the engine reported: for each token written, entries by token."""
-        return {step: float(reported[len(step.beginning) - len(self.ids)][step.token].logprob) for step in self.steps()}
+        """Log-probabilities, in nats, by step. `reported` has one mapping from token to entry per generated token."""
+        return {step: float(reported[len(step.prefix) - len(self.ids)][step.token].logprob) for step in self.steps()}
 
 
 def steps(prompt: Ids, continuation: Ids) -> list[TokenStep]:
-    """What the likelihood of a continuation is summed over."""
+    """The steps over which a continuation's log-likelihood is summed."""
     return [TokenStep(prompt + continuation[:at], token) for at, token in enumerate(continuation)]
 
 
 def walks(texts: Iterable[tuple[Ids, Ids]]) -> list[Walk]:
-    """Requests whose reports hold every step of these prompts and continuations.
+    """Walks that together report every step of these prompts and continuations.
 
-    The prefixes of a prompt's continuations form a trie. One walk leads to each leaf, and no prefix is visited twice: a
-    request costs what its prompt has beyond its last full cache block, some 16 tokens, and each further step one token.
+    The prefixes of a prompt's continuations form a trie. One walk leads to each leaf, and no prefix is visited twice:
+    with prefix caching a walk costs the prompt tokens after the last full block (some 16) and one token per step.
     """
     after: dict[Ids, dict[int, None]] = {}
     for prompt, continuation in texts:
-        for beginning, token in steps(prompt, continuation):
-            after.setdefault(beginning, {})[token] = None
-    goes_on = {beginning[:-1] for beginning in after}
-    passed: set[Ids] = set()
+        for prefix, token in steps(prompt, continuation):
+            after.setdefault(prefix, {})[token] = None
+    inner = {prefix[:-1] for prefix in after}
+    visited: set[Ids] = set()
     found: list[Walk] = []
     for end in after:
-        if end not in goes_on:
-            found += _lead_to(end, after, passed)
+        if end not in inner:
+            found += _walks_to(end, after, visited)
     return found
 
 
-def _lead_to(end: Ids, after: Mapping[Ids, Iterable[int]], passed: set[Ids]) -> Iterator[Walk]:
-    """Mostly one walk, from the first beginning not yet passed; several where they have too many tokens to report."""
+def _walks_to(end: Ids, after: Mapping[Ids, Iterable[int]], visited: set[Ids]) -> Iterator[Walk]:
+    """The walks to one leaf, from its first unvisited prefix; more than one only if there are too many tokens to report."""
     start, last, tokens = end, end, list[int]()
-    while last in after and last not in passed:
-        passed.add(last)
+    while last in after and last not in visited:
+        visited.add(last)
         wanted = list(after[last])
         while len(wanted) > MAX_TOKEN_IDS:
             yield Walk(last, (), wanted[:MAX_TOKEN_IDS])
@@ -95,7 +95,7 @@ def log_odds(logprobs: Mapping[int, float], yes: Sequence[int], no: Sequence[int
 
 
 def text_status(text: str, schema: Mapping[str, Any] | None) -> str:
-    """`unparsed` where the text is not JSON of that schema."""
+    """`ok`, or `unparsed` if the text is not JSON that satisfies the schema."""
     if schema is None:
         return "ok"
     try:

@@ -1,8 +1,7 @@
 """A pool of vLLM engines that answers requests.
 
-The engines are Ray actors; they start at the first question and end with the pool, or, within `shared_engines`, with
-the last of several pools. Requests that share a prompt should stand next to each other: an engine that gets them
-together reads it once.
+The engines are Ray actors. They start at the first request and stop with the pool, or, within `shared_engines`, with
+that block. Keep requests that share a prompt adjacent: an engine that gets them together reads the prompt once.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any, ClassVar, Self
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm import sharing
-from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, Request, Spent
+from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, Request, Usage
 from recsae.observability import context, progress
 from recsae.store.filesystem import as_json
 
@@ -27,48 +26,48 @@ __all__ = ["Completion", "Engine", "EnginePool", "Request", "Spent"]
 log = logging.getLogger(__name__)
 
 CHUNK = 192
-"""Requests handed to an engine at once: enough to batch continuously, few enough to lose little to a kill."""
-LIKELIHOODS = 768
-"""The same for likelihoods, of which several take one request of the engine's."""
+"""Requests per call to an engine: enough for continuous batching, few enough that a killed process loses little."""
+LIKELIHOOD_CHUNK = 768
+"""The same for log-likelihoods, several of which share one engine request."""
 IN_FLIGHT = 2
-"""Chunks that wait at each engine, so that it never waits for the driver."""
+"""Chunks queued at each engine, so that it never waits for the driver."""
 WAIT_SECONDS = 5.0
-"""How long one wait takes at most, so that a signal is handled."""
+"""Maximum seconds per wait, so that signals are handled."""
 
 
 class EnginePool:
-    """`resources.llm_actors` engines behind one `ask`. An engine that dies is replaced and its chunks asked again."""
+    """`resources.llm_actors` engines behind one `ask`. A dead engine is restarted and its chunks are retried."""
 
     engine: ClassVar[type[Engine]] = Engine
 
     def __init__(self, llm: LlmConfig, resources: ResourcesConfig, model_path: str) -> None:
-        """`model_path` is what `locate_model` gave."""
+        """`model_path` is the result of `locate_model`."""
         self._llm, self._resources, self._model = llm, resources, model_path
         self._engines: list[Any] = []
-        self.spent = Spent()
-        """By all answers so far; work that a kill undid is not in it."""
+        self.usage = Usage()
+        """Total over all completed chunks; lost work is not counted."""
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *exception: object) -> None:
-        if failed:  # it may have left an engine at work, or none that can
+        if failed:  # engines may be busy or dead
             sharing.kill(self._engines)
         else:
-            sharing.give_back(self._kind(), self._engines)
+            sharing.release(self._kind(), self._engines)
         self._engines.clear()
 
     def _kind(self) -> tuple[type[Engine], bytes]:
-        """What makes two engines the same."""
+        """The key under which engines are interchangeable."""
         own = self._resources.model_dump(include={"device", "llm_memory_gb"})
         return self.engine, as_json([self._llm.recorded(), own, self._model])
 
     def ask(
         self, requests: Sequence[Request], schema: dict[str, Any] | None = None
     ) -> Iterator[tuple[range, list[Completion]]]:
-        """Yield (indices, their answers) as chunks finish; `generate` is bound to the JSON schema where one is given.
+        """Yield (indices, answers) as chunks finish; the JSON schema, if given, constrains `generate`.
 
-        Raises ActorDiedError where an engine cannot start, or dies again and again.
+        Raises ActorDiedError if an engine cannot start or keeps dying.
         """
         if not requests:
             return
@@ -78,31 +77,31 @@ class EnginePool:
         self._start(len(waiting))
         meter = Meter(self._llm.model)
         progress.wait_for("starting the language model")
-        # An engine gets work once it stands, so one that finds no room on the cluster holds nothing up.
+        # Only ready engines get work, so an engine that the cluster cannot place delays nothing.
         running: dict[Any, tuple[Any, range]] = {
             engine.__ray_ready__.remote(): (engine, range(0)) for engine in self._engines
         }
         share = max(1, min(IN_FLIGHT, len(waiting) // len(self._engines)))
-        left, following = len(waiting), iter(waiting)
+        left, queue = len(waiting), iter(waiting)
         while left:
             finished, _ = ray.wait(list(running), num_returns=1, timeout=WAIT_SECONDS)
             for reference in finished:
                 engine, indices = running.pop(reference)
-                told = ray.get(reference)
-                for chunk in islice(following, 1 if indices else share):
+                result = ray.get(reference)
+                for chunk in islice(queue, 1 if indices else share):
                     batch = [requests[index] for index in chunk]
                     running[engine.answer.remote(batch, schema)] = (engine, chunk)
                 if not indices:
                     meter.start()
                     continue
-                answers, spent = told
-                self.spent = self.spent.plus(spent)
+                answers, usage = result
+                self.usage = self.usage.plus(usage)
                 left -= 1
                 meter.add(answers)
                 yield indices, answers
         meter.finish()
 
-    def _start(self, useful: int) -> None:
+    def _start(self, max_useful: int) -> None:
         import ray
 
         cuda = self._resources.device == "cuda"
@@ -113,21 +112,21 @@ class EnginePool:
             max_task_retries=4,
             runtime_env={"env_vars": environment(self._resources, offline=Path(self._model).is_dir())},
         )
-        waiting = sharing.waiting(self._kind())
-        while len(self._engines) < min(self._resources.llm_actors, useful):
-            again = waiting.pop() if waiting else actor.remote(self._llm, self._resources, self._model)
-            self._engines.append(again)
+        idle = sharing.idle_engines(self._kind())
+        while len(self._engines) < min(self._resources.llm_actors, max_useful):
+            engine = idle.pop() if idle else actor.remote(self._llm, self._resources, self._model)
+            self._engines.append(engine)
 
 
 def chunks(requests: Sequence[Request], engines: int) -> list[range]:
-    """The requests in runs of neighbours: large at first, smaller towards the end so that all engines finish together.
+    """Ranges of adjacent requests: large at first, smaller towards the end so that all engines finish together.
 
-    Likelihoods of one prompt stay together where they are not too many.
+    Log-likelihoods of one prompt stay in one chunk up to its size limit.
     """
     found: list[range] = []
     first = last = 0
-    for (likelihoods, _), run in groupby(enumerate(requests), key=_together):
-        most, least = (LIKELIHOODS, LIKELIHOODS // 3) if likelihoods else (CHUNK, CPU_SEQUENCES)
+    for (likelihoods, _), run in groupby(enumerate(requests), key=_chunk_key):
+        most, least = (LIKELIHOOD_CHUNK, LIKELIHOOD_CHUNK // 3) if likelihoods else (CHUNK, CPU_SEQUENCES)
         left = len(requests) - first
         fair = max(min(least, math.ceil(len(requests) / engines)), math.ceil(left / (2 * engines)))
         size = len(list(run))
@@ -141,17 +140,17 @@ def chunks(requests: Sequence[Request], engines: int) -> list[range]:
     return [*found, range(first, last)] if last > first else found
 
 
-def _together(numbered: tuple[int, Request]) -> tuple[bool, object]:
+def _chunk_key(numbered: tuple[int, Request]) -> tuple[bool, object]:
     number, request = numbered
     likelihood = request.kind == "loglikelihood"
     return likelihood, request.prompt if likelihood else number
 
 
 def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
-    """What an engine's process must find in its environment before vLLM is imported."""
+    """Environment variables that an engine's process needs before it imports vLLM."""
     variables = {
         "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-        "VLLM_USE_V2_MODEL_RUNNER": "0",  # the CPU has the other one only, and each takes logits processors of its own
+        "VLLM_USE_V2_MODEL_RUNNER": "0",  # the CPU has only the V1 runner, and logits processors differ between the two
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -161,40 +160,40 @@ def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
     if offline:
         variables["HF_HUB_OFFLINE"] = "1"
     if resources.device == "cpu":
-        # One thread an engine: two that share a process slow each other down fourfold. Compiling costs 20 s at start.
+        # One thread per engine: two threads in a process run four times slower. Compilation would add 20 s to the start.
         variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"}
     return variables
 
 
 class Meter:
-    """Counts the answers of a run for progress, Prometheus and the log."""
+    """Counts answers for progress, Prometheus and the log."""
 
     def __init__(self, model: str) -> None:
         self._model = model
-        self._answered = self._tokens = self._failed = 0
-        self._asked = self._began = time.monotonic()
+        self._n_answered = self._tokens = self._failed = 0
+        self._created_at = self._started_at = time.monotonic()
         self._started = False
 
     def start(self) -> None:
-        """An engine is ready; rates count from the first one."""
+        """Start the clock for rates; call it whenever an engine is ready, only the first call counts."""
         if not self._started:
-            self._started, self._began = True, time.monotonic()
+            self._started, self._started_at = True, time.monotonic()
             progress.wait_for("")
 
     def add(self, answers: Sequence[Completion]) -> None:
-        self._answered += len(answers)
+        self._n_answered += len(answers)
         self._tokens += sum(answer.tokens for answer in answers)
         self._failed += sum(answer.status != "ok" for answer in answers)
         progress.advance(len(answers))
-        context.answered(len(answers), self._answered / max(time.monotonic() - self._began, 1e-9))
+        context.questions_answered(len(answers), self._n_answered / max(time.monotonic() - self._started_at, 1e-9))
 
     def finish(self) -> None:
-        context.answered(0, 0.0)
+        context.questions_answered(0, 0.0)
         log.info(
             "language model %s: %d requests, %d failed, %d tokens, %.1f s",
             self._model,
-            self._answered,
+            self._n_answered,
             self._failed,
             self._tokens,
-            time.monotonic() - self._asked,
+            time.monotonic() - self._created_at,
         )

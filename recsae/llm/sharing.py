@@ -1,6 +1,6 @@
-"""Engines that outlast their pool, for the next pool of the same model and settings.
+"""Keeps engines alive after their pool, for the next pool with the same model and settings.
 
-Imports no torch: a night in which every stage is skipped enters and leaves `shared_engines` too.
+Imports no torch: a night that skips every stage also enters `shared_engines`.
 """
 
 from __future__ import annotations
@@ -9,44 +9,44 @@ import contextlib
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
-_shelf: dict[Hashable, list[Any]] | None = None
-"""Within `shared_engines`: engines whose pool has ended, by what makes two of them the same."""
+_idle: dict[Hashable, list[Any]] | None = None
+"""Within `shared_engines`: idle engines by kind."""
 
 
 @contextlib.contextmanager
 def shared_engines() -> Iterator[None]:
-    """Engines outlast their pool: starting one takes longer than answering for some dozen latents.
+    """Keep engines alive between pools: starting one takes longer than answering for a dozen latents.
 
-    They end with the block, or as soon as a pool needs others.
+    They stop with the block, or as soon as a pool needs engines of another kind.
     """
-    global _shelf
-    outer, _shelf = _shelf, {}
+    global _idle
+    outer, _idle = _idle, {}
     try:
         yield
     finally:
-        kill([engine for engines in _shelf.values() for engine in engines])
-        _shelf = outer
+        kill([engine for engines in _idle.values() for engine in engines])
+        _idle = outer
 
 
-def give_back(kind: Hashable, engines: Sequence[Any]) -> None:
-    """Keep the engines of a pool that has ended; outside `shared_engines` they end with it."""
-    if _shelf is None:
+def release(kind: Hashable, engines: Sequence[Any]) -> None:
+    """Keep a closed pool's engines for the next pool; outside `shared_engines` stop them."""
+    if _idle is None:
         kill(engines)
     else:
-        _shelf.setdefault(kind, []).extend(engines)
+        _idle.setdefault(kind, []).extend(engines)
 
 
-def waiting(kind: Hashable) -> list[Any]:
-    """The kept engines of this kind, to be taken out of the list; those of another kind end, to make room."""
-    if _shelf is None:
+def idle_engines(kind: Hashable) -> list[Any]:
+    """The idle engines of this kind, for the caller to pop; engines of other kinds are stopped to free resources."""
+    if _idle is None:
         return []
-    for other in [other for other in _shelf if other != kind]:
-        kill(_shelf.pop(other))
-    return _shelf.setdefault(kind, [])
+    for other in [other for other in _idle if other != kind]:
+        kill(_idle.pop(other))
+    return _idle.setdefault(kind, [])
 
 
 def kill(engines: Sequence[Any]) -> None:
-    """End the engines, unless Ray has ended and they with it."""
+    """Kill the engines; nothing to do if Ray has shut down."""
     if not engines:
         return
     import ray

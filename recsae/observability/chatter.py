@@ -1,4 +1,4 @@
-"""Which lines of libraries say nothing to a user, and what Ray puts before the lines of its workers."""
+"""Recognizes library output that is noise to users, and the prefixes that Ray adds to its workers' lines."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ _CHATTER = re.compile(
     r"mutex\.cc"
     r"|has constructor arguments in the object store"
     r"|Progress bars disabled"
-    r"|^(?:INFO|DEBUG|WARNING) \d\d-\d\d \d\d:\d\d:\d\d "  # vLLM's own; what it cannot do it raises
+    r"|^(?:INFO|DEBUG|WARNING) \d\d-\d\d \d\d:\d\d:\d\d "  # vLLM's own log lines; its failures are raised
 )
-_SILENT = ("TrainController", "pid=gcs_server")
-"""Workers that only manage others: what goes wrong is raised in the driver."""
+_MANAGERS = ("TrainController", "pid=gcs_server")
+"""Processes that only manage workers: their failures are raised in the driver."""
 
 
 class PrintedLine(NamedTuple):
-    """A printed line, and the worker that printed it, where Ray says one."""
+    """A printed line, and the worker that printed it if Ray names one."""
 
     text: str
     worker: str | None
 
     @property
     def chatter(self) -> bool:
-        return bool(_CHATTER.search(self.text)) or (self.worker or "").startswith(_SILENT)
+        return bool(_CHATTER.search(self.text)) or (self.worker or "").startswith(_MANAGERS)
 
 
 def parse(line: str) -> PrintedLine:
-    """A line without colours, taken apart."""
+    """The text and worker of a line without colour codes."""
     found = _WORKER.fullmatch(line)
     return PrintedLine(found["text"], found["worker"]) if found else PrintedLine(line, None)

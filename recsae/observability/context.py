@@ -1,7 +1,7 @@
 """The run, stage and attempt that this process works on, for log lines and Prometheus.
 
-A process works on one stage at a time. The state is a variable of the module rather than a context variable, because
-lines also come from threads, such as those in which Ray forwards its workers' output.
+A process works on one stage at a time. The state is a module variable rather than a context variable because log lines
+also come from other threads, such as those in which Ray forwards its workers' output.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from recsae.store.run_store import Attempt, Committed
 
 @dataclass(frozen=True)
 class Work:
-    """Names; None: not at any."""
+    """Names of the current run, stage and attempt; None if there is none."""
 
     run: str | None = None
     stage: str | None = None
@@ -26,40 +26,40 @@ class Work:
 _work = Work()
 
 
-def now() -> Work:
-    """What the process is at."""
+def current() -> Work:
+    """The current run, stage and attempt."""
     return _work
 
 
 @contextlib.contextmanager
 def at_work(run: str, stage: str | None = None) -> Iterator[None]:
-    """Lines of this block are of that run and stage; an attempt begun in it that fails is counted."""
+    """Attribute log lines of this block to the run and stage; an attempt that fails in it is counted."""
     global _work
     before, _work = _work, Work(run, stage)
     try:
         yield
     except Exception:
         if _work.attempt:
-            prometheus.failed(run, stage or "")
+            prometheus.attempt_failed(run, stage or "")
         raise
     finally:
         _work = before
 
 
-def began(attempt: Attempt) -> None:
-    """An attempt of the stage at work: later lines name it, and it is counted; the one before it must have failed."""
+def attempt_started(attempt: Attempt) -> None:
+    """Count a new attempt of the current stage and name it in later log lines; a previous attempt counts as failed."""
     global _work
     if _work.attempt:
-        prometheus.failed(_work.run or "", _work.stage or "")
+        prometheus.attempt_failed(_work.run or "", _work.stage or "")
     _work = replace(_work, attempt=attempt.data.path.rpartition("/")[2])
-    prometheus.began(_work.run or "", _work.stage or "")
+    prometheus.attempt_started(_work.run or "", _work.stage or "")
 
 
-def committed(done: Committed) -> None:
-    """The stage at work has been committed: its figures go to Prometheus."""
-    prometheus.committed(_work.run or "", done)
+def stage_committed(done: Committed) -> None:
+    """Export the metrics of the committed stage to Prometheus."""
+    prometheus.stage_committed(_work.run or "", done)
 
 
-def answered(questions: int, rate: float) -> None:
-    """The language model has answered so many more for the stage at work, and answers `rate` a second."""
-    prometheus.answered(_work.run or "", _work.stage or "", questions, rate)
+def questions_answered(questions: int, rate: float) -> None:
+    """Export to Prometheus that the LLM has answered `questions` more for this stage, at `rate` per second."""
+    prometheus.questions_answered(_work.run or "", _work.stage or "", questions, rate)

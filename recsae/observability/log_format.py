@@ -1,7 +1,7 @@
-"""How a command's lines look: as people read them, or one JSON object each (RECSAE_LOG=json). Neither has a secret.
+"""Formats a command's output: text, or one JSON object per line (RECSAE_LOG=json). Both are redacted.
 
-Whatever is written to the two streams passes here, so the same holds for lines that Ray hands on from its workers, for
-warnings and for tracebacks.
+Everything written to stdout and stderr passes through here, including lines that Ray forwards from its workers,
+warnings and tracebacks.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from recsae.observability.log_streams import LEVELS, LogFile, ObjectStream, Stre
 from recsae.text.sanitize import plain
 
 FORMAT = "RECSAE_LOG"
-"""The environment variable: `text`, or left out, for people, `json` for machines."""
-_OWN = ("recsae", "jobs", "__main__")
+"""The environment variable: `text` (default) or `json`."""
+_OWN_LOGGERS = ("recsae", "jobs", "__main__")
 
 _open_file: Callable[[str], contextlib.AbstractContextManager[str]] | None = None
 
 
 @contextlib.contextmanager
 def lines() -> Iterator[None]:
-    """Logs and both streams of this block in the format that the environment asks for; also how the process ends.
+    """Format logs, stdout and stderr of this block as RECSAE_LOG says, and install an excepthook that outlasts it.
 
-    Raises BadInput where the environment asks for another format.
+    Raises BadInput if RECSAE_LOG is neither `text` nor `json`.
     """
     global _open_file
     form = os.environ.get(FORMAT, "") or "text"
     if form not in ("text", "json"):
-        raise BadInput(f"{FORMAT} = {form}: there are text and json; give one of them, or leave it out")
+        raise BadInput(f"{FORMAT} = {form}: unknown format; set it to text or json, or unset it")
     before, root = (sys.stdout, sys.stderr), logging.getLogger()
     level, file = root.level, LogFile()
     as_json = form == "json"
@@ -53,7 +53,7 @@ def lines() -> Iterator[None]:
         _open_file = functools.partial(file.opened, err=err)
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    sys.excepthook = _ending(formatter, before[1])  # stays: it is called after this block
+    sys.excepthook = _except_hook(formatter, before[1])  # not restored: Python calls it after this block
     sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         yield
@@ -68,7 +68,7 @@ def lines() -> Iterator[None]:
 
 @contextlib.contextmanager
 def log_file(run: str) -> Iterator[str | None]:
-    """The path of a file that takes every line of this block, and what libraries write past Python; None with JSON."""
+    """The path of a file with every line of this block and libraries' direct writes to stderr; None with JSON."""
     if _open_file is None:
         yield None
         return
@@ -77,21 +77,21 @@ def log_file(run: str) -> Iterator[str | None]:
 
 
 class _Filter(logging.Filter):
-    """Passes our own records and warnings; what else libraries log goes to the log file alone."""
+    """Passes our own records and all warnings; other library records go only to the log file."""
 
     def __init__(self, formatter: logging.Formatter, file: LogFile) -> None:
         super().__init__()
         self._formatter, self._file = formatter, file
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno >= logging.WARNING or record.name.startswith(_OWN):
+        if record.levelno >= logging.WARNING or record.name.startswith(_OWN_LOGGERS):
             return True
         self._file.write(safe(self._formatter.format(record)))
         return False
 
 
 class _Text(logging.Formatter):
-    """`18:30:02 message` on one line, whatever a catalogue's text holds; a traceback follows on lines of its own."""
+    """Formats `18:30:02 message` on one line, control characters removed; a traceback follows on its own lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(message)s", "%H:%M:%S")
@@ -102,10 +102,10 @@ class _Text(logging.Formatter):
 
 
 class _Objects(logging.Formatter):
-    """One JSON object a record."""
+    """Formats one JSON object per record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        work = context.now()
+        work = context.current()
         fields: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -123,10 +123,10 @@ class _Objects(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
-def _ending(
+def _except_hook(
     formatter: logging.Formatter, err: TextIO
 ) -> Callable[[type[BaseException], BaseException, TracebackType | None], None]:
-    """Writes an error that nobody caught."""
+    """An excepthook that writes uncaught errors in the same format."""
 
     def show(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
         if isinstance(formatter, _Text):

@@ -1,4 +1,4 @@
-"""The standard streams while a command runs: whole lines, no secret, and chatter of libraries in the log file alone."""
+"""Replaces stdout and stderr while a command runs: whole lines, redacted, library noise only in the log file."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from recsae.observability import chatter, progress
 from recsae.text.redaction import redact_secrets
 
 LEVELS = {"stdout": logging.INFO, "stderr": logging.WARNING}
-"""Of lines that were printed and not logged."""
-KEPT_LINES = 1000
-"""Lines that the log file begins with, of those written before it was opened."""
+"""Levels of lines that are printed rather than logged."""
+BUFFERED_LINES = 1000
+"""Maximum number of lines kept from before the log file is opened."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_COMMANDS = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
-"""What a terminal obeys, other than a tab, a line's end and colours."""
+_CONTROL = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]")
+"""Terminal control characters other than tab, newline and colours."""
 _STAGE_LINE = re.compile(r"[a-z_]+: ")
 
-_above: Callable[[str], None] | None = None
+_print_above: Callable[[str], None] | None = None
 
 
 @contextlib.contextmanager
 def printed_by(show: Callable[[str], None]) -> Iterator[None]:
-    """Lines of this block for a terminal go to `show`, which has a display to keep below them."""
-    global _above
-    _above = show
+    """Send terminal lines of this block to `show`, which prints them above a live display."""
+    global _print_above
+    _print_above = show
     try:
         yield
     finally:
-        _above = None
+        _print_above = None
 
 
 def safe(text: str) -> str:
-    """`text` without secrets and without what a terminal would obey; line breaks and colours stay."""
-    return _COMMANDS.sub(" ", redact_secrets(text))
+    """`text` without secrets and terminal control characters; line breaks and colours stay."""
+    return _CONTROL.sub(" ", redact_secrets(text))
 
 
 class LogFile:
-    """A temporary file of every line, shown or not, once it is open."""
+    """A temporary file with every line, shown or not; lines written before it opens are buffered."""
 
     def __init__(self) -> None:
-        self._before: deque[str] = deque(maxlen=KEPT_LINES)
+        self._before: deque[str] = deque(maxlen=BUFFERED_LINES)
         self._file: TextIO | None = None
         self._lock = threading.Lock()
 
@@ -60,12 +60,12 @@ class LogFile:
 
     @contextlib.contextmanager
     def opened(self, run: str, err: Stream) -> Iterator[str]:
-        """The path of the file. What libraries write past Python to the standard error goes there too."""
+        """Open the file and yield its path; libraries' direct writes to stderr go there too."""
         with (
             tempfile.NamedTemporaryFile(
                 "a", prefix=f"recsae-{run}-", suffix=".log", delete=False, buffering=1, encoding="utf-8"
             ) as file,
-            err.elsewhere(file.fileno()),
+            err.stderr_to(file.fileno()),
         ):
             self._file = cast(TextIO, file)
             file.writelines(line + "\n" for line in self._before)
@@ -77,19 +77,19 @@ class LogFile:
 
 
 class Stream:
-    """Takes a stream's place and writes lines to it. What it does not do itself, the other does."""
+    """Replaces a text stream and writes whole lines to it; other attributes are the original stream's."""
 
     def __init__(self, stream: TextIO, name: str, formatter: logging.Formatter, file: LogFile) -> None:
         self.raw, self._name, self._formatter, self._file = stream, name, formatter, file
-        self._begun = ""
-        self._lock = threading.RLock()  # Ray hands on its workers' lines in a thread of its own
+        self._partial = ""
+        self._lock = threading.RLock()  # Ray forwards its workers' lines from another thread
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
 
     def write(self, text: str) -> int:
         with self._lock:
-            *lines, self._begun = (self._begun + text).split("\n")
+            *lines, self._partial = (self._partial + text).split("\n")
             for line in lines:
                 self._take(safe(line))
         return len(text)
@@ -99,19 +99,19 @@ class Stream:
             self.write(line)
 
     def flush(self) -> None:
-        if self._begun and _above is None:
+        if self._partial and _print_above is None:
             with self._lock:
-                begun, self._begun = self._begun, ""
-                self.raw.write(safe(begun))
+                partial, self._partial = self._partial, ""
+                self.raw.write(safe(partial))
         self.raw.flush()
 
     def finish(self) -> None:
-        """Write what has no line's end yet."""
+        """Write the last line if it has no newline."""
         self.flush()
 
     @contextlib.contextmanager
-    def elsewhere(self, descriptor: int) -> Iterator[None]:
-        """What the process writes to the file descriptor 2 goes to another; this stream stays where it is."""
+    def stderr_to(self, descriptor: int) -> Iterator[None]:
+        """Redirect file descriptor 2 to `descriptor`; this stream keeps writing to the original."""
         if not _is_standard_error(self.raw):
             yield
             return
@@ -127,29 +127,29 @@ class Stream:
 
     def _take(self, line: str) -> None:
         printed = chatter.parse(_COLOUR.sub("", line))
-        if progress.take(printed.text):
+        if progress.take_relayed(printed.text):
             return
         self._file.write(_COLOUR.sub("", line))
         if printed.chatter:
             return
         if printed.worker and printed.worker.startswith("RayTrainWorker") and _STAGE_LINE.match(printed.text):
             line = self._formatter.format(logging.LogRecord("ray", logging.INFO, "", 0, printed.text, None, None))
-        if _above is not None and self.raw.isatty():
-            _above(line)
+        if _print_above is not None and self.raw.isatty():
+            _print_above(line)
         else:
             self.raw.write(line + "\n")
 
 
 class ObjectStream(Stream):
-    """Printed lines as JSON objects."""
+    """Writes printed lines as JSON objects."""
 
     def flush(self) -> None:
         self.raw.flush()
 
     def finish(self) -> None:
         with self._lock:
-            begun, self._begun = self._begun, ""
-            self._take(safe(begun))
+            partial, self._partial = self._partial, ""
+            self._take(safe(partial))
         self.flush()
 
     def isatty(self) -> bool:
@@ -160,7 +160,7 @@ class ObjectStream(Stream):
         if not line:
             return
         printed = chatter.parse(line)
-        if progress.take(printed.text):
+        if progress.take_relayed(printed.text):
             return
         level = logging.ERROR if line.startswith("recsae: ") else LEVELS[self._name]
         record = logging.LogRecord(

@@ -1,6 +1,6 @@
 """Logs a finished night to MLflow: its config, metrics, report and dictionary.
 
-Off unless the config has `[mlflow]`. An unreachable server costs one line of the log and never the night.
+Off unless the config has `[mlflow]`. An unreachable server costs one warning and never fails the night.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from recsae.text.redaction import redact_secrets, redact_uri
 log = logging.getLogger(__name__)
 
 ARTIFACTS = {"concepts": "concepts.parquet", "report": ""}
-"""By stage: files that begin so go along."""
-SETTINGS = {
+"""File name prefixes of the artifacts to upload, by stage."""
+ENVIRONMENT_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # by default a server that is down holds a finished night up for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # the default would delay a finished night by minutes if the server is down
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
 }
-"""Of MLflow's environment, where the user has not set them."""
-METRICS_A_TIME, PARAMS_A_TIME, PARAM_LETTERS, KEY_LETTERS = 1000, 100, 6000, 250
-"""What one request, value and name may hold."""
+"""Defaults for MLflow's environment variables; the user's values win."""
+METRICS_PER_REQUEST, PARAMS_PER_REQUEST, MAX_PARAM_LENGTH, MAX_KEY_LENGTH = 1000, 100, 6000, 250
+"""MLflow's limits: entries per request, characters per value and per key."""
 
 
 def check(config: Config) -> None:
-    """Raises BadInput where `[mlflow]` cannot work whatever the server does: before hours are spent."""
+    """Raise BadInput before hours of work if `[mlflow]` cannot work: the package is missing or the URI is unusable."""
     if config.mlflow is None:
         return
     if importlib.util.find_spec("mlflow") is None:
@@ -54,12 +54,12 @@ def check(config: Config) -> None:
     except Exception as error:
         reason = redact_secrets(str(error).splitlines()[0])
         raise BadInput(
-            f"mlflow.uri = {redact_uri(config.mlflow.uri)} cannot be used ({reason}); give another"
+            f"mlflow.uri = {redact_uri(config.mlflow.uri)} cannot be used ({reason}); give another URI"
         ) from None
 
 
 def log_night(config: Config, night: str, made: Mapping[str, Committed]) -> None:
-    """Write a night down once; what goes wrong is one warning."""
+    """Log a night to MLflow unless it is logged already; any error becomes one warning."""
     if config.mlflow is None:
         return
     try:
@@ -68,7 +68,7 @@ def log_night(config: Config, night: str, made: Mapping[str, Committed]) -> None
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         log.warning(
-            "mlflow: night %s is not written down at %s: %s",
+            "mlflow: night %s is not logged at %s: %s",
             night,
             redact_uri(config.mlflow.uri),
             redact_secrets(reason),
@@ -82,23 +82,23 @@ def _log(config: Config, section: MlflowConfig, night: str, made: Mapping[str, C
     found = client.get_experiment_by_name(section.experiment)
     experiment = found.experiment_id if found else client.create_experiment(section.experiment)
     tags = {"recsae.run": config.name, "recsae.night": night}
-    asked = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
-    if client.search_runs([experiment], f"{asked} and attributes.status = 'FINISHED'", max_results=1):
-        log.info("mlflow: night %s is written down already", night)
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    if client.search_runs([experiment], f"{query} and attributes.status = 'FINISHED'", max_results=1):
+        log.info("mlflow: night %s is logged already", night)
         return
-    prints = {f"recsae.fingerprint.{name}": one.fingerprint for name, one in made.items()}
-    run = client.create_run(experiment, tags=tags | prints, run_name=f"{config.name} {night}").info.run_id
+    fingerprints = {f"recsae.fingerprint.{name}": one.fingerprint for name, one in made.items()}
+    run = client.create_run(experiment, tags=tags | fingerprints, run_name=f"{config.name} {night}").info.run_id
     try:
-        for some in _batches([Param(key, value) for key, value in params(config).items()], PARAMS_A_TIME):
-            client.log_batch(run, params=some)
+        for batch in _batches([Param(key, value) for key, value in params(config).items()], PARAMS_PER_REQUEST):
+            client.log_batch(run, params=batch)
         now = int(time.time() * 1000)
         figures = [Metric(key, value, now, 0) for key, value in metrics(made).items()]
-        for some in _batches(figures, METRICS_A_TIME):
-            client.log_batch(run, metrics=some)
+        for batch in _batches(figures, METRICS_PER_REQUEST):
+            client.log_batch(run, metrics=batch)
         with tempfile.TemporaryDirectory() as folder:
             for stage, prefix in ARTIFACTS.items():
                 for name in made[stage].files(prefix):
-                    client.log_artifact(run, _copied(made[stage], name, Path(folder)))
+                    client.log_artifact(run, _local_copy(made[stage], name, Path(folder)))
     except BaseException:
         with contextlib.suppress(Exception):
             client.set_terminated(run, "FAILED")
@@ -108,41 +108,41 @@ def _log(config: Config, section: MlflowConfig, night: str, made: Mapping[str, C
 
 
 def params(config: Config) -> dict[str, str]:
-    """The config, key by key, without credentials and without what says where this is written."""
+    """The config by dotted key, without credentials and without the section `mlflow`."""
     found = {}
-    for key, value in _flat(config.recorded(exclude={"mlflow"})):
+    for key, value in _flatten(config.recorded(exclude={"mlflow"})):
         if value is not None:
             text = value if isinstance(value, str) else json.dumps(value)
-            told = redact_secrets(f"{key}={text}").partition("=")[2]  # what a key is called may say that it is a secret
-            found[_named(key)] = told[:PARAM_LETTERS]
+            redacted = redact_secrets(f"{key}={text}").partition("=")[2]  # the key's name may mark the value as secret
+            found[_mlflow_key(key)] = redacted[:MAX_PARAM_LENGTH]
     return found
 
 
 def metrics(made: Mapping[str, Committed]) -> dict[str, float]:
-    """Every figure of every stage that is a number, with the way to it as its name; lists are left to the report."""
+    """Every numeric metric of every stage by dotted key; lists are left out."""
     found: dict[str, float | None] = {}
     for stage, one in made.items():
-        found |= {f"{stage}.{key}": number(value) for key, value in _flat(one.metrics)}
+        found |= {f"{stage}.{key}": number(value) for key, value in _flatten(one.metrics)}
         found |= {f"seconds.{stage}": number(one.manifest.get("seconds")), f"bytes.{stage}": float(size(one))}
         found |= {f"rows.{stage}": rows(one)}
-    return {_named(key): float(value) for key, value in found.items() if value is not None}
+    return {_mlflow_key(key): float(value) for key, value in found.items() if value is not None}
 
 
-def _named(key: str) -> str:
-    """Of other signs MLflow wants none."""
-    return re.sub(r"[^\w./: -]", "_", key, flags=re.ASCII)[:KEY_LETTERS]
+def _mlflow_key(key: str) -> str:
+    """The key with characters that MLflow rejects replaced, cut to its limit."""
+    return re.sub(r"[^\w./: -]", "_", key, flags=re.ASCII)[:MAX_KEY_LENGTH]
 
 
-def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield f"{above}{key}", value
+            yield f"{prefix}{key}", value
 
 
-def _copied(done: Committed, name: str, folder: Path) -> str:
-    """A file of the store as a local one, which MLflow wants."""
+def _local_copy(done: Committed, name: str, folder: Path) -> str:
+    """The path of a local copy of a stored file; MLflow uploads only local files."""
     with done.data.open_input(name) as source, (folder / name).open("wb") as target:
         shutil.copyfileobj(source, target)
     return str(folder / name)
@@ -154,7 +154,7 @@ def _batches(every: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
 
 
 def _client(section: MlflowConfig) -> Any:
-    for name, value in SETTINGS.items():
+    for name, value in ENVIRONMENT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
@@ -163,7 +163,7 @@ def _client(section: MlflowConfig) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """One warning is enough: without urllib3's at every try."""
+    """Silence urllib3's warning at every retry."""
     logger = logging.getLogger("urllib3")
     before = logger.level
     logger.setLevel(logging.ERROR)

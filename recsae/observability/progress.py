@@ -1,7 +1,7 @@
-"""Says how far the night, its stage and the stage's phase are. Stages report here; a display reads it.
+"""The progress of the night, its stage and the stage's phase. Stages report it here; a display reads it.
 
-A process works on one stage at a time, so all of it is the state of the module. A Train worker relays its phase to the
-driver as a line of its output (`relay`), which the driver's streams hand to `take`.
+A process works on one stage at a time, so the state is the module's. A Train worker relays its phase to the
+driver as a line of its output (`relay`), which the driver's streams hand to `take_relayed`.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 
-LEAST_SECONDS, LEAST_STEPS = 5.0, 3
-"""A phase has a rate after so many seconds and steps; before that any estimate would be a guess."""
+MIN_SECONDS, MIN_STEPS = 5.0, 3
+"""Seconds and steps before a phase has a rate; earlier estimates would be guesses."""
 RELAY_SECONDS = 0.5
-RELAYED = "recsae-progress "
-"""How a relayed line begins; JSON follows."""
+RELAY_PREFIX = "recsae-progress "
+"""Prefix of a relayed line; JSON follows."""
 
 
 @dataclass
 class Phase:
-    """What the stage is doing, and how much of it is done."""
+    """A phase of a stage and how much of it is done."""
 
-    words: str
+    name: str
     total: float | None = None
     unit: str = ""
     at_most: bool = False
-    """Whether it may end before `total`, as training does whose patience ends."""
+    """Whether it may end before `total`, such as training with early stopping."""
     done: float = 0.0
-    start: float = 0.0
-    """What was done when the rate's clock began: by an earlier attempt, or before an engine stood."""
+    done_at_start: float = 0.0
+    """Units done when the rate's clock started: by an earlier attempt, or before an engine was ready."""
     note: str = ""
-    began: float = 0.0
-    """By the monotonic clock."""
+    started_at: float = 0.0
+    """Monotonic clock, seconds."""
     steps: int = 0
     scale: float = 1.0
-    """Units a step."""
+    """Units per step."""
 
     def rate(self, now: float) -> float | None:
-        """Units a second; None until enough is known."""
-        seconds = now - self.began
-        if self.steps < LEAST_STEPS or seconds < LEAST_SECONDS or self.done <= self.start:
+        """Units per second; None until there is enough data."""
+        seconds = now - self.started_at
+        if self.steps < MIN_STEPS or seconds < MIN_SECONDS or self.done <= self.done_at_start:
             return None
-        return (self.done - self.start) / seconds
+        return (self.done - self.done_at_start) / seconds
 
     def seconds_left(self, now: float) -> float | None:
         rate = self.rate(now)
@@ -53,19 +53,19 @@ class Phase:
 
 @dataclass
 class StageProgress:
-    """A stage of the night; `expected` seconds are what it took the night before, if tonight's is comparable."""
+    """A stage of the night; `expected` is its duration in seconds in the served night, None if not comparable."""
 
     expected: float | None = None
-    began: float | None = None
+    started_at: float | None = None
     ended: bool = False
 
     def seconds_left(self, now: float) -> float | None:
-        """None where it is not known, or the stage takes longer than expected."""
+        """Seconds left; None if unknown, or if the stage takes longer than expected."""
         if self.ended:
             return 0.0
         if self.expected is None:
             return None
-        left = self.expected - (now - self.began if self.began is not None else 0.0)
+        left = self.expected - (now - self.started_at if self.started_at is not None else 0.0)
         return left if left > 0 else None
 
 
@@ -75,11 +75,11 @@ class NightProgress:
 
     run: str
     stages: dict[str, StageProgress]
-    began: float
-    expects: Callable[[str], float | None]
+    started_at: float
+    estimate: Callable[[str], float | None]
 
     def seconds_left(self, now: float) -> float | None:
-        """None unless it is known of every stage."""
+        """Seconds left; None unless known for every stage."""
         left = [stage.seconds_left(now) for stage in self.stages.values()]
         known = [seconds for seconds in left if seconds is not None]
         return sum(known) if len(known) == len(left) else None
@@ -87,7 +87,7 @@ class NightProgress:
 
 @dataclass
 class State:
-    """What this process is at, for a display."""
+    """The current night, stage and phase, for a display."""
 
     night: NightProgress | None = None
     stage: str | None = None
@@ -97,19 +97,19 @@ class State:
 state = State()
 _display: Callable[[], AbstractContextManager[None]] | None = None
 _shown = contextlib.ExitStack()
-_listens = _takes = _relays = False
-_relayed = 0.0
+_has_display = _accepts_relayed = _is_relaying = False
+_last_relay = 0.0
 
 
 @contextlib.contextmanager
 def displayed(display: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-    """Enter `display()` when something begins within this block; leave it with the night, or with the block."""
-    global _display, _listens
-    _display, _listens = display, True
+    """Enter `display()` when the first stage or phase starts in this block; leave it with the night or the block."""
+    global _display, _has_display
+    _display, _has_display = display, True
     try:
         yield
     finally:
-        _display, _listens = None, False
+        _display, _has_display = None, False
         _shown.close()
 
 
@@ -120,14 +120,14 @@ def _show() -> None:
     begin, _display = _display, None
     if state.night:
         for name, one in state.night.stages.items():
-            one.expected = None if one.ended else state.night.expects(name)
+            one.expected = None if one.ended else state.night.estimate(name)
     _shown.enter_context(begin())
 
 
 @contextlib.contextmanager
-def at_night(run: str, stages: Sequence[str], expects: Callable[[str], float | None]) -> Iterator[None]:
-    """The stages of this block, in order; `expects` gives the seconds that one takes, if there is anything to go by."""
-    state.night = NightProgress(run, {name: StageProgress() for name in stages}, time.monotonic(), expects)
+def at_night(run: str, stages: Sequence[str], estimate: Callable[[str], float | None]) -> Iterator[None]:
+    """Track the stages that run in this block, in order; `estimate` returns a stage's expected seconds, or None."""
+    state.night = NightProgress(run, {name: StageProgress() for name in stages}, time.monotonic(), estimate)
     try:
         yield
     finally:
@@ -137,26 +137,26 @@ def at_night(run: str, stages: Sequence[str], expects: Callable[[str], float | N
 
 @contextlib.contextmanager
 def at_stage(name: str) -> Iterator[None]:
-    """The stage of this block; its phase ends with it."""
+    """Track the stage that runs in this block; its phase ends with it."""
     state.stage, state.phase = name, None
     if state.night and name in state.night.stages:
-        state.night.stages[name].began = time.monotonic()
+        state.night.stages[name].started_at = time.monotonic()
     _show()
     try:
         yield
-        ended(name)
+        stage_done(name)
     finally:
         state.stage = state.phase = None
 
 
-def ended(name: str) -> None:
-    """The stage is done, or was before."""
+def stage_done(name: str) -> None:
+    """Mark the stage as done, by this run or an earlier one."""
     if state.night and name in state.night.stages:
         state.night.stages[name].ended = True
 
 
 def phase(
-    words: str,
+    name: str,
     total: float | None = None,
     unit: str = "",
     *,
@@ -164,21 +164,21 @@ def phase(
     steps: float | None = None,
     at_most: bool = False,
 ) -> None:
-    """A phase begins, of which `done` is done already. `steps`: how many are left, if a step is not one unit."""
+    """Start a phase with `done` units done already. `steps`: steps left, if a step is not one unit."""
     scale = ((total or 0.0) - done) / steps if steps else 1.0
-    state.phase = Phase(words, total, unit, at_most, done, done, began=time.monotonic(), scale=scale)
+    state.phase = Phase(name, total, unit, at_most, done, done, started_at=time.monotonic(), scale=scale)
     _show()
     _relay(always=True)
 
 
 def advance(steps: float = 1) -> None:
-    """So many more steps of the phase are done."""
+    """Advance the phase by `steps`."""
     if state.phase:
         reach(state.phase.done + steps * state.phase.scale)
 
 
 def reach(done: float, note: str = "") -> None:
-    """So many units of the phase are done; `note` is what else there is to say, such as a loss."""
+    """Set the units done; `note` is extra text for the display, such as the loss."""
     if state.phase:
         state.phase.done, state.phase.note = done, note
         state.phase.steps += 1
@@ -186,47 +186,47 @@ def reach(done: float, note: str = "") -> None:
 
 
 def wait_for(note: str) -> None:
-    """What the phase waits for before it can begin; "" once that is there, when the rate's clock starts."""
+    """Show what the phase waits for; "" ends the wait and restarts the rate's clock."""
     if now := state.phase:
-        now.note, now.began, now.start, now.steps = note, time.monotonic(), now.done, 0
+        now.note, now.started_at, now.done_at_start, now.steps = note, time.monotonic(), now.done, 0
 
 
 @contextlib.contextmanager
 def from_workers() -> Iterator[bool]:
-    """Take relayed phases within this block; whether anybody displays them, and workers should relay."""
-    global _takes
-    _takes = True
+    """Accept relayed phases in this block; yields whether there is a display, so that workers should relay."""
+    global _accepts_relayed
+    _accepts_relayed = True
     try:
-        yield _listens
+        yield _has_display
     finally:
-        _takes = False
+        _accepts_relayed = False
 
 
 def relay() -> None:
-    """From now on this process, a worker, tells its phases to the driver."""
-    global _relays
-    _relays = True
+    """Relay this worker process's phases to the driver from now on."""
+    global _is_relaying
+    _is_relaying = True
 
 
-def due() -> bool:
-    """Whether this worker would relay its phase now."""
-    return _relays and time.monotonic() - _relayed >= RELAY_SECONDS
+def relay_due() -> bool:
+    """Whether enough time has passed for this worker to relay its phase again."""
+    return _is_relaying and time.monotonic() - _last_relay >= RELAY_SECONDS
 
 
 def _relay(*, always: bool = False) -> None:
-    global _relayed
-    if _relays and state.phase and (always or due()):
-        _relayed = now = time.monotonic()
-        # Monotonic clocks of two machines share no zero.
-        print(RELAYED + json.dumps(asdict(state.phase) | {"began": now - state.phase.began}), flush=True)
+    global _last_relay
+    if _is_relaying and state.phase and (always or relay_due()):
+        _last_relay = now = time.monotonic()
+        # Monotonic clocks of two machines have different zeros, so relay the elapsed time.
+        print(RELAY_PREFIX + json.dumps(asdict(state.phase) | {"started_at": now - state.phase.started_at}), flush=True)
 
 
-def take(line: str) -> bool:
-    """Whether a worker relayed this line; within `from_workers` its phase becomes that of this process."""
-    if not line.startswith(RELAYED):
+def take_relayed(line: str) -> bool:
+    """Whether the line is a relayed phase; within `from_workers` it replaces this process's phase."""
+    if not line.startswith(RELAY_PREFIX):
         return False
-    if _takes:
-        with contextlib.suppress(ValueError, TypeError):  # a line cut short
-            relayed = json.loads(line.removeprefix(RELAYED))
-            state.phase = Phase(**relayed | {"began": time.monotonic() - relayed["began"]})
+    if _accepts_relayed:
+        with contextlib.suppress(ValueError, TypeError):  # a truncated line
+            relayed = json.loads(line.removeprefix(RELAY_PREFIX))
+            state.phase = Phase(**relayed | {"started_at": time.monotonic() - relayed["started_at"]})
     return True

@@ -1,6 +1,6 @@
-"""The few metrics that sum a stage up, and the number of rows it wrote, from what it committed.
+"""The headline metrics, rows and bytes of a committed stage.
 
-A metric that is missing or not finite is left out. An unknown stage is summed up by its first metrics.
+Missing and non-finite metrics are left out. An unknown stage is summarized by its first metrics.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from recsae.text.formatting import look_up, number
 
 Path = tuple[str, ...]
 
-TELLING: Mapping[str, Mapping[str, Path]] = {
+HEADLINES: Mapping[str, Mapping[str, Path]] = {
     "ingest": {"users": ("users",), "items": ("items",), "events": ("events",), "cases": ("cases",)},
     "recommender": {"ndcg_10": ("test", "ndcg@10"), "hr_10": ("test", "hr@10"), "epochs": ("epochs",)},
     "activations": {
@@ -59,33 +59,33 @@ TELLING: Mapping[str, Mapping[str, Path]] = {
     },
     "report": {},
 }
-"""By stage: what a figure is called, and where it stands in the stage's metrics."""
-ROWS: Mapping[str, str] = {
+"""By stage: name of each headline metric, and its path in the stage's metrics."""
+ROW_METRICS: Mapping[str, str] = {
     "ingest": "events",
     "activations": "cases",
     "matching": "latents",
     "concepts": "latents",
     "report": "rows",
 }
-"""Metrics that are a number of rows. Of other stages the table of the stage's name is asked."""
-OTHERWISE = 4
-"""Figures of a stage that is not known here."""
+"""Metrics that count a stage's rows. For other stages rows are counted in `<stage>.parquet`."""
+FALLBACK_METRICS = 4
+"""Number of metrics shown for an unknown stage."""
 
 
 def headline(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The telling figures of a stage, by name."""
-    paths = TELLING.get(stage, {name: (name,) for name in metrics})
+    """The headline metrics of a stage, by name."""
+    paths = HEADLINES.get(stage, {name: (name,) for name in metrics})
     found = {name: number(look_up(metrics, *path)) for name, path in paths.items()}
     known = {name: value for name, value in found.items() if value is not None}
-    return known if stage in TELLING else dict(list(known.items())[:OTHERWISE])
+    return known if stage in HEADLINES else dict(list(known.items())[:FALLBACK_METRICS])
 
 
 def rows(done: Committed) -> int | None:
-    """Rows that a stage wrote, or None where it has no table of its own. A damaged file raises what pyarrow raises."""
+    """Number of rows that a stage wrote; None if it has no table of its own. Raises pyarrow's error for a damaged file."""
     stage = str(done.manifest["stage"])
-    told = number(done.metrics.get(ROWS[stage])) if stage in ROWS else None
-    if told is not None:
-        return int(told)
+    counted = number(done.metrics.get(ROW_METRICS[stage])) if stage in ROW_METRICS else None
+    if counted is not None:
+        return int(counted)
     name = f"{stage}.parquet"
     if name not in done.files():
         return None

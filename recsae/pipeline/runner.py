@@ -102,7 +102,7 @@ class Pipeline:
         done = self.committed(name)
         if done:
             log.info("%s: committed already (%s), skipped", name, done.fingerprint)
-            progress.ended(name)
+            progress.stage_done(name)
             return done
         inputs = self.inputs(name) | self._last_inputs(name)
         for found in inputs.values():
@@ -175,7 +175,7 @@ class Pipeline:
     def _attempt(self, stage: Stage, inputs: Mapping[str, Committed], lease: Lease) -> Committed:
         attempt = self.store.attempt(stage.name, self.fingerprint(stage.name), lease)
         try:
-            context.began(attempt)
+            context.attempt_started(attempt)
             log.info("%s: started (%s)", stage.name, attempt.fingerprint)
             start = time.monotonic()
             metrics = stage.run(self.config, inputs, attempt)
@@ -204,7 +204,7 @@ class Pipeline:
             if not is_unreachable(error):  # or every further request would wait as long again
                 self.store.discard(stage.name, attempt)
             raise
-        context.committed(done)
+        context.stage_committed(done)
         size = sum(file["bytes"] for file in done.manifest["files"]) / 2**20
         log.info("%s: done in %.1f s, %d files, %.1f MiB", stage.name, seconds, len(done.files()), size)
         return done

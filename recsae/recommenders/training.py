@@ -74,7 +74,7 @@ def train_loop(task: dict[str, Any]) -> None:
             loss = stepper.step(batch, state["step"])
             state["step"] += 1
             targets += int((batch.target_BL >= 0).sum())
-            if rank == 0 and progress.due():
+            if rank == 0 and progress.relay_due():
                 part = min(targets / of_epoch, 1.0) if of_epoch else 0.0
                 progress.reach(state["epoch"] + part, f"{targets:,} targets, loss {loss:.4f}")
         trained = time.monotonic() - start

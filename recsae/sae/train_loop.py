@@ -94,7 +94,7 @@ def train_loop(task: dict[str, Any]) -> None:
         batch = next(source)
         fvu = {name: trainer.step(batch, *share) for name, trainer in trainers.items()}
         step += 1
-        if rank == 0 and progress.due():
+        if rank == 0 and progress.relay_due():
             dead = _format_range((trainer.dead_share for trainer in trainers.values()), ".1%")
             progress.reach(step, f"FVU {_format_range(fvu.values(), '.4f')}, dead {dead}")
         if step % every == 0 or step == steps:

@@ -1,13 +1,13 @@
 """The error that stops a night of submitted jobs."""
 
-PASSED_ON = (2, 3)
-"""Of a job's exit statuses those that another try would not change."""
+FINAL_STATUSES = (2, 3)
+"""Exit statuses of a job that a retry would not change."""
 
 
 class NightStopped(Exception):
-    """A stage failed, or the job server could not be reached for long. The message is one sentence; a job prints it
-    and exits with `status`: that of a stage that ended with bad input (2) or was not served (3), and else 1."""
+    """Raised when a stage fails or the job server stays unreachable. The message is one sentence; the command prints it
+    and exits with `status`: the stage's own for bad input (2) or a refused night (3), otherwise 1."""
 
     def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
-        self.status = status if status in PASSED_ON else 1
+        self.status = status if status in FINAL_STATUSES else 1

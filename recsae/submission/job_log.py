@@ -8,49 +8,53 @@ from collections.abc import Callable
 from recsae.submission.jobs import JobDetails, JobServer
 from recsae.submission.retry import reach
 
-ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-LOOK = 20.0
-"""Seconds without a line of log after which the server is asked whether the job still runs: a connection to a machine
-that is gone may stay open for ever."""
+FINAL_STATES = ("SUCCEEDED", "FAILED", "STOPPED")
+STATUS_CHECK = 20.0
+"""Seconds without log output before the job's status is checked: a connection to a lost machine may stay open forever."""
 POLL = 1.0
-"""Seconds between a log that closed and the next look at a job that runs on."""
+"""Seconds before a closed log of a running job is opened again."""
 
 
-def ended(job: JobDetails) -> bool:
-    return str(job.status) in ENDED
+def is_ended(job: JobDetails) -> bool:
+    return str(job.status) in FINAL_STATES
 
 
-class Watch:
-    """One job's log, each character shown once however often the connection breaks."""
+class LogFollower:
+    """Follows one job's log and shows each character once, however often the connection breaks."""
 
     def __init__(
-        self, server: JobServer, job_id: str, show: Callable[[str], None], pause: Callable[[float], None], look: float
+        self,
+        server: JobServer,
+        job_id: str,
+        show: Callable[[str], None],
+        pause: Callable[[float], None],
+        status_check: float,
     ) -> None:
         self.server = server
         self.job_id = job_id
         self.show = show
         self.pause = pause
-        self.look = look
+        self.status_check = status_check
         self._shown = 0
 
-    def to_the_end(self, tell: Callable[[str], None]) -> JobDetails | None:
-        """What became of the job, once it has ended; None where the server has forgotten it, as a new head has.
+    def follow(self, notify: Callable[[str], None]) -> JobDetails | None:
+        """The job's details once it has ended; None if the server no longer knows it, such as a new head.
 
-        Raises NightStopped where the server stays away.
+        Raises NightStopped if the server stays unreachable.
         """
         while True:
-            job = reach(self._follow, self.pause, tell)
-            if job is None or ended(job):
+            job = reach(self._follow_once, self.pause, notify)
+            if job is None or is_ended(job):
                 return job
             self.pause(POLL)
 
-    def _follow(self) -> JobDetails | None:
+    def _follow_once(self) -> JobDetails | None:
         try:
             asyncio.run(self._tail())
         except Exception:
-            # The log of a lost node cannot be read any more, but what became of the job can be.
+            # The log of a lost node is gone, but the job's status can still be read.
             job = self._look_up()
-            if job is None or ended(job):
+            if job is None or is_ended(job):
                 return job
             raise
         return self._look_up()
@@ -67,18 +71,18 @@ class Watch:
         reading = asyncio.create_task(self._read())
         while True:
             before = self._shown
-            done, _ = await asyncio.wait({reading}, timeout=self.look)
+            done, _ = await asyncio.wait({reading}, timeout=self.status_check)
             if done:
                 return reading.result()
             if self._shown > before:
                 continue
             job = await asyncio.to_thread(self._look_up)
-            if job is None or ended(job):
+            if job is None or is_ended(job):
                 reading.cancel()
                 return None
 
     async def _read(self) -> None:
-        """A log that is opened again begins at its first character."""
+        """Show new log text; a reopened log starts again at its first character."""
         read = 0
         async for text in self.server.tail_job_logs(self.job_id):
             new = text[max(self._shown - read, 0) :]

@@ -1,4 +1,4 @@
-"""Ray's job server as far as submission uses it, and the request for one stage."""
+"""The part of Ray's job server that submission uses, and the job request of one stage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recsae.store.filesystem import as_json
 
 
 class JobDetails(Protocol):
-    """What the job server tells of a job; of a driver that nobody submitted, `submission_id` is None."""
+    """A job's details from the job server; `submission_id` is None for a driver that was not submitted as a job."""
 
     @property
     def submission_id(self) -> str | None: ...
@@ -61,24 +61,24 @@ class StageJob:
     stage: str
     command: str
     entrypoint: EntrypointConfig
-    asked: str
-    """A hash of the config as far as it decides results: what succeeded under another is not this job's success."""
+    config_hash: str
+    """A hash of the config without `submit` and `resources`: a job with another hash does not count as this one."""
 
     def submission_id(self, number: int) -> str:
-        """`recsae-demo-2026-11-25-labels`, then `…-labels-2`. Ray refuses one that is used, so it counts only once."""
+        """`recsae-demo-2026-11-25-labels`, then `…-labels-2`. Ray rejects duplicates, so each try runs once."""
         stem = f"recsae-{self.run}-{self.night}-{self.stage}"
         return stem if number == 1 else f"{stem}-{number}"
 
     def number(self, submission_id: str) -> int | None:
-        """Which try of this job an id is; None where it is another's."""
+        """The try number in the id; None if the id belongs to another job."""
         found = re.fullmatch(re.escape(self.submission_id(1)) + r"(?:-([1-9][0-9]*))?", submission_id)
         return int(found[1] or 1) if found else None
 
     def metadata(self) -> dict[str, str]:
-        return {"run": self.run, "night": self.night, "stage": self.stage, "asked": self.asked}
+        return {"run": self.run, "night": self.night, "stage": self.stage, "asked": self.config_hash}
 
     def request(self, number: int) -> dict[str, Any]:
-        """What `submit_job` is given. The working directory is the current one, less what .rayignore names."""
+        """Keyword arguments for `submit_job`. The working directory is the current one without what .rayignore lists."""
         entrypoint = self.entrypoint
         return {
             "entrypoint": self.command,
@@ -95,16 +95,16 @@ class StageJob:
 
 def stage_job(config: Config, stage: str, night: str, config_path: str, overrides: Sequence[str]) -> StageJob:
     """The job that runs `python -m jobs.{stage}` with this config file and these `--set` overrides."""
-    words = [config.submit.python, "-m", f"jobs.{stage}", "--config", config_path]
+    arguments = [config.submit.python, "-m", f"jobs.{stage}", "--config", config_path]
     for override in overrides:
-        words += ["--set", override]
+        arguments += ["--set", override]
     return StageJob(
         run=config.name,
         night=night,
         stage=stage,
-        command=shlex.join(words),
+        command=shlex.join(arguments),
         entrypoint=config.submit.stages.get(stage, config.submit.entrypoint),
-        asked=_hash(config.recorded(exclude={"submit", "resources"})),
+        config_hash=_hash(config.recorded(exclude={"submit", "resources"})),
     )
 
 

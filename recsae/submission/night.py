@@ -1,5 +1,5 @@
-"""Runs a night of stages as separate jobs, in order: those that succeeded are skipped, running ones are awaited, failed
-ones are submitted again; the first that fails stops the night.
+"""Runs a night's stages as separate jobs, in order: succeeded jobs are skipped, running ones awaited, failed ones
+resubmitted; the first failure stops the night.
 """
 
 from __future__ import annotations
@@ -10,80 +10,86 @@ from dataclasses import dataclass
 
 from recsae.errors import BadInput
 from recsae.submission.errors import NightStopped
-from recsae.submission.job_log import LOOK, POLL, Watch, ended
+from recsae.submission.job_log import POLL, STATUS_CHECK, LogFollower, is_ended
 from recsae.submission.jobs import JobDetails, JobServer, StageJob
 from recsae.submission.retry import reach
 
-LOST = ("JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE", "JOB_SUPERVISOR_ACTOR_START_FAILURE")
-"""How a job ends whose driver's node went away: the actor beside the driver died, and no exit code was told."""
-LOST_TRIES = 3
-"""Times that one stage is submitted again for a lost node."""
+LOST_NODE_ERRORS = (
+    "JOB_SUPERVISOR_ACTOR_DIED",
+    "JOB_SUPERVISOR_ACTOR_UNKNOWN_FAILURE",
+    "JOB_SUPERVISOR_ACTOR_START_FAILURE",
+)
+"""Error types of a job that lost its node: the supervisor actor died and there is no exit code."""
+MAX_RESUBMISSIONS = 3
+"""Resubmissions per stage after lost nodes."""
 
 
 @dataclass(frozen=True)
 class NightJobs:
-    """The jobs of one night, and what it may use of the outside."""
+    """The jobs of one night, with its server, clock and output."""
 
     server: JobServer
     jobs: Sequence[StageJob]
     pause: Callable[[float], None]
     show: Callable[[str], None]
-    """Takes pieces of jobs' logs."""
-    tell: Callable[[str], None]
-    """Takes what the submitter itself has to say."""
-    look: float = LOOK
+    """Shows pieces of job logs."""
+    notify: Callable[[str], None]
+    """Shows the submitter's own messages."""
+    status_check: float = STATUS_CHECK
 
     def run(self) -> None:
-        """Bring every job to success. Raises NightStopped at the first that fails, BadInput where another night of the
-        run, or the same stage with another config, is under way."""
+        """Run every job until it succeeds. Raises NightStopped at the first failure, and BadInput if another night of the
+        run, or the same stage with another config, is already running."""
         for job in self.jobs:
-            self._bring_to_success(job)
+            self._run_job(job)
 
-    def _bring_to_success(self, job: StageJob) -> None:
+    def _run_job(self, job: StageJob) -> None:
         lost = 0
         while True:
             found = self._find_or_submit(job)
             if found is None:
-                self.tell(f"{job.stage}: succeeded already in this night, skipped")
+                self.notify(f"{job.stage}: succeeded already in this night; skipped")
                 return
-            done = Watch(self.server, found, self.show, self.pause, self.look).to_the_end(self.tell)
+            done = LogFollower(self.server, found, self.show, self.pause, self.status_check).follow(self.notify)
             if done and str(done.status) == "SUCCEEDED":
-                self.tell(f"{job.stage}: done ({found})")
+                self.notify(f"{job.stage}: done ({found})")
                 return
             if done and not _is_lost(done):
-                sentence = f"{job.stage}: job {found} {_end(done)}; the same command goes on at this stage"
+                sentence = f"{job.stage}: job {found} {_describe_end(done)}; run the same command again to resume at this stage"
                 raise NightStopped(sentence, done.driver_exit_code)
             lost += 1
-            if lost > LOST_TRIES:
+            if lost > MAX_RESUBMISSIONS:
                 raise NightStopped(
-                    f"{job.stage}: job {found} lost its node, the {lost}th time in a row; the same command goes on at "
-                    "this stage"
+                    f"{job.stage}: job {found} lost its node, the {lost}th time in a row; run the same command again "
+                    "to resume at this stage"
                 )
-            self.tell(f"{job.stage}: job {found} lost its node; submitting it again")
+            self.notify(f"{job.stage}: job {found} lost its node; resubmitting it")
 
     def _find_or_submit(self, job: StageJob) -> str | None:
-        """The id of the job to wait for; None where it has succeeded.
+        """The id of the job to wait for; None if it has succeeded.
 
-        Of two submitters that find nothing, Ray refuses the later one's id, and that one looks again.
+        If two submitters race, Ray rejects the later one's id, and that submitter looks again.
         """
         while True:
-            listed = reach(self.server.list_jobs, self.pause, self.tell)
+            listed = reach(self.server.list_jobs, self.pause, self.notify)
             self._refuse_another_night(listed)
             tries = {
-                number: one for one in listed if (number := job.number(one.submission_id or "")) and _is_ours(one, job)
+                number: one
+                for one in listed
+                if (number := job.number(one.submission_id or "")) and _is_same_stage(one, job)
             }
-            if any(str(one.status) == "SUCCEEDED" and _same(one, job) for one in tries.values()):
+            if any(str(one.status) == "SUCCEEDED" and _is_same_config(one, job) for one in tries.values()):
                 return None
-            running = [one for _, one in sorted(tries.items()) if not ended(one)]
+            running = [one for _, one in sorted(tries.items()) if not is_ended(one)]
             if running:
                 one = running[0]
                 assert one.submission_id is not None
-                if not _same(one, job):
+                if not _is_same_config(one, job):
                     raise BadInput(
-                        f"job {one.submission_id} runs with another config; wait for its end, or stop it with "
+                        f"job {one.submission_id} runs with another config; wait until it ends, or stop it with "
                         f"`ray job stop {one.submission_id}`"
                     )
-                self.tell(f"{job.stage}: waiting for job {one.submission_id}, {str(one.status).lower()}")
+                self.notify(f"{job.stage}: waiting for job {one.submission_id}, {str(one.status).lower()}")
                 return one.submission_id
             number = max((job.number(one.submission_id or "") or 0 for one in listed), default=0) + 1
             if self._submit(job, number):
@@ -91,55 +97,55 @@ class NightJobs:
             self.pause(POLL)
 
     def _submit(self, job: StageJob, number: int) -> bool:
-        """Whether the id was free. An answer that was lost looks like one that was taken, and is: by ourselves."""
+        """Whether the id was free. If the server's answer is lost, the retry finds the id taken, by this submitter itself."""
 
-        def ask() -> bool:
+        def submit() -> bool:
             try:
                 self.server.submit_job(**job.request(number))
-            except ValueError as error:  # what Ray checks before it asks: the size of the working directory
-                raise BadInput(f"submit: Ray refuses the job of {job.stage} ({_last_line(error)})") from None
+            except ValueError as error:  # Ray's local check of the working directory's size
+                raise BadInput(f"submit: Ray rejects the job of {job.stage} ({_last_line(error)})") from None
             except RuntimeError as error:
                 if "already exists" in str(error):
                     return False
                 if re.search(r"status code 4\d\d", str(error)):
-                    raise BadInput(f"submit: Ray refuses the job of {job.stage} ({_last_line(error)})") from None
+                    raise BadInput(f"submit: Ray rejects the job of {job.stage} ({_last_line(error)})") from None
                 raise
             return True
 
-        submitted = reach(ask, self.pause, self.tell)
+        submitted = reach(submit, self.pause, self.notify)
         if submitted:
-            self.tell(f"{job.stage}: submitted as {job.submission_id(number)}")
+            self.notify(f"{job.stage}: submitted as {job.submission_id(number)}")
         return submitted
 
     def _refuse_another_night(self, listed: Sequence[JobDetails]) -> None:
-        """Raises BadInput where a job of this run is under way that is none of this night's."""
-        ours = self.jobs[0]
+        """Raise BadInput if a job of this run that does not belong to this night is running."""
+        first = self.jobs[0]
         stages = {job.stage for job in self.jobs}
         for one in listed:
-            facts = one.metadata or {}
-            if ended(one) or facts.get("run") != ours.run:
+            metadata = one.metadata or {}
+            if is_ended(one) or metadata.get("run") != first.run:
                 continue
-            if facts.get("night") != ours.night or facts.get("stage") not in stages:
+            if metadata.get("night") != first.night or metadata.get("stage") not in stages:
                 raise BadInput(
-                    f"job {one.submission_id} of night {facts.get('night')} of {ours.run} is "
-                    f"{str(one.status).lower()}; wait for its end, or stop it with `ray job stop {one.submission_id}`"
+                    f"job {one.submission_id} of night {metadata.get('night')} of {first.run} is "
+                    f"{str(one.status).lower()}; wait until it ends, or stop it with `ray job stop {one.submission_id}`"
                 )
 
 
-def _is_ours(one: JobDetails, job: StageJob) -> bool:
+def _is_same_stage(one: JobDetails, job: StageJob) -> bool:
     return (one.metadata or {}).get("stage") == job.stage
 
 
-def _same(one: JobDetails, job: StageJob) -> bool:
-    return (one.metadata or {}).get("asked") == job.asked
+def _is_same_config(one: JobDetails, job: StageJob) -> bool:
+    return (one.metadata or {}).get("asked") == job.config_hash
 
 
 def _is_lost(done: JobDetails) -> bool:
     error = getattr(done.error_type, "value", done.error_type)
-    return str(done.status) == "FAILED" and done.driver_exit_code is None and error in LOST
+    return str(done.status) == "FAILED" and done.driver_exit_code is None and error in LOST_NODE_ERRORS
 
 
-def _end(done: JobDetails) -> str:
+def _describe_end(done: JobDetails) -> str:
     if str(done.status) == "STOPPED":
         return "was stopped"
     if done.driver_exit_code is not None:

@@ -1,4 +1,4 @@
-"""Asks a job server that may be unreachable for a while again, with exponential back-off, until patience ends."""
+"""Retries requests to a job server that may be unreachable for a while, with exponential back-off."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponent
 from recsae.submission.errors import NightStopped
 
 PATIENCE = 600.0
-"""Seconds of pauses in a row before a server counts as gone; a head that is replaced takes minutes."""
-FIRST, LONGEST = 1.0, 30.0
-"""Seconds of the first pause, and of the longest."""
+"""Total seconds of consecutive waits before giving up; replacing a head takes minutes."""
+FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+"""Seconds of the first wait and of the longest."""
 Answer = TypeVar("Answer")
 
-_AWAY = (
+_TRANSIENT = (
     ConnectionError,
     TimeoutError,
     asyncio.TimeoutError,
@@ -29,38 +29,38 @@ _AWAY = (
 )
 
 
-def passes(error: BaseException) -> bool:
-    """Whether it may work a little later: no connection, a broken one, or a server that says it is at fault."""
-    if isinstance(error, _AWAY):
+def is_transient(error: BaseException) -> bool:
+    """Whether a retry may succeed: no connection, a broken connection, or a server error."""
+    if isinstance(error, _TRANSIENT):
         return True
     return isinstance(error, RuntimeError) and bool(re.search(r"status code 5\d\d|WebSocket", str(error)))
 
 
-def reach(ask: Callable[[], Answer], pause: Callable[[float], None], tell: Callable[[str], None]) -> Answer:
-    """The answer, after as many tries as it takes within PATIENCE. Raises NightStopped after that."""
+def reach(request: Callable[[], Answer], pause: Callable[[float], None], notify: Callable[[str], None]) -> Answer:
+    """The result of `request`, retried until PATIENCE runs out. Raises NightStopped after that."""
 
-    def tell_wait(state: RetryCallState) -> None:
+    def notify_wait(state: RetryCallState) -> None:
         wait = state.next_action.sleep if state.next_action else 0.0
-        tell(f"the job server is out of reach ({_reason(state)}); trying again in {wait:.0f} s")
+        notify(f"the job server is out of reach ({_reason(state)}); trying again in {wait:.0f} s")
 
     def give_up(state: RetryCallState) -> Answer:
         raise NightStopped(
-            f"the job server was out of reach for {state.idle_for:.0f} s ({_reason(state)}); jobs that it had "
-            "taken go on, and the same command finds them once it is back"
+            f"the job server was out of reach for {state.idle_for:.0f} s ({_reason(state)}); submitted jobs "
+            "keep running; run the same command once the server is back"
         ) from None
 
     return Retrying(
-        retry=retry_if_exception(passes),
-        wait=wait_exponential(multiplier=FIRST, max=LONGEST),
+        retry=retry_if_exception(is_transient),
+        wait=wait_exponential(multiplier=FIRST_WAIT, max=LONGEST_WAIT),
         stop=lambda state: state.idle_for >= PATIENCE,
         sleep=pause,
-        before_sleep=tell_wait,
+        before_sleep=notify_wait,
         retry_error_callback=give_up,
-    )(ask)
+    )(request)
 
 
 def _reason(state: RetryCallState) -> str:
-    """The server's own message; of a failed connection only the type, since its text may quote what was sent."""
+    """The server's message; for a failed connection only the error type, since its text may quote the request."""
     error = state.outcome.exception() if state.outcome else None
     if type(error) is RuntimeError:
         return str(error).strip().splitlines()[-1].rstrip(".")[-200:]

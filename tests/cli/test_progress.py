@@ -21,11 +21,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 def state(expected: float | None = 60.0) -> State:
     stages = {
-        "sae": StageProgress(40, began=0, ended=True),
-        "labels": StageProgress(expected, began=80.0),
+        "sae": StageProgress(40, started_at=0, ended=True),
+        "labels": StageProgress(expected, started_at=80.0),
         "scores": StageProgress(50.0),
     }
-    phase = Phase("free names", 128, "latents", began=90.0, done=12, steps=5)
+    phase = Phase("free names", 128, "latents", started_at=90.0, done=12, steps=5)
     return State(NightProgress("shop", stages, 20.0, lambda _: None), "labels", phase)
 
 
@@ -46,7 +46,7 @@ def test_a_terminal_shows_night_stage_and_phase() -> None:
 
 def test_what_is_not_known_is_not_shown() -> None:
     shown = state(None)
-    shown.phase = Phase("tables", began=90.0)
+    shown.phase = Phase("tables", started_at=90.0)
     night, stage, phase = drawn(shown, 100.0)
     assert "left" not in night + stage + phase and "━" not in stage + phase
     assert night.rstrip().endswith("1 of 3 stages, 1 min 20 s") and phase.rstrip().endswith("10 s")
@@ -61,12 +61,12 @@ def test_a_log_line_names_the_phase() -> None:
         "labels: free names, 12 of 128 latents, 1.2 a second, 1 min 37 s left, stage 20 s, about 40 s left, "
         "night about 1 min 30 s left"
     )
-    assert display.in_words(State(phase=Phase("starting Ray", began=98.0)), 100.0) == "starting Ray, 2 s"
+    assert display.in_words(State(phase=Phase("starting Ray", started_at=98.0)), 100.0) == "starting Ray, 2 s"
     assert display.in_words(State(), 100.0) == ""
 
 
 def test_a_bound_is_called_one() -> None:
-    phase = Phase("training", 8, "epochs", at_most=True, began=0.0, done=4, steps=4, note="loss 4.2")
+    phase = Phase("training", 8, "epochs", at_most=True, started_at=0.0, done=4, steps=4, note="loss 4.2")
     assert display.in_words(State(stage="recommender", phase=phase), 100.0) == (
         "recommender: training, 4 of 8 epochs, 2.4 a minute, at most 1 min 40 s left, loss 4.2"
     )

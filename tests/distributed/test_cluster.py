@@ -1,4 +1,4 @@
-"""What stands reserved: a cluster's resources, never more CPUs than one machine has, no error where none answers."""
+"""Reserved resources: those of the cluster, on one machine at most its CPUs, and no error if the cluster does not answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Cluster:
-    """Ray as a driver sees it; None: it was not started."""
+    """Ray as a driver sees it; None if it is not initialized."""
 
     def __init__(self, resources: dict[str, float] | None, alive: tuple[bool, ...] = (True,)) -> None:
         self.resources, self.alive = resources, alive
@@ -37,7 +37,10 @@ class Cluster:
     [
         (Cluster(None), {"cpus": 4.0, "gpus": 0.0}),
         (Cluster({"CPU": 2.0, "memory": 1e9}), {"cpus": 2.0, "gpus": 0.0}),
-        (Cluster({"CPU": 10.0, "GPU": 1.0}), {"cpus": 4.0, "gpus": 1.0}),  # embedded, told of more than there are
+        (
+            Cluster({"CPU": 10.0, "GPU": 1.0}),
+            {"cpus": 4.0, "gpus": 1.0},
+        ),  # local, with more logical CPUs than the machine has
         (Cluster({"CPU": 96.0, "GPU": 8.0}, (True, True)), {"cpus": 96.0, "gpus": 8.0}),
         (Cluster({"CPU": 10.0}, (True, False)), {"cpus": 4.0, "gpus": 0.0}),
         (Cluster({"GPU": 1.0}, (True, True)), {"cpus": 0.0, "gpus": 1.0}),
@@ -58,7 +61,7 @@ def test_a_cluster_that_does_not_answer_costs_a_warning(
     monkeypatch.setattr(cluster, "cluster_resources", lambda: 1 / 0)
     monkeypatch.setitem(sys.modules, "ray", cluster)
     assert machines.reserved() is None
-    assert "does not say what the cluster has" in caplog.text
+    assert "does not report the cluster's resources" in caplog.text
 
 
 @pytest.mark.parametrize(("address", "reached"), [(None, "False"), ("10.0.0.1:6379", "True")])

@@ -25,7 +25,7 @@ def test_a_long_measurement_reports_how_far_it_is(fake: FakeRay) -> None:
     reported = []
     for _ in tasks.in_order(fake.submit, list(range(20)), "fidelity", "chunks"):
         assert state.phase
-        reported.append((state.phase.words, state.phase.done, state.phase.total, state.phase.unit))
+        reported.append((state.phase.name, state.phase.done, state.phase.total, state.phase.unit))
     assert reported == [("fidelity", done, 20, "chunks") for done in range(20)]
     assert state.phase and state.phase.done == 20
 

@@ -19,7 +19,7 @@ from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm.engine import _precision
 from recsae.llm.loglikelihood import MAX_TOKEN_IDS
-from recsae.llm.pool import Completion, Engine, EnginePool, Request, Spent
+from recsae.llm.pool import Completion, Engine, EnginePool, Request, Usage
 from recsae.llm.sharing import shared_engines
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
@@ -125,12 +125,12 @@ def test_many_likelihoods_of_one_prompt(
     words = [text.strip() for text in texts if text.startswith(" ") and text.strip().isalpha()][: MAX_TOKEN_IDS + 20]
     concepts = [*dict.fromkeys(words), *(f"{year}s" for year in range(1850, 2020, 10)), "1990"]
     requests = [Request("loglikelihood", f"{HEADER}{ITEMS[1]}\nIn a word:", f" {concept}") for concept in concepts]
-    before = pool.spent
+    before = pool.usage
     answers = collect(pool, requests)
     assert [answer.value for answer in answers[::6]] == near(map(likelihood, requests[::6]))  # transformers is slow
     assert {answer.status for answer in answers} == {"ok"}
-    assert pool.spent.prompt - before.prompt < sum(answer.tokens for answer in answers) / 3
-    assert pool.spent.seconds > before.seconds and pool.spent.written > before.written
+    assert pool.usage.prompt_tokens - before.prompt_tokens < sum(answer.tokens for answer in answers) / 3
+    assert pool.usage.engine_seconds > before.engine_seconds and pool.spent.written > before.generated_tokens
 
 
 def test_likelihoods_beside_names(pool: EnginePool, likelihood: Callable[[Request], float]) -> None:
@@ -208,7 +208,7 @@ def keeping(diary: Diary, *, dies_at: str = "") -> type[EnginePool]:
     """A pool whose engines keep a diary; at the prompt `dies_at` vLLM's own process dies under an engine, once."""
 
     class Keeping(Engine):
-        def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Spent]:
+        def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Usage]:
             asked_before = [prompt for _, _, prompts in diary.lines("begin") for prompt in prompts]
             diary.write("begin", requests)
             if dies_at and dies_at in [request.prompt for request in requests] and dies_at not in asked_before:
@@ -270,7 +270,7 @@ def test_of_two_engines_one_is_killed_twice(
     late = [prompt for _, at, prompts in begun for prompt in prompts if at > came[prompt]]
     assert late == [], "asked again after its answer had come"
     assert 30 <= len(begun) <= 30 + 4, "a kill costs the chunk under way, and one whose answer was on its way"
-    assert pool.spent.written >= 120, "what came is counted"
+    assert pool.usage.generated_tokens >= 120, "what came is counted"
 
 
 def test_engine_whose_vllm_dies_is_replaced(

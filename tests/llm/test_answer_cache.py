@@ -98,7 +98,7 @@ def test_a_phase_counts_latents_of_which_some_are_done(progress: Progress) -> No
     ask_once(requests_of(10), first, progress, "verdicts", phase="judging", latents=5)
     ask_once(requests_of(40), later, progress, "verdicts", phase="judging", latents=10)
     phases = [phase for pool in (first, later) for phase in pool.phases if phase]
-    assert [(phase.words, phase.total, phase.unit, phase.done) for phase in phases] == [
+    assert [(phase.name, phase.total, phase.unit, phase.done) for phase in phases] == [
         ("judging", 5, "latents", 0),
         ("judging", 10, "latents", 2.5),  # 30 of 40 questions are open
     ]
@@ -109,4 +109,4 @@ def test_a_count_of_latents_may_be_unknown(progress: Progress) -> None:
     pool = FakePool(echo)
     ask_once(requests_of(3), pool, progress, "verdicts")
     (phase,) = pool.phases
-    assert phase and (phase.words, phase.total, phase.unit) == ("verdicts", 3, "requests")
+    assert phase and (phase.name, phase.total, phase.unit) == ("verdicts", 3, "requests")

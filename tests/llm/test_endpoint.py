@@ -221,7 +221,7 @@ def test_an_endpoint_that_falls_silent_ends_the_asking_and_keeps_what_it_said(
     with pytest.raises(BadInput, match="no more credit"):
         next(coming)
     assert len(kept) == 16 and {answer.status for answer in kept} == {"ok"}
-    assert len(server.bodies) < 16 + endpoint.GIVE_UP + 3 * endpoint.CHUNK
+    assert len(server.bodies) < 16 + endpoint.MAX_CONSECUTIVE_FAILURES + 3 * endpoint.CHUNK
 
 
 def test_a_last_row_that_is_refused_is_one_row(serve: Callable[..., Server]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
-from recsae.llm.pool import CHUNK, LIKELIHOODS, EnginePool, Request, Spent, chunks, environment
+from recsae.llm.pool import CHUNK, LIKELIHOOD_CHUNK, EnginePool, Request, Usage, chunks, environment
 
 
 def names(count: int) -> list[Request]:
@@ -51,25 +51,25 @@ def test_chunks_hold_whole_prompts(engines: int) -> None:
     assert [index for chunk in cut for index in chunk] == list(range(len(requests)))
     for before, after in pairwise(cut):
         assert requests[before[-1]].prompt != requests[after[0]].prompt
-    assert max(len(chunk) for chunk in cut) <= LIKELIHOODS
+    assert max(len(chunk) for chunk in cut) <= LIKELIHOOD_CHUNK
     assert len(cut) >= 4 * engines
 
 
 def test_a_prompt_with_too_many_continuations_is_cut() -> None:
-    requests = likelihoods(10, 2 * LIKELIHOODS + 5, 10)
+    requests = likelihoods(10, 2 * LIKELIHOOD_CHUNK + 5, 10)
     cut = chunks(requests, 2)
     assert [index for chunk in cut for index in chunk] == list(range(len(requests)))
-    assert [len(chunk) for chunk in cut] == [10, LIKELIHOODS, LIKELIHOODS, 15]
+    assert [len(chunk) for chunk in cut] == [10, LIKELIHOOD_CHUNK, LIKELIHOOD_CHUNK, 15]
 
 
 def test_no_requests_start_no_engine() -> None:
     with EnginePool(LlmConfig(), ResourcesConfig(), "nowhere") as pool:
         assert list(pool.ask([])) == []
-        assert pool.spent == Spent()
+        assert pool.usage == Usage()
 
 
-def test_what_is_spent_adds_up() -> None:
-    assert Spent(10, 4, 2, 0.5).plus(Spent(1, 0, 3, 0.25)) == Spent(11, 4, 5, 0.75)
+def test_usage_adds_up() -> None:
+    assert Usage(10, 4, 2, 0.5).plus(Usage(1, 0, 3, 0.25)) == Usage(11, 4, 5, 0.75)
 
 
 def test_engine_on_the_cpu_has_one_thread_and_does_not_compile() -> None:

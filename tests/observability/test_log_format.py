@@ -57,7 +57,7 @@ def test_for_machines_a_line_says_when_who_and_at_what(capsys: Captured, tmp_pat
     with lines():
         log.info("before")
         with context.at_work("shop", "ingest"):
-            context.began(attempt)
+            context.attempt_started(attempt)
             log.warning("café %s", "☕")
         log.info("after")
     before, within, after = objects(capsys.readouterr().out)
@@ -139,7 +139,7 @@ def test_what_was_there_before_is_there_after(capsys: Captured) -> None:
 
 def test_a_format_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FORMAT, "xml")
-    with pytest.raises(BadInput, match=f"{FORMAT} = xml: there are text and json"), lines():
+    with pytest.raises(BadInput, match=f"{FORMAT} = xml: unknown format; set it to text or json"), lines():
         pass
 
 

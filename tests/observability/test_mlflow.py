@@ -1,4 +1,4 @@
-"""A night in MLflow: everything once, nothing secret, and a server that is down is one warning."""
+"""A night in MLflow: logged once, without secrets, and an unreachable server costs one warning."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def runs(config: Config) -> tuple[Any, list[Any]]:
 
 
 @needs_mlflow
-def test_a_night_is_written_down_with_all_that_came_of_it(config: Config, tmp_path: Path) -> None:
+def test_a_night_is_logged_with_all_that_came_of_it(config: Config, tmp_path: Path) -> None:
     made = commit_all(config)
     mlflow.check(config)
     mlflow.log_night(config, NIGHT, made)
@@ -60,7 +60,7 @@ def test_a_night_is_written_down_with_all_that_came_of_it(config: Config, tmp_pa
 
 
 @needs_mlflow
-def test_a_night_is_written_down_once(config: Config) -> None:
+def test_a_night_is_logged_once(config: Config) -> None:
     made = commit_all(config)
     for night in (NIGHT, NIGHT, "another"):
         mlflow.log_night(config, night, made)
@@ -68,13 +68,13 @@ def test_a_night_is_written_down_once(config: Config) -> None:
 
 
 @needs_mlflow
-def test_what_broke_off_is_marked_and_written_down_again(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_broke_off_is_marked_and_logged_again(config: Config, caplog: pytest.LogCaptureFixture) -> None:
     made = commit_all(config)
     report = Path(made["report"].data.path, "report.html")
     report.unlink()
     mlflow.log_night(config, NIGHT, made)
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "is not written down" in warning.getMessage()
+    assert "is not logged" in warning.getMessage()
     report.write_bytes(b"<html></html>")
     mlflow.log_night(config, NIGHT, made)
     assert sorted(run.info.status for run in runs(config)[1]) == ["FAILED", "FINISHED"]
@@ -90,18 +90,18 @@ def test_a_server_that_is_down_is_one_warning_without_its_password(
         down = config_at(tmp_path / "runs", mlflow={"uri": uri})
         mlflow.check(down)
         mlflow.log_night(down, NIGHT, commit_all(config))
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno >= 30]
-    assert "is not written down at http://127.0.0.1" in told and "hunter22" not in caplog.text
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelno >= 30]
+    assert "is not logged at http://127.0.0.1" in warning and "hunter22" not in caplog.text
 
 
 @needs_mlflow
-def test_a_uri_that_is_none_is_refused_at_the_start(tmp_path: Path) -> None:
+def test_an_invalid_uri_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"mlflow\.uri = nowhere://x cannot be used") as caught:
         mlflow.check(config_at(tmp_path, mlflow={"uri": "nowhere://k:hunter22@x"}))
     assert "\n" not in str(caught.value) and "hunter22" not in str(caught.value)
 
 
-def test_a_missing_package_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BadInput, match=r"pip install 'recsae\[mlflow\]'"):
         mlflow.check(config_at(tmp_path, mlflow={"uri": "http://127.0.0.1"}))
@@ -115,5 +115,5 @@ def test_without_the_section_nothing_happens(tmp_path: Path, monkeypatch: pytest
     mlflow.log_night(config, NIGHT, made)
 
 
-def test_where_a_night_is_written_down_is_in_no_fingerprint() -> None:
+def test_where_a_night_is_logged_is_in_no_fingerprint() -> None:
     assert not any("mlflow" in stage.config for stage in STAGES.values())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from recsae.observability import progress
-from recsae.observability.progress import RELAYED, Phase, StageProgress, State
+from recsae.observability.progress import RELAY_PREFIX, Phase, StageProgress, State
 
 
 class Clock:
@@ -69,10 +69,10 @@ def test_what_was_done_before_does_not_count_for_the_rate(clock: Clock) -> None:
 
 def test_a_stage_has_time_left_while_it_is_not_late() -> None:
     assert StageProgress(60).seconds_left(100) == 60
-    assert StageProgress(60, began=80).seconds_left(100) == 40
-    assert StageProgress(60, began=30).seconds_left(100) is None
-    assert StageProgress(None, began=30).seconds_left(100) is None
-    assert StageProgress(None, began=30, ended=True).seconds_left(100) == 0
+    assert StageProgress(60, started_at=80).seconds_left(100) == 40
+    assert StageProgress(60, started_at=30).seconds_left(100) is None
+    assert StageProgress(None, started_at=30).seconds_left(100) is None
+    assert StageProgress(None, started_at=30, ended=True).seconds_left(100) == 0
 
 
 def test_a_night_has_time_left_if_every_stage_has(clock: Clock) -> None:
@@ -85,7 +85,7 @@ def test_a_night_has_time_left_if_every_stage_has(clock: Clock) -> None:
     with progress.displayed(display), progress.at_night("shop", list(expected), expected.get):
         night = progress.state.night
         assert night
-        progress.ended("ingest")  # by an earlier attempt
+        progress.stage_done("ingest")  # by an earlier attempt
         with progress.at_stage("sae"):
             clock.now += 10
             assert night.seconds_left(clock.now) == 80
@@ -105,7 +105,7 @@ def test_a_display_begins_with_the_work_and_ends_with_the_night() -> None:
 
     with progress.displayed(display):
         with progress.at_night("shop", ["sae"], lambda _: None):
-            progress.ended("sae")
+            progress.stage_done("sae")
             assert seen == []
         with progress.at_night("shop", ["sae"], lambda _: None):
             with progress.at_stage("sae"):
@@ -127,23 +127,23 @@ def test_a_failed_stage_is_not_done() -> None:
 def test_a_worker_relays_its_phase(
     clock: Clock, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(progress, "_relays", False)
-    monkeypatch.setattr(progress, "_relayed", 0.0)
+    monkeypatch.setattr(progress, "_is_relaying", False)
+    monkeypatch.setattr(progress, "_last_relay", 0.0)
     progress.phase("training", 8, "epochs")
-    assert capsys.readouterr().out == "" and not progress.due()
+    assert capsys.readouterr().out == "" and not progress.relay_due()
     progress.relay()
     progress.phase("training", 8, "epochs", at_most=True)
     clock.now += 2
-    assert progress.due()
+    assert progress.relay_due()
     progress.reach(1.5, "loss 4.2")
     progress.reach(1.6)  # too soon
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and all(line.startswith(RELAYED) for line in lines)
+    assert len(lines) == 2 and all(line.startswith(RELAY_PREFIX) for line in lines)
     worker, progress.state.phase = current(), None
     clock.now = 1000
-    assert progress.take(lines[-1]) and progress.state.phase is None  # nobody trains
+    assert progress.take_relayed(lines[-1]) and progress.state.phase is None  # nobody trains
     with progress.from_workers():
-        assert progress.take(lines[-1]) and progress.take(RELAYED + '{"words": ')
-        assert not progress.take("recommender: epoch 1")
-    assert (current().words, current().done, current().note) == ("training", 1.5, "loss 4.2")
-    assert current().began == 998 and worker.began == 100
+        assert progress.take_relayed(lines[-1]) and progress.take_relayed(RELAY_PREFIX + '{"words": ')
+        assert not progress.take_relayed("recommender: epoch 1")
+    assert (current().name, current().done, current().note) == ("training", 1.5, "loss 4.2")
+    assert current().started_at == 998 and worker.started_at == 100

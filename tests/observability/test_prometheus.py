@@ -1,4 +1,4 @@
-"""What Prometheus is told, on a made-up Ray: the real one is scraped in tests/integration/test_observability.py."""
+"""What is exported to Prometheus, with a fake Ray; a real one is scraped in tests/integration/test_observability.py."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ Seen = dict[tuple[str, str, str], float]
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
-    """Figures by name, run and stage, as a Ray that is up would have them."""
-    figures: Seen = {}
+    """Exported values by name, run and stage, from a fake Ray that is up."""
+    values: Seen = {}
 
-    class Figure:
+    class Metric:
         def __init__(self, name: str, description: str, tags: tuple[str, ...]) -> None:
             assert name.startswith("recsae_") and name.isidentifier() and description and tags == ("run", "stage")
             self.name = name
 
         def set(self, value: float, tags: dict[str, str]) -> None:
-            figures[self.name, tags["run"], tags["stage"]] = value
+            values[self.name, tags["run"], tags["stage"]] = value
 
         def inc(self, value: float, tags: dict[str, str]) -> None:
             assert value > 0, "Ray refuses it"
             key = self.name, tags["run"], tags["stage"]
-            figures[key] = figures.get(key, 0) + value
+            values[key] = values.get(key, 0) + value
 
-    metrics = SimpleNamespace(Gauge=Figure, Counter=Figure)
+    metrics = SimpleNamespace(Gauge=Metric, Counter=Metric)
     monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
     monkeypatch.setitem(sys.modules, "ray.util.metrics", metrics)
     _forget()
-    yield figures
+    yield values
     _forget()
 
 
@@ -58,11 +58,11 @@ def attempt_at(root: Path) -> tuple[RunStore, Attempt]:
 FACTS: dict[str, Any] = {"metrics": {"fvu": 0.05, "dead_share": 0.0, "l0": None}, "seconds": 2.5}
 
 
-def test_a_committed_stage_tells_its_figures(seen: Seen, tmp_path: Path) -> None:
+def test_a_committed_stage_exports_its_metrics(seen: Seen, tmp_path: Path) -> None:
     store, attempt = attempt_at(tmp_path)
     with context.at_work("shop", "sae"):
-        context.began(attempt)
-        context.committed(store.commit("sae", attempt, FACTS))
+        context.attempt_started(attempt)
+        context.stage_committed(store.commit("sae", attempt, FACTS))
     assert seen == {
         ("recsae_stage_attempts", "shop", "sae"): 1,
         ("recsae_stage_seconds", "shop", "sae"): 2.5,
@@ -77,8 +77,8 @@ def test_an_attempt_that_fails_is_counted_also_where_another_follows(seen: Seen,
 
     def two_attempts() -> None:
         with context.at_work("shop"), context.at_work("shop", "sae"):
-            context.began(attempt)
-            context.began(attempt)
+            context.attempt_started(attempt)
+            context.attempt_started(attempt)
             raise OSError
 
     with pytest.raises(OSError):
@@ -108,13 +108,13 @@ def test_questions_are_counted_as_they_are_answered(seen: Seen) -> None:
     assert seen["recsae_questions_per_second", "shop", "labels"] == 0
 
 
-def test_a_figure_that_cannot_be_told_ends_nothing(
+def test_a_metric_that_cannot_be_exported_fails_nothing(
     seen: Seen, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, attempt = attempt_at(tmp_path)
     with context.at_work("shop", "sae"):
-        context.committed(store.commit("sae", attempt, {"metrics": None, "seconds": 1.0}))
-    assert "Prometheus is not told" in caplog.text
+        context.stage_committed(store.commit("sae", attempt, {"metrics": None, "seconds": 1.0}))
+    assert "Metrics are not exported to Prometheus" in caplog.text
 
 
 @pytest.mark.parametrize("ray", [None, SimpleNamespace(is_initialized=lambda: False)])
@@ -125,5 +125,5 @@ def test_without_ray_nothing_happens(
     monkeypatch.setattr(prometheus, "_counter", lambda name: pytest.fail("Ray is not up"))
     _, attempt = attempt_at(tmp_path)
     with context.at_work("shop", "sae"):
-        context.began(attempt)
+        context.attempt_started(attempt)
     assert caplog.text == ""

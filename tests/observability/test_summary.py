@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from recsae.observability.summary import TELLING, headline, rows, size
+from recsae.observability.summary import HEADLINES, headline, rows, size
 from recsae.pipeline.stages import STAGES
 from recsae.store.run_store import Committed, RunStore
 
@@ -23,7 +23,7 @@ def committed(root: Path, stage: str, metrics: dict[str, Any], tables: dict[str,
 
 
 def test_only_stages_that_there_are_have_telling_figures() -> None:
-    assert set(TELLING) <= set(STAGES)
+    assert set(HEADLINES) <= set(STAGES)
 
 
 def test_the_figures_of_a_stage_are_taken_from_where_they_stand() -> None:

@@ -91,7 +91,7 @@ def test_the_best_on_select_users_is_judged_on_score_users_beside_its_control(
     assert done.metrics["judge_auc"] > 0.95 and done.metrics["controls"] == N_CONCEPTS
     assert done.metrics["tokens"] == sum(reply(request).tokens for request in pool.asked)
     assert done.metrics["calibration"]["error"] < 0.05
-    phases = [(phase.words, phase.total, phase.unit) for phase in pool.phases if phase]
+    phases = [(phase.name, phase.total, phase.unit) for phase in pool.phases if phase]
     assert phases == [
         ("choosing among candidates", N_CONCEPTS, "latents"),
         ("judging the chosen concepts", N_CONCEPTS, "latents"),

@@ -55,16 +55,16 @@ class FakeServer:
         self._may_break()
         return list(self.jobs.values())
 
-    def submit_job(self, **asked: Any) -> str:
+    def submit_job(self, **request: Any) -> str:
         self._may_break()
         if self.before_submit:
             other, self.before_submit = self.before_submit, None
             other(self)
-        name: str = asked["submission_id"]
+        name: str = request["submission_id"]
         if name in self.jobs:
             raise RuntimeError(f"Request failed with status code 500: … Job with submission_id {name} already exists.")
-        self.requests.append(asked)
-        self.jobs[name] = Job(name, "PENDING", asked["metadata"], log=f"log of {name}\n")
+        self.requests.append(request)
+        self.jobs[name] = Job(name, "PENDING", request["metadata"], log=f"log of {name}\n")
         return name
 
     def get_job_info(self, job_id: str, /) -> Job:
@@ -83,18 +83,18 @@ class FakeServer:
             (outcomes.pop(0) if outcomes else succeeded)(job)
 
 
-def stage_jobs(*stages: str, night: str = "2026-11-25", asked: str = "config-1") -> list[StageJob]:
-    return [StageJob("demo", night, stage, f"run {stage}", EntrypointConfig(), asked) for stage in stages]
+def stage_jobs(*stages: str, night: str = "2026-11-25", config_hash: str = "config-1") -> list[StageJob]:
+    return [StageJob("demo", night, stage, f"run {stage}", EntrypointConfig(), config_hash) for stage in stages]
 
 
-class Told:
-    """A night on a fake server, and all that it said and waited."""
+class NightRun:
+    """A night on a fake server, and all that it messages and waited."""
 
     def __init__(self, server: FakeServer, jobs: list[StageJob]) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
         self.log = ""
         self.waited = 0.0
-        self.night = NightJobs(server, jobs, self._pause, self._show, self.said.append, look=5.0)
+        self.night = NightJobs(server, jobs, self._pause, self._show, self.messages.append, status_check=5.0)
 
     def _pause(self, seconds: float) -> None:
         self.waited += seconds

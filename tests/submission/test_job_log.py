@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from recsae.submission.errors import NightStopped
-from recsae.submission.job_log import Watch
+from recsae.submission.job_log import LogFollower
 from tests.submission.job_server import FakeServer, Job, succeeded
 
 Tail = Callable[[Job], AsyncIterator[str]]
@@ -26,9 +26,9 @@ class Scripted(FakeServer):
         return self.tails.pop(0)(self.jobs[job_id])
 
 
-def watched(server: FakeServer, look: float = 5.0) -> tuple[str, Job | None]:
+def watched(server: FakeServer, status_check: float = 5.0) -> tuple[str, Job | None]:
     shown: list[str] = []
-    job = Watch(server, "one", shown.append, lambda _: None, look).to_the_end(lambda _: None)
+    job = LogFollower(server, "one", shown.append, lambda _: None, status_check).follow(lambda _: None)
     return "".join(shown), job  # type: ignore[return-value]
 
 
@@ -74,7 +74,7 @@ def test_a_connection_that_stays_open_for_ever_does_not_hold_the_night() -> None
         succeeded(job)
         await asyncio.Event().wait()
 
-    shown, job = watched(Scripted(silent), look=0.01)
+    shown, job = watched(Scripted(silent), status_check=0.01)
     assert shown == "a\n" and job and job.status == "SUCCEEDED"
 
 

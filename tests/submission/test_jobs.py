@@ -67,4 +67,4 @@ def test_another_config_asks_for_something_else_and_another_width_does_not(
     changed: dict[str, object], same: bool
 ) -> None:
     plain, other = (stage_job(one, "sae", NIGHT, "x", []) for one in (config(), config(**changed)))
-    assert (plain.asked == other.asked) is same
+    assert (plain.config_hash == other.config_hash) is same

@@ -6,22 +6,22 @@ import pytest
 
 from recsae.errors import BadInput
 from recsae.submission.errors import NightStopped
-from recsae.submission.night import LOST_TRIES
-from tests.submission.job_server import FakeServer, Job, Told, failed, lost, stage_jobs, succeeded
+from recsae.submission.night import MAX_RESUBMISSIONS
+from tests.submission.job_server import FakeServer, Job, NightRun, failed, lost, stage_jobs, succeeded
 
 THREE = ("ingest", "sae", "labels")
 
 
 def ids(server: FakeServer) -> list[str]:
-    return [asked["submission_id"].removeprefix("recsae-demo-2026-11-25-") for asked in server.requests]
+    return [request["submission_id"].removeprefix("recsae-demo-2026-11-25-") for request in server.requests]
 
 
 def test_stages_are_submitted_in_order_and_their_logs_shown() -> None:
     server = FakeServer()
-    told = Told(server, stage_jobs(*THREE))
-    told.night.run()
+    run = NightRun(server, stage_jobs(*THREE))
+    run.night.run()
     assert ids(server) == list(THREE)
-    assert told.log == "".join(f"log of recsae-demo-2026-11-25-{stage}\n" for stage in THREE)
+    assert run.log == "".join(f"log of recsae-demo-2026-11-25-{stage}\n" for stage in THREE)
     assert {job.status for job in server.jobs.values()} == {"SUCCEEDED"}
 
 
@@ -30,7 +30,7 @@ def test_the_first_failure_stops_the_night_and_names_stage_and_job() -> None:
     with pytest.raises(
         NightStopped, match=r"^sae: job recsae-demo-2026-11-25-sae failed with exit status 2, its log is above; "
     ):
-        Told(server, stage_jobs(*THREE)).night.run()
+        NightRun(server, stage_jobs(*THREE)).night.run()
     assert ids(server) == ["ingest", "sae"]
 
 
@@ -38,12 +38,12 @@ def test_called_again_it_skips_what_succeeded_and_submits_what_failed_under_a_ne
     server = FakeServer(ends={"sae": [failed]})
     for _ in range(2):
         with pytest.raises(NightStopped):
-            Told(server, stage_jobs(*THREE)).night.run()
+            NightRun(server, stage_jobs(*THREE)).night.run()
         server.ends["sae"] = [failed]
     server.ends.clear()
-    Told(server, stage_jobs(*THREE)).night.run()
+    NightRun(server, stage_jobs(*THREE)).night.run()
     assert ids(server) == ["ingest", "sae", "sae-2", "sae-3", "labels"]
-    Told(server, stage_jobs(*THREE)).night.run()
+    NightRun(server, stage_jobs(*THREE)).night.run()
     assert len(server.requests) == 5, "a night that is done asks for nothing"
 
 
@@ -53,8 +53,8 @@ def test_a_stopped_job_is_said_to_be_stopped_and_submitted_again() -> None:
 
     server = FakeServer(ends={"ingest": [stopped]})
     with pytest.raises(NightStopped, match="was stopped"):
-        Told(server, stage_jobs("ingest")).night.run()
-    Told(server, stage_jobs("ingest")).night.run()
+        NightRun(server, stage_jobs("ingest")).night.run()
+    NightRun(server, stage_jobs("ingest")).night.run()
     assert ids(server) == ["ingest", "ingest-2"]
 
 
@@ -63,10 +63,10 @@ def test_a_job_under_way_is_waited_for_and_not_submitted_again(status: str) -> N
     (job,) = stage_jobs("ingest")
     name = job.submission_id(1)
     server = FakeServer(jobs={name: Job(name, status, job.metadata(), log="half\n")})
-    told = Told(server, [job])
-    told.night.run()
-    assert server.requests == [] and told.log == "half\n"
-    assert any(name in said and status.lower() in said for said in told.said)
+    run = NightRun(server, [job])
+    run.night.run()
+    assert server.requests == [] and run.log == "half\n"
+    assert any(name in message and status.lower() in message for message in run.messages)
 
 
 def test_of_two_submitters_the_later_one_attaches() -> None:
@@ -76,7 +76,7 @@ def test_of_two_submitters_the_later_one_attaches() -> None:
         server.submit_job(**jobs[0].request(1))
 
     server = FakeServer(before_submit=other)
-    Told(server, jobs).night.run()
+    NightRun(server, jobs).night.run()
     assert ids(server) == ["ingest", "sae"]
 
 
@@ -88,24 +88,24 @@ def test_a_submission_whose_answer_was_lost_counts_once() -> None:
         raise ConnectionError("reset")
 
     server = FakeServer(before_submit=took_it_and_broke)
-    Told(server, jobs).night.run()
+    NightRun(server, jobs).night.run()
     assert ids(server) == ["ingest"]
 
 
 def test_success_under_another_config_is_not_this_night_s() -> None:
     server = FakeServer()
-    Told(server, stage_jobs("ingest")).night.run()
-    Told(server, stage_jobs("ingest", asked="config-2")).night.run()
-    Told(server, stage_jobs("ingest")).night.run()
+    NightRun(server, stage_jobs("ingest")).night.run()
+    NightRun(server, stage_jobs("ingest", config_hash="config-2")).night.run()
+    NightRun(server, stage_jobs("ingest")).night.run()
     assert ids(server) == ["ingest", "ingest-2"]
 
 
 def test_the_same_stage_under_way_with_another_config_is_refused() -> None:
-    (job,) = stage_jobs("ingest", asked="config-2")
+    (job,) = stage_jobs("ingest", config_hash="config-2")
     name = job.submission_id(1)
     server = FakeServer(jobs={name: Job(name, "RUNNING", job.metadata())})
     with pytest.raises(BadInput, match=f"{name} runs with another config.*ray job stop"):
-        Told(server, stage_jobs("ingest")).night.run()
+        NightRun(server, stage_jobs("ingest")).night.run()
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
@@ -113,7 +113,7 @@ def test_another_night_of_the_run_under_way_is_refused(status: str) -> None:
     (job,) = stage_jobs("labels", night="2026-11-24")
     server = FakeServer(jobs={"x": Job(job.submission_id(1), status, job.metadata())})
     with pytest.raises(BadInput, match="recsae-demo-2026-11-24-labels of night 2026-11-24 of demo is"):
-        Told(server, stage_jobs(*THREE)).night.run()
+        NightRun(server, stage_jobs(*THREE)).night.run()
     assert server.requests == []
 
 
@@ -121,7 +121,7 @@ def test_the_single_driver_under_way_is_refused_too() -> None:
     (job,) = stage_jobs("nightly")
     server = FakeServer(jobs={"x": Job(job.submission_id(1), "RUNNING", job.metadata())})
     with pytest.raises(BadInput, match="2026-11-25-nightly"):
-        Told(server, stage_jobs(*THREE)).night.run()
+        NightRun(server, stage_jobs(*THREE)).night.run()
 
 
 def test_jobs_of_other_runs_ended_nights_and_strangers_do_not_matter() -> None:
@@ -134,18 +134,18 @@ def test_jobs_of_other_runs_ended_nights_and_strangers_do_not_matter() -> None:
             "d": Job("raysubmit_x", "RUNNING", {}),
         }
     )
-    Told(server, stage_jobs("ingest")).night.run()
+    NightRun(server, stage_jobs("ingest")).night.run()
     assert ids(server) == ["ingest"]
 
 
 def test_a_lost_node_is_made_good_a_few_times() -> None:
-    server = FakeServer(ends={"sae": [lost] * LOST_TRIES})
-    told = Told(server, stage_jobs(*THREE))
-    told.night.run()
-    assert ids(server) == ["ingest", "sae", *(f"sae-{number}" for number in range(2, LOST_TRIES + 2)), "labels"]
-    server = FakeServer(ends={"sae": [lost] * (LOST_TRIES + 1)})
+    server = FakeServer(ends={"sae": [lost] * MAX_RESUBMISSIONS})
+    run = NightRun(server, stage_jobs(*THREE))
+    run.night.run()
+    assert ids(server) == ["ingest", "sae", *(f"sae-{number}" for number in range(2, MAX_RESUBMISSIONS + 2)), "labels"]
+    server = FakeServer(ends={"sae": [lost] * (MAX_RESUBMISSIONS + 1)})
     with pytest.raises(NightStopped, match=r"^sae: job recsae-demo-2026-11-25-sae-4 lost its node"):
-        Told(server, stage_jobs(*THREE)).night.run()
+        NightRun(server, stage_jobs(*THREE)).night.run()
 
 
 def test_a_driver_that_failed_by_itself_is_not_taken_for_a_lost_node() -> None:
@@ -155,7 +155,7 @@ def test_a_driver_that_failed_by_itself_is_not_taken_for_a_lost_node() -> None:
 
     server = FakeServer(ends={"sae": [killed]})
     with pytest.raises(NightStopped, match="exit status -9"):
-        Told(server, stage_jobs("sae")).night.run()
+        NightRun(server, stage_jobs("sae")).night.run()
     assert ids(server) == ["sae"]
 
 
@@ -164,11 +164,11 @@ def test_a_head_that_forgot_a_job_is_asked_for_it_again() -> None:
         del server.jobs[str(job.submission_id)]
 
     server = FakeServer(ends={"ingest": [forget, succeeded]})
-    Told(server, stage_jobs("ingest")).night.run()
+    NightRun(server, stage_jobs("ingest")).night.run()
     assert ids(server) == ["ingest", "ingest"]
 
 
 def test_a_refused_request_ends_in_one_sentence() -> None:
     server = FakeServer(breaks=[None, RuntimeError("Request failed with status code 400: x\nValueError: bad label.")])
-    with pytest.raises(BadInput, match=r"^submit: Ray refuses the job of ingest \(ValueError: bad label\)$"):
-        Told(server, stage_jobs("ingest")).night.run()
+    with pytest.raises(BadInput, match=r"^submit: Ray rejects the job of ingest \(ValueError: bad label\)$"):
+        NightRun(server, stage_jobs("ingest")).night.run()
