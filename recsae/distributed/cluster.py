@@ -26,16 +26,12 @@ def start_ray(config: Config) -> None:
 
     if ray.is_initialized():
         return
-    os.environ.setdefault(
-        "RAY_TRAIN_ENABLE_PRINT_PATCH", "0"
-    )  # otherwise every line of a Train worker is printed twice
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PRINT_PATCH", "0")  # else Train workers' lines are printed twice
     if os.environ.get("RAY_ADDRESS"):
         ray.init(address=os.environ["RAY_ADDRESS"], logging_level=logging.ERROR)
         return
     os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # a local machine is never preempted
-    os.environ.setdefault(
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5"
-    )  # checkpoints wait for the health check; default 2 s
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")  # checkpoints wait for it; default 2 s
     resources = config.resources
     widest = max(resources.train_workers, resources.probe_actors, resources.llm_actors)
     ray.init(

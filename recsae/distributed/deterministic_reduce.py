@@ -28,8 +28,8 @@ def seed_lane(seed: int, step: int, lane: int) -> None:
 def add_lanes(value: Callable[[int], Tensor], rank: int, world: int) -> Tensor:
     """Sum of `value(lane)` over all lanes, on every worker; `value` is called for this worker's lanes only.
 
-    Lanes are split over the largest of 1, 2, 4 or 8 workers available. Surplus workers compute lane 0 again, which is not
-    added; they are spares for lost workers.
+    Lanes are split over the largest of 1, 2, 4 or 8 workers available. Surplus workers compute lane 0 again, which is
+    not added; they are spares for lost workers.
     """
     active = min(LANES, 1 << (world.bit_length() - 1))
     share = LANES // active

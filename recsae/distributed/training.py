@@ -38,8 +38,8 @@ def fit(
 ) -> dict[str, tuple[State, Tensors]]:
     """Run `loop(task)` on the Train workers; returns the last saved state and the best weights by model.
 
-    With `resources.min_train_workers` the run starts, and continues after a loss, with as many workers as the cluster can
-    place. The run is stored in the stage's progress folder, where a later attempt with the same fingerprint resumes it.
+    With `resources.min_train_workers` the run starts, and continues after a loss, with as many workers as the cluster
+    can place. The run is stored in the stage's progress folder, where a later attempt of the same fingerprint resumes.
     """
 
     def quiet_loop(task: dict[str, Any]) -> None:

@@ -167,12 +167,11 @@ class EndpointPool:
         return clean(redact_secrets(text.replace(self._key, "…") if self._key else text), MESSAGE_LIMIT)
 
     def _unusable(self, reason: str) -> BadInput:
-        return BadInput(
-            f"labels.endpoint.url = {redact_uri(self._endpoint.url)}: {self._server_message(reason)}; fix it and run again"
-        )
+        url = redact_uri(self._endpoint.url)
+        return BadInput(f"labels.endpoint.url = {url}: {self._server_message(reason)}; fix it and run again")
 
 
-async def _first_of(tasks: Any) -> Any:
+async def _wait_for_first(tasks: Any) -> Any:
     return await asyncio.wait(tasks, timeout=WAIT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
 
 

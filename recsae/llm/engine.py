@@ -52,7 +52,7 @@ class Completion(NamedTuple):
     """Prompt tokens plus generated or scored tokens, as if this request had run by itself."""
 
 
-class Usage(NamedTuple):
+class EngineUsage(NamedTuple):
     """Tokens and time that the engines have used."""
 
     prompt_tokens: int = 0
@@ -63,8 +63,8 @@ class Usage(NamedTuple):
     engine_seconds: float = 0.0
     """Busy seconds, summed over engines."""
 
-    def plus(self, other: Usage) -> Usage:
-        return Usage(
+    def plus(self, other: EngineUsage) -> EngineUsage:
+        return EngineUsage(
             self.prompt_tokens + other.prompt_tokens,
             self.cached_tokens + other.cached_tokens,
             self.generated_tokens + other.generated_tokens,
@@ -120,7 +120,7 @@ class Engine:
         encoded = [self._tokenizer.encode(word, add_special_tokens=False) for word in words]
         return list(dict.fromkeys(ids[0] for ids in encoded if len(ids) == 1)) or encoded[0][:1]
 
-    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Usage]:
+    def answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], EngineUsage]:
         """One completion per request, in order. If the engine fails, the process exits and Ray restarts the actor."""
         try:
             return self._answer(requests, schema)
@@ -129,7 +129,7 @@ class Engine:
             sys.stderr.flush()
             os._exit(1)
 
-    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Usage]:
+    def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], EngineUsage]:
         from recsae.llm.forced_decoding import walk_params
 
         start = time.perf_counter()
@@ -248,9 +248,9 @@ def _sum_steps(prompt: Ids, continuation: Ids, steps: Mapping[TokenStep, float |
     return Completion(None, math.fsum(logprobs), "ok", tokens)
 
 
-def _usage(outputs: Sequence[Any], seconds: float) -> Usage:
+def _usage(outputs: Sequence[Any], seconds: float) -> EngineUsage:
     completed = [output for output in outputs if not isinstance(output, str)]
-    return Usage(
+    return EngineUsage(
         sum(len(output.prompt_token_ids) for output in completed),
         sum(output.num_cached_tokens or 0 for output in completed),
         sum(len(output.outputs[0].token_ids) for output in completed),

@@ -18,7 +18,7 @@ PATH = "path"
 
 
 def walk_params(walk: Walk) -> SamplingParams:
-    """Parameters that force the walk's path. One extra token: the last step only reports, and its token is discarded."""
+    """Parameters that force the walk's path, plus one token: the last step only reports, and its token is discarded."""
     return SamplingParams(
         max_tokens=len(walk.path) + 1,
         temperature=0,

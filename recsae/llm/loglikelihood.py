@@ -67,7 +67,7 @@ def walks(texts: Iterable[tuple[Ids, Ids]]) -> list[Walk]:
 
 
 def _walks_to(end: Ids, after: Mapping[Ids, Iterable[int]], visited: set[Ids]) -> Iterator[Walk]:
-    """The walks to one leaf, from its first unvisited prefix; more than one only if there are too many tokens to report."""
+    """The walks to one leaf from its first unvisited prefix: one, or several if there are too many tokens to report."""
     start, last, tokens = end, end, list[int]()
     while last in after and last not in visited:
         visited.add(last)

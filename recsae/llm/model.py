@@ -101,7 +101,8 @@ def _check_length(model_config: Any, llm: LlmConfig) -> None:
     # RoPE scaling extends the context beyond max_position_embeddings; vLLM checks that case.
     if isinstance(max_positions, int) and max_positions < llm.max_model_len and not model_config.get("rope_scaling"):
         raise BadInput(
-            f"llm.max_model_len = {llm.max_model_len} is above the {max_positions} tokens of {llm.model}'s context; lower it"
+            f"llm.max_model_len = {llm.max_model_len} is above the {max_positions} tokens that {llm.model} "
+            "takes; lower it"
         )
 
 

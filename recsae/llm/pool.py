@@ -17,11 +17,11 @@ from typing import Any, ClassVar, Self
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm import sharing
-from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, Request, Usage
+from recsae.llm.engine import CPU_SEQUENCES, Completion, Engine, EngineUsage, Request
 from recsae.observability import context, progress
 from recsae.store.filesystem import as_json
 
-__all__ = ["Completion", "Engine", "EnginePool", "Request", "Spent"]
+__all__ = ["Completion", "Engine", "EnginePool", "EngineUsage", "Request"]
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class EnginePool:
         """`model_path` is the result of `locate_model`."""
         self._llm, self._resources, self._model = llm, resources, model_path
         self._engines: list[Any] = []
-        self.usage = Usage()
+        self.usage = EngineUsage()
         """Total over all completed chunks; lost work is not counted."""
 
     def __enter__(self) -> Self:
@@ -160,7 +160,7 @@ def environment(resources: ResourcesConfig, *, offline: bool) -> dict[str, str]:
     if offline:
         variables["HF_HUB_OFFLINE"] = "1"
     if resources.device == "cpu":
-        # One thread per engine: two threads in a process run four times slower. Compilation would add 20 s to the start.
+        # One thread per engine: two threads in a process run four times slower. Compiling adds 20 s to the start.
         variables |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"}
     return variables
 

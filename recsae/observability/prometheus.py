@@ -30,7 +30,7 @@ DESCRIPTIONS = {
     "questions_per_second": "Questions that the language model answers per second; 0 while there are none",
 }
 
-Args = ParamSpec("Given")
+Args = ParamSpec("Args")
 
 
 def _if_ray_is_up(export: Callable[Args, None]) -> Callable[Args, None]:

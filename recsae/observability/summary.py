@@ -81,7 +81,7 @@ def headline(stage: str, metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def rows(done: Committed) -> int | None:
-    """Number of rows that a stage wrote; None if it has no table of its own. Raises pyarrow's error for a damaged file."""
+    """Rows that a stage wrote; None if it has no table of its own. Raises pyarrow's error for a damaged file."""
     stage = str(done.manifest["stage"])
     counted = number(done.metrics.get(ROW_METRICS[stage])) if stage in ROW_METRICS else None
     if counted is not None:

@@ -10,7 +10,7 @@ from recsae.submission.retry import reach
 
 FINAL_STATES = ("SUCCEEDED", "FAILED", "STOPPED")
 STATUS_CHECK = 20.0
-"""Seconds without log output before the job's status is checked: a connection to a lost machine may stay open forever."""
+"""Seconds without log output before the job's status is checked: a connection to a lost node may stay open forever."""
 POLL = 1.0
 """Seconds before a closed log of a running job is opened again."""
 

@@ -78,7 +78,7 @@ class StageJob:
         return {"run": self.run, "night": self.night, "stage": self.stage, "asked": self.config_hash}
 
     def request(self, number: int) -> dict[str, Any]:
-        """Keyword arguments for `submit_job`. The working directory is the current one without what .rayignore lists."""
+        """Arguments for `submit_job`. The working directory is the current one without what .rayignore lists."""
         entrypoint = self.entrypoint
         return {
             "entrypoint": self.command,

@@ -38,8 +38,8 @@ class NightJobs:
     status_check: float = STATUS_CHECK
 
     def run(self) -> None:
-        """Run every job until it succeeds. Raises NightStopped at the first failure, and BadInput if another night of the
-        run, or the same stage with another config, is already running."""
+        """Run every job until it succeeds. Raises NightStopped at the first failure, and BadInput if another night of
+        the run, or the same stage with another config, is already running."""
         for job in self.jobs:
             self._run_job(job)
 
@@ -55,8 +55,11 @@ class NightJobs:
                 self.notify(f"{job.stage}: done ({found})")
                 return
             if done and not _is_lost(done):
-                sentence = f"{job.stage}: job {found} {_describe_end(done)}; run the same command again to resume at this stage"
-                raise NightStopped(sentence, done.driver_exit_code)
+                raise NightStopped(
+                    f"{job.stage}: job {found} {_describe_end(done)}; run the same command again to resume "
+                    "at this stage",
+                    done.driver_exit_code,
+                )
             lost += 1
             if lost > MAX_RESUBMISSIONS:
                 raise NightStopped(
@@ -97,7 +100,7 @@ class NightJobs:
             self.pause(POLL)
 
     def _submit(self, job: StageJob, number: int) -> bool:
-        """Whether the id was free. If the server's answer is lost, the retry finds the id taken, by this submitter itself."""
+        """Whether the id was free. If the server's answer is lost, the retry finds this submitter's own id taken."""
 
         def submit() -> bool:
             try:

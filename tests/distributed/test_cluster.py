@@ -1,4 +1,4 @@
-"""Reserved resources: those of the cluster, on one machine at most its CPUs, and no error if the cluster does not answer."""
+"""Reserved resources: those of the cluster, at most one machine's CPUs, and no error if nothing answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Cluster:
         (
             Cluster({"CPU": 10.0, "GPU": 1.0}),
             {"cpus": 4.0, "gpus": 1.0},
-        ),  # local, with more logical CPUs than the machine has
+        ),  # local, with extra logical CPUs
         (Cluster({"CPU": 96.0, "GPU": 8.0}, (True, True)), {"cpus": 96.0, "gpus": 8.0}),
         (Cluster({"CPU": 10.0}, (True, False)), {"cpus": 4.0, "gpus": 0.0}),
         (Cluster({"GPU": 1.0}, (True, True)), {"cpus": 0.0, "gpus": 1.0}),

@@ -19,7 +19,7 @@ from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
 from recsae.llm.engine import _precision
 from recsae.llm.loglikelihood import MAX_TOKEN_IDS
-from recsae.llm.pool import Completion, Engine, EnginePool, Request, Usage
+from recsae.llm.pool import Completion, Engine, EnginePool, EngineUsage, Request
 from recsae.llm.sharing import shared_engines
 
 HEADER = "Films, and what each of them is about, in a few words that anybody understands.\n\n"
@@ -130,7 +130,7 @@ def test_many_likelihoods_of_one_prompt(
     assert [answer.value for answer in answers[::6]] == near(map(likelihood, requests[::6]))  # transformers is slow
     assert {answer.status for answer in answers} == {"ok"}
     assert pool.usage.prompt_tokens - before.prompt_tokens < sum(answer.tokens for answer in answers) / 3
-    assert pool.usage.engine_seconds > before.engine_seconds and pool.spent.written > before.generated_tokens
+    assert pool.usage.engine_seconds > before.engine_seconds and pool.usage.generated_tokens > before.generated_tokens
 
 
 def test_likelihoods_beside_names(pool: EnginePool, likelihood: Callable[[Request], float]) -> None:
@@ -208,7 +208,9 @@ def keeping(diary: Diary, *, dies_at: str = "") -> type[EnginePool]:
     """A pool whose engines keep a diary; at the prompt `dies_at` vLLM's own process dies under an engine, once."""
 
     class Keeping(Engine):
-        def _answer(self, requests: list[Request], schema: dict[str, Any] | None) -> tuple[list[Completion], Usage]:
+        def _answer(
+            self, requests: list[Request], schema: dict[str, Any] | None
+        ) -> tuple[list[Completion], EngineUsage]:
             asked_before = [prompt for _, _, prompts in diary.lines("begin") for prompt in prompts]
             diary.write("begin", requests)
             if dies_at and dies_at in [request.prompt for request in requests] and dies_at not in asked_before:

@@ -198,7 +198,8 @@ def test_a_slow_row_is_given_up(serve: Callable[..., Server], monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "labels.endpoint.url"), (403, endpoint.KEY), (404, "big"), (400, "not answered")]
+    ("status", "said"),
+    [(401, "labels.endpoint.url"), (403, endpoint.KEY), (404, "big"), (400, "consecutive rows failed")],
 )
 def test_an_endpoint_that_refuses_every_row_is_bad_input(
     serve: Callable[..., Server], status: int, said: str, caplog: pytest.LogCaptureFixture

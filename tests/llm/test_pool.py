@@ -8,7 +8,7 @@ import pytest
 
 from recsae.config.concepts import LlmConfig
 from recsae.config.schema import ResourcesConfig
-from recsae.llm.pool import CHUNK, LIKELIHOOD_CHUNK, EnginePool, Request, Usage, chunks, environment
+from recsae.llm.pool import CHUNK, LIKELIHOOD_CHUNK, EnginePool, EngineUsage, Request, chunks, environment
 
 
 def names(count: int) -> list[Request]:
@@ -65,11 +65,11 @@ def test_a_prompt_with_too_many_continuations_is_cut() -> None:
 def test_no_requests_start_no_engine() -> None:
     with EnginePool(LlmConfig(), ResourcesConfig(), "nowhere") as pool:
         assert list(pool.ask([])) == []
-        assert pool.usage == Usage()
+        assert pool.usage == EngineUsage()
 
 
 def test_usage_adds_up() -> None:
-    assert Usage(10, 4, 2, 0.5).plus(Usage(1, 0, 3, 0.25)) == Usage(11, 4, 5, 0.75)
+    assert EngineUsage(10, 4, 2, 0.5).plus(EngineUsage(1, 0, 3, 0.25)) == EngineUsage(11, 4, 5, 0.75)
 
 
 def test_engine_on_the_cpu_has_one_thread_and_does_not_compile() -> None:
