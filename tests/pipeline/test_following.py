@@ -149,3 +149,15 @@ def test_a_damaged_input_stops_the_night_in_one_sentence_and_what_is_served_stay
     with pytest.raises(BadInput, match=r"ingest\.txt has 3 bytes and not \d+, as stage ingest .* delete"):
         driver.run("recommender")
     assert driver.store.current() == monday and following.executed[-1] == "ingest"
+
+
+def test_expected_seconds_are_the_served_nights_if_it_was_made_alike(following: Following) -> None:
+    assert following.pipeline().expected_seconds("sae") is None, "no night is served"
+    following.night("monday")
+    assert following.pipeline().expected_seconds("sae") is None, "monday read no earlier night"
+    tuesday = following.night("tuesday")
+    driver = following.pipeline()
+    for name in ("sae", "report"):
+        served = driver.store.committed(name, tuesday["fingerprints"][name])
+        assert served is not None and driver.expected_seconds(name) == served.manifest["seconds"]
+    assert following.pipeline(sae={"k": 4}).expected_seconds("sae") is None, "another config"
