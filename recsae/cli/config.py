@@ -19,7 +19,7 @@ def config() -> None:
 @config.command
 @takes_config
 def check(config: RunConfig) -> None:
-    """Say whether a config is valid; neither its files nor the store are looked at."""
+    """Check that a config is valid. Reads neither the data it names nor the store."""
     with ending("nothing was changed"):
         print(f"valid: run {config.load().name}")
 
@@ -28,7 +28,7 @@ def check(config: RunConfig) -> None:
 @takes_config
 @click.option("--json", "as_json", is_flag=True, help="one JSON array, for machines")
 def show(config: RunConfig, as_json: bool) -> None:
-    """Show every key of a config with its value, its default where it differs, and its doc line."""
+    """Show every key of a config with its value and meaning. A default is shown where the value differs."""
     with ending("nothing was changed"):
         keys = describe(config.load())
         if as_json:
@@ -41,5 +41,5 @@ def show(config: RunConfig, as_json: bool) -> None:
 
 @config.command
 def schema() -> None:
-    """Print the JSON Schema of config files, with which an editor completes and checks them."""
+    """Print the JSON Schema of config files. Editors use it to complete and check them."""
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

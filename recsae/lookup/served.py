@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 from recsae.config.schema import Config
 from recsae.errors import BadInput
 from recsae.store import inspection
-from recsae.store.nights import Record
+from recsae.store.nights import Record, relocated
 from recsae.store.run_store import Committed, RunStore
 from recsae.store.tables import table_if_there
 
@@ -96,4 +96,4 @@ def served_by(store: RunStore) -> Served:
     for stage, found in made.items():
         if found is None:
             raise BadInput(f"{store.folder.uri}: {stage} of the served night is gone; run `recsae run`")
-    return Served(store, record, {stage: found for stage, found in made.items() if found})
+    return Served(store, relocated(record, store.folder), {stage: found for stage, found in made.items() if found})

@@ -20,6 +20,7 @@ from recsae.pipeline.stages import STAGES, Stage
 from recsae.store import inspection
 from recsae.store.filesystem import Folder, split_query
 from recsae.store.inspection import Record, StageInspection
+from recsae.store.nights import relocated
 from recsae.store.run_store import RunStore
 from recsae.text.formatting import number
 from recsae.text.redaction import redact_tree, redact_uri
@@ -95,6 +96,7 @@ def look(config: Config, clock: Callable[[], float] = time.time) -> RunState:
         above = {need: stages[need].fingerprint for need in stage.inputs}
         stages[stage.name] = _state(config, stage, above, inspection.stage(run, stage.name), now)
     current, problem = inspection.record(run, "current.json")
+    current = relocated(current, run) if current else current
     served = {key: redact_uri(str(current.get(key, ""))) for key in SERVED} if current else None
     nights = list(inspection.nights(run, NIGHTS))
     following, why = _following(stages, run, current, nights)

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from recsae.store.filesystem import Folder, as_json
+from recsae.store.filesystem import Folder, as_json, split_query
+from recsae.text.redaction import redact_uri
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Nights:
     def current(self) -> Record | None:
         """The record of the served night; None: nothing is served yet."""
         current: Record | None = self.folder.read_json("current.json")
-        return current
+        return relocated(current, self.folder) if current else current
 
     def all(self) -> list[Record]:
         """Every record, oldest first."""
@@ -105,6 +106,20 @@ class Nights:
         folder.remove(MANIFEST)
         with contextlib.suppress(FileNotFoundError):
             folder.delete()
+
+
+def relocated(record: Record, run: Folder) -> Record:
+    """The record with the dictionary and the report where they lie now: a store may have been moved since, or copied.
+
+    What does not name a file of the record's own stages stays as it is.
+    """
+    prints = record.get("fingerprints")
+    found = dict(record)
+    for key in ("dictionary", "report"):
+        file = split_query(str(record.get(key, "")))[0].split("/")[-4:]  # stage, fingerprint, attempt, name
+        if len(file) == 4 and isinstance(prints, Mapping) and prints.get(file[0]) == file[1]:
+            found[key] = redact_uri(run.child(*file).uri)
+    return found
 
 
 def timestamp(clock: Callable[[], float]) -> str:

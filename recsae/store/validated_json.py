@@ -25,7 +25,7 @@ def read_edited(option: str, source: str, kind: type[Model], what: str, job: str
             content = file.read()
     except (BadInput, OSError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0]
-        raise BadInput(f"{option} {source}: cannot be read ({reason}); give a {what}'s file") from None
+        raise BadInput(f"{option} {source}: cannot be read ({reason}); give a file with a {what}") from None
     try:
         found = kind.model_validate_json(content)
         json.loads(content, object_pairs_hook=_once)

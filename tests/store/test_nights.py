@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from recsae.store.filesystem import Folder
-from recsae.store.nights import Night, Nights
+from recsae.store.nights import Night, Nights, relocated
 
 FAILED = ({"key": "fvu", "value": 2.0, "limit": 0.5, "passed": False},)
 
@@ -54,6 +54,25 @@ def test_a_night_is_recorded_and_served(nights: Nights, clock: Clock) -> None:
     assert (tuesday["number"], tuesday["before"]) == (2, monday["night"])
     assert nights.all() == [monday, tuesday]
     assert files(nights) == [f"nights/{night['night']}.json" for night in (monday, tuesday)]
+
+
+def test_files_of_a_moved_store_are_named_where_they_lie_now(tmp_path: Path) -> None:
+    before, now = Folder(str(tmp_path / "before/shop")), tmp_path / "now/shop"
+    files = ("concepts", "f1", "attempt-1", "concepts.parquet"), ("report", "f2", "attempt-2", "report.html")
+    dictionary, report = (before.child(*file).uri for file in files)
+    Nights(before).close(Night({"concepts": "f1", "report": "f2"}, dictionary, report))
+    Path(before.path).parent.rename(now.parent)
+    current = Nights(Folder(str(now))).current()
+    assert current is not None
+    assert current["dictionary"] == str(now / "concepts/f1/attempt-1/concepts.parquet")
+    assert current["report"] == str(now / "report/f2/attempt-2/report.html")
+
+
+def test_only_files_of_a_record_s_own_stages_are_relocated(nights: Nights) -> None:
+    elsewhere = "/elsewhere/concepts/f9/attempt-1/concepts.parquet"
+    for fingerprints in ({"concepts": "f1"}, None):
+        record = {"dictionary": elsewhere, "report": "report.html", "fingerprints": fingerprints}
+        assert relocated(record, nights.folder) == record
 
 
 def test_the_same_night_again_changes_nothing(nights: Nights) -> None:
