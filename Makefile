@@ -66,7 +66,7 @@ demo: install $(DEMO_MODEL) ## the nightly job on the built-in data: dictionary 
 	@touch $@
 
 # tests/conftest.py says what the marks slow and short select.
-PYTEST := $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest --durations=15 --durations-min=2
 UNIT := tests --ignore=tests/integration --ignore=tests/faults -n logical --maxprocesses=8 --dist=loadfile
 
 unit: install ## the quick unit tests (2 minutes on two cores);  FILE=tests/x/test_y.py  one file
