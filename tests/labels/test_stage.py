@@ -124,7 +124,7 @@ def test_metrics_count_requests_and_tokens(
     assert (found["requests"], found["tokens"]) == (len(pool.asked), 3 * len(pool.asked))
     assert (found["latents"], found["truncated"], found["failed"]) == (N_CONCEPTS, 0, 0)
     assert found["seconds"] >= 0
-    phases = [(phase.words, phase.total, phase.unit) for phase in pool.phases if phase]
+    phases = [(phase.name, phase.total, phase.unit) for phase in pool.phases if phase]
     assert phases == [("free names", N_CONCEPTS, "latents"), ("likelihoods of terms", N_CONCEPTS, "latents")]
 
 
