@@ -1,4 +1,4 @@
-"""One Ray and one language model for all integration tests, and one finished line on a planted catalogue."""
+"""One Ray for all integration tests, the embedded language model, and one finished line on a planted catalogue."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ def ray_session() -> Iterator[str]:
     ray.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engines(ray_session: str) -> Iterator[None]:
-    """Stages of all tests in this process ask the same engine: to start one takes longer than a line's questions."""
+    """Stages of one file's tests share an engine: to start one takes longer than a line's questions. No longer than a
+    file: an idle engine holds a CPU, and elastic training waits for all that Ray's policy counts."""
     with shared_engines():
         yield
 
@@ -85,7 +86,7 @@ llm_actors = 1
 
 
 @pytest.fixture(scope="session")
-def planted_run(engines: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
+def planted_run(ray_session: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """The config and its TOML file of a line that ran from events to report, undisturbed."""
     from recsae.config.loader import load
 
@@ -95,7 +96,8 @@ def planted_run(engines: None, tmp_path_factory: pytest.TempPathFactory) -> tupl
     toml.write_text(planted_toml(folder, tmp_path_factory.mktemp("store")))
     config = load(toml)
     pipeline = Pipeline(config)
-    for stage in STAGES:
-        pipeline.run(stage)
+    with shared_engines():
+        for stage in STAGES:
+            pipeline.run(stage)
     pipeline.publish()
     return config, toml
