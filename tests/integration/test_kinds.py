@@ -25,6 +25,8 @@ from recsae.store.run_store import Committed
 from tests.planted import PLANTED
 from tests.recommenders.external_models import gpt2
 
+pytestmark = pytest.mark.usefixtures("engines")
+
 GPT2 = {"width": 32, "max_length": 20}
 
 
