@@ -73,7 +73,7 @@ def run_stages(named: RunConfig, only: Sequence[str] | None, *, publish: bool = 
         from recsae.observability import mlflow
         from recsae.pipeline.run_lock import hold_run_lock
         from recsae.pipeline.runner import Pipeline
-        from recsae.pipeline.stages import STAGES
+        from recsae.pipeline.stages import STAGES, load_functions
         from recsae.store.run_store import RunStore
 
         stages = list(STAGES) if only is None else only
@@ -91,6 +91,7 @@ def run_stages(named: RunConfig, only: Sequence[str] | None, *, publish: bool = 
                 with shared_engines() if asks else contextlib.nullcontext():
                     for stage in neighbours:
                         if pipeline.has_work(stage):
+                            load_functions(stages)
                             connect(config)
                         pipeline.run(stage)
         if publish:

@@ -9,7 +9,7 @@ read the store import neither torch nor Ray.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,3 +186,14 @@ STAGES: dict[str, Stage] = {
         ),
     )
 }
+
+
+def load_functions(names: Iterable[str]) -> None:
+    """Import the functions of these stages, before Ray is joined.
+
+    A node's agent may unpack a submitted job's working directory again while the job runs; it deletes the folder first.
+    """
+    for name in names:
+        function = STAGES[name].run
+        if isinstance(function, Lazy):
+            function.load()
