@@ -65,8 +65,8 @@ class EndpointConfig(Section):
 
 
 class LabelsConfig(Section):
-    latents: Count | None = None
-    """Alive latents to label and score, drawn by the seed; left out: all."""
+    latents: Annotated[int, Field(ge=0, lt=2**31)] = 16
+    """Alive latents, drawn by the seed, that the language model names and judges; 0: every one."""
     cases: Count = 10
     """Explain cases in a labelling prompt."""
     candidates: Count = 10
@@ -79,6 +79,11 @@ class LabelsConfig(Section):
     """Different items of the evidence that must have a term."""
     endpoint: EndpointConfig | None = None
     """Where free names are written, if not by `llm`."""
+
+    @property
+    def sample_size(self) -> int | None:
+        """None for all."""
+        return self.latents or None
 
 
 class ScoresConfig(Section):

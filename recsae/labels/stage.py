@@ -48,7 +48,7 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     catalogue = Catalogue.read(inputs["ingest"])
     vocabulary = terms.build(catalogue)
     alive = read_cases(inputs["evidence"], config.probe.view)
-    sampled = draw(alive, config.labels.latents, config.seed)
+    sampled = draw(alive, config.labels.sample_size, config.seed)
     reused = reuse_labels(config, inputs, sampled, catalogue, vocabulary)
     to_label = [latent for latent in sampled if latent not in reused.latents]
     if PREVIOUS + "labels" in inputs:

@@ -95,6 +95,7 @@ def test_an_unknown_key_is_refused_with_its_path_and_the_nearest_known_one(
         ("resources.train_workers=3", "resources.train_workers"),
         ("cases.max_per_user=101", "cases.max_per_user"),
         ("scores.score_cases.x=1", "scores.score_cases"),
+        ("labels.latents=-1", "labels.latents"),
         ("report.cpu_hour=-0.1", "report.cpu_hour"),
         ("report.gpu_hour=inf", "report.gpu_hour"),
         ("report.currency=gold ducats", "report.currency"),

@@ -76,6 +76,8 @@ top = 32
 level = 4
 random = 32
 popularity = 32
+[labels]
+latents = 0
 [scores]
 select_cases = 16
 score_cases = 48

@@ -131,7 +131,8 @@ def test_metrics_count_requests_and_tokens(
 def test_a_sample_gets_the_labels_of_a_full_run(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = labelled(commit, ingested, planted_config, FakePool(), monkeypatch)
+    every = labelled(commit, ingested, changed(planted_config, latents=0), FakePool(), monkeypatch)
+    assert {row["latent"] for row in every} == set(range(N_CONCEPTS))
     seen: set[int] = set()
     for count in range(1, N_CONCEPTS + 2):
         rows = labelled(commit, ingested, changed(planted_config, latents=count), FakePool(), monkeypatch)

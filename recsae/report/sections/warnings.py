@@ -149,7 +149,7 @@ def _language_model(found: _Metrics) -> Iterator[Caution]:
     if alive and labelled is not None and labelled < alive:
         yield Caution(
             f"Only {count(labelled)} of {count(alive)} alive latents were labelled, drawn by the seed.",
-            "The report describes that sample; leave out labels.latents to label all.",
+            "The report describes that sample; set labels.latents = 0 to label all.",
         )
     failed, candidates = found.number("labels", "failed"), found.number("labels", "candidates")
     if failed is not None and candidates and failed / candidates > FAILED:
