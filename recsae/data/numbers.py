@@ -1,0 +1,80 @@
+"""The numbers of items: columns of the catalogue that hold numbers, the year in a title, and popularity.
+
+Statements speak of them in ranges: 1984 to 1991, price below 10.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from scipy.stats import rankdata
+
+from recsae.data.catalogue import Catalogue
+
+MIN_NUMERIC = 0.9
+"""Share of the items with a value whose one value must be a number, for the attribute to be one of numbers."""
+MIN_DISTINCT = 11
+"""Fewer distinct numbers are categories, such as a count of stars."""
+YEAR = "year"
+POPULARITY = "popularity"
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?|[-+]?\.\d+")
+"""A leading zero marks a code: `007` is no number."""
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
+_CURRENCY = re.compile(r"^(?:[A-Z]{2,3}\s*)?[$€£¥₹₩]\s*|\s*[$€£¥₹₩]$|^(?:USD|EUR|GBP)\s+|\s+(?:USD|EUR|GBP)$")
+    r"^\s*(?:[A-Z]{2,3})?\s*[$€£¥₹₩]\s*|\s*[$€£¥₹₩]\s*$|^\s*(?:USD|EUR|GBP)\s+|\s+(?:USD|EUR|GBP)\s*$"
+)
+_YEAR_IN_TITLE = re.compile(r"[(\[]((?:1[89]|20)\d\d)(?:\s*[-–—][^()\[\]]*)?[)\]]")
+"""A year in round or square brackets, or the first of a span: `(1995)`, `[1982]`, `(1990-1994)`."""
+
+
+def build(catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """`(n_items,)` float64 by name, NaN where missing: attributes in the order of the catalogue, year, popularity.
+
+    `year` is the last one in brackets in a title, unless an attribute has that name. `popularity` is the quantile of an
+    item's training events, 0 to 1, where items with equally many share their middle rank; an attribute of that name is
+    `popularity (attribute)`.
+    """
+    found = {}
+    for name, number_I in _attribute_numbers(catalogue).items():
+        if is_numeric(number_I, sum(1 for attributes in catalogue.attributes if attributes.get(name))):
+            found[f"{name} (attribute)" if name == POPULARITY else name] = number_I
+    if not any(YEAR in attributes for attributes in catalogue.attributes):
+        year_I = np.array([year_in(title) for title in catalogue.titles], dtype=np.float64)
+        if _distinct(year_I) >= MIN_DISTINCT:
+            found[YEAR] = year_I
+    found[POPULARITY] = (rankdata(catalogue.popularity) - 0.5) / max(catalogue.n_items, 1)
+    return found
+
+
+def is_numeric(number_I: np.ndarray, with_value: int) -> bool:
+    """Whether an attribute that `with_value` items have is one of numbers, and not of categories or codes."""
+    numbers = int((~np.isnan(number_I)).sum())
+    return numbers >= MIN_NUMERIC * with_value and _distinct(number_I) >= MIN_DISTINCT
+
+
+def parse(text: str) -> float:
+    """The number that a value is, or NaN: `12.99`, `$1,299.00`, `12,50 €`, `-3`."""
+    plain = _THOUSANDS.sub("", _CURRENCY.sub("", text.strip())).replace(",", ".")
+    return float(plain) if _NUMBER.fullmatch(plain) else np.nan
+
+
+def year_in(title: str) -> float:
+    """The last year in brackets, from 1800 to 2099, or NaN."""
+    years = _YEAR_IN_TITLE.findall(title)
+    return float(years[-1]) if years else np.nan
+
+
+def _attribute_numbers(catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """`(n_items,)` by attribute: the number of items whose one value is a number, and NaN for the others."""
+    found: dict[str, np.ndarray] = {}
+    for item, attributes in enumerate(catalogue.attributes):
+        for name, values in attributes.items():
+            number_I = found.setdefault(name, np.full(catalogue.n_items, np.nan))
+            if len(values) == 1:
+                number_I[item] = parse(values[0])
+    return found
+
+
+def _distinct(number_I: np.ndarray) -> int:
+    return len(np.unique(number_I[~np.isnan(number_I)]))
