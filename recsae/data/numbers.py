@@ -22,8 +22,6 @@ _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?|[-+]?\.\d+")
 """A leading zero marks a code: `007` is no number."""
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _CURRENCY = re.compile(r"^(?:[A-Z]{2,3}\s*)?[$€£¥₹₩]\s*|\s*[$€£¥₹₩]$|^(?:USD|EUR|GBP)\s+|\s+(?:USD|EUR|GBP)$")
-    r"^\s*(?:[A-Z]{2,3})?\s*[$€£¥₹₩]\s*|\s*[$€£¥₹₩]\s*$|^\s*(?:USD|EUR|GBP)\s+|\s+(?:USD|EUR|GBP)\s*$"
-)
 _YEAR_IN_TITLE = re.compile(r"[(\[]((?:1[89]|20)\d\d)(?:\s*[-–—][^()\[\]]*)?[)\]]")
 """A year in round or square brackets, or the first of a span: `(1995)`, `[1982]`, `(1990-1994)`."""
 
