@@ -121,6 +121,12 @@ STAGES: dict[str, Stage] = {
             config=("seed", "statistics", "probe"),
         ),
         Stage(
+            "statements",
+            Lazy("recsae.statements.stage:describe_latents"),
+            inputs=("ingest", "recommender", "activations", "sae", "evidence"),
+            config=("seed", "probe"),
+        ),
+        Stage(
             "labels",
             Lazy("recsae.labels.stage:label_latents"),
             inputs=("ingest", "matching", "evidence"),

@@ -1,0 +1,61 @@
+"""The tables of the stage `statements`, as Arrow schemas; conventions as in base.py."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from recsae.schemas.base import required, table_schema
+
+ROLES = ("chosen", "core", "unseen", "shuffled", "null", "contestant")
+"""What a row of STATEMENT_SCORES is about: the latent's statement on all cases of score users; an item set by its
+stricter reading; the statement on cases whose item was kept from the search; before another latent; what the search
+finds for a null latent; the best statement of each kind and view."""
+
+_COUNTS = (
+    required("tp", pa.int64()),
+    required("fp", pa.int64()),
+    required("tn", pa.int64()),
+    required("fn", pa.int64()),
+    pa.field("precision", pa.float64()),
+    pa.field("recall", pa.float64()),
+    pa.field("f1", pa.float64()),
+    pa.field("confidence", pa.float64()),  # balanced accuracy
+    pa.field("lower", pa.float64()),  # 95 %, by the jackknife over groups of users
+    pa.field("upper", pa.float64()),
+)
+
+STATEMENT_SCORES = table_schema(
+    "statement_scores",
+    1,
+    required("latent", pa.int32()),
+    required("role", pa.string()),  # of ROLES
+    required("kind", pa.string()),  # term (a formula of one literal), formula, item set, item list, behaviour
+    required("view", pa.string()),
+    required("statement", pa.string()),  # JSON
+    pa.field("select_confidence", pa.float64()),  # on select users, which chose
+    pa.field("on_latent", pa.int32()),  # shuffled: the latent on which the statement was counted
+    required("passes", pa.bool_()),  # above the bar, by the rule of choice.py
+    *_COUNTS,
+)
+
+STATEMENTS = table_schema(
+    "statements",
+    1,
+    required("latent", pa.int32()),
+    pa.field("kind", pa.string()),  # formula, item set, item list, behaviour; null where none was found
+    pa.field("view", pa.string()),
+    pa.field("statement", pa.string()),  # JSON
+    pa.field("words", pa.string()),
+    pa.field("gloss", pa.string()),  # the best formula of the same view in words, beside an item set or list
+    required("accepted", pa.bool_()),
+    pa.field("p_value", pa.float64()),
+    required("status", pa.string()),  # ok, or why there is no statement
+    *(field.with_nullable(True) for field in _COUNTS),
+    pa.field("core_precision", pa.float64()),
+    pa.field("core_recall", pa.float64()),
+    pa.field("core_f1", pa.float64()),
+    pa.field("unseen_confidence", pa.float64()),
+    pa.field("unseen_lower", pa.float64()),
+    pa.field("unseen_upper", pa.float64()),
+    pa.field("shuffled_confidence", pa.float64()),
+)

@@ -1,0 +1,84 @@
+"""The statements that compete for a latent, found on explain users from the counts by item and by bin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from recsae.statements import formulas, item_sets
+from recsae.statements.features import ItemFeatures
+from recsae.statements.formulas import Searchable
+from recsae.statements.item_sets import ItemCounts
+from recsae.statements.language import Behaviour, Formula, ItemList, ItemSet, Statement, View
+
+HISTORY_SHARES = (0.1, 0.3, 0.5, 0.7)
+"""Least shares of the last ten events that are tried."""
+SLACK = 0.16
+"""Candidates of the views recommended and last whose Σ w on explain users lies this far below the best are dropped."""
+MIN_CASES = 20
+"""Fewest explain cases in which a latent must fire to be searched for."""
+
+
+class LatentCounts(NamedTuple):
+    """The counts of one latent over explain cases."""
+
+    latent: int
+    views: Mapping[View, ItemCounts]
+    fires_FQ: np.ndarray
+    total_FQ: np.ndarray
+
+
+class SearchPlan(NamedTuple):
+    """What the search reads; the same for all latents."""
+
+    features: ItemFeatures
+    formulas: Searchable
+    edges: Mapping[str, np.ndarray]
+
+
+def candidates(counts: LatentCounts, plan: SearchPlan) -> list[Statement]:
+    """The candidates of one latent."""
+    found: list[tuple[float, Statement]] = []
+    for view in ("recommended", "last"):
+        of_view = counts.views[view]
+        if of_view.fires_I.sum() >= MIN_CASES:
+            found += [(worth, Statement(view=view, body=body)) for worth, body in _item_bodies(of_view, plan, True)]
+    best = max((worth for worth, _ in found), default=0.0)
+    kept = [statement for worth, statement in found if worth >= best - SLACK]
+    history = counts.views["history"]
+    if history.fires_I.sum() >= MIN_CASES:
+        bodies = [body for _, body in _item_bodies(history, plan, False)]
+        kept += [Statement(view="history", body=body, min_share=share) for body in bodies for share in HISTORY_SHARES]
+    return kept + [Statement(view="history", body=body) for body in _behaviours(counts, plan)]
+
+
+def _item_bodies(
+    counts: ItemCounts, plan: SearchPlan, with_lists: bool
+) -> Iterator[tuple[float, Formula | ItemSet | ItemList]]:
+    ids = plan.features.ids
+    found = formulas.search(counts.w_I, plan.formulas)
+    yield from found if with_lists else found[-1:]
+    for space, vectors in plan.features.spaces.items():
+        one = item_sets.find_set(counts, vectors)
+        if one:
+            seeds = tuple(ids[seed] for seed in one.seeds)
+            yield one.worth, ItemSet(space=space, seeds=seeds, min_cosine=one.min_cosine, core_cosine=one.core_cosine)
+    worth, listed = item_sets.find_list(counts)
+    if with_lists and listed:
+        yield worth, ItemList(items=tuple(ids[item] for item in listed))
+
+
+def _behaviours(counts: LatentCounts, plan: SearchPlan) -> Iterator[Behaviour]:
+    """The best range of each behaviour by the bins."""
+    for (name, edges), fires_Q, total_Q in zip(plan.edges.items(), counts.fires_FQ, counts.total_FQ, strict=True):
+        others_Q = total_Q - fires_Q
+        if fires_Q.sum() < MIN_CASES or not others_Q.sum():
+            continue
+        start, stop = formulas.best_run(fires_Q / fires_Q.sum() - others_Q / others_Q.sum())
+        bins = len(edges) + 1
+        if start < stop and not (start == 0 and stop >= bins):
+            low = float(edges[start - 1]) if start else None
+            high = float(np.nextafter(edges[stop - 1], -np.inf)) if stop < bins else None
+            yield Behaviour(feature=name, low=low, high=high)

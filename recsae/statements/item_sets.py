@@ -1,0 +1,108 @@
+"""Finds the seeds of an item set: items around which a latent fires.
+
+The direction that best tells a latent's items apart is Σ lift · v over the items' unit vectors v. Seeds are picked one
+after the other among the latent's most telling items so that their mean points along it (orthogonal matching pursuit
+with equal weights, Pati et al. 1993); the thresholds follow from the counts. Shape suffixes: I items, A axes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from recsae.statements.evaluation import centre
+from recsae.statements.language import MAX_LISTED, MAX_SEEDS
+
+OFFERED = 40
+"""Most telling items offered as seeds."""
+
+
+class SetFound(NamedTuple):
+    """An item set before its seeds have names."""
+
+    worth: float
+    """Σ w over its items."""
+    seeds: list[int]
+    min_cosine: float
+    core_cosine: float
+
+
+class ItemCounts(NamedTuple):
+    """The cases of each item, `(I,)` float64: those where the latent fires, and all; 0 where kept from the search."""
+
+    fires_I: np.ndarray
+    total_I: np.ndarray
+
+    @property
+    def w_I(self) -> np.ndarray:
+        """Share of the activating cases minus share of the others."""
+        fires, others = self.fires_I.sum(), (self.total_I - self.fires_I).sum()
+        return np.asarray(self.fires_I / max(fires, 1) - (self.total_I - self.fires_I) / max(others, 1))
+
+
+def find_set(counts: ItemCounts, vectors_IA: np.ndarray) -> SetFound | None:
+    """The set with the highest balanced accuracy around seeds picked as above; None where no item is telling."""
+    expected_I = counts.total_I * counts.fires_I.sum() / max(counts.total_I.sum(), 1)
+    lift_I = (counts.fires_I - expected_I) / np.sqrt(expected_I + 1)
+    known_I = np.any(vectors_IA != 0, axis=1)
+    offered = telling(counts, OFFERED)
+    offered = offered[known_I[offered]]
+    direction = vectors_IA.T @ lift_I.astype(np.float32)
+    if not len(offered) or not np.linalg.norm(direction):
+        return None
+    seeds = offered[pursue(direction, vectors_IA[offered])]
+    cosine_I = vectors_IA @ centre(vectors_IA, seeds.tolist())
+    return SetFound(*_thresholds(cosine_I, counts, seeds.tolist()))
+
+
+def telling(counts: ItemCounts, most: int) -> np.ndarray:
+    """The items with the largest w above 0, largest first."""
+    w_I = counts.w_I
+    order = np.argsort(-w_I, kind="stable")[:most]
+    return np.asarray(order[w_I[order] > 0])
+
+
+def pursue(direction: np.ndarray, offered: np.ndarray) -> np.ndarray:
+    """Indices of up to MAX_SEEDS rows of `offered` whose sum points along the direction, in the order picked.
+
+    Stops where no further row brings the sum closer.
+    """
+    unit = direction / np.linalg.norm(direction)
+    total = np.zeros_like(unit)
+    chosen: list[int] = []
+    best = -1.0
+    for _ in range(min(MAX_SEEDS, len(offered))):
+        sums = total + offered
+        cosine = sums @ unit / np.maximum(np.linalg.norm(sums, axis=1), 1e-12)
+        cosine[chosen] = -2
+        pick = int(np.argmax(cosine))
+        if cosine[pick] <= best:
+            break
+        best = float(cosine[pick])
+        chosen.append(pick)
+        total = sums[pick]
+    return np.array(chosen, dtype=np.int64)
+
+
+def _thresholds(cosine_I: np.ndarray, counts: ItemCounts, seeds: list[int]) -> tuple[float, list[int], float, float]:
+    """Σ w, the seeds, and the cosines with the highest balanced accuracy and the highest F1."""
+    seen = np.flatnonzero(counts.total_I > 0)
+    order = seen[np.argsort(-cosine_I[seen], kind="stable")]
+    w = np.cumsum(counts.w_I[order])
+    hits, judged = np.cumsum(counts.fires_I[order]), np.cumsum(counts.total_I[order])
+    f1 = 2 * hits / (judged + counts.fires_I.sum())
+    broad, core = int(np.argmax(w)), int(np.argmax(f1))
+    falling = cosine_I[order]
+    return float(w[broad]), seeds, _between(falling, broad), _between(falling, core)
+
+
+def _between(falling: np.ndarray, last: int) -> float:
+    """A threshold that parts entry `last` from the next one, clear of rounding."""
+    return float(falling[last : last + 2].mean(dtype=np.float64))
+
+
+def find_list(counts: ItemCounts) -> tuple[float, list[int]]:
+    """Σ w and the items of the list of the most telling items."""
+    listed = telling(counts, MAX_LISTED)
+    return float(counts.w_I[listed].sum()), listed.tolist()

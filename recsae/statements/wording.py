@@ -1,0 +1,96 @@
+"""Reads statements out in words.
+
+Titles and terms come from the catalogue and may hold anything: what shows the words escapes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from recsae.statements.language import (
+    HISTORY,
+    Behaviour,
+    Formula,
+    FreeText,
+    ItemList,
+    ItemSet,
+    Range,
+    Statement,
+    Term,
+)
+
+SHOWN = 3
+"""Seeds or listed items that are named."""
+BEFORE: Mapping[str, str] = {"recommended": "recommends", "last": "after", "history": "history of"}
+
+
+def in_words(statement: Statement, titles: Mapping[str, str]) -> str:
+    """The statement as a phrase: `after Comedy, 1990s, not Drama`, `recommends around Clueless and Quiz Show`.
+
+    `titles` holds titles by external item id.
+    """
+    body = statement.body
+    if isinstance(body, Behaviour):
+        return behaviour_in_words(body)
+    if isinstance(body, FreeText):
+        return body.text
+    words = f"{BEFORE[statement.view]} {body_in_words(body, titles)}"
+    if statement.min_share is None:
+        return words
+    return f"{words} (at least {statement.min_share * HISTORY:.0f} of the last {HISTORY})"
+
+
+def body_in_words(body: Formula | ItemSet | ItemList, titles: Mapping[str, str]) -> str:
+    if isinstance(body, Formula):
+        return formula_in_words(body)
+    if isinstance(body, ItemSet):
+        return "around " + listed([titles.get(seed, seed) for seed in body.seeds[:SHOWN]])
+    shown = listed([titles.get(item, item) for item in body.items[:SHOWN]])
+    more = len(body.items) - SHOWN
+    return f"{shown} or {more} more" if more > 0 else shown
+
+
+def formula_in_words(formula: Formula) -> str:
+    """`Thriller or Action, 1990s, not Drama`: a comma reads "and"; brackets where the order needs them."""
+    words = _literal(formula.literal, formula.negated)
+    last = None
+    for step in formula.steps:
+        if step.op == "or" and last == "and":
+            words = f"({words})"
+        joint = " or " if step.op == "or" else ", "
+        if step.op == "and" and last == "or":
+            words = f"({words})"
+        words += joint + _literal(step.literal, step.negated)
+        last = step.op
+    return words
+
+
+def behaviour_in_words(body: Behaviour) -> str:
+    return f"{body.feature} {_range(body)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """`A, B and C`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _literal(literal: Term | Range, negated: bool) -> str:
+    words = literal.term if isinstance(literal, Term) else f"{literal.feature} {_range(literal)}"
+    return f"not {words}" if negated else words
+
+
+def _range(one: Range | Behaviour) -> str:
+    low, high = (None if end is None else _number(end) for end in (one.low, one.high))
+    if low is None:
+        return f"up to {high}"
+    if high is None:
+        return f"from {low}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(value: float) -> str:
+    if abs(value - round(value)) < 1e-6 and abs(value) < 1e15:
+        return str(round(value))
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
