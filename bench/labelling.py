@@ -47,7 +47,7 @@ ALONE = 8
 class FixedEngine(Engine):
     """Writes exactly ANSWER tokens."""
 
-    def _writing(self, schema: dict[str, Any] | None) -> Any:
+    def _generate_params(self, schema: dict[str, Any] | None, seed: int | None) -> Any:
         from vllm import SamplingParams
 
         return SamplingParams(max_tokens=ANSWER, ignore_eos=True, temperature=0)
@@ -92,13 +92,13 @@ class Films:
         return [self.text(row) for row in self.draw.sample(alike, SHOWN)]
 
     def names(self, count: int) -> list[Request]:
-        return [Request("generate", prompts.name(self.evidence())) for _ in range(count)]
+        return [Request("generate", prompts.name(self.evidence(), self.evidence())) for _ in range(count)]
 
     def latents(self, count: int) -> list[Request]:
         asked = []
         for _ in range(count):
             items = self.evidence()
-            asked.append(Request("generate", prompts.name(items)))
+            asked.append(Request("generate", prompts.name(items, self.evidence())))
             for term in self.draw.sample(self.terms, TERMS):
                 asked.append(Request("loglikelihood", prompts.rank(items), prompts.continuation(term)))
         return asked
@@ -173,7 +173,7 @@ def bare(asked: dict[str, list[Request]]) -> dict[str, Ran]:
     conversations = [[{"role": "user", "content": request.prompt}] for request in asked["names"]]
 
     def run() -> list[float]:
-        engine._llm.chat(conversations, engine._writing(None), use_tqdm=False)
+        engine._llm.chat(conversations, engine._generate_params(None, None), use_tqdm=False)
         return []
 
     engine.answer([Request("generate", "Hello")], None)

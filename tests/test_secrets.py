@@ -19,6 +19,7 @@ from recsae.config.concepts import EndpointConfig
 from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
 from recsae.errors import BadInput
+from recsae.labels import asking
 from recsae.labels import stage as labelling
 from recsae.llm.endpoint import KEY, EndpointPool
 from recsae.llm.pool import Request
@@ -79,7 +80,7 @@ def test_a_report_holds_none(config: Config, tmp_path: Path) -> None:
 def pool(monkeypatch: pytest.MonkeyPatch) -> FakePool:
     """Answers in the place of the engines and of the endpoint."""
     found = FakePool(reply)
-    monkeypatch.setattr(labelling, "EndpointPool", lambda *_: found)
+    monkeypatch.setattr(asking, "EndpointPool", lambda *_: found)
     return found
 
 
@@ -100,7 +101,7 @@ def test_prompts_and_what_is_kept_of_their_answers_hold_none(
     inputs = world(commit, ingested, {latent: ["War", "Sea"] for latent in range(N_CONCEPTS)})
     run_stage(commit, scoring, scoring.score_concepts, config, inputs, pool, monkeypatch)
     assert {request.kind for request in pool.asked} >= {"generate", "loglikelihood"}
-    assert all(holds_none("|".join(request)) for request in pool.asked)
+    assert all(holds_none("|".join(map(str, request))) for request in pool.asked)
     assert holds_none(json.dumps(labels.metrics))
     assert holds_none(str(labels.read_table("labels.parquet").to_pylist()))
 

@@ -14,6 +14,9 @@ from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.distributed.cluster import start_ray
 from recsae.evidence.cases import read_cases
+from recsae.labels.asking import asker
+from recsae.labels.judges import AttributeJudge, LlmJudge
+from recsae.labels.select_users import SelectJudge
 from recsae.labels.stage import label_some, provenance
 from recsae.llm.answer_cache import ask_once
 from recsae.llm.model import locate_model
@@ -22,7 +25,6 @@ from recsae.llm.sharing import shared_engines
 from recsae.lookup.dictionary import concept
 from recsae.schemas.concepts import LABELS
 from recsae.scores.evaluation import EvalSet
-from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.scores.stage import Judges, select_best
 from recsae.store.run_store import RunStore
 from recsae.store.tables import among
@@ -64,7 +66,12 @@ def _label_now(run: Run, latent: int) -> LatentLabel:
     with tempfile.TemporaryDirectory() as folder, shared_engines():
         store = RunStore(folder, "label")
         out = store.attempt("labels", "now", store.lease("labels", "now", 20))  # not held, so that nothing is kept
-        labels = label_some(config, [latent], alive, catalogue, vocabulary, out)
+        judge = LlmJudge("pmi", catalogue)
+        with (
+            EnginePool(config.llm, config.resources, locate_model(config.llm)) as pool,
+            asker(config, pool, out.progress) as asking,
+        ):
+            labels = label_some(config, [latent], alive, vocabulary, asking, SelectJudge(judge, asking))
         rows = [{**provenance(config), **row} for row in labels.rows]
         finalists = [
             Finalist(latent, row["candidate"], row["concept"], row["terms"], row["source"])

@@ -1,4 +1,4 @@
-"""Builds the rows of `labels` for one latent: its terms, its pairs of terms and its free name, and marks finalists."""
+"""Builds the rows of `labels` for one latent: its terms, its pairs of terms and its free names, and marks finalists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recsae.labels.candidates import Candidate, Usage, measure
 from recsae.llm.pool import Completion
 
 MAX_WORDS = 4
-"""The prompt asks for one to three. Longer names mostly copy an item's text, which a likelihood judge favours."""
+"""The prompt asks for so many. Longer names mostly copy an item's text, which a likelihood judge favours."""
 
 Row = dict[str, Any]
 """Columns of `labels`, except those that all rows of a latent or of the table share."""
@@ -53,10 +53,11 @@ def pair_row(candidate: Candidate, vocabulary: Vocabulary) -> Row:
     }
 
 
-def free_row(answer: Completion, items: np.ndarray, usage: Usage) -> Row:
+def free_row(answer: Completion, items: np.ndarray, titles: Sequence[str], usage: Usage) -> Row:
     """The row of a name written by a language model, in the vocabulary's spelling if it is a term.
 
     `items` is the evidence, one entry per case; the statistics of the terms found in the name are computed from it.
+    `titles` are those of the items in the prompt.
     """
     vocabulary = usage.vocabulary
     try:
@@ -64,7 +65,7 @@ def free_row(answer: Completion, items: np.ndarray, usage: Usage) -> Row:
         name = clean(answered["name"], prompts.NAME_LIMIT)
         description = clean(answered["description"], prompts.DESCRIPTION_LIMIT)
         concept = vocabulary.canonical(re.sub(r"[^\w\s&'/+.,-]", "", name).strip(" .,-"))
-        status = _status_of(concept) if answer.status == "ok" else answer.status
+        status = _status_of(concept, titles, vocabulary) if answer.status == "ok" else answer.status
     except (ValueError, KeyError, TypeError, AttributeError):
         concept, description, status = "", "", answer.status if answer.status != "ok" else "unparsed"
     terms = vocabulary.terms_in(concept)
@@ -81,19 +82,21 @@ def free_row(answer: Completion, items: np.ndarray, usage: Usage) -> Row:
     }
 
 
-def _status_of(concept: str) -> str:
-    """`ok`, or why the text is rejected as a name."""
+def _status_of(concept: str, titles: Sequence[str], vocabulary: Vocabulary) -> str:
+    """`ok`, or why the text is rejected as a name; `copied` if it is a part of one title in the prompt."""
     if not concept:
         return "empty"
-    if concept.casefold() in prompts.example_names():
+    if sum(concept.casefold() in title.casefold() for title in titles) == 1 and not vocabulary.has(concept):
         return "copied"
     return "wordy" if len(concept.split()) > MAX_WORDS else "ok"
 
 
-def mark_finalists(singles: Sequence[tuple[Candidate, Row]], pairs: Sequence[Row], free: Row, per_ranking: int) -> None:
-    """Marks the top `per_ranking` single terms by PMI, by TF-IDF and by lift as finalists, beside pairs and free name.
+def mark_finalists(
+    singles: Sequence[tuple[Candidate, Row]], pairs: Sequence[Row], free: Sequence[Row], per_ranking: int
+) -> None:
+    """Marks the top `per_ranking` single terms by PMI, by TF-IDF and by lift as finalists, beside pairs and free names.
 
-    If the free name repeats a single term or a pair, that row becomes the finalist instead of the free name.
+    If a free name repeats a single term or a pair, that row becomes the finalist instead of the free name.
     """
     scored = [(candidate, row) for candidate, row in singles if row["pmi"] is not None]
     for values in (
@@ -104,8 +107,9 @@ def mark_finalists(singles: Sequence[tuple[Candidate, Row]], pairs: Sequence[Row
         for place in sorted(range(len(scored)), key=lambda place: -values[place])[:per_ranking]:
             scored[place][1]["finalist"] = True
     for row in [*(row for _, row in scored), *pairs]:
-        if free["finalist"] and row["concept"].casefold() == free["concept"].casefold():
-            row["finalist"], free["finalist"] = True, False
+        for name in free:
+            if name["finalist"] and row["concept"].casefold() == name["concept"].casefold():
+                row["finalist"], name["finalist"] = True, False
 
 
 def _statistics(candidate: Candidate) -> Row:

@@ -7,7 +7,7 @@ text. Only the affected prompt is retried, never its batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 from recsae.labels import prompts
 from recsae.llm.pool import Completion, Request
@@ -16,25 +16,60 @@ Ask = Callable[[Sequence[Request]], list[Completion]]
 """Returns one answer per request, in order."""
 
 
-class ListQuestion(NamedTuple):
-    """Asks what a list of items has in common: the likelihood of `concept`, or a name if there is none."""
+class Question(Protocol):
+    """Asks about a list of items, and can do so with less of it."""
+
+    def request(self) -> Request:
+        """The prompt, whole."""
+
+    def shortened(self) -> Self | None:
+        """The question with less text; None if nothing can be removed."""
+
+
+class LikelihoodQuestion(NamedTuple):
+    """Asks how likely `concept` is as what a list of items has in common."""
 
     items: tuple[str, ...]
     """Most informative first."""
-    concept: str | None = None
+    concept: str
 
     def request(self) -> Request:
-        if self.concept is None:
-            return Request("generate", prompts.name(list(self.items)))
-        return Request("loglikelihood", prompts.rank(list(self.items)), prompts.continuation(self.concept))
+        return Request("loglikelihood", prompts.rank(self.items), prompts.continuation(self.concept))
 
-    def shortened(self) -> ListQuestion | None:
-        """The question with half its items, or half the text of its only item; None if nothing can be removed."""
-        if len(self.items) > 1:
-            return self._replace(items=self.items[: len(self.items) // 2])
-        if self.items and len(self.items[0]) > 1:
-            return self._replace(items=(self.items[0][: len(self.items[0]) // 2],))
-        return None
+    def shortened(self) -> LikelihoodQuestion | None:
+        items = halved(self.items)
+        return None if items is None else self._replace(items=items)
+
+
+class NameQuestion(NamedTuple):
+    """Asks for a name of what `items` have and `contrast` has not."""
+
+    items: tuple[str, ...]
+    """Most informative first."""
+    contrast: tuple[str, ...] = ()
+    seed: int | None = None
+    """As in Request."""
+    tried: str | None = None
+    """A name that misjudges the first items of both lists."""
+
+    def request(self) -> Request:
+        return Request("generate", prompts.name(self.items, self.contrast, self.tried), seed=self.seed)
+
+    def shortened(self) -> NameQuestion | None:
+        """With half of the longer list, and in the end half the text of the only item."""
+        if len(self.contrast) > len(self.items) or (self.contrast and len(self.items) == 1):
+            return self._replace(contrast=self.contrast[: len(self.contrast) // 2])
+        items = halved(self.items)
+        return None if items is None else self._replace(items=items)
+
+
+def halved(items: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The first half of the items, or of the text of the only item; None if nothing can be removed."""
+    if len(items) > 1:
+        return items[: len(items) // 2]
+    if items and len(items[0]) > 1:
+        return (items[0][: len(items[0]) // 2],)
+    return None
 
 
 class QuestionResults(NamedTuple):
@@ -47,10 +82,10 @@ class QuestionResults(NamedTuple):
     """Number of questions that had to be shortened."""
 
 
-def ask_with_truncation(questions: Sequence[ListQuestion], ask: Ask) -> QuestionResults:
+def ask_with_truncation(questions: Sequence[Question], ask: Ask) -> QuestionResults:
     """Answers all questions, shortening those that come back `too_long` until they fit or nothing can be removed."""
     answers = ask([question.request() for question in questions])
-    requests, truncated = len(questions), dict[int, ListQuestion]()
+    requests, truncated = len(questions), dict[int, Question]()
     while True:
         retries = {
             index: shortened

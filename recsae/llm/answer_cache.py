@@ -38,7 +38,7 @@ class Pool(Protocol):
 
 def key(request: Request) -> bytes:
     """A 16-byte hash of the request."""
-    return hashlib.blake2b("\0".join(request).encode(), digest_size=16).digest()
+    return hashlib.blake2b("\0".join(map(str, request)).encode(), digest_size=16).digest()
 
 
 def ask_once(

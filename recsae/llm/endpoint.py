@@ -17,6 +17,7 @@ from typing import Any, Self
 from recsae.config.concepts import EndpointConfig
 from recsae.data.text import clean
 from recsae.errors import BadInput
+from recsae.llm.engine import TEMPERATURE
 from recsae.llm.loglikelihood import text_status
 from recsae.llm.pool import WAIT_SECONDS, Completion, Meter, Request
 from recsae.text.redaction import redact_secrets, redact_uri
@@ -120,13 +121,17 @@ class EndpointPool:
         import openai
 
         response_schema = {"name": "answer", "schema": schema}
-        settings = {"response_format": {"type": "json_schema", "json_schema": response_schema}} if schema else {}
+        settings: dict[str, Any] = (
+            {"response_format": {"type": "json_schema", "json_schema": response_schema}} if schema else {}
+        )
+        if request.seed is not None:
+            settings["seed"] = request.seed
         async with limit:
             try:
                 response = await client.chat.completions.create(
                     model=self._endpoint.model,
                     messages=[{"role": "user", "content": request.prompt}],
-                    temperature=0,
+                    temperature=0 if request.seed is None else TEMPERATURE,
                     max_tokens=MAX_TOKENS,
                     **settings,
                 )

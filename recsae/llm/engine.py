@@ -21,6 +21,8 @@ from recsae.llm.loglikelihood import Ids, TokenStep
 from recsae.llm.model import EMBEDDED, locate_model
 
 MAX_ANSWER_TOKENS = 96
+TEMPERATURE = 0.8
+"""Of drawn texts."""
 CPU_SEQUENCES = 64
 """Requests that an engine on the CPU batches together."""
 CPU_BLOCK_SIZE = 32
@@ -37,6 +39,8 @@ class Request(NamedTuple):
     """`generate`, `yes_no`: the user's message, put through the chat template; `loglikelihood`: raw text."""
     continuation: str = ""
     """`loglikelihood`: the text to score after the prompt, with its leading space or newline."""
+    seed: int | None = None
+    """`generate`: the seed of a text drawn at TEMPERATURE; None: the likeliest text."""
 
 
 class Completion(NamedTuple):
@@ -179,26 +183,29 @@ class Engine:
         self, requests: list[Request], schema: dict[str, Any] | None, answers: dict[int, Completion]
     ) -> dict[int, Query]:
         """Chat requests by index; rows that are too long get their status in `answers`."""
-        generate, yes_no = self._generate_params(schema), self._yes_no_params()
+        yes_no = self._yes_no_params()
         queries: dict[int, Query] = {}
         for index, request in enumerate(requests):
             if request.kind == "loglikelihood":
                 continue
             chat = [{"role": "user", "content": request.prompt}]
             ids = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-            params = generate if request.kind == "generate" else yes_no
+            params = self._generate_params(schema, request.seed) if request.kind == "generate" else yes_no
             if len(ids) + params.max_tokens > self._limit:
                 answers[index] = Completion(None, None, "too_long", len(ids))
             else:
                 queries[index] = Query(tuple(ids), params)
         return queries
 
-    def _generate_params(self, schema: dict[str, Any] | None) -> Any:
+    def _generate_params(self, schema: dict[str, Any] | None, seed: int | None) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
         grammar = StructuredOutputsParams(json=schema) if schema else None
-        return SamplingParams(max_tokens=MAX_ANSWER_TOKENS, temperature=0, structured_outputs=grammar)
+        temperature = 0 if seed is None else TEMPERATURE
+        return SamplingParams(
+            max_tokens=MAX_ANSWER_TOKENS, temperature=temperature, seed=seed, structured_outputs=grammar
+        )
 
     def _yes_no_params(self) -> Any:
         from vllm import SamplingParams

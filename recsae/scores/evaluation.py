@@ -8,8 +8,8 @@ import numpy as np
 
 from recsae.concepts.finalists import Finalist
 from recsae.evidence.cases import JudgedCases, LatentCases
+from recsae.labels.judges import AttributeJudge, LlmJudge
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS
-from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.stats import classification
 
 

@@ -18,10 +18,10 @@ import torch
 from recsae.distributed import tasks
 from recsae.evidence.case_selection import LEVELS, level_of
 from recsae.evidence.sketch import runs
+from recsae.labels.judges import in_sorted
 from recsae.sae import model
 from recsae.sae.model import Sae
 from recsae.schemas.base import PARTS
-from recsae.scores.judges import in_sorted
 from recsae.stats.classification import ConfusionCounts
 from recsae.store import shards
 from recsae.store.filesystem import Folder

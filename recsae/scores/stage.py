@@ -21,6 +21,7 @@ from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence.cases import LatentCases, read_cases
 from recsae.labels import prompts
+from recsae.labels.judges import AttributeJudge, LlmJudge, Pair
 from recsae.labels.reuse import same_setup
 from recsae.llm.answer_cache import ask_once
 from recsae.llm.model import locate_model
@@ -30,7 +31,6 @@ from recsae.scores import calibration, evaluation, held_out, recsae_protocol
 from recsae.scores.calibration import calibrate
 from recsae.scores.controls import draw_controls
 from recsae.scores.evaluation import EvalSet, Prediction
-from recsae.scores.judges import AttributeJudge, LlmJudge, Pair
 from recsae.stats import classification
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
@@ -77,7 +77,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     latents = read_cases(inputs["evidence"], config.probe.view)
     proposals = read_proposals(inputs["labels"])
     llm = LlmJudge(config.scores.judge, catalogue)
-    reusable = _reusable_verdicts(config, inputs, catalogue)
+    reusable = _reusable_verdicts(config, inputs, catalogue) | _verdicts_of_labels(config, inputs["labels"])
     judges = Judges(llm, AttributeJudge(terms.build(catalogue)), config.scores.bootstrap, config.seed)
     select = _eval_sets(latents, proposals.words, "select", config.scores.select_cases)
     score = _eval_sets(latents, proposals.words, "score", config.scores.score_cases)
@@ -149,6 +149,15 @@ def _reusable_verdicts(config: Config, inputs: Mapping[str, Committed], catalogu
         if row["item_idx"] in unchanged
         and row["judge"] == config.scores.judge
         and row["prompt_version"] == prompts.VERSION
+    }
+
+
+def _verdicts_of_labels(config: Config, labels: Committed) -> dict[Pair, Completion]:
+    """What the stage `labels` asked the same judge about free names on select users."""
+    return {
+        (row["concept"], row["item_idx"]): Completion(None, row["value"], row["status"], 0)
+        for row in labels.read_table("verdicts.parquet").to_pylist()
+        if row["judge"] == config.scores.judge
     }
 
 

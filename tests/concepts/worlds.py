@@ -16,7 +16,7 @@ from recsae.data.catalogue import Catalogue
 from recsae.distributed import tasks
 from recsae.sae import model
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
-from recsae.schemas.concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS
+from recsae.schemas.concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS, VERDICTS
 from recsae.schemas.nightly import LABELLED, MATCHES
 from recsae.store import shards
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -134,6 +134,7 @@ def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[st
             for latent in candidates
         ]
         out.write_table("labelled.parquet", pa.Table.from_pylist(labelled, LABELLED), LABELLED)
+        out.write_table("verdicts.parquet", VERDICTS.empty_table(), VERDICTS)
         return {"model": "m", "prompt_version": "1"}
 
     return commit("labels", write)

@@ -19,6 +19,7 @@ from recsae.schemas.concepts import LABELS
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
 USAGE = Usage(VOCABULARY, np.array([1, 3, 5, 90]))
 EVIDENCE = np.array([0, 1, 1, 2])
+TITLES = ["Star Wars (1977)", "Star Trek (1979)", "War of the Worlds"]
 SHARED = {"latent": 0, "candidate": 0, "view": "input", "prompt_version": "1", "model": "m"}
 
 
@@ -29,7 +30,7 @@ def through_table(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def free(text: str | None, status: str = "ok") -> dict[str, Any]:
-    return through_table(free_row(Completion(text, None, status, 1), EVIDENCE, USAGE))
+    return through_table(free_row(Completion(text, None, status, 1), EVIDENCE, TITLES, USAGE))
 
 
 def named(name: Any, description: Any = "Films of old wars.") -> str:
@@ -82,8 +83,10 @@ def test_odd_characters_are_removed_and_the_table_accepts_the_description() -> N
 @pytest.mark.parametrize(
     ("name", "status"),
     [
-        ("outdoor Gear", "copied"),
-        ("Calm music", "copied"),
+        ("star wars", "copied"),
+        ("Worlds", "copied"),
+        ("Star", "ok"),  # in two titles
+        ("war", "ok"),  # a term of the vocabulary
         ("Calm films", "ok"),
         ("Films of the war", "ok"),
         ("The 1999 genres Drama, War", "wordy"),
@@ -112,7 +115,7 @@ def test_a_free_name_takes_the_spelling_and_statistics_of_its_term() -> None:
 
 
 def test_a_name_without_evidence_has_no_statistics() -> None:
-    row = free_row(Completion(named("War"), None, "ok", 1), EVIDENCE[:0], USAGE)
+    row = free_row(Completion(named("War"), None, "ok", 1), EVIDENCE[:0], TITLES, USAGE)
     assert row["terms"] == ["War"] and row["support"] is None
 
 
@@ -146,7 +149,7 @@ def singles(**figures: tuple[float | None, float, float]) -> list[tuple[Candidat
 def finalists(found: list[tuple[Candidate, dict[str, Any]]], free_name: str, ranked: int = 1) -> tuple[list[str], bool]:
     pair = {"concept": "Old and War", "finalist": True}
     written = {"concept": free_name, "finalist": bool(free_name)}
-    mark_finalists(found, [pair], written, ranked)
+    mark_finalists(found, [pair], [{"concept": "Other", "finalist": True}, written], ranked)
     assert pair["finalist"]
     return [row["concept"] for _, row in found if row["finalist"]], bool(written["finalist"])
 

@@ -9,7 +9,8 @@ import pytest
 
 from recsae.config.concepts import EndpointConfig
 from recsae.config.schema import Config
-from recsae.labels import stage
+from recsae.labels import asking, stage
+from recsae.labels.free_names import DRAWN
 from recsae.llm.pool import Completion, Request
 from recsae.store.run_store import Committed
 from tests.concepts.worlds import genres, latents_by_concept, run_stage
@@ -64,7 +65,7 @@ def test_every_latent_gets_its_term_and_a_name(
 def test_only_items_of_explain_users_are_shown(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The evidence of select and score users is of another concept; its items must not reach any prompt."""
+    """The evidence of select and score users is of another concept; only a correction shows select users' items."""
     pool = FakePool()
     evidence = latents_by_concept(commit, ingested, elsewhere=True)
     run_stage(
@@ -76,7 +77,8 @@ def test_only_items_of_explain_users_are_shown(
         pool,
         monkeypatch,
     )
-    naming = [request.prompt for request in pool.asked if request.kind == "generate"]
+    naming = [request.prompt for request in pool.asked if request.kind == "generate" and request.seed is None]
+    naming = [prompt for prompt in naming if "was tried" not in prompt]
     lists = [asked.rpartition("<<<")[2].splitlines() for asked in naming]
     shown = [{line.split("genres: ")[1] for line in lines if line.startswith("- ")} for lines in lists]
     assert sorted(len(genres) for genres in shown) == [1] * N_CONCEPTS
@@ -96,7 +98,7 @@ def test_one_bad_answer_fails_one_row(
 
     rows = labelled(commit, ingested, planted_config, FakePool(reply), monkeypatch)
     assert [row["status"] for row in rows if row["status"] != "ok"] == ["unparsed"]
-    assert sum(row["source"] == "model" for row in rows) == N_CONCEPTS
+    assert sum(row["source"] == "model" for row in rows) == N_CONCEPTS + 1  # the latent has drawn names too
 
 
 def changed(config: Config, **labels: Any) -> Config:
@@ -124,8 +126,13 @@ def test_metrics_count_requests_and_tokens(
     assert (found["requests"], found["tokens"]) == (len(pool.asked), 3 * len(pool.asked))
     assert (found["latents"], found["truncated"], found["failed"]) == (N_CONCEPTS, 0, 0)
     assert found["seconds"] >= 0
-    phases = [(phase.name, phase.total, phase.unit) for phase in pool.phases if phase]
-    assert phases == [("free names", N_CONCEPTS, "latents"), ("likelihoods of terms", N_CONCEPTS, "latents")]
+    phases = dict.fromkeys((phase.name, phase.total, phase.unit) for phase in pool.phases if phase)
+    assert [*phases] == [
+        ("free names", N_CONCEPTS, "latents"),
+        ("judging the first names", N_CONCEPTS, "latents"),
+        ("more free names", N_CONCEPTS, "latents"),
+        ("likelihoods of terms", N_CONCEPTS, "latents"),
+    ]
 
 
 def test_a_sample_gets_the_labels_of_a_full_run(
@@ -200,11 +207,11 @@ def test_an_endpoint_writes_the_names_and_nothing_else(
         opened.append(config)
         return served
 
-    monkeypatch.setattr(stage, "EndpointPool", open_endpoint)
+    monkeypatch.setattr(asking, "EndpointPool", open_endpoint)
     there = EndpointConfig(url="http://nowhere/v1", model="big")
     rows = labelled(commit, ingested, changed(planted_config, endpoint=there), engines, monkeypatch)
     assert opened == [there]
-    assert {request.kind for request in served.asked} == {"generate"} and len(served.asked) == N_CONCEPTS
+    assert {request.kind for request in served.asked} == {"generate"} and len(served.asked) == (1 + DRAWN) * N_CONCEPTS
     assert {request.kind for request in engines.asked} == {"loglikelihood"}
     for row in rows:
         assert row["model"] == ("big" if row["source"] == "model" else planted_config.llm.model)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from recsae.labels import prompts
-from recsae.labels.truncation import ListQuestion, ask_with_truncation
+from recsae.labels.truncation import LikelihoodQuestion, NameQuestion, ask_with_truncation
 from recsae.llm.pool import Completion, Request
 
 
@@ -37,13 +37,14 @@ def letters_of(*shown: str) -> int:
 
 
 def test_a_question_is_a_request() -> None:
-    assert ListQuestion(("A", "B"), "War").request() == Request("loglikelihood", prompts.rank(["A", "B"]), " War")
-    assert ListQuestion(("A", "B")).request() == Request("generate", prompts.name(["A", "B"]))
+    assert LikelihoodQuestion(("A", "B"), "War").request() == Request("loglikelihood", prompts.rank(["A", "B"]), " War")
+    drawn = NameQuestion(("A", "B"), ("C",), seed=7, tried="War").request()
+    assert drawn == Request("generate", prompts.name(["A", "B"], ["C"], "War"), seed=7)
 
 
 def test_questions_that_fit_are_asked_once_and_unchanged() -> None:
     ask = Limited(10**6)
-    questions = [ListQuestion(items(count), "War") for count in (0, 1, 8)]
+    questions = [LikelihoodQuestion(items(count), "War") for count in (0, 1, 8)]
     results = ask_with_truncation(questions, ask)
     assert ask.rounds == [[question.request() for question in questions]]
     assert (results.requests, results.truncated) == (3, 0)
@@ -53,9 +54,9 @@ def test_questions_that_fit_are_asked_once_and_unchanged() -> None:
 
 def test_items_are_halved_and_then_the_text() -> None:
     """The first items are kept: they come from the strongest cases."""
-    eight, long = ListQuestion(items(8), "War"), ListQuestion(items(3, 100), "War")
+    eight, long = LikelihoodQuestion(items(8), "War"), LikelihoodQuestion(items(3, 100), "War")
     ask = Limited(letters_of(*items(2)))
-    results = ask_with_truncation([eight, ListQuestion(items(1), "War"), long], ask)
+    results = ask_with_truncation([eight, LikelihoodQuestion(items(1), "War"), long], ask)
     shown = [[request.prompt for request in round] for round in ask.rounds]
     assert [len(round) for round in shown] == [3, 2, 2, 1, 1]
     assert shown[1] == [prompts.rank(list(items(4))), prompts.rank([items(1, 100)[0]])]
@@ -68,7 +69,7 @@ def test_items_are_halved_and_then_the_text() -> None:
 
 @pytest.mark.parametrize("shown", [(), ("",), items(5), ("x",)])
 def test_questions_that_never_fit_end_as_too_long(shown: tuple[str, ...]) -> None:
-    results = ask_with_truncation([ListQuestion(shown, "War"), ListQuestion((), "Sea")], Limited(0))
+    results = ask_with_truncation([LikelihoodQuestion(shown, "War"), LikelihoodQuestion((), "Sea")], Limited(0))
     assert [answer.status for answer in results.answers] == ["too_long"] * 2
 
 
@@ -79,5 +80,16 @@ def test_other_failures_are_not_retried() -> None:
         rounds.append(len(requests))
         return [Completion(None, None, "refused: no", 0) for _ in requests]
 
-    results = ask_with_truncation([ListQuestion(items(4))], ask)
+    results = ask_with_truncation([NameQuestion(items(4))], ask)
     assert rounds == [1] and results.truncated == 0 and results.answers[0].status == "refused: no"
+
+
+def test_both_lists_of_a_naming_question_are_halved() -> None:
+    asked: NameQuestion | None = NameQuestion(items(3), items(4), seed=1, tried="War")
+    lengths = []
+    while asked is not None:
+        lengths.append((len(asked.items), len(asked.contrast)))
+        assert (asked.seed, asked.tried) == (1, "War")
+        last, asked = asked, asked.shortened()
+    assert list(dict.fromkeys(lengths)) == [(3, 4), (3, 2), (1, 2), (1, 1), (1, 0)]
+    assert last.items == ("0",)

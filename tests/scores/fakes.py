@@ -16,7 +16,7 @@ Reply = Callable[[Request], Completion]
 
 def noise(request: Request) -> float:
     """A pseudo-random number in [0, 1), determined by the request."""
-    return hashlib.blake2b("|".join(request).encode(), digest_size=2).digest()[0] / 256
+    return hashlib.blake2b("|".join(request[:3]).encode(), digest_size=2).digest()[0] / 256
 
 
 def knowing(request: Request) -> Completion:
@@ -26,7 +26,8 @@ def knowing(request: Request) -> Completion:
         word = evidence.split("genres: ")[1].split(")")[0]
         text = json.dumps({"name": f"{word} films", "description": f"These are {word} films."})
         return Completion(text, None, "ok", 3)
-    return Completion(None, noise(request) + (3.0 if request.continuation.strip() in request.prompt else -3.0), "ok", 3)
+    word = request.continuation.strip().removesuffix(" films")
+    return Completion(None, noise(request) + (3.0 if word in request.prompt else -3.0), "ok", 3)
 
 
 class FakePool:

@@ -9,9 +9,9 @@ from recsae.concepts.finalists import Finalist
 from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.evidence.cases import JudgedCases
+from recsae.labels.judges import AttributeJudge, LlmJudge
 from recsae.llm.pool import Completion
 from recsae.scores.evaluation import EvalSet, centre_of, predict_by_attributes, predict_by_llm, score_row
-from recsae.scores.judges import AttributeJudge, LlmJudge
 from recsae.stats import classification
 from recsae.store.run_store import Committed
 from tests.concepts.worlds import items_by_concept

@@ -7,10 +7,11 @@ control tokens can form.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-VERSION = "2"
+VERSION = "3"
 """Change it with any template: it invalidates every stored label and verdict."""
 
 NAME_LIMIT = 40
@@ -53,19 +54,27 @@ def continuation(concept: str) -> str:
     return " " + _line(concept)
 
 
-def rank(items: list[str]) -> str:
+def _quoted(concept: str) -> str:
+    """A concept as one line that does not end its quotation."""
+    return _line(concept).replace('"', "'")
+
+
+def _list(items: Sequence[str]) -> str:
+    return "\n".join(f"- {_line(item)}" for item in items)
+
+
+def rank(items: Sequence[str]) -> str:
     """The evidence, to be followed by the candidate whose likelihood is computed."""
-    return _fill(_template("rank"), items="\n".join(f"- {_line(item)}" for item in items))
+    return _fill(_template("rank"), items=_list(items))
 
 
-def name(items: list[str]) -> str:
-    """Asks for a name and a sentence as JSON. The evidence comes last, so that prompts share their prefix."""
-    return _fill(_template("name"), items="\n".join(f"- {_line(item)}" for item in items))
+def name(items: Sequence[str], contrast: Sequence[str], tried: str | None = None) -> str:
+    """Asks for a name and a sentence as JSON, of what `items` have and `contrast` has not.
 
-
-def example_names() -> frozenset[str]:
-    """Case-folded names of the worked examples, which a small model copies when it has no name to give."""
-    return frozenset(name.casefold() for name in re.findall(r'^\{"name": "([^"]+)"', _template("name"), re.MULTILINE))
+    There is no worked example: a small model answers with its name. `tried` is a name that misjudges the first items.
+    """
+    again = _fill(_template("tried"), concept=_quoted(tried)) if tried else ""
+    return _fill(_template("name"), items=_list(items), contrast=_list(contrast), tried=again)
 
 
 def judge_pmi(item: str) -> str:
@@ -75,9 +84,9 @@ def judge_pmi(item: str) -> str:
 
 def judge_yes_no(item: str, concept: str) -> str:
     """Asks whether a concept fits an item."""
-    return _fill(_template("judge_yes_no"), item=_line(item), concept=_line(concept).replace('"', "'"))
+    return _fill(_template("judge_yes_no"), item=_line(item), concept=_quoted(concept))
 
 
 def level(concept: str, item: str) -> str:
     """Asks how strongly an item shows a concept, from 0 to 10. The item comes last, so prompts share a prefix."""
-    return _fill(_template("level"), item=_line(item), concept=_line(concept).replace('"', "'"))
+    return _fill(_template("level"), item=_line(item), concept=_quoted(concept))

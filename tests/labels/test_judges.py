@@ -8,10 +8,10 @@ from scipy import sparse
 
 from recsae.data.catalogue import Catalogue
 from recsae.data.terms import Vocabulary
+from recsae.labels.judges import AttributeJudge, LlmJudge, in_sorted
 from recsae.llm.pool import Completion
 from recsae.schemas.base import conform
 from recsae.schemas.concepts import VERDICTS
-from recsae.scores.judges import AttributeJudge, LlmJudge, in_sorted
 
 CATALOGUE = Catalogue(list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64))
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
