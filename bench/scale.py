@@ -53,6 +53,7 @@ ROWS: dict[str, tuple[str, Callable[[Mapping[str, Committed]], int]]] = {
     "matching": ("latents", lambda made: made["matching"].metrics["latents"]),
     "evidence": ("cases", lambda made: made["activations"].metrics["cases"]),
     "statistics": ("cases", lambda made: made["activations"].metrics["cases"]),
+    "statements": ("cases", lambda made: made["activations"].metrics["cases"]),
     "labels": ("prompts", lambda made: made["labels"].metrics["requests"]),
     "scores": ("prompts", lambda made: made["scores"].metrics["prompts"]),
     "steering": ("nudged cases", lambda made: _nudged(made["steering"].metrics)),

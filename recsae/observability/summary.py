@@ -35,6 +35,11 @@ HEADLINES: Mapping[str, Mapping[str, Path]] = {
         "coherence": ("coherence", "sae", "within_centred"),
         "cases_per_second": ("cases_per_second",),
     },
+    "statements": {
+        "accepted": ("accepted",),
+        "median_confidence": ("median_confidence",),
+        "median_unseen": ("median_unseen",),
+    },
     "labels": {
         "latents": ("latents",),
         "carried": ("carried",),

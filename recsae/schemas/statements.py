@@ -7,9 +7,12 @@ import pyarrow as pa
 from recsae.schemas.base import required, table_schema
 
 ROLES = ("chosen", "core", "unseen", "shuffled", "null", "contestant")
-"""What a row of STATEMENT_SCORES is about: the latent's statement on all cases of score users; an item set by its
-stricter reading; the statement on cases whose item was kept from the search; before another latent; what the search
-finds for a null latent; the best statement of each kind and view."""
+"""What a row of STATEMENT_SCORES is about.
+
+The latent's statement on all cases of score users; the statement with the highest F1; the latent's statement on cases
+whose item was kept from the search, and before another latent; what the search finds for a null latent; the best
+statement of each kind and view.
+"""
 
 _COUNTS = (
     required("tp", pa.int64()),
@@ -46,11 +49,14 @@ STATEMENTS = table_schema(
     pa.field("view", pa.string()),
     pa.field("statement", pa.string()),  # JSON
     pa.field("words", pa.string()),
-    pa.field("gloss", pa.string()),  # the best formula of the same view in words, beside an item set or list
+    pa.field("gloss", pa.string()),  # the best short formula of the same view in words, beside an item set or list
+    pa.field("gloss_confidence", pa.float64()),  # of the gloss alone, on select users
     required("accepted", pa.bool_()),
     pa.field("p_value", pa.float64()),
     required("status", pa.string()),  # ok, or why there is no statement
     *(field.with_nullable(True) for field in _COUNTS),
+    pa.field("core_statement", pa.string()),  # JSON of the statement with the highest F1 on select users
+    pa.field("core_words", pa.string()),
     pa.field("core_precision", pa.float64()),
     pa.field("core_recall", pa.float64()),
     pa.field("core_f1", pa.float64()),

@@ -1,4 +1,7 @@
-"""The statements that compete for a latent, found on explain users from the counts by item and by bin."""
+"""The statements that compete for a latent, found on explain users from the counts by item and by bin.
+
+Item sets and lists compete twice: cut for balanced accuracy, and narrower, for F1.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,10 @@ from recsae.statements import formulas, item_sets
 from recsae.statements.features import ItemFeatures
 from recsae.statements.formulas import Searchable
 from recsae.statements.item_sets import ItemCounts
-from recsae.statements.language import Behaviour, Formula, ItemList, ItemSet, Statement, View
+from recsae.statements.language import MAX_LISTED, Behaviour, Formula, ItemList, ItemSet, Statement, View
 
 HISTORY_SHARES = (0.1, 0.3, 0.5, 0.7)
 """Least shares of the last ten events that are tried."""
-SLACK = 0.16
-"""Candidates of the views recommended and last whose Σ w on explain users lies this far below the best are dropped."""
 MIN_CASES = 20
 """Fewest explain cases in which a latent must fire to be searched for."""
 
@@ -40,34 +41,30 @@ class SearchPlan(NamedTuple):
 
 def candidates(counts: LatentCounts, plan: SearchPlan) -> list[Statement]:
     """The candidates of one latent."""
-    found: list[tuple[float, Statement]] = []
+    kept: list[Statement] = []
     for view in ("recommended", "last"):
         of_view = counts.views[view]
         if of_view.fires_I.sum() >= MIN_CASES:
-            found += [(worth, Statement(view=view, body=body)) for worth, body in _item_bodies(of_view, plan, True)]
-    best = max((worth for worth, _ in found), default=0.0)
-    kept = [statement for worth, statement in found if worth >= best - SLACK]
+            kept += [Statement(view=view, body=body) for body in _item_bodies(of_view, plan)]
     history = counts.views["history"]
     if history.fires_I.sum() >= MIN_CASES:
-        bodies = [body for _, body in _item_bodies(history, plan, False)]
+        bodies = [body for body in _item_bodies(history, plan) if not isinstance(body, ItemList)]
         kept += [Statement(view="history", body=body, min_share=share) for body in bodies for share in HISTORY_SHARES]
     return kept + [Statement(view="history", body=body) for body in _behaviours(counts, plan)]
 
 
-def _item_bodies(
-    counts: ItemCounts, plan: SearchPlan, with_lists: bool
-) -> Iterator[tuple[float, Formula | ItemSet | ItemList]]:
+def _item_bodies(counts: ItemCounts, plan: SearchPlan) -> Iterator[Formula | ItemSet | ItemList]:
     ids = plan.features.ids
-    found = formulas.search(counts.w_I, plan.formulas)
-    yield from found if with_lists else found[-1:]
+    yield from formulas.search(counts.w_I, plan.formulas)
     for space, vectors in plan.features.spaces.items():
         one = item_sets.find_set(counts, vectors)
         if one:
             seeds = tuple(ids[seed] for seed in one.seeds)
-            yield one.worth, ItemSet(space=space, seeds=seeds, min_cosine=one.min_cosine, core_cosine=one.core_cosine)
-    worth, listed = item_sets.find_list(counts)
-    if with_lists and listed:
-        yield worth, ItemList(items=tuple(ids[item] for item in listed))
+            for least in dict.fromkeys((one.broad, one.narrow)):
+                yield ItemSet(space=space, seeds=seeds, min_cosine=least)
+    for listed in (item_sets.telling(counts, MAX_LISTED), item_sets.purest(counts)):
+        if len(listed):
+            yield ItemList(items=tuple(ids[item] for item in listed.tolist()))
 
 
 def _behaviours(counts: LatentCounts, plan: SearchPlan) -> Iterator[Behaviour]:

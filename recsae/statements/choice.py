@@ -25,6 +25,7 @@ class Measured(NamedTuple):
     value: float
     """Balanced accuracy; NaN where it could not be measured."""
     error: float
+    f1: float
 
 
 class Verdict(NamedTuple):
@@ -56,6 +57,12 @@ def choose(measured: Sequence[Measured]) -> Measured | None:
     return min(close, key=lambda one: (length(one.statement), -one.value))
 
 
+def core(measured: Sequence[Measured]) -> Measured | None:
+    """The statement with the highest F1: where the latent mostly fires, while `choose` says where it may."""
+    known = [one for one in measured if np.isfinite(one.f1) and one.f1 > 0]
+    return max(known, key=lambda one: (one.f1, -length(one.statement)), default=None)
+
+
 def best_by_kind(measured: Sequence[Measured]) -> list[Measured]:
     """The best candidate of each kind and view, single terms apart, in a fixed order."""
     found: dict[tuple[str, str], Measured] = {}
@@ -65,6 +72,24 @@ def best_by_kind(measured: Sequence[Measured]) -> list[Measured]:
             if key not in found or one.value > found[key].value:
                 found[key] = one
     return [found[key] for key in sorted(found)]
+
+
+def gloss(chosen: Measured, measured: Sequence[Measured]) -> Measured | None:
+    """What the items of a set or list have in common: the best formula of at most two literals in the same view.
+
+    None for another kind of statement, and where there is no such formula.
+    """
+    if not isinstance(chosen.statement.body, (ItemSet, ItemList)):
+        return None
+    short = [
+        one
+        for one in measured
+        if one.statement.view == chosen.statement.view
+        and isinstance(one.statement.body, Formula)
+        and len(one.statement.body.steps) < 2
+        and np.isfinite(one.value)
+    ]
+    return max(short, key=lambda one: one.value, default=None)
 
 
 def contestant(statement: Statement) -> str:

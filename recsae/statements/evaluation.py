@@ -46,13 +46,13 @@ class Cases(NamedTuple):
         return Cases(self.recommended_B[rows], self.last_B[rows], self.history_BL[rows], behaviour)
 
 
-def satisfied_by(body: Formula | ItemSet | ItemList, features: ItemFeatures, core: bool = False) -> np.ndarray:
-    """Which items satisfy the body, `(I,)` bool; `core`: by the stricter reading of an item set.
+def satisfied_by(body: Formula | ItemSet | ItemList, features: ItemFeatures) -> np.ndarray:
+    """Which items satisfy the body, `(I,)` bool.
 
     Raises KeyError where it names a term, number, space or item that the features do not have.
     """
     if isinstance(body, ItemSet):
-        return cosines(body, features) >= (body.core_cosine if core else body.min_cosine)
+        return cosines(body, features) >= body.min_cosine
     if isinstance(body, ItemList):
         listed = np.zeros(features.n_items, dtype=bool)
         listed[[features.index[item] for item in body.items if item in features.index]] = True
@@ -77,24 +77,21 @@ def centre(vectors: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
     return np.asarray(total / max(float(np.linalg.norm(total)), 1e-12), dtype=np.float32)
 
 
-def membership(statements: Sequence[Statement], features: ItemFeatures, core: Sequence[bool]) -> np.ndarray:
+def membership(statements: Sequence[Statement], features: ItemFeatures) -> np.ndarray:
     """Which items satisfy the bodies, `(I, S)` bool; all False for behaviour and free text."""
     member_SI = np.zeros((len(statements), features.n_items), dtype=bool)
-    for row_I, statement, strict in zip(member_SI, statements, core, strict=True):
+    for row_I, statement in zip(member_SI, statements, strict=True):
         if not isinstance(statement.body, (Behaviour, FreeText)):
-            row_I[:] = satisfied_by(statement.body, features, strict)
+            row_I[:] = satisfied_by(statement.body, features)
     return np.ascontiguousarray(member_SI.T)
 
 
-def holds(
-    statements: Sequence[Statement], features: ItemFeatures, cases: Cases, core: Sequence[bool] | None = None
-) -> np.ndarray:
+def holds(statements: Sequence[Statement], features: ItemFeatures, cases: Cases) -> np.ndarray:
     """Which statements hold of which cases, `(B, S)` bool; a case whose item or feature is not known: False.
 
     Raises ValueError on free text, which only a language model can judge.
     """
-    core = core or [False] * len(statements)
-    return holds_given(statements, membership(statements, features, core), cases)
+    return holds_given(statements, membership(statements, features), cases)
 
 
 def holds_given(statements: Sequence[Statement], member_IS: np.ndarray, cases: Cases) -> np.ndarray:

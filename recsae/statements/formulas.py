@@ -20,8 +20,19 @@ from recsae.statements.language import MAX_LITERALS, Formula, Op, Range, Step, T
 POOL = 24
 """Terms tried for a latent: those whose worth is farthest from zero, half of either sign."""
 BEAM = 6
-PRICE = 0.004
-"""Balanced accuracy that a further literal must add, doubled: in units of Σ w."""
+PRICE = 0.02
+"""Σ w that a further literal must add: a hundredth of balanced accuracy."""
+MAX_VALUES, STEPS = 128, 20
+"""A number with more different values is searched in so many steps, quantiles of two significant digits."""
+
+
+class Steps(NamedTuple):
+    """Where ranges of a number may begin and end."""
+
+    edges: np.ndarray
+    """Ascending; the first is at or below every value, up to rounding."""
+    exact: bool
+    """Whether the edges are all the values there are."""
 
 
 class Searchable(NamedTuple):
@@ -31,6 +42,7 @@ class Searchable(NamedTuple):
     terms_TI: sparse.csr_matrix
     """`vocabulary.item_terms`, transposed."""
     numbers: Mapping[str, np.ndarray]
+    steps: Mapping[str, Steps]
 
 
 class _Found(NamedTuple):
@@ -40,11 +52,20 @@ class _Found(NamedTuple):
 
 
 def searchable(vocabulary: Vocabulary, numbers: Mapping[str, np.ndarray]) -> Searchable:
-    return Searchable(vocabulary, sparse.csr_matrix(vocabulary.item_terms.T), numbers)
+    steps = {name: _steps(values_I[~np.isnan(values_I)]) for name, values_I in numbers.items()}
+    return Searchable(vocabulary, sparse.csr_matrix(vocabulary.item_terms.T), numbers, steps)
 
 
-def search(w_I: np.ndarray, of: Searchable) -> list[tuple[float, Formula]]:
-    """The best formula of each length, with its Σ w over the items, best last; a length that adds too little ends them.
+def _steps(values: np.ndarray) -> Steps:
+    distinct = np.unique(values)
+    if len(distinct) <= MAX_VALUES:
+        return Steps(distinct, True)
+    quantiles = np.quantile(values, np.arange(STEPS) / STEPS)
+    return Steps(np.unique([float(f"{value:.2g}") for value in quantiles]), False)
+
+
+def search(w_I: np.ndarray, of: Searchable) -> list[Formula]:
+    """The best formula of each length, the best last; a length that adds too little ends them.
 
     `w_I` is float64 over all items, 0 for those kept from the search.
     """
@@ -61,15 +82,15 @@ def search(w_I: np.ndarray, of: Searchable) -> list[tuple[float, Formula]]:
         for negated, sign in ((False, 1), (True, -1))
     ]
     beam = sorted(singles, key=lambda found: -found.worth)[:BEAM]
-    best = [(beam[0].worth, beam[0].formula)]
+    best = beam[:1]
     weights_MI = holds_MI.astype(np.float64)
     total_M = weights_MI @ w_I
     for _ in range(MAX_LITERALS - 1):
-        beam = _extend(beam, w_I, literals, holds_MI, weights_MI, total_M, of.numbers)
-        if not beam or beam[0].worth < best[-1][0] + PRICE:
+        beam = _extend(beam, w_I, literals, holds_MI, weights_MI, total_M, of)
+        if not beam or beam[0].worth < best[-1].worth + PRICE:
             break
-        best.append((beam[0].worth, beam[0].formula))
-    return best
+        best.append(beam[0])
+    return [found.formula for found in best]
 
 
 def _pool(w_I: np.ndarray, of: Searchable) -> tuple[list[Term | Range], np.ndarray]:
@@ -80,7 +101,7 @@ def _pool(w_I: np.ndarray, of: Searchable) -> tuple[list[Term | Range], np.ndarr
     literals: list[Term | Range] = [Term(term=of.vocabulary.terms[term]) for term in chosen.tolist()]
     rows = [of.terms_TI[chosen].toarray() > 0] if len(chosen) else []
     for name, values_I in of.numbers.items():
-        found = best_range(name, values_I, w_I)
+        found = best_range(name, values_I, w_I, of.steps[name])
         if found:
             literals.append(found)
             rows.append(_inside(values_I, found)[None])
@@ -94,11 +115,13 @@ def _extend(
     holds_MI: np.ndarray,
     weights_MI: np.ndarray,
     total_M: np.ndarray,
-    numbers: Mapping[str, np.ndarray],
+    of: Searchable,
 ) -> list[_Found]:
     """The best formulas with one literal more than those of the beam."""
     tried: list[tuple[float, int, Step, np.ndarray]] = []
+    feature_M = [literal.feature if isinstance(literal, Range) else None for literal in literals]
     for place, found in enumerate(beam):
+        used = _ranged(found.formula)
         both_M = weights_MI @ (w_I * found.holds_I)
         gains: tuple[tuple[Op, bool, np.ndarray], ...] = (
             ("and", False, both_M),
@@ -107,9 +130,13 @@ def _extend(
         )
         for op, negated, worth_M in gains:
             for m in np.argsort(-worth_M, kind="stable")[:BEAM].tolist():
+                if feature_M[m] in used:
+                    continue
                 tried.append((float(worth_M[m]), place, Step(op=op, negated=negated, literal=literals[m]), holds_MI[m]))
-        for name, values_I in numbers.items():
-            narrowed = best_range(name, values_I, w_I * found.holds_I)
+        for name, values_I in of.numbers.items():
+            if name in used:
+                continue
+            narrowed = best_range(name, values_I, w_I * found.holds_I, of.steps[name])
             if narrowed:
                 inside_I = _inside(values_I, narrowed)
                 worth = float(w_I[found.holds_I & inside_I].sum())
@@ -131,17 +158,23 @@ def _extend(
     return kept
 
 
-def best_range(feature: str, values_I: np.ndarray, w_I: np.ndarray) -> Range | None:
+def _ranged(formula: Formula) -> set[str]:
+    """The numbers of which the formula has a range; a second one would be hard to read."""
+    literals = (formula.literal, *(step.literal for step in formula.steps))
+    return {literal.feature for literal in literals if isinstance(literal, Range)}
+
+
+def best_range(feature: str, values_I: np.ndarray, w_I: np.ndarray, steps: Steps) -> Range | None:
     """The range of the feature with the largest Σ w; None where no value has a positive one, or where all lie in it."""
     known = np.flatnonzero(~np.isnan(values_I) & (w_I != 0))
     if not len(known):
         return None
-    distinct, place = np.unique(values_I[known], return_inverse=True)
-    start, stop = best_run(np.bincount(place, weights=w_I[known]))
-    if start == stop or (start == 0 and stop == len(distinct)):
+    step = np.searchsorted(steps.edges, values_I[known], side="right") - 1
+    start, stop = best_run(np.bincount(step.clip(min=0), weights=w_I[known], minlength=len(steps.edges)))
+    if start == stop or (start == 0 and stop == len(steps.edges)):
         return None
-    low = float(distinct[start]) if start else None
-    high = float(distinct[stop - 1]) if stop < len(distinct) else None
+    low = float(steps.edges[start]) if start else None
+    high = float(steps.edges[stop - 1 if steps.exact else stop]) if stop < len(steps.edges) else None
     return Range(feature=feature, low=low, high=high)
 
 

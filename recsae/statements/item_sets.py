@@ -16,16 +16,17 @@ from recsae.statements.language import MAX_LISTED, MAX_SEEDS
 
 OFFERED = 40
 """Most telling items offered as seeds."""
+RATE_CASES = 5
 
 
 class SetFound(NamedTuple):
     """An item set before its seeds have names."""
 
-    worth: float
-    """Σ w over its items."""
     seeds: list[int]
-    min_cosine: float
-    core_cosine: float
+    broad: float
+    """The least cosine with the highest balanced accuracy."""
+    narrow: float
+    """The least cosine with the highest F1."""
 
 
 class ItemCounts(NamedTuple):
@@ -39,6 +40,11 @@ class ItemCounts(NamedTuple):
         """Share of the activating cases minus share of the others."""
         fires, others = self.fires_I.sum(), (self.total_I - self.fires_I).sum()
         return np.asarray(self.fires_I / max(fires, 1) - (self.total_I - self.fires_I) / max(others, 1))
+
+    def f1(self, order: np.ndarray) -> np.ndarray:
+        """The F1 of the first 1, 2, … of these items."""
+        hits, held = np.cumsum(self.fires_I[order]), np.cumsum(self.total_I[order])
+        return np.asarray(2 * hits / np.maximum(held + self.fires_I.sum(), 1))
 
 
 def find_set(counts: ItemCounts, vectors_IA: np.ndarray) -> SetFound | None:
@@ -85,16 +91,13 @@ def pursue(direction: np.ndarray, offered: np.ndarray) -> np.ndarray:
     return np.array(chosen, dtype=np.int64)
 
 
-def _thresholds(cosine_I: np.ndarray, counts: ItemCounts, seeds: list[int]) -> tuple[float, list[int], float, float]:
-    """Σ w, the seeds, and the cosines with the highest balanced accuracy and the highest F1."""
+def _thresholds(cosine_I: np.ndarray, counts: ItemCounts, seeds: list[int]) -> tuple[list[int], float, float]:
+    """The seeds and both thresholds."""
     seen = np.flatnonzero(counts.total_I > 0)
     order = seen[np.argsort(-cosine_I[seen], kind="stable")]
-    w = np.cumsum(counts.w_I[order])
-    hits, judged = np.cumsum(counts.fires_I[order]), np.cumsum(counts.total_I[order])
-    f1 = 2 * hits / (judged + counts.fires_I.sum())
-    broad, core = int(np.argmax(w)), int(np.argmax(f1))
+    broad, narrow = int(np.argmax(np.cumsum(counts.w_I[order]))), int(np.argmax(counts.f1(order)))
     falling = cosine_I[order]
-    return float(w[broad]), seeds, _between(falling, broad), _between(falling, core)
+    return seeds, _between(falling, broad), _between(falling, narrow)
 
 
 def _between(falling: np.ndarray, last: int) -> float:
@@ -102,7 +105,13 @@ def _between(falling: np.ndarray, last: int) -> float:
     return float(falling[last : last + 2].mean(dtype=np.float64))
 
 
-def find_list(counts: ItemCounts) -> tuple[float, list[int]]:
-    """Σ w and the items of the list of the most telling items."""
-    listed = telling(counts, MAX_LISTED)
-    return float(counts.w_I[listed].sum()), listed.tolist()
+def purest(counts: ItemCounts) -> np.ndarray:
+    """The items in whose cases the latent fires most often, as many as give the highest F1, at most MAX_LISTED.
+
+    Rates are drawn towards the latent's own by RATE_CASES cases, so that an item seen twice does not lead.
+    """
+    usual = counts.fires_I.sum() / max(counts.total_I.sum(), 1)
+    rate_I = (counts.fires_I + RATE_CASES * usual) / (counts.total_I + RATE_CASES)
+    order = np.argsort(-rate_I, kind="stable")[:MAX_LISTED]
+    order = order[counts.fires_I[order] > 0]
+    return order[: int(np.argmax(counts.f1(order))) + 1] if len(order) else order

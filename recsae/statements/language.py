@@ -78,11 +78,7 @@ class Formula(_Part):
 
 
 class ItemSet(_Part):
-    """The item lies around the seeds: the cosine of its vector with the mean of the seeds' unit vectors is high enough.
-
-    `core_cosine` gives a stricter reading: the threshold with the highest F1, where `min_cosine` has the highest
-    balanced accuracy.
-    """
+    """The item lies around the seeds: its vector's cosine with the mean of the seeds' unit vectors is high enough."""
 
     kind: Literal["item set"] = "item set"
     space: str
@@ -90,7 +86,6 @@ class ItemSet(_Part):
     seeds: Annotated[tuple[str, ...], Field(min_length=1, max_length=MAX_SEEDS)]
     """External item ids."""
     min_cosine: float
-    core_cosine: float
 
 
 class ItemList(_Part):

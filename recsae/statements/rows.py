@@ -10,9 +10,9 @@ import numpy as np
 
 from recsae.statements import choice
 from recsae.statements.choice import LEAST_GROUPS, Measured, Z
-from recsae.statements.language import Formula, ItemList, ItemSet, from_json
+from recsae.statements.language import Formula, ItemSet, from_json
 from recsae.statements.tally import StatementOnLatent, Tally
-from recsae.statements.wording import formula_in_words, in_words
+from recsae.statements.wording import body_in_words, in_words
 
 Row = dict[str, Any]
 CONTROLS = ("shuffled", "null")
@@ -41,8 +41,8 @@ def roles(
             found.append(Scored(latent, "null", one, StatementOnLatent(statement, latent)))
             continue
         found.append(Scored(latent, "chosen", one, StatementOnLatent(statement, latent)))
-        if isinstance(statement.body, ItemSet):
-            found.append(Scored(latent, "core", one, StatementOnLatent(statement, latent, core=True)))
+        if narrow := choice.core(measured[latent]):
+            found.append(Scored(latent, "core", narrow, StatementOnLatent(narrow.statement, latent)))
         if isinstance(statement.body, (ItemSet, Formula)) and statement.view != "history":
             found.append(Scored(latent, "unseen", one, StatementOnLatent(statement, latent, unseen=True)))
         if partner[latent] >= 0:
@@ -95,21 +95,18 @@ def score_rows(to_score: Sequence[Scored], scored: Tally) -> tuple[list[Row], fl
 COPIED = ("tp", "fp", "tn", "fn", "precision", "recall", "f1", "confidence", "lower", "upper", "p_value")
 
 
-def statement_rows(alive: Sequence[int], rows: Sequence[Row], titles: Mapping[str, str]) -> list[Row]:
+def statement_rows(
+    alive: Sequence[int], rows: Sequence[Row], glosses: Mapping[int, Measured | None], titles: Mapping[str, str]
+) -> list[Row]:
     """Rows of STATEMENTS, one for each alive latent."""
     by_role = {(row["latent"], row["role"]): row for row in rows if row["role"] != "contestant"}
-    formulas = {
-        (row["latent"], row["view"]): row
-        for row in rows
-        if row["role"] == "contestant" and row["kind"] in ("formula", "term")
-    }
-    return [_statement_row(latent, by_role, formulas, titles) for latent in alive]
+    return [_statement_row(latent, by_role, glosses.get(latent), titles) for latent in alive]
 
 
 def _statement_row(
     latent: int,
     by_role: Mapping[tuple[int, str], Row],
-    formulas: Mapping[tuple[int, str], Row],
+    gloss: Measured | None,
     titles: Mapping[str, str],
 ) -> Row:
     row = by_role.get((latent, "chosen"))
@@ -118,18 +115,19 @@ def _statement_row(
     if row is None:
         return {"latent": latent, "accepted": False, "status": "too few cases of explain or select users"}
     statement = from_json(row["statement"])
-    formula = formulas.get((latent, statement.view))
-    body = from_json(formula["statement"]).body if formula and isinstance(statement.body, (ItemSet, ItemList)) else None
     return {
         "latent": latent,
         "kind": statement.kind,
         "view": statement.view,
         "statement": row["statement"],
         "words": in_words(statement, titles),
-        "gloss": formula_in_words(body) if isinstance(body, Formula) else None,
+        "gloss": body_in_words(gloss.statement.body, titles) if gloss else None,
+        "gloss_confidence": gloss.value if gloss else None,
         "accepted": row["passes"],
         "status": "ok" if row["lower"] is not None else "too few cases of score users",
         **{name: row[name] for name in COPIED},
+        "core_statement": core.get("statement"),
+        "core_words": in_words(from_json(core["statement"]), titles) if core else None,
         **{f"core_{name}": core.get(name) for name in ("precision", "recall", "f1")},
         **{f"unseen_{name}": unseen.get(name) for name in ("confidence", "lower", "upper")},
         "shuffled_confidence": shuffled.get("confidence"),
@@ -140,7 +138,7 @@ def metrics(statements: Sequence[Row], rows: Sequence[Row], bar: float | None) -
     """Figures over the whole dictionary."""
     values = np.array([row["confidence"] for row in statements if row.get("confidence") is not None])
     unseen = np.array([row["unseen_confidence"] for row in statements if row.get("unseen_confidence") is not None])
-    f1 = np.array([row["core_f1"] or row["f1"] for row in statements if row.get("f1") is not None])
+    f1 = np.array([row["core_f1"] for row in statements if row.get("core_f1") is not None])
     of_role = {role: [row for row in rows if row["role"] == role] for role in CONTROLS}
     return {
         "latents": len(statements),

@@ -79,8 +79,9 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
         TallyPlan(plan, "score", item_features, [one.pairing for one in to_score], unseen_I), "scoring statements"
     )
     score_rows, bar = rows.score_rows(to_score, scored)
+    glosses = {latent: choice.gloss(one, measured[latent]) for latent, one in chosen.items()}
     titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
-    statement_rows = rows.statement_rows(alive.tolist(), score_rows, titles)
+    statement_rows = rows.statement_rows(alive.tolist(), score_rows, glosses, titles)
     out.write_table("statements.parquet", pa.Table.from_pylist(statement_rows, STATEMENTS), STATEMENTS)
     out.write_table("statement_scores.parquet", pa.Table.from_pylist(score_rows, STATEMENT_SCORES), STATEMENT_SCORES)
     metrics = rows.metrics(statement_rows, score_rows, bar)
@@ -161,6 +162,6 @@ def _measure(
     return {latent: [Measured(statement, *next(values)) for statement in of] for latent, of in found.items()}
 
 
-def _pairs(counted: Tally) -> Iterator[tuple[float, float]]:
+def _pairs(counted: Tally) -> Iterator[tuple[float, float, float]]:
     value_P, error_P = counted.balanced_accuracy()
-    return iter(list(zip(value_P.tolist(), error_P.tolist(), strict=True)))
+    return iter(list(zip(value_P.tolist(), error_P.tolist(), counted.f1().tolist(), strict=True)))

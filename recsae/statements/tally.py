@@ -29,8 +29,6 @@ class StatementOnLatent(NamedTuple):
 
     statement: Statement
     latent: int
-    core: bool = False
-    """By the stricter reading of an item set."""
     unseen: bool = False
     """Over the cases alone whose item was kept from the search."""
 
@@ -61,6 +59,12 @@ class Tally(NamedTuple):
         cases, fires, holds, both = (int(of_GP[:, pairing].sum()) for of_GP in self)
         return ConfusionCounts(both, holds - both, cases - fires - holds + both, fires - both)
 
+    def f1(self) -> np.ndarray:
+        """F1 `(P,)`; NaN where the latent never fires and the statement never holds."""
+        _, fires, holds, both = (of_GP.sum(axis=0) for of_GP in self)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(2 * both / (fires + holds))
+
     def balanced_accuracy(self) -> tuple[np.ndarray, np.ndarray]:
         """Balanced accuracy and its standard error `(P,)`; NaN without activating or without other cases.
 
@@ -71,7 +75,7 @@ class Tally(NamedTuple):
         value_P = _balanced(*sums)
         left_GP = _balanced(*(whole - of_GP for whole, of_GP in zip(sums, self, strict=True)))
         groups = len(self.cases_GP)
-        spread_P = ((left_GP - np.nanmean(left_GP, axis=0)) ** 2).sum(axis=0)
+        spread_P = ((left_GP - left_GP.mean(axis=0)) ** 2).sum(axis=0)
         return value_P, np.sqrt((groups - 1) / groups * spread_P)
 
 
@@ -137,7 +141,7 @@ def _count_by_item(
     features: ItemFeatures,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where statements about one item hold, and where the latent fires as well, `(G, P)` each, by counts of items."""
-    member_IP = membership([one.statement for one in pairings], features, [one.core for one in pairings])
+    member_IP = membership([one.statement for one in pairings], features)
     item_B = found.cases.of_view(view)
     flat = found.group_B[known_B] * features.n_items + item_B[known_B]
     of_item_GI = np.bincount(flat, minlength=USER_GROUPS * features.n_items).reshape(USER_GROUPS, -1)
@@ -156,7 +160,7 @@ def _count_by_case(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same for statements about a whole case."""
     statements = [one.statement for one in pairings]
-    member_IP = membership(statements, features, [one.core for one in pairings])
+    member_IP = membership(statements, features)
     held_GP = np.zeros((USER_GROUPS, len(pairings)), dtype=np.int64)
     both_GP = np.zeros_like(held_GP)
     for start in range(0, len(known_B), CASES_AT_ONCE):

@@ -12,9 +12,9 @@ import numpy as np
 from recsae.statements.language import (
     HISTORY,
     Behaviour,
+    Body,
     Formula,
     FreeText,
-    ItemList,
     ItemSet,
     Range,
     Statement,
@@ -23,30 +23,34 @@ from recsae.statements.language import (
 
 SHOWN = 3
 """Seeds or listed items that are named."""
-BEFORE: Mapping[str, str] = {"recommended": "recommends", "last": "after", "history": "history of"}
+BEFORE: Mapping[str, str] = {"recommended": "recommends", "last": "after"}
+POPULARITY = "popularity"
 
 
 def in_words(statement: Statement, titles: Mapping[str, str]) -> str:
-    """The statement as a phrase: `after Comedy, 1990s, not Drama`, `recommends around Clueless and Quiz Show`.
+    """The statement as a phrase: `after Comedy, 1990s, not Drama`, `recommends items around Clueless and Quiz Show`.
 
     `titles` holds titles by external item id.
     """
     body = statement.body
+    if isinstance(body, (Behaviour, FreeText)):
+        return body_in_words(body, titles)
+    words = body_in_words(body, titles)
+    if statement.min_share is None:
+        return f"{BEFORE[statement.view]} {words}"
+    return f"at least {statement.min_share * HISTORY:.0f} of the last {HISTORY}: {words}"
+
+
+def body_in_words(body: Body, titles: Mapping[str, str]) -> str:
+    """The body without its view."""
     if isinstance(body, Behaviour):
         return behaviour_in_words(body)
     if isinstance(body, FreeText):
         return body.text
-    words = f"{BEFORE[statement.view]} {body_in_words(body, titles)}"
-    if statement.min_share is None:
-        return words
-    return f"{words} (at least {statement.min_share * HISTORY:.0f} of the last {HISTORY})"
-
-
-def body_in_words(body: Formula | ItemSet | ItemList, titles: Mapping[str, str]) -> str:
     if isinstance(body, Formula):
         return formula_in_words(body)
     if isinstance(body, ItemSet):
-        return "around " + listed([titles.get(seed, seed) for seed in body.seeds[:SHOWN]])
+        return "items around " + listed([titles.get(seed, seed) for seed in body.seeds[:SHOWN]])
     shown = listed([titles.get(item, item) for item in body.items[:SHOWN]])
     more = len(body.items) - SHOWN
     return f"{shown} or {more} more" if more > 0 else shown
@@ -77,8 +81,23 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _literal(literal: Term | Range, negated: bool) -> str:
-    words = literal.term if isinstance(literal, Term) else f"{literal.feature} {_range(literal)}"
+    words = literal.term if isinstance(literal, Term) else _number_in_words(literal)
     return f"not {words}" if negated else words
+
+
+def _number_in_words(one: Range) -> str:
+    """`year 1984 to 1991`; popularity, a quantile, as `among the most popular 20 %`."""
+    if one.feature != POPULARITY:
+        return f"{one.feature} {_range(one)}"
+    if one.high is None:
+        return f"among the most popular {_percent(1 - (one.low or 0))}"
+    if one.low is None:
+        return f"not among the most popular {_percent(1 - one.high)}"
+    return f"among the most popular {_percent(1 - one.low)} but not the first {_percent(1 - one.high)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _range(one: Range | Behaviour) -> str:
