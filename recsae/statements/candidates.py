@@ -6,7 +6,7 @@ Item sets and lists compete twice: cut for balanced accuracy, and narrower, for 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from recsae.statements import formulas, item_sets
 from recsae.statements.features import ItemFeatures
 from recsae.statements.formulas import Searchable
 from recsae.statements.item_sets import ItemCounts
-from recsae.statements.language import MAX_LISTED, Behaviour, Formula, ItemList, ItemSet, Statement, View
+from recsae.statements.language import MAX_LISTED, ONE_ITEM, Behaviour, Body, ItemList, ItemSet, Statement, View
 
 HISTORY_SHARES = (0.1, 0.3, 0.5, 0.7)
 """Least shares of the last ten events that are tried."""
@@ -26,7 +26,7 @@ class LatentCounts(NamedTuple):
     """The counts of one latent over explain cases."""
 
     latent: int
-    views: Mapping[View, ItemCounts]
+    views: Mapping[str, ItemCounts]
     fires_FQ: np.ndarray
     total_FQ: np.ndarray
 
@@ -41,30 +41,39 @@ class SearchPlan(NamedTuple):
 
 def candidates(counts: LatentCounts, plan: SearchPlan) -> list[Statement]:
     """The candidates of one latent."""
-    kept: list[Statement] = []
-    for view in ("recommended", "last"):
-        of_view = counts.views[view]
-        if of_view.fires_I.sum() >= MIN_CASES:
-            kept += [Statement(view=view, body=body) for body in _item_bodies(of_view, plan)]
-    history = counts.views["history"]
-    if history.fires_I.sum() >= MIN_CASES:
-        bodies = [body for body in _item_bodies(history, plan) if not isinstance(body, ItemList)]
-        kept += [Statement(view="history", body=body, min_share=share) for body in bodies for share in HISTORY_SHARES]
-    return kept + [Statement(view="history", body=body) for body in _behaviours(counts, plan)]
+    found: list[Statement] = []
+    for view, of_view in counts.views.items():
+        if of_view.fires_I.sum() < MIN_CASES:
+            continue
+        if view in ONE_ITEM:
+            bodies: list[Body] = [
+                *formulas.search(of_view.w_I, plan.formulas),
+                *_sets(of_view, plan, True),
+                *_lists(of_view, plan),
+            ]
+            found += [Statement(view=cast(View, view), body=body) for body in bodies]
+        else:
+            shared: list[Body] = [*formulas.search(of_view.w_I, plan.formulas)[-1:], *_sets(of_view, plan, False)]
+            found += [
+                Statement(view="history", body=body, min_share=share) for body in shared for share in HISTORY_SHARES
+            ]
+    return found + [Statement(view="history", body=body) for body in _behaviours(counts, plan)]
 
 
-def _item_bodies(counts: ItemCounts, plan: SearchPlan) -> Iterator[Formula | ItemSet | ItemList]:
-    ids = plan.features.ids
-    yield from formulas.search(counts.w_I, plan.formulas)
+def _sets(counts: ItemCounts, plan: SearchPlan, narrow: bool) -> Iterator[ItemSet]:
+    """An item set in each space; with `narrow`, cut for F1 as well."""
     for space, vectors in plan.features.spaces.items():
         one = item_sets.find_set(counts, vectors)
         if one:
-            seeds = tuple(ids[seed] for seed in one.seeds)
-            for least in dict.fromkeys((one.broad, one.narrow)):
+            seeds = tuple(plan.features.ids[seed] for seed in one.seeds)
+            for least in dict.fromkeys((one.broad, one.narrow) if narrow else (one.broad,)):
                 yield ItemSet(space=space, seeds=seeds, min_cosine=least)
+
+
+def _lists(counts: ItemCounts, plan: SearchPlan) -> Iterator[ItemList]:
     for listed in (item_sets.telling(counts, MAX_LISTED), item_sets.purest(counts)):
         if len(listed):
-            yield ItemList(items=tuple(ids[item] for item in listed.tolist()))
+            yield ItemList(items=tuple(plan.features.ids[item] for item in listed.tolist()))
 
 
 def _behaviours(counts: LatentCounts, plan: SearchPlan) -> Iterator[Behaviour]:

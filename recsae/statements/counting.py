@@ -15,7 +15,7 @@ from scipy import sparse
 from recsae.distributed import tasks
 from recsae.statements import reading
 from recsae.statements.evaluation import Cases
-from recsae.statements.language import VIEWS
+from recsae.statements.language import ITEM_VIEWS, USER_VIEWS
 from recsae.statements.reading import ReadingPlan, ShardCases
 
 BINS = 32
@@ -91,7 +91,7 @@ def count_cases(found: ShardCases, plan: CountingPlan) -> Counts:
     """The counts of one shard."""
     latents = plan.reading.num_latents + len(plan.reading.nulls)
     cases = found.cases
-    events = {view: _events(cases, view) for view in VIEWS}
+    events = {view: _events(cases, view) for view in (USER_VIEWS if plan.reading.has_history else ITEM_VIEWS)}
     views: dict[str, ViewCounts] = {}
     fires_BH = sparse.csr_matrix(
         (np.ones(len(found.case_A), np.int32), (found.case_A, found.latent_A)), shape=(len(found.group_B), latents)

@@ -6,7 +6,7 @@ Shape suffixes: I items, S statements, B cases, L the last ten events of a case,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from scipy import sparse
@@ -38,7 +38,7 @@ class Cases(NamedTuple):
     """`(B,)` float64 by feature of behaviour.py; NaN where a case has none."""
 
     def of_view(self, view: str) -> np.ndarray:
-        """The item of each case in the view `recommended` or `last`."""
+        """The item of each case in a view of one item."""
         return self.recommended_B if view == "recommended" else self.last_B
 
     def take(self, rows: np.ndarray) -> Cases:
@@ -67,8 +67,11 @@ def satisfied_by(body: Formula | ItemSet | ItemList, features: ItemFeatures) -> 
 def cosines(body: ItemSet, features: ItemFeatures) -> np.ndarray:
     """The cosine of every item with the mean of the seeds' unit vectors, `(I,)` float32."""
     vectors = features.spaces[body.space]
-    seeds = [features.index[seed] for seed in body.seeds if seed in features.index]
-    return np.asarray(vectors @ centre(vectors, seeds))
+    return np.asarray(vectors @ centre(vectors, _known_seeds(body, features)))
+
+
+def _known_seeds(body: ItemSet, features: ItemFeatures) -> list[int]:
+    return [features.index[seed] for seed in body.seeds if seed in features.index]
 
 
 def centre(vectors: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
@@ -79,11 +82,19 @@ def centre(vectors: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
 
 def membership(statements: Sequence[Statement], features: ItemFeatures) -> np.ndarray:
     """Which items satisfy the bodies, `(I, S)` bool; all False for behaviour and free text."""
-    member_SI = np.zeros((len(statements), features.n_items), dtype=bool)
-    for row_I, statement in zip(member_SI, statements, strict=True):
-        if not isinstance(statement.body, (Behaviour, FreeText)):
-            row_I[:] = satisfied_by(statement.body, features)
-    return np.ascontiguousarray(member_SI.T)
+    member_IS = np.zeros((features.n_items, len(statements)), dtype=bool, order="F")
+    sets: dict[str, list[int]] = {}
+    for number, statement in enumerate(statements):
+        if isinstance(statement.body, ItemSet):
+            sets.setdefault(statement.body.space, []).append(number)
+        elif not isinstance(statement.body, (Behaviour, FreeText)):
+            member_IS[:, number] = satisfied_by(statement.body, features)
+    for space, numbers in sets.items():
+        vectors = features.spaces[space]
+        bodies = [cast(ItemSet, statements[number].body) for number in numbers]
+        centres = np.stack([centre(vectors, _known_seeds(body, features)) for body in bodies], axis=1)
+        member_IS[:, numbers] = vectors @ centres >= np.array([body.min_cosine for body in bodies], dtype=np.float32)
+    return np.ascontiguousarray(member_IS)
 
 
 def holds(statements: Sequence[Statement], features: ItemFeatures, cases: Cases) -> np.ndarray:

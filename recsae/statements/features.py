@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from recsae.data import numbers, terms
 from recsae.data.catalogue import Catalogue
@@ -41,7 +42,14 @@ class ItemFeatures:
 
     def has_term(self, term: str) -> np.ndarray:
         """Which items have the term, `(items,)` bool. Raises KeyError for one that is not in the vocabulary."""
-        return self.vocabulary.items_with([term])
+        (column,) = self.vocabulary.columns([term])
+        has_I = np.zeros(self.n_items, dtype=bool)
+        has_I[self._terms.indices[self._terms.indptr[column] : self._terms.indptr[column + 1]]] = True
+        return has_I
+
+    @cached_property
+    def _terms(self) -> sparse.csc_matrix:
+        return self.vocabulary.item_terms.tocsc()
 
 
 def build(catalogue: Catalogue, spaces: Mapping[str, np.ndarray]) -> ItemFeatures:

@@ -1,8 +1,9 @@
 """The language in which concepts are spoken: statements about a case, as typed and versioned JSON.
 
 A statement is a body and a view. The body describes an item (a formula, an item set, an item list), a case (behaviour)
-or cannot be computed (free text); the view says which item is meant: the one that the recommender ranks first, the last
-one of the history, or, as a share, the last ten. evaluation.py applies statements to cases; wording.py reads them out.
+or cannot be computed (free text). The view says which item is meant: the one that the recommender ranks first, the last
+one of the history or, as a share, the last ten; at the site `item`, the item itself. evaluation.py applies statements
+to cases; wording.py reads them out.
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ HISTORY = 10
 """Events of a history that the view `history` covers, the latest."""
 MAX_LITERALS, MAX_SEEDS, MAX_LISTED = 4, 8, 60
 
-View = Literal["recommended", "last", "history"]
+View = Literal["recommended", "last", "history", "item"]
 Op = Literal["and", "or"]
-VIEWS: tuple[View, ...] = ("recommended", "last", "history")
+USER_VIEWS: tuple[View, ...] = ("recommended", "last", "history")
+ITEM_VIEWS: tuple[View, ...] = ("item",)
+"""Views of cases that are positions of users, and of cases that are items (the site `item`)."""
+ONE_ITEM = ("recommended", "last", "item")
+"""Views of one item."""
 
 
 class _Part(BaseModel):

@@ -29,7 +29,7 @@ from recsae.statements.choice import Measured
 from recsae.statements.counting import CountingPlan, Counts
 from recsae.statements.features import ItemFeatures
 from recsae.statements.item_sets import ItemCounts
-from recsae.statements.language import VIEWS, Statement
+from recsae.statements.language import Statement
 from recsae.statements.reading import ReadingPlan
 from recsae.statements.tally import StatementOnLatent, Tally, TallyPlan, tally
 from recsae.store.run_store import Attempt, Committed, Metrics
@@ -145,8 +145,7 @@ def _candidates(shared: Search, latents: Sequence[int]) -> dict[int, list[Statem
 
 def _of_latent(shared: Search, latent: int) -> LatentCounts:
     views = {}
-    for view in VIEWS:
-        found = shared.counts.views[view]
+    for view, found in shared.counts.views.items():
         fires_I = found.fires_IH[:, [latent]].toarray()[:, 0]
         views[view] = ItemCounts(fires_I * shared.seen_I.astype(float), found.total_I * shared.seen_I.astype(float))
     return LatentCounts(latent, views, shared.counts.fires_FQH[:, :, latent], shared.counts.total_FQ)

@@ -15,7 +15,7 @@ from recsae.distributed import tasks
 from recsae.statements import reading
 from recsae.statements.evaluation import Cases, holds_given, membership
 from recsae.statements.features import ItemFeatures
-from recsae.statements.language import Behaviour, Statement
+from recsae.statements.language import ONE_ITEM, Behaviour, Statement
 from recsae.statements.reading import USER_GROUPS, ReadingPlan, ShardCases
 from recsae.stats.classification import ConfusionCounts
 
@@ -113,7 +113,7 @@ def tally_cases(found: ShardCases, plan: TallyPlan) -> Tally:
             pairings = [plan.pairings[number] for number in at]
             cases = [found.case_A[starts[one.latent] : starts[one.latent + 1]] for one in pairings]
             cases = [case[known_B[case]] for case in cases]
-            count = _count_by_item if kind in ("recommended", "last") else _count_by_case
+            count = _count_by_item if kind in ONE_ITEM else _count_by_case
             total.holds_GP[:, at], total.both_GP[:, at] = count(kind, known_B, found, pairings, cases, plan.features)
             total.cases_GP[:, at] = known_G[:, None]
             total.fires_GP[:, at] = _by_group(found.group_B, cases)
@@ -126,7 +126,7 @@ def _kind(statement: Statement) -> str:
 
 def _known(kind: str, unseen: bool, cases: Cases, unseen_I: np.ndarray) -> np.ndarray:
     """Which cases have what statements of this kind are about, `(B,)` bool."""
-    if kind in ("recommended", "last"):
+    if kind in ONE_ITEM:
         item_B = cases.of_view(kind)
         return np.asarray((item_B >= 0) & (unseen_I[item_B] | (not unseen)))
     return np.asarray(cases.history_BL[:, 0] >= 0)

@@ -23,7 +23,7 @@ from recsae.statements.language import (
 
 SHOWN = 3
 """Seeds or listed items that are named."""
-BEFORE: Mapping[str, str] = {"recommended": "recommends", "last": "after"}
+BEFORE: Mapping[str, str] = {"recommended": "recommends", "last": "after", "item": ""}
 POPULARITY = "popularity"
 
 
@@ -37,7 +37,7 @@ def in_words(statement: Statement, titles: Mapping[str, str]) -> str:
         return body_in_words(body, titles)
     words = body_in_words(body, titles)
     if statement.min_share is None:
-        return f"{BEFORE[statement.view]} {words}"
+        return f"{BEFORE[statement.view]} {words}".strip()
     return f"at least {statement.min_share * HISTORY:.0f} of the last {HISTORY}: {words}"
 
 
