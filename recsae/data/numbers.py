@@ -6,6 +6,7 @@ Statements speak of them in ranges: 1984 to 1991, price below 10.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import numpy as np
 from scipy.stats import rankdata
@@ -16,10 +17,13 @@ MIN_NUMERIC = 0.9
 """Share of the items with a value whose one value must be a number, for the attribute to be one of numbers."""
 MIN_DISTINCT = 11
 """Fewer distinct numbers are categories, such as a count of stars."""
+MAX_TERMS = 50
+"""A numeric attribute with more distinct values has no terms: a price is not a word."""
 YEAR = "year"
 POPULARITY = "popularity"
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?|[-+]?\.\d+")
 """A leading zero marks a code: `007` is no number."""
+_DIGIT = re.compile(r"\d")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _CURRENCY = re.compile(r"^(?:[A-Z]{2,3}\s*)?[$€£¥₹₩]\s*|\s*[$€£¥₹₩]$|^(?:USD|EUR|GBP)\s+|\s+(?:USD|EUR|GBP)$")
 _YEAR_IN_TITLE = re.compile(r"[(\[]((?:1[89]|20)\d\d)(?:\s*[-–—][^()\[\]]*)?[)\]]")
@@ -33,10 +37,10 @@ def build(catalogue: Catalogue) -> dict[str, np.ndarray]:
     item's training events, 0 to 1, where items with equally many share their middle rank; an attribute of that name is
     `popularity (attribute)`.
     """
-    found = {}
-    for name, number_I in _attribute_numbers(catalogue).items():
-        if is_numeric(number_I, sum(1 for attributes in catalogue.attributes if attributes.get(name))):
-            found[f"{name} (attribute)" if name == POPULARITY else name] = number_I
+    found = {
+        f"{name} (attribute)" if name == POPULARITY else name: number_I
+        for name, number_I in _numeric_attributes(catalogue).items()
+    }
     if not any(YEAR in attributes for attributes in catalogue.attributes):
         year_I = np.array([year_in(title) for title in catalogue.titles], dtype=np.float64)
         if _distinct(year_I) >= MIN_DISTINCT:
@@ -45,14 +49,15 @@ def build(catalogue: Catalogue) -> dict[str, np.ndarray]:
     return found
 
 
-def is_numeric(number_I: np.ndarray, with_value: int) -> bool:
-    """Whether an attribute that `with_value` items have is one of numbers, and not of categories or codes."""
-    numbers = int((~np.isnan(number_I)).sum())
-    return numbers >= MIN_NUMERIC * with_value and _distinct(number_I) >= MIN_DISTINCT
+def not_terms(catalogue: Catalogue) -> set[str]:
+    """The numeric attributes whose values are no terms."""
+    return {name for name, number_I in _numeric_attributes(catalogue).items() if _distinct(number_I) > MAX_TERMS}
 
 
 def parse(text: str) -> float:
     """The number that a value is, or NaN: `12.99`, `$1,299.00`, `12,50 €`, `-3`."""
+    if not _DIGIT.search(text):
+        return np.nan
     plain = _THOUSANDS.sub("", _CURRENCY.sub("", text.strip())).replace(",", ".")
     return float(plain) if _NUMBER.fullmatch(plain) else np.nan
 
@@ -63,15 +68,27 @@ def year_in(title: str) -> float:
     return float(years[-1]) if years else np.nan
 
 
-def _attribute_numbers(catalogue: Catalogue) -> dict[str, np.ndarray]:
-    """`(n_items,)` by attribute: the number of items whose one value is a number, and NaN for the others."""
+def without_years(title: str) -> str:
+    """The title with its years in brackets as a semicolon, which parts phrases."""
+    return _YEAR_IN_TITLE.sub("; ", title)
+
+
+def _numeric_attributes(catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """`(n_items,)` by attribute of numbers, not of categories or codes; NaN where the one value is no number."""
     found: dict[str, np.ndarray] = {}
+    with_value: Counter[str] = Counter()
     for item, attributes in enumerate(catalogue.attributes):
         for name, values in attributes.items():
-            number_I = found.setdefault(name, np.full(catalogue.n_items, np.nan))
+            if name not in found:
+                found[name] = np.full(catalogue.n_items, np.nan)
+            with_value[name] += 1
             if len(values) == 1:
-                number_I[item] = parse(values[0])
-    return found
+                found[name][item] = parse(values[0])
+    return {
+        name: number_I
+        for name, number_I in found.items()
+        if (~np.isnan(number_I)).sum() >= MIN_NUMERIC * with_value[name] and _distinct(number_I) >= MIN_DISTINCT
+    }
 
 
 def _distinct(number_I: np.ndarray) -> int:

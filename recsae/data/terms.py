@@ -1,11 +1,13 @@
-"""The catalogue's vocabulary: attribute values, their words and title words, and which item has which.
+"""The catalogue's vocabulary: attribute values, words and phrases of titles, and which item has which.
 
 Terms let a concept be checked against items without a language model.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,21 +18,24 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from recsae.data import numbers, title_terms, words
 from recsae.data.catalogue import Catalogue
+from recsae.data.phrases import parts
 
-MIN_WORD = 4
+log = logging.getLogger(__name__)
+
 MIN_ITEMS = 3
-STOPWORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "about after also another been before from have into just like more most only other over part some such than "
-        "that their them then there these they this those through under very were what when where which while with "
-        "without your",
-    )
+MIN_ITEMS_SHORT = 5
+"""The same for words of up to three letters or with digits, which are noise more often."""
+PIECE = 0.9
+"""A word or phrase is a piece of a longer term that so large a share of its items have: `Hills` of `Beverly Hills`."""
+PIECE_WORD = 0.75
+"""The same for a word of a phrase of titles: `Potter` of `Harry Potter`."""
+_MONTH = r"(?:0?[1-9]|1[0-2])"
+_DATE = re.compile(
+    rf"(?:\D*\b)?(?:\d{{4}}[-/.]{_MONTH}(?:[-/.]\d{{1,2}})?|\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{2,4}})(?:[T ][\d:.]+Z?)?"
 )
-_WORD = re.compile(rf"[^\W\d_]{{{MIN_WORD},}}")
-_PARTS = re.compile(r"[^\s_/&,+-]+")
-"""The words of a value; an apostrophe is part of a word: `Children's` is one."""
+"""Also with a word before it, as in `seen 2010-05`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +65,12 @@ class Vocabulary:
 
     def terms_in(self, text: str) -> list[str]:
         """Terms that occur in `text` as whole words, plural or singular, longest first and without overlap."""
-        words = _words(text)
+        keys = words.keys(text)
         spans = [
             (-len(self.terms[column]), column, start, end)
-            for start in range(len(words))
-            for end in range(start + 1, min(start + self._longest, len(words)) + 1)
-            if (column := self._forms.get(" ".join(words[start:end]))) is not None
+            for start in range(len(keys))
+            for end in range(start + 1, min(start + self._longest, len(keys)) + 1)
+            if (column := self._forms.get(" ".join(keys[start:end]))) is not None
         ]
         found: dict[int, None] = {}
         taken: set[int] = set()
@@ -83,12 +88,12 @@ class Vocabulary:
     def _forms(self) -> dict[str, int]:
         """Columns by form. A term's own form takes precedence over plurals and singulars of others."""
         columns = sorted(range(len(self.terms)), key=lambda column: -len(self.terms[column]))
-        plain = [(" ".join(_words(self.terms[column])), column) for column in columns]
+        plain = [(" ".join(words.keys(self.terms[column])), column) for column in columns]
         forms: dict[str, int] = {}
         plural = [(form + "s", column) for form, column in plain]
         singular = [(form.removesuffix("s"), column) for form, column in plain]
         for form, column in (*plain, *plural, *singular):
-            if len(form) > 2:
+            if len(form) > 2 or not form.isascii():
                 forms.setdefault(form, column)
         return forms
 
@@ -98,35 +103,88 @@ class Vocabulary:
         return max((form.count(" ") + 1 for form in self._forms), default=0)
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
-
-
 def build(catalogue: Catalogue) -> Vocabulary:
-    """Values, words of values and title words that at least MIN_ITEMS items have.
+    """Values, words of values, and words and phrases of titles that enough items have.
 
-    An item has each value on its path, as split by ingest. A title word that equals a value counts as that value. The
-    words of a value are terms too, except those that are values themselves: `non-fiction` is not `Fiction`.
+    An item has each value on its path, as split by ingest. A phrase, or a word that is not short, counts as the value
+    that it equals. The words of a value are terms too, except values themselves: `non-fiction` is not `Fiction`. No
+    terms are dates, values of attributes of numbers, and words or phrases nearly always within one longer term.
     """
-    item_values = [
-        [value for values in row.values() for value in values if len(value) > 1] for row in catalogue.attributes
-    ]
+    item_values, left_out = _values(catalogue)
     values = _incidence(item_values)
-    in_titles = _incidence([_title_words(title.casefold()) for title in catalogue.titles])
-    in_values = _incidence([_title_words(key) if len(_PARTS.findall(key)) > 1 else [] for key in values.keys])
+    value_words = [words.keys(key) for key in values.keys]
+    found = title_terms.read(catalogue.titles, value_words, MIN_ITEMS)
+    in_titles = _incidence(found.terms)
+    in_values = _incidence([found.long_words(own) if len(own) > 1 else [] for own in value_words])
 
-    known = {key: column for column, key in enumerate(values.keys)}
-    words = [key for key in dict.fromkeys([*in_titles.keys, *in_values.keys]) if key not in known]
-    new = {word: column for column, word in enumerate(words)}
-    has_value = _binarise(values.items + in_titles.items @ _column_map(in_titles.keys, known))
-    value_words = in_values.items @ _column_map(in_values.keys, new)
-    has_word = _binarise(in_titles.items @ _column_map(in_titles.keys, new) + values.items @ value_words)
+    of_value = {" ".join(own): column for column, own in enumerate(value_words) if len(own) > 1}
+    of_value |= {key: column for column, key in enumerate(values.keys)}
+    others = [key for key in dict.fromkeys([*in_titles.keys, *in_values.keys]) if key not in of_value]
+    known = {key: column for key, column in of_value.items() if not title_terms.is_short(key.split(" "))}
+    new = {word: column for column, word in enumerate(others)}
+    has_value = _binarise(values.items + in_titles.items @ _column_map(in_titles.keys, known, len(values.keys)))
+    of_values = values.items @ (in_values.items @ _column_map(in_values.keys, new, len(others)))
+    has_other = _binarise(in_titles.items @ _column_map(in_titles.keys, new, len(others)) + of_values)
 
-    item_terms = sparse.hstack([has_value, has_word], format="csc")
-    keys, spellings = [*values.keys, *words], [*values.spellings, *(word.capitalize() for word in words)]
-    frequent = np.flatnonzero(np.diff(item_terms.indptr) >= MIN_ITEMS).tolist()
-    columns = sorted(frequent, key=lambda column: keys[column])
+    item_terms = sparse.hstack([has_value, has_other], format="csc")
+    item_terms.sort_indices()
+    keys, spellings = [*values.keys, *others], [*values.spellings, *(found.spelling(word) for word in others)]
+    runs = [*(tuple(own) for own in value_words), *(tuple(word.split(" ")) for word in others)]
+    columns = sorted(_chosen(runs, len(value_words), item_terms), key=lambda column: keys[column])
+    n_values = sum(column < len(value_words) for column in columns)
+    log.info("vocabulary: %d values, %d words and phrases; no terms: %s", n_values, len(columns) - n_values, left_out)
     return Vocabulary([spellings[column] for column in columns], sparse.csr_matrix(item_terms[:, columns]))
+
+
+def _values(catalogue: Catalogue) -> tuple[list[list[str]], str]:
+    """The values of each item that may be terms, and in words which others there are."""
+    numeric = numbers.not_terms(catalogue)
+    dates: Counter[str] = Counter()
+    item_values: list[list[str]] = []
+    for attributes in catalogue.attributes:
+        item_values.append([])
+        for name, values in attributes.items():
+            for value in values if name not in numeric else ():
+                if _DATE.fullmatch(value):
+                    dates[value] += 1
+                elif len(value) > 1:
+                    item_values[-1].append(value)
+    return item_values, f"numbers of {', '.join(sorted(numeric)) or 'no attribute'}, {len(dates)} dates"
+
+
+def _chosen(runs: list[tuple[str, ...]], n_values: int, item_terms: sparse.csc_matrix) -> set[int]:
+    """Columns that become terms, given the words of each; the first `n_values` are values."""
+    support = np.diff(item_terms.indptr)
+    short = np.array([column >= n_values and title_terms.is_short(run) for column, run in enumerate(runs)], dtype=bool)
+    frequent = np.flatnonzero(support >= np.where(short, MIN_ITEMS_SHORT, MIN_ITEMS)).tolist()
+    others = {runs[column]: column for column in frequent if column >= n_values}
+    pieces = set()
+    for longer in frequent:
+        for part in parts(runs[longer]) if len(runs[longer]) > 1 else ():
+            share = PIECE_WORD if len(part) == 1 and longer >= n_values else PIECE
+            column = others.get(part)
+            if column is not None and support[longer] >= share * support[column]:
+                pieces.add(column)
+    return (
+        {*frequent} - pieces - _twins([column for column in others.values() if column not in pieces], runs, item_terms)
+    )
+
+
+def _twins(columns: list[int], runs: list[tuple[str, ...]], item_terms: sparse.csc_matrix) -> set[int]:
+    """Columns with the items of another one, at least as long, with which they share a word."""
+    by_items: dict[bytes, list[int]] = defaultdict(list)
+    for column in sorted(columns, key=lambda column: (-len(runs[column]), runs[column])):
+        start, end = item_terms.indptr[column : column + 2]
+        by_items[item_terms.indices[start:end].tobytes()].append(column)
+    twins = set()
+    for alike in by_items.values():
+        told: set[str] = set()
+        for column in alike:
+            if told.isdisjoint(runs[column]):
+                told.update(runs[column])
+            else:
+                twins.add(column)
+    return twins
 
 
 class _Incidence(NamedTuple):
@@ -156,16 +214,12 @@ def _factorise(strings: list[str]) -> tuple[np.ndarray, list[str]]:
     return encoded.indices.to_numpy(), encoded.dictionary.to_pylist()
 
 
-def _title_words(text: str) -> list[str]:
-    return [word for word in _WORD.findall(text) if word not in STOPWORDS]
-
-
-def _column_map(keys: Sequence[str], columns: Mapping[str, int]) -> sparse.csr_matrix:
+def _column_map(keys: Sequence[str], columns: Mapping[str, int], n_columns: int) -> sparse.csr_matrix:
     """A matrix whose product moves column i to `columns[keys[i]]`, or drops it if the key is not there."""
     pairs = [(source, columns[key]) for source, key in enumerate(keys) if key in columns]
     sources, targets = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     ones = np.ones(len(sources), dtype=np.float32)
-    return sparse.csr_matrix((ones, (sources, targets)), shape=(len(keys), len(columns)))
+    return sparse.csr_matrix((ones, (sources, targets)), shape=(len(keys), n_columns))
 
 
 def _binarise(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -112,7 +112,7 @@ STAGES: dict[str, Stage] = {
             Lazy("recsae.evidence.stage:gather_evidence"),
             inputs=("ingest", "activations", "sae"),
             config=("seed", "evidence", "probe"),
-            version=2,
+            version=3,
         ),
         Stage(
             "statistics",
