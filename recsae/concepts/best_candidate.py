@@ -1,7 +1,8 @@
-"""Joins labels and scores: the candidate chosen for each latent, and whether it is interpretable.
+"""The concept chosen for each latent, and whether the latent is interpretable.
 
-A latent is interpretable if the lower 95 % bound of its confidence lies above the 95th percentile of the shuffled
-controls' confidence over all latents.
+The exact judge decides where a statement can be checked: stage `statements` accepts it or not. A free text is decided
+by the language model: the lower 95 % bound of its confidence lies above the 95th percentile of the shuffled controls'
+confidence over all judged latents.
 """
 
 from __future__ import annotations
@@ -11,9 +12,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from recsae.concepts import described
+from recsae.concepts.names import ConceptName, name_latents
+from recsae.data.catalogue import Catalogue
+from recsae.statements import features
+from recsae.statements.features import ItemFeatures
+from recsae.statements.language import Formula, FreeText, Statement, Term, View
 from recsae.store.run_store import Committed
 
 CONTROL_PERCENTILE = 95
+LEAST_EFFECT = 0.7
+"""Balanced accuracy from which on a description of what a latent promotes makes it `effect only`."""
+KINDS = ("formula", "item set", "item list", "behaviour", "free text", "effect only", "unexplained")
+"""The classes of latents: every latent that fires is in exactly one."""
 
 Row = Mapping[str, Any]
 Scores = Mapping[tuple[str, str], Row]
@@ -25,20 +36,94 @@ class BestCandidate(NamedTuple):
     """The chosen concept of one latent."""
 
     concept: str
+    """Its name, which no other latent has; empty without a statement."""
+    statement: Statement | None
+    members: np.ndarray
+    """int32 item_idx, ascending: the items that satisfy the statement's body; for a behaviour, a free text and none,
+    the most telling items of the latent."""
     terms: list[str]
-    """Terms of the vocabulary; empty for a free name, which cannot be checked against items."""
+    """Terms that a member has; empty unless the statement is a formula of terms joined by `and`."""
     interpretable: bool
+    kind: str
+    """Of KINDS."""
 
 
-def read_chosen(labels: Committed, scores: Committed) -> dict[int, BestCandidate]:
-    """The concept of every scored latent."""
-    candidates, found = read_labels(labels), read_scores(scores)
-    bar = control_bar(found)
-    named = chosen_labels(candidates, found)
+class Chosen(NamedTuple):
+    """What is chosen for one latent."""
+
+    statement: Statement | None
+    kind: str
+    """Of KINDS."""
+    name: ConceptName | None
+    """None without a statement."""
+
+    @property
+    def interpretable(self) -> bool:
+        return self.kind not in ("effect only", "unexplained")
+
+
+def read_chosen(inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[int, BestCandidate]:
+    """The concept of every alive latent, from the stages `statements`, `evidence`, `labels` and `scores`."""
+    item_features = features.read(catalogue, inputs["statements"])
+    telling = described.telling_items(inputs["evidence"])
     return {
-        latent: BestCandidate(label["concept"], label["terms"], passes(found[latent].get(("llm", "none")), bar))
-        for latent, label in named.items()
+        latent: BestCandidate(
+            one.name.name if one.name else "",
+            one.statement,
+            described.members(one.statement, item_features, telling.get(latent, ())),
+            terms_of(one.statement),
+            one.interpretable,
+            one.kind,
+        )
+        for latent, one in choose(inputs, catalogue, item_features).items()
     }
+
+
+def choose(inputs: Mapping[str, Committed], catalogue: Catalogue, item_features: ItemFeatures) -> dict[int, Chosen]:
+    """Statement, class and name of every alive latent, by latent."""
+    found = described.read_found(inputs["statements"])
+    scores = read_scores(inputs["scores"])
+    bar = control_bar(scores)
+    effects = _effects(inputs["statements"])
+    item_view: View = "item" if any(one.view == "item" for one in found.statements.values()) else "last"
+    free: dict[int, Statement] = {}
+    for latent, label in chosen_labels(read_labels(inputs["labels"]), scores).items():
+        if label["source"] == "model" and passes(scores[latent].get(("llm", "none")), bar):
+            view: View = "recommended" if label["view"] == "recommended" else item_view
+            free[latent] = Statement(view=view, body=FreeText(text=label["concept"]))
+    kinds: dict[int, str] = {}
+    for latent, row in found.rows.items():
+        if row["accepted"]:
+            kinds[latent] = row["kind"]
+        elif latent in free:
+            kinds[latent], found.statements[latent] = "free text", free[latent]
+        elif effects.get(latent, 0.0) >= LEAST_EFFECT:
+            kinds[latent] = "effect only"
+        else:
+            kinds[latent] = "unexplained"
+    telling = described.telling_items(inputs["evidence"])
+    named = name_latents(described.describe(found, item_features, telling), catalogue.titles)
+    return {
+        latent: Chosen(found.statements.get(latent), kind, named.get(latent)) for latent, kind in sorted(kinds.items())
+    }
+
+
+def terms_of(statement: Statement | None) -> list[str]:
+    """The terms that are not negated in a formula of terms joined by `and`; of any other statement none."""
+    body = statement.body if statement else None
+    if not isinstance(body, Formula) or any(step.op == "or" for step in body.steps):
+        return []
+    literals = [(body.negated, body.literal), *((step.negated, step.literal) for step in body.steps)]
+    terms = [(negated, literal.term) for negated, literal in literals if isinstance(literal, Term)]
+    return [term for negated, term in terms if not negated] if len(terms) == len(literals) else []
+
+
+def _effects(statements: Committed) -> dict[int, float]:
+    """How well what a latent promotes is described, by latent; empty where the stage measured none."""
+    if not statements.files("effects"):
+        return {}
+    rows = statements.read_table("effects.parquet", ["latent", "effect_confidence"]).to_pylist()
+    return {row["latent"]: row["effect_confidence"] for row in rows if row["effect_confidence"] is not None}
 
 
 def read_labels(labels: Committed) -> dict[int, dict[int, Row]]:

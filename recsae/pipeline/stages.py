@@ -150,8 +150,9 @@ STAGES: dict[str, Stage] = {
         Stage(
             "steering",
             Lazy("recsae.steering.stage:measure_steering"),
-            inputs=("ingest", "recommender", "activations", "sae", "labels", "scores"),
+            inputs=("ingest", "recommender", "activations", "sae", "evidence", "statements", "labels", "scores"),
             config=("seed", "steering", "ranking", "probe"),
+            version=2,
         ),
         Stage(
             "concepts",

@@ -47,7 +47,7 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     """Write `steering.parquet` and `steering_wishes.parquet`; both empty where there is no model to steer."""
     start = time.monotonic()
     catalogue = Catalogue.read(inputs["ingest"])
-    subjects = subjects_of(read_chosen(inputs["labels"], inputs["scores"]), catalogue)
+    subjects = subjects_of(read_chosen(inputs, catalogue), catalogue)
     given = inputs["recommender"].metrics["kind"] == "given"
     if given or not subjects.steered:
         log.info(

@@ -18,6 +18,11 @@ from recsae.sae import model
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
 from recsae.schemas.concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS, VERDICTS
 from recsae.schemas.nightly import LABELLED, MATCHES
+from recsae.schemas.statements import STATEMENT_SCORES, STATEMENTS
+from recsae.statements import features
+from recsae.statements.choice import contestant
+from recsae.statements.language import Formula, Statement, Term, View
+from recsae.statements.wording import in_words
 from recsae.store import shards
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.conftest import N_CONCEPTS, Commit
@@ -138,6 +143,61 @@ def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[st
         return {"model": "m", "prompt_version": "1"}
 
     return commit("labels", write)
+
+
+def term(name: str, view: View = "recommended") -> Statement:
+    """The statement that an item of the view has the term."""
+    return Statement(view=view, body=Formula(literal=Term(term=name)), min_share=0.5 if view == "history" else None)
+
+
+def statements_of(
+    commit: Commit,
+    ingested: Committed,
+    found: Mapping[int, Statement | None],
+    *,
+    doubted: Sequence[int] = (),
+    contestants: Sequence[tuple[int, Statement, float]] = (),
+    effects: Mapping[int, float] | None = None,
+) -> Committed:
+    """The stage `statements`: the statement of each latent, accepted but for the `doubted` ones.
+
+    `contestants` holds latent, statement and confidence. The recommender's vectors are one axis a genre.
+    """
+    catalogue = Catalogue.read(ingested)
+    titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
+    measured = {"tp": 8, "fp": 2, "tn": 80, "fn": 2, "precision": 0.8, "recall": 0.8, "f1": 0.8}
+    rows: list[dict[str, Any]] = []
+    scored: list[dict[str, Any]] = []
+    for latent, statement in found.items():
+        row: dict[str, Any] = dict.fromkeys(STATEMENTS.names) | {"latent": latent, "accepted": False, "status": "none"}
+        if statement is not None:
+            confidence = 0.9 - latent / 100
+            row |= measured | {
+                "kind": statement.kind, "view": statement.view, "statement": statement.to_json(),
+                "words": in_words(statement, titles), "accepted": latent not in doubted, "status": "ok",
+                "confidence": confidence, "lower": confidence - 0.1, "upper": confidence + 0.1, "p_value": 0.001,
+                "unseen_confidence": 0.75, "shuffled_confidence": 0.5,
+            }  # fmt: skip
+        rows.append(row)
+    for latent, statement, confidence in contestants:
+        kind = contestant(statement)
+        names = {"latent": latent, "role": "contestant", "kind": kind, "view": statement.view}
+        more = {"statement": statement.to_json(), "passes": True, "confidence": confidence}
+        scored.append(dict.fromkeys(STATEMENT_SCORES.names) | measured | names | more)
+    genre = genres(ingested)
+    axis_I = [genre.index(held["genres"][0]) for held in catalogue.attributes]
+
+    def write(out: Attempt) -> Metrics:
+        out.write_table("statements.parquet", pa.Table.from_pylist(rows, STATEMENTS), STATEMENTS)
+        out.write_table("statement_scores.parquet", pa.Table.from_pylist(scored, STATEMENT_SCORES), STATEMENT_SCORES)
+        features.write_spaces({"recommender": np.eye(len(genre), dtype=np.float32)[axis_I]}, catalogue, out)
+        if effects is not None:
+            columns = {"latent": list(effects), "effect_confidence": list(effects.values())}
+            table = pa.table(columns, pa.schema([("latent", pa.int32()), ("effect_confidence", pa.float64())]))
+            out.write_table("effects.parquet", table, table.schema)
+        return {"bar": 0.6, "accepted": sum(row["accepted"] for row in rows)}
+
+    return commit("statements", write)
 
 
 def firing(commit: Commit, ingested: Committed, n_latents: int = N_CONCEPTS) -> dict[str, Committed]:

@@ -16,6 +16,7 @@ from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
 from recsae.schemas.concepts import SCORES
 from recsae.schemas.steering import STEERING, WISHES
+from recsae.statements.language import Statement
 from recsae.steering import stage
 from recsae.steering.effects import measure
 from recsae.steering.operations import Operation, Steering
@@ -24,7 +25,7 @@ from recsae.steering.stage import measure_steering, setup_of, subjects_of
 from recsae.steering.target_share import target_rows
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.activations.committed import of_kind, probe_config, probed, trained
-from tests.concepts.worlds import genres, labels_of
+from tests.concepts.worlds import genres, labels_of, latents_by_concept, statements_of, term
 from tests.conftest import Commit, committing
 from tests.sae.fake_ray import without_ray
 from tests.steering.steered_world import an_sae, by_hand, in_chunks
@@ -41,8 +42,18 @@ def lines(planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> d
     ingested = in_chunks(commit, planted_config, 2)
     first, second, third, _ = genres(ingested)
     named = {3: [first], 5: ["Late at night"], 7: [second], 9: [third], 11: [first]}
-    about = {"labels": labels_of(commit, ingested, named), "scores": scores_of(commit, [3, 5, 7, 11], [9])}
+    about = {
+        "labels": labels_of(commit, ingested, named),
+        "scores": scores_of(commit, [3, 5, 7, 11], [9]),
+        "statements": statements_of(commit, ingested, said(ingested), doubted=[9]),
+        "evidence": latents_by_concept(commit, ingested, 12),
+    }
     return {site: line(commit, planted_config, ingested, site, about) for site in SITES}
+
+
+def said(ingested: Committed) -> dict[int, Statement | None]:
+    first, second, third, _ = genres(ingested)
+    return {3: term(first), 5: None, 7: term(second), 9: term(third), 11: term(first)}
 
 
 def line(commit: Commit, config: Config, ingested: Committed, site: str, about: Inputs) -> tuple[Config, Inputs]:
@@ -100,7 +111,7 @@ def test_what_is_told_is_what_the_edit_does(site: str, lines: dict[str, tuple[Co
         (part, latent, s) for part in ("select", "score") for latent in (3, 7, 11) for s in (*STRENGTHS, None)
     ]
     catalogue = Catalogue.read(inputs["ingest"])
-    subjects = subjects_of(read_chosen(inputs["labels"], inputs["scores"]), catalogue)
+    subjects = subjects_of(read_chosen(inputs, catalogue), catalogue)
     setup, sae = setup_of(config, inputs, subjects, catalogue), an_sae(site)
     edits: dict[int, Any] = {-1: lambda x_BD: x_BD}
     edits |= {
@@ -165,7 +176,12 @@ def test_the_order_of_labels_and_scores_is_of_no_account(
     config, inputs = lines["user"]
     first, second, third, _ = genres(inputs["ingest"])
     named = {11: [first], 9: [third], 7: [second], 5: ["Late at night"], 3: [first]}
-    back = {"labels": labels_of(commit, inputs["ingest"], named), "scores": scores_of(commit, [11, 7, 5, 3], [9])}
+    said_back = dict(reversed(said(inputs["ingest"]).items()))
+    back = {
+        "labels": labels_of(commit, inputs["ingest"], named),
+        "scores": scores_of(commit, [11, 7, 5, 3], [9]),
+        "statements": statements_of(commit, inputs["ingest"], said_back, doubted=[9]),
+    }
     once, again = (run(commit, config, of) for of in (inputs, inputs | back))
     assert once[0].equals(again[0]) and once[1].equals(again[1])
 
@@ -173,7 +189,10 @@ def test_the_order_of_labels_and_scores_is_of_no_account(
 def test_a_latent_is_the_same_whoever_else_is_turned(lines: dict[str, tuple[Config, Inputs]], commit: Commit) -> None:
     """But for side effects, which are of the other concepts that are steered."""
     config, inputs = lines["user"]
-    alone = inputs | {"scores": scores_of(commit, [7], [3, 5, 9, 11])}
+    alone = inputs | {
+        "scores": scores_of(commit, [7], [3, 5, 9, 11]),
+        "statements": statements_of(commit, inputs["ingest"], said(inputs["ingest"]), doubted=[3, 9, 11]),
+    }
     keep = [name for name in STEERING.names if not name.startswith("side")]
     whole, one = (run(commit, config, of)[0] for of in (inputs, alone))
     assert whole.filter(pa.compute.equal(whole["latent"], 7)).select(keep).equals(one.select(keep))
@@ -191,7 +210,7 @@ def nothing(table: pa.Table, targets: pa.Table) -> bool:
 def test_without_a_model_there_is_nothing_to_turn(lines: dict[str, tuple[Config, Inputs]], commit: Commit) -> None:
     """Activations that were given: neither they nor the SAE are looked at."""
     config, inputs = lines["user"]
-    few = {name: inputs[name] for name in ("ingest", "labels", "scores")}
+    few = {name: inputs[name] for name in ("ingest", "evidence", "statements", "labels", "scores")}
     table, targets, metrics = run(commit, config, few | {"recommender": given(commit)})
     assert nothing(table, targets)
     assert metrics == {"latents": 0, "concepts": 0, "unchecked": 1}
@@ -207,20 +226,28 @@ def test_without_a_latent_that_is_believed_there_is_nothing_to_turn(
     config, inputs = lines["user"]
     for believed, unchecked in (([], 0), ([5], 1)):
         doubted = [latent for latent in (3, 5, 7, 9, 11) if latent not in believed]
-        table, targets, metrics = run(commit, config, inputs | {"scores": scores_of(commit, believed, doubted)})
+        nothing_holds = {
+            "scores": scores_of(commit, believed, doubted),
+            "statements": statements_of(commit, inputs["ingest"], said(inputs["ingest"]), doubted=doubted),
+        }
+        table, targets, metrics = run(commit, config, inputs | nothing_holds)
         assert nothing(table, targets) and metrics["unchecked"] == unchecked
+
+
+def candidate(concept: str, terms: list[str], interpretable: bool = True) -> BestCandidate:
+    return BestCandidate(concept, None, np.zeros(0, np.int32), terms, interpretable, "formula")
 
 
 def test_whom_to_turn(ingested: Committed) -> None:
     catalogue, (first, second, third, _) = Catalogue.read(ingested), genres(ingested)
     chosen = {
-        8: BestCandidate(f"{second} films", [second, "Film"], True),
-        2: BestCandidate("Late at night", [], True),
-        6: BestCandidate(f"Film, {second}", ["Film", second], True),
-        4: BestCandidate(third, [third], False),
-        1: BestCandidate(first.upper(), [first], True),
-        9: BestCandidate("In the rain", [], False),
-        3: BestCandidate("Both at once", [first, second], True),
+        8: candidate(f"{second} films", [second, "Film"]),
+        2: candidate("Late at night", []),
+        6: candidate(f"Film, {second}", ["Film", second]),
+        4: candidate(third, [third], interpretable=False),
+        1: candidate(first.upper(), [first]),
+        9: candidate("In the rain", [], interpretable=False),
+        3: candidate("Both at once", [first, second]),
     }
     subjects = subjects_of(chosen, catalogue)
     assert subjects.steered == [(1, 0), (3, 1), (6, 2), (8, 2)]
