@@ -44,6 +44,9 @@ class Catalogue:
             table.column("popularity").to_numpy(),
         )
 
+    def texts(self, items: np.ndarray) -> tuple[str, ...]:
+        return tuple(self.text(item) for item in items.tolist())
+
     def text(self, item_idx: int) -> str:
         """`Title (genres: a, b; tags: c)`, with as many values as fit into TEXT_LIMIT."""
         text = self.titles[item_idx][:TEXT_LIMIT]

@@ -69,7 +69,7 @@ class FreeNames(NamedTuple):
     @property
     def metrics(self) -> Metrics:
         asked = sum(self.counts.values())
-        return {"first": asked, "writes": self.writes, "written": sum(map(len, self.rows.values())), **self.counts}
+        return {"first": asked, "written": sum(map(len, self.rows.values())), **self.counts}
 
 
 def hard_negatives(cases: LatentCases) -> np.ndarray:
@@ -115,10 +115,7 @@ class NameWriter:
             rows.setdefault(one.latent, []).append(row)
 
     def _question(self, one: Subject) -> NameQuestion:
-        return NameQuestion(self._texts(one.shown), self._texts(one.contrast))
-
-    def _texts(self, items: np.ndarray) -> tuple[str, ...]:
-        return tuple(self._catalogue.text(item) for item in items.tolist())
+        return NameQuestion(self._catalogue.texts(one.shown), self._catalogue.texts(one.contrast))
 
     def _judged(
         self, subjects: Sequence[Subject], rows: Mapping[int, Sequence[Row]], phase: str
@@ -159,8 +156,9 @@ class NameWriter:
             missed, taken = misjudged(one.select, result.value)
             if len(missed) or len(taken):
                 plain = self._question(one)
-                items, contrast = self._texts(missed) + plain.items, self._texts(taken) + plain.contrast
-                questions.append((one, plain._replace(items=items, contrast=contrast, tried=row["concept"])))
+                items, contrast = (self._catalogue.texts(found) for found in (missed, taken))
+                asked = plain._replace(items=items + plain.items, contrast=contrast + plain.contrast)
+                questions.append((one, asked._replace(tried=row["concept"])))
         return questions
 
 

@@ -7,7 +7,7 @@ or the log-odds of Yes against No (`yes_no`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,31 +35,42 @@ class LlmJudge:
         return sorted(set(pairs) - self.answers.keys(), key=lambda pair: (pair[1], pair[0]))
 
     def request(self, pair: Pair) -> Request:
-        concept, item = pair
-        text = self.catalogue.text(item)
+        concept, _ = pair
+        text = self.text(pair)
         if self.judge == "pmi":
             return Request("loglikelihood", prompts.judge_pmi(text), prompts.continuation(concept))
         return Request("yes_no", prompts.judge_yes_no(text, concept))
+
+    def text(self, pair: Pair) -> str:
+        """What the judge reads of the item."""
+        return self.catalogue.text(pair[1])
 
     def values(self, concept: str, items: np.ndarray) -> np.ndarray:
         values = [self.answers[concept, item].value for item in items.tolist()]
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
-    def own_auc(self, attributes: AttributeJudge, concepts: Sequence[tuple[str, list[str]]]) -> float | None:
-        """The judge's AUC against the attributes, over all pairs with terms; values are centred per concept."""
-        terms = dict(concepts)
+    def own_auc(self, attributes: AttributeJudge, terms: Mapping[str, Sequence[str]]) -> float | None:
+        """The judge's AUC against the attributes, over all pairs whose concept has terms.
+
+        Values are centred per concept.
+        """
+        value, has_terms = self.centred(attributes, terms)
+        return auc(value, has_terms)
+
+    def centred(self, attributes: AttributeJudge, terms: Mapping[str, Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """For all pairs whose concept has terms: the value less the concept's mean, and whether the item has them."""
         found: dict[str, list[tuple[int, float]]] = {}
         for (concept, item), answer in self.answers.items():
             if answer.value is not None and terms.get(concept):
                 found.setdefault(concept, []).append((item, answer.value))
         if not found:
-            return None
+            return np.empty(0), np.empty(0, dtype=bool)
         values = [np.array([value for _, value in rows]) for rows in found.values()]
         truths = [
             attributes.has_terms(terms[concept], np.array([item for item, _ in rows]))
             for concept, rows in found.items()
         ]
-        return auc(np.concatenate([value - value.mean() for value in values]), np.concatenate(truths))
+        return np.concatenate([value - value.mean() for value in values]), np.concatenate(truths)
 
     def table(self, view: str, model: str) -> pa.Table:
         """All verdicts in the columns of VERDICTS, ordered by concept and item."""

@@ -23,7 +23,7 @@ from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.data.terms import Vocabulary
 from recsae.evidence.cases import LatentCases, read_cases
-from recsae.labels import prompts
+from recsae.labels import captions, prompts
 from recsae.labels.asking import Asker, asker
 from recsae.labels.candidates import Candidate, Usage, baseline_items, pairs, propose
 from recsae.labels.free_names import FreeNames, NameWriter, Subject
@@ -35,7 +35,7 @@ from recsae.labels.truncation import LikelihoodQuestion
 from recsae.llm.model import locate_model
 from recsae.llm.pool import Completion, EnginePool
 from recsae.observability import progress
-from recsae.schemas.concepts import LABELS, VERDICTS
+from recsae.schemas.concepts import CAPTIONS, LABELS, VERDICTS
 from recsae.schemas.nightly import LABELLED
 from recsae.stats.sampling import draw
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
@@ -45,8 +45,8 @@ log = logging.getLogger(__name__)
 
 def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
     """Writes `labels.parquet` (terms, pairs and free names of each sampled latent, finalists marked),
-    `labelled.parquet` (the items each latent was labelled on, tonight or on an earlier night) and `verdicts.parquet`
-    (what the judge said of free names on select users)."""
+    `captions.parquet` (of their statements), `labelled.parquet` (the items each latent was labelled on, tonight or on
+    an earlier night) and `verdicts.parquet` (what the judge said of free names on select users)."""
     catalogue = Catalogue.read(inputs["ingest"])
     vocabulary = terms.build(catalogue)
     alive = read_cases(inputs["evidence"], config.probe.view)
@@ -62,6 +62,8 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         asker(config, engines, out.progress) as asking,
     ):
         fresh = label_some(config, to_label, alive, vocabulary, asking, SelectJudge(judge, asking))
+        writes = fresh.names.writes if to_label else _writes_last_night(inputs)
+        captioned = _caption(config, inputs, sampled, catalogue, asking) if writes else []
     seconds = time.monotonic() - started
     shared = provenance(config)
     rows = sorted(
@@ -69,7 +71,10 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     )
     out.write_table("labels.parquet", pa.Table.from_pylist(rows, LABELS), LABELS)
     out.write_table("labelled.parquet", pa.Table.from_pylist(reused.labelled, LABELLED), LABELLED)
+    out.write_table("captions.parquet", pa.Table.from_pylist(captioned, CAPTIONS), CAPTIONS)
     out.write_table("verdicts.parquet", judge.table(config.probe.view, config.llm.model), VERDICTS)
+    if not writes:
+        log.info("labels: no captions, since names by %s do not hold", asking.author)
     failed = sum(row["status"] != "ok" for row in rows)
     log.info("labels: %d candidates for %d latents, %d rows failed", len(rows), len(sampled), failed)
     return {
@@ -77,13 +82,31 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         "carried": len(reused.latents),
         "candidates": len(rows),
         "failed": failed,
-        "free_names": fresh.names.metrics,
+        "free_names": {**fresh.names.metrics, "writes": writes},
+        "captions": {"asked": len(captioned), "kept": sum(row["kept"] for row in captioned)},
         "requests": sum(result.requests for result in asking.results),
         "tokens": sum(answer.tokens for result in asking.results for answer in result.answers),
         "truncated": sum(result.truncated for result in asking.results),
         "seconds": round(seconds, 3),
         **shared,
     }
+
+
+def _writes_last_night(inputs: Mapping[str, Committed]) -> bool:
+    """Whether the model's names held when it last wrote any."""
+    last = inputs.get(PREVIOUS + "labels")
+    return bool(last and last.metrics.get("free_names", {}).get("writes"))
+
+
+def _caption(
+    config: Config, inputs: Mapping[str, Committed], sampled: Sequence[int], catalogue: Catalogue, asking: Asker
+) -> list[Row]:
+    """Rows of CAPTIONS for the sampled latents' statements."""
+    rows = inputs["statements"].read_table("statements.parquet", ["latent", "statement"]).to_pylist()
+    cases = {view: read_cases(inputs["evidence"], view) for view in ("recommended", "last")}
+    to_caption = captions.stated(rows, sampled, cases, catalogue, config.labels.cases)
+    # Not the judge of names: captions are judged on the items of their statement's view.
+    return captions.caption(to_caption, catalogue, asking, SelectJudge(LlmJudge("pmi", catalogue), asking), config.seed)
 
 
 def provenance(config: Config) -> dict[str, str]:
@@ -142,14 +165,11 @@ def _rank_terms(
     catalogue: Catalogue,
 ) -> dict[tuple[int, int], tuple[Completion, float]]:
     """By latent and term, the log-likelihood of the term after the evidence, and its mean after the baseline lists."""
-
-    def texts(items: np.ndarray) -> tuple[str, ...]:
-        return tuple(catalogue.text(item) for item in items.tolist())
-
     asked = [(one.latent, term.terms[0]) for one in subjects for term in proposed[one.latent]]
     used = sorted({term for _, term in asked})
-    shown = {one.latent: texts(one.shown) for one in subjects}
-    questions = [LikelihoodQuestion(texts(items), vocabulary.terms[term]) for items in baselines for term in used]
+    shown = {one.latent: catalogue.texts(one.shown) for one in subjects}
+    lists = [catalogue.texts(items) for items in baselines]
+    questions = [LikelihoodQuestion(items, vocabulary.terms[term]) for items in lists for term in used]
     questions += [LikelihoodQuestion(shown[latent], vocabulary.terms[term]) for latent, term in asked]
     log.info("labels: %d latents, %d likelihoods to compute", len(subjects), len(questions))
     answers = asking.likelihoods(questions, "likelihoods of terms", len(subjects))

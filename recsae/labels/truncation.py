@@ -56,11 +56,35 @@ class NameQuestion(NamedTuple):
         return Request("generate", prompts.name(self.items, self.contrast, self.tried), seed=self.seed)
 
     def shortened(self) -> NameQuestion | None:
-        """With half of the longer list, and in the end half the text of the only item."""
-        if len(self.contrast) > len(self.items) or (self.contrast and len(self.items) == 1):
-            return self._replace(contrast=self.contrast[: len(self.contrast) // 2])
-        items = halved(self.items)
-        return None if items is None else self._replace(items=items)
+        lists = halved_lists(self.items, self.contrast)
+        return lists and self._replace(items=lists[0], contrast=lists[1])
+
+
+class CaptionQuestion(NamedTuple):
+    """Asks for a sentence about a statement of `items`, in contrast to others."""
+
+    items: tuple[str, ...]
+    """Most informative first."""
+    contrast: tuple[str, ...]
+    words: str
+    """The statement read out."""
+    seed: int | None = None
+    """As in Request."""
+
+    def request(self) -> Request:
+        return Request("generate", prompts.caption(self.items, self.contrast, self.words), seed=self.seed)
+
+    def shortened(self) -> CaptionQuestion | None:
+        lists = halved_lists(self.items, self.contrast)
+        return lists and self._replace(items=lists[0], contrast=lists[1])
+
+
+def halved_lists(items: tuple[str, ...], contrast: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The first half of the longer list, in the end of the only item's text; None if nothing can be removed."""
+    if len(contrast) > len(items) or (contrast and len(items) == 1):
+        return items, contrast[: len(contrast) // 2]
+    fewer = halved(items)
+    return None if fewer is None else (fewer, contrast)
 
 
 def halved(items: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -129,7 +129,7 @@ STAGES: dict[str, Stage] = {
         Stage(
             "labels",
             Lazy("recsae.labels.stage:label_latents"),
-            inputs=("ingest", "matching", "evidence"),
+            inputs=("ingest", "matching", "evidence", "statements"),
             config=("seed", "labels", "llm", "probe"),
             version=4,
             content=Lazy("recsae.llm.model:model_content"),

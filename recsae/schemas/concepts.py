@@ -126,6 +126,17 @@ LABELS = table_schema(
     required("status", pa.string()),  # ok, or what went wrong with this row
 )
 
+CAPTIONS = table_schema(
+    "captions",
+    1,
+    required("latent", pa.int32()),
+    pa.field("caption", pa.string()),  # the sentence; null where the model gave none
+    required("status", pa.string()),  # ok, or why it is not kept
+    pa.field("auc_select", pa.float64()),  # of the language-model judge on select users
+    pa.field("auc_words", pa.float64()),  # the same of the statement read out
+    required("kept", pa.bool_()),
+)
+
 VERDICTS = table_schema(
     "verdicts",
     1,

@@ -31,6 +31,7 @@ from recsae.scores import calibration, evaluation, held_out, recsae_protocol
 from recsae.scores.calibration import calibrate
 from recsae.scores.controls import draw_controls
 from recsae.scores.evaluation import EvalSet, Prediction
+from recsae.scores.masked_judge import MaskedJudge, draw_pairs
 from recsae.stats import classification
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
@@ -76,6 +77,7 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     catalogue = Catalogue.read(inputs["ingest"])
     latents = read_cases(inputs["evidence"], config.probe.view)
     proposals = read_proposals(inputs["labels"])
+    concept_terms = {one.concept: one.terms for one in proposals.finalists}
     llm = LlmJudge(config.scores.judge, catalogue)
     reusable = _reusable_verdicts(config, inputs, catalogue) | _verdicts_of_labels(config, inputs["labels"])
     judges = Judges(llm, AttributeJudge(terms.build(catalogue)), config.scores.bootstrap, config.seed)
@@ -103,6 +105,11 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
         questions = recsae_protocol.requests(quizzes, catalogue)
         schema, phase = recsae_protocol.LEVEL_SCHEMA, "RecSAE's protocol"
         levels = ask_once(questions, pool, out.progress, "levels", schema, phase=phase, latents=len(quizzes))
+        masked = MaskedJudge(config.scores.judge, catalogue, concept_terms)
+        pairs = [] if llm.answers.keys() <= reusable.keys() else draw_pairs(llm, concept_terms, config.seed)
+        to_ask = [masked.request(pair) for pair in masked.missing(pairs)]
+        answered = ask_once(to_ask, pool, out.progress, "masked", phase="judging texts without the answer")
+        masked.answers.update(zip(masked.missing(pairs), answered, strict=True))
     rows, predictions = _score(chosen, control, score, judges)
     results = recsae_protocol.results(quizzes, levels)
     rows += [recsae_protocol.score_row(result) for result in results]
@@ -112,13 +119,14 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     out.write_table("scores.parquet", pa.Table.from_pylist(rows, SCORES), SCORES)
     out.write_table("levels.parquet", pa.Table.from_pylist(level_rows, LEVELS), LEVELS)
     out.write_table("verdicts.parquet", llm.table(config.probe.view, config.llm.model), VERDICTS)
-    answers = [*llm.answers.values(), *dict(zip(questions, levels, strict=True)).values()]
+    answers = [*llm.answers.values(), *masked.answers.values(), *dict(zip(questions, levels, strict=True)).values()]
     failed = sum(answer.status != "ok" for answer in answers)
     reused = len(llm.answers.keys() & reusable.keys())
     log.info("scores: %d latents scored, %d judgements, %d failed", len(chosen.finalists), len(answers), failed)
     return {
         "judge": config.scores.judge,
-        "judge_auc": llm.own_auc(judges.attributes, [(one.concept, one.terms) for one in proposals.finalists]),
+        "judge_auc": llm.own_auc(judges.attributes, concept_terms),
+        "judge_auc_masked": masked.own_auc(judges.attributes, concept_terms) if pairs else _masked_last_night(inputs),
         "finalists": len(proposals.finalists),
         "scored": len(chosen.finalists),
         "controls": len(control),
@@ -150,6 +158,12 @@ def _reusable_verdicts(config: Config, inputs: Mapping[str, Committed], catalogu
         and row["judge"] == config.scores.judge
         and row["prompt_version"] == prompts.VERSION
     }
+
+
+def _masked_last_night(inputs: Mapping[str, Committed]) -> float | None:
+    """The judge's AUC on texts without the answer as it was, where all verdicts are last night's."""
+    last = inputs.get(PREVIOUS + "scores")
+    return last.metrics.get("judge_auc_masked") if last else None
 
 
 def _verdicts_of_labels(config: Config, labels: Committed) -> dict[Pair, Completion]:

@@ -269,5 +269,5 @@ def run_stage(
     monkeypatch.setattr(module, "EnginePool", lambda *_: pool)
     monkeypatch.setattr(module, "locate_model", lambda _: "")
     without_ray(monkeypatch)
-    found = {"matching": matches(commit, 64), **inputs}
+    found = {"matching": matches(commit, 64), "statements": statements_of(commit, inputs["ingest"], {}), **inputs}
     return commit(stage.__name__, lambda out: stage(config, found, out))

@@ -83,7 +83,7 @@ def test_the_judges_own_auc_by_hand() -> None:
         ("Old", 2): completion(-22.0), ("Old", 0): completion(-18.0),
         ("Free name", 0): completion(5.0),
     }  # fmt: skip
-    found = judge.own_auc(AttributeJudge(VOCABULARY), [("War", ["War"]), ("Old", ["Old"]), ("Free name", [])])
+    found = judge.own_auc(AttributeJudge(VOCABULARY), {"War": ["War"], "Old": ["Old"], "Free name": []})
     # With the term: 1, 0, -2. Without: -1, 2. Two of six pairs are ordered right: 1 > -1, 0 > -1.
     assert found == pytest.approx(2 / 6)
 
@@ -91,5 +91,5 @@ def test_the_judges_own_auc_by_hand() -> None:
 def test_without_terms_the_judge_has_no_auc() -> None:
     judge = LlmJudge("pmi", CATALOGUE)
     judge.answers["Free name", 0] = completion(1.0)
-    assert judge.own_auc(AttributeJudge(VOCABULARY), [("Free name", [])]) is None
-    assert judge.own_auc(AttributeJudge(VOCABULARY), [("Free name", ["War"])]) is None
+    assert judge.own_auc(AttributeJudge(VOCABULARY), {"Free name": []}) is None
+    assert judge.own_auc(AttributeJudge(VOCABULARY), {"Free name": ["War"]}) is None

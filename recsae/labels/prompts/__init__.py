@@ -27,6 +27,13 @@ NAME_SCHEMA = {
 }
 
 
+CAPTION_SCHEMA = {
+    "type": "object",
+    "properties": {"caption": {"type": "string", "minLength": 10, "maxLength": DESCRIPTION_LIMIT}},
+    "required": ["caption"],
+    "additionalProperties": False,
+}
+
 _ANGLES = {ord(bracket): kind for kind, brackets in (("‹", "<＜"), ("›", ">＞")) for bracket in brackets}
 _SPECIAL = re.compile(
     r"\[(/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|IMG|gMASK|sMASK|CLS|SEP|MASK))\]"
@@ -75,6 +82,11 @@ def name(items: Sequence[str], contrast: Sequence[str], tried: str | None = None
     """
     again = _fill(_template("tried"), concept=_quoted(tried)) if tried else ""
     return _fill(_template("name"), items=_list(items), contrast=_list(contrast), tried=again)
+
+
+def caption(items: Sequence[str], contrast: Sequence[str], words: str) -> str:
+    """Asks for a sentence as JSON that says what the statement `words` means for `items`, unlike `contrast`."""
+    return _fill(_template("caption"), items=_list(items), contrast=_list(contrast), words=_quoted(words))
 
 
 def judge_pmi(item: str) -> str:
