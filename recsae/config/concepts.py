@@ -105,6 +105,8 @@ Strengths = Annotated[tuple[Annotated[float, Field(ge=-100, le=100)], ...], Fiel
 class SteeringConfig(Section):
     """How recommendations change when latents are steered."""
 
+    latents: Count = 48
+    """Interpretable latents to steer, drawn by the seed."""
     strengths: Strengths = (
         -0.25,
         0.0625,

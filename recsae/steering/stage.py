@@ -23,6 +23,7 @@ from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
 from recsae.schemas.steering import STEERING, WISHES
+from recsae.stats.sampling import draw
 from recsae.steering.effects import Effects, SteeringSetup, measure
 from recsae.steering.interventions import InterventionPlan, plan_of, steer
 from recsae.steering.probes import probes
@@ -47,7 +48,10 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     """Write `steering.parquet` and `steering_wishes.parquet`; both empty where there is no model to steer."""
     start = time.monotonic()
     catalogue = Catalogue.read(inputs["ingest"])
-    subjects = subjects_of(read_chosen(inputs, catalogue), catalogue)
+    chosen = read_chosen(inputs, catalogue)
+    interpretable = [latent for latent, one in chosen.items() if one.interpretable]
+    drawn = draw(interpretable, config.steering.latents, config.seed)
+    subjects = subjects_of({latent: chosen[latent] for latent in drawn}, catalogue)
     given = inputs["recommender"].metrics["kind"] == "given"
     if given or not subjects.steered:
         log.info(

@@ -106,6 +106,7 @@ def test_what_is_recorded_keeps_the_old_names(file: Path) -> None:
     assert {key: value_of(new, key) for key in VALUES} == VALUES
     assert not any(key.partition(".")[2] in new[key.partition(".")[0]] for key in RENAMED.values())
     assert new["steering"] == {
+        "latents": 48,
         "strengths": [-0.25, 0.0625, 0.125, 0.25, 0.5, 1.0],
         "reference": 0.25,
         "factor": 3.0,
