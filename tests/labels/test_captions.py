@@ -121,7 +121,7 @@ def test_statements_about_items_are_shown_by_the_items_of_their_view(commit: Com
     found = stated(rows, [0, 1, 2], cases, catalogue, 5)
     assert [(one.subject.latent, one.words) for one in found] == [
         (0, "War"),
-        (1, f"around {dict(zip(catalogue.ids, catalogue.titles, strict=True)).get('i0', 'i0')}"),
+        (1, f"items around {dict(zip(catalogue.ids, catalogue.titles, strict=True)).get('i0', 'i0')}"),
     ]
     assert found[0].subject.shown.tolist() == [0] and len(found[1].subject.shown) == 5
 
