@@ -25,6 +25,7 @@ _COUNTS = (
     pa.field("confidence", pa.float64()),  # balanced accuracy
     pa.field("lower", pa.float64()),  # 95 %, by the jackknife over groups of users
     pa.field("upper", pa.float64()),
+    pa.field("level_recall", pa.list_(pa.float64())),  # in each tenth of the activations, the weakest first
 )
 
 STATEMENT_SCORES = table_schema(
@@ -55,6 +56,7 @@ STATEMENTS = table_schema(
     pa.field("p_value", pa.float64()),
     required("status", pa.string()),  # ok, or why there is no statement
     *(field.with_nullable(True) for field in _COUNTS),
+    pa.field("holds_from", pa.int8()),  # the tenth of activations, from 1, from which on recall is at least .8
     pa.field("core_statement", pa.string()),  # JSON of the statement with the highest F1 on select users
     pa.field("core_words", pa.string()),
     pa.field("core_precision", pa.float64()),

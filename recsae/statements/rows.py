@@ -16,6 +16,8 @@ from recsae.statements.wording import body_in_words, in_words
 
 Row = dict[str, Any]
 CONTROLS = ("shuffled", "null")
+STRONG_RECALL = 0.8
+"""Recall in a tenth of the activations at which the statement counts as holding there."""
 
 
 class Scored(NamedTuple):
@@ -79,6 +81,7 @@ def score_rows(to_score: Sequence[Scored], scored: Tally) -> tuple[list[Row], fl
                 "select_confidence": one.measured.value,
                 "on_latent": one.pairing.latent if one.role == "shuffled" else None,
                 "passes": bool(passes_P[number]),
+                "level_recall": _level_recall(scored, number),
                 **counts._asdict(),
                 "precision": counts.precision,
                 "recall": counts.recall,
@@ -92,7 +95,36 @@ def score_rows(to_score: Sequence[Scored], scored: Tally) -> tuple[list[Row], fl
     return rows, bar
 
 
-COPIED = ("tp", "fp", "tn", "fn", "precision", "recall", "f1", "confidence", "lower", "upper", "p_value")
+def _level_recall(scored: Tally, number: int) -> list[float] | None:
+    """The recall in each tenth of the latent's activations, the weakest first; None where a tenth has no case."""
+    fires_V, both_V = scored.fires_VP[:, number], scored.both_VP[:, number]
+    return (both_V / fires_V).tolist() if fires_V.all() else None
+
+
+def holds_from(level_recall: Sequence[float] | None) -> int | None:
+    """The lowest tenth of activations, from 1, from which on recall is at least STRONG_RECALL in every tenth."""
+    found = None
+    for level, recall in reversed(list(enumerate(level_recall or [], 1))):
+        if recall < STRONG_RECALL:
+            break
+        found = level
+    return found
+
+
+COPIED = (
+    "tp",
+    "fp",
+    "tn",
+    "fn",
+    "precision",
+    "recall",
+    "f1",
+    "confidence",
+    "lower",
+    "upper",
+    "p_value",
+    "level_recall",
+)
 
 
 def statement_rows(
@@ -126,6 +158,7 @@ def _statement_row(
         "accepted": row["passes"],
         "status": "ok" if row["lower"] is not None else "too few cases of score users",
         **{name: row[name] for name in COPIED},
+        "holds_from": holds_from(row["level_recall"]),
         "core_statement": core.get("statement"),
         "core_words": in_words(from_json(core["statement"]), titles) if core else None,
         **{f"core_{name}": core.get(name) for name in ("precision", "recall", "f1")},

@@ -56,7 +56,8 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     features.write_spaces(item_features.spaces, catalogue, out)
     unseen_I = controls.unseen_items(catalogue.ids, config.seed)
     sae = model.load(inputs["sae"].data.child("model"))
-    alive = inputs["evidence"].read_table("latent_stats.parquet", ["latent"])["latent"].to_numpy().astype(np.int64)
+    stats = inputs["evidence"].read_table("latent_stats.parquet", ["latent", "quantiles"]).to_pylist()
+    alive = np.array([row["latent"] for row in stats], dtype=np.int64)
     plan = ReadingPlan(
         inputs["ingest"],
         inputs["activations"],
@@ -75,9 +76,9 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     chosen = {latent: one for latent, of in measured.items() if (one := choice.choose(of))}
     partner = dict(zip(alive.tolist(), controls.partners(alive, sae.W_dec.numpy(), config.seed).tolist(), strict=True))
     to_score = rows.roles(chosen, measured, partner, plan.num_latents)
-    scored = tally(
-        TallyPlan(plan, "score", item_features, [one.pairing for one in to_score], unseen_I), "scoring statements"
-    )
+    edges_of = {row["latent"]: np.array(row["quantiles"], dtype=np.float32) for row in stats}
+    pairings = [one.pairing for one in to_score]
+    scored = tally(TallyPlan(plan, "score", item_features, pairings, unseen_I, edges_of), "scoring statements")
     score_rows, bar = rows.score_rows(to_score, scored)
     glosses = {latent: choice.gloss(one, measured[latent]) for latent, one in chosen.items()}
     titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))

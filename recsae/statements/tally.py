@@ -1,11 +1,11 @@
 """Counts how often statements hold where latents fire and where they do not, by group of users.
 
-Shape suffixes: B cases, P pairings of a statement and a latent, G groups of users, I items.
+Shape suffixes: B cases, P pairings of a statement and a latent, G groups of users, I items, V levels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from recsae.stats.classification import ConfusionCounts
 AT_ONCE = 256
 """Pairings evaluated at once."""
 CASES_AT_ONCE = 65_536
+LEVELS = 10
 
 
 class StatementOnLatent(NamedTuple):
@@ -42,6 +43,8 @@ class TallyPlan(NamedTuple):
     pairings: Sequence[StatementOnLatent]
     unseen_I: np.ndarray
     """Which items were kept from the search."""
+    edges: Mapping[int, np.ndarray] = {}
+    """The nine inner deciles of the positive activations of latents whose levels are counted."""
 
 
 class Tally(NamedTuple):
@@ -51,17 +54,20 @@ class Tally(NamedTuple):
     fires_GP: np.ndarray
     holds_GP: np.ndarray
     both_GP: np.ndarray
+    fires_VP: np.ndarray
+    """By level of activation, from the weakest tenth to the strongest; 0 where the plan has no edges."""
+    both_VP: np.ndarray
 
     def plus(self, other: Tally) -> Tally:
         return Tally(*(one + another for one, another in zip(self, other, strict=True)))
 
     def counts(self, pairing: int) -> ConfusionCounts:
-        cases, fires, holds, both = (int(of_GP[:, pairing].sum()) for of_GP in self)
+        cases, fires, holds, both = (int(of_GP[:, pairing].sum()) for of_GP in self[:4])
         return ConfusionCounts(both, holds - both, cases - fires - holds + both, fires - both)
 
     def f1(self) -> np.ndarray:
         """F1 `(P,)`; NaN where the latent never fires and the statement never holds."""
-        _, fires, holds, both = (of_GP.sum(axis=0) for of_GP in self)
+        _, fires, holds, both = (of_GP.sum(axis=0) for of_GP in self[:4])
         with np.errstate(invalid="ignore"):
             return np.asarray(2 * both / (fires + holds))
 
@@ -71,9 +77,9 @@ class Tally(NamedTuple):
         The error is the jackknife's over groups of users (Efron & Stein 1981), so cases of one user count as what they
         are, not as independent ones.
         """
-        sums = [of_GP.sum(axis=0) for of_GP in self]
+        sums = [of_GP.sum(axis=0) for of_GP in self[:4]]
         value_P = _balanced(*sums)
-        left_GP = _balanced(*(whole - of_GP for whole, of_GP in zip(sums, self, strict=True)))
+        left_GP = _balanced(*(whole - of_GP for whole, of_GP in zip(sums, self[:4], strict=True)))
         groups = len(self.cases_GP)
         spread_P = ((left_GP - left_GP.mean(axis=0)) ** 2).sum(axis=0)
         return value_P, np.sqrt((groups - 1) / groups * spread_P)
@@ -87,8 +93,7 @@ def _balanced(cases: np.ndarray, fires: np.ndarray, holds: np.ndarray, both: np.
 def tally(plan: TallyPlan, phase: str) -> Tally:
     """The counts over all shards."""
     if not plan.pairings:
-        empty = np.zeros((USER_GROUPS, 0), dtype=np.int64)
-        return Tally(empty, empty, empty, empty)
+        return _zeros(0)
     counted: Tally = tasks.total(_tally, plan, reading.names(plan.reading.activations), phase)
     return counted
 
@@ -99,8 +104,7 @@ def _tally(plan: TallyPlan, name: str) -> Tally:
 
 def tally_cases(found: ShardCases, plan: TallyPlan) -> Tally:
     """The counts of one shard."""
-    shape = USER_GROUPS, len(plan.pairings)
-    total = Tally(*(np.zeros(shape, dtype=np.int64) for _ in Tally._fields))
+    total = _zeros(len(plan.pairings))
     starts = np.searchsorted(found.latent_A, np.arange(plan.reading.num_latents + len(plan.reading.nulls) + 1))
     by_kind: dict[tuple[str, bool], list[int]] = {}
     for number, pairing in enumerate(plan.pairings):
@@ -111,13 +115,28 @@ def tally_cases(found: ShardCases, plan: TallyPlan) -> Tally:
         for first in range(0, len(numbers), AT_ONCE):
             at = numbers[first : first + AT_ONCE]
             pairings = [plan.pairings[number] for number in at]
-            cases = [found.case_A[starts[one.latent] : starts[one.latent + 1]] for one in pairings]
-            cases = [case[known_B[case]] for case in cases]
+            spans = [slice(starts[one.latent], starts[one.latent + 1]) for one in pairings]
+            cases = [found.case_A[span][known_B[found.case_A[span]]] for span in spans]
             count = _count_by_item if kind in ONE_ITEM else _count_by_case
-            total.holds_GP[:, at], total.both_GP[:, at] = count(kind, known_B, found, pairings, cases, plan.features)
+            total.holds_GP[:, at], holds = count(kind, known_B, found, pairings, cases, plan.features)
             total.cases_GP[:, at] = known_G[:, None]
             total.fires_GP[:, at] = _by_group(found.group_B, cases)
+            total.both_GP[:, at] = _by_group(
+                found.group_B, [case[hold] for case, hold in zip(cases, holds, strict=True)]
+            )
+            for number, pairing, span, hold in zip(at, pairings, spans, holds, strict=True):
+                edges = plan.edges.get(pairing.latent)
+                if edges is not None:
+                    activation = found.activation_A[span][known_B[found.case_A[span]]]
+                    level = np.searchsorted(edges, activation, side="right")
+                    total.fires_VP[:, number] = np.bincount(level, minlength=LEVELS)
+                    total.both_VP[:, number] = np.bincount(level[hold], minlength=LEVELS)
     return total
+
+
+def _zeros(pairings: int) -> Tally:
+    by_group, by_level = ((size, pairings) for size in (USER_GROUPS, LEVELS))
+    return Tally(*(np.zeros(shape, dtype=np.int64) for shape in (*[by_group] * 4, *[by_level] * 2)))
 
 
 def _kind(statement: Statement) -> str:
@@ -139,15 +158,14 @@ def _count_by_item(
     pairings: Sequence[StatementOnLatent],
     cases: Sequence[np.ndarray],
     features: ItemFeatures,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where statements about one item hold, and where the latent fires as well, `(G, P)` each, by counts of items."""
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Where statements about one item hold `(G, P)`, by counts of items, and whether in each activating case."""
     member_IP = membership([one.statement for one in pairings], features)
     item_B = found.cases.of_view(view)
     flat = found.group_B[known_B] * features.n_items + item_B[known_B]
     of_item_GI = np.bincount(flat, minlength=USER_GROUPS * features.n_items).reshape(USER_GROUPS, -1)
     held_GP = (of_item_GI.astype(np.float64) @ member_IP).astype(np.int64)
-    both = [case[member_IP[item_B[case], place]] for place, case in enumerate(cases)]
-    return held_GP, _by_group(found.group_B, both)
+    return held_GP, [member_IP[item_B[case], place] for place, case in enumerate(cases)]
 
 
 def _count_by_case(
@@ -157,12 +175,12 @@ def _count_by_case(
     pairings: Sequence[StatementOnLatent],
     cases: Sequence[np.ndarray],
     features: ItemFeatures,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """The same for statements about a whole case."""
     statements = [one.statement for one in pairings]
     member_IP = membership(statements, features)
     held_GP = np.zeros((USER_GROUPS, len(pairings)), dtype=np.int64)
-    both_GP = np.zeros_like(held_GP)
+    holds = [np.zeros(len(case), dtype=bool) for case in cases]
     for start in range(0, len(known_B), CASES_AT_ONCE):
         rows = np.arange(start, min(start + CASES_AT_ONCE, len(known_B)))
         holds_BP = holds_given(statements, member_IP, found.cases.take(rows)) & known_B[rows, None]
@@ -170,10 +188,10 @@ def _count_by_case(
             (np.ones(len(rows), np.int64), (found.group_B[rows], np.arange(len(rows)))), shape=(USER_GROUPS, len(rows))
         )
         held_GP += of_group @ holds_BP.astype(np.int32)
-        inside = [case[(case >= start) & (case < start + len(rows))] for case in cases]
-        both = [case[holds_BP[case - start, place]] for place, case in enumerate(inside)]
-        both_GP += _by_group(found.group_B, both)
-    return held_GP, both_GP
+        for place, case in enumerate(cases):
+            inside = (case >= start) & (case < start + len(rows))
+            holds[place][inside] = holds_BP[case[inside] - start, place]
+    return held_GP, holds
 
 
 def _by_group(group_B: np.ndarray, cases: Sequence[np.ndarray]) -> np.ndarray:
