@@ -45,6 +45,10 @@ class ColumnNames(Section):
     """A rating or count; `""`: every event weighs 1."""
     title: str = "title"
     """The item's title; where it is missing, the item's id is shown."""
+    tag: Annotated[str, Field(min_length=1, exclude_if=lambda name: name == "tag")] = "tag"
+    """The tag in a row of `tags`."""
+    tag_weight: Annotated[str, Field(exclude_if=lambda name: name == "weight")] = "weight"
+    """How much a row of `tags` weighs, such as a count or a relevance; without such a column every row weighs 1."""
 
 
 def _separators(held: Any) -> Any:
@@ -68,6 +72,9 @@ class DataConfig(Section):
     """CSV, TSV or Parquet files (`.gz` too); with `split.kind = "given"` three: train, validation, test."""
     items: Paths = ()
     """CSV, TSV, JSON Lines or Parquet files, joined on the item's id."""
+    tags: Annotated[Paths, Field(exclude_if=lambda paths: not paths)] = ()
+    """CSV, TSV, JSON Lines or Parquet files, one tag of an item a row; they become the attribute `tags`. With a column
+    `columns.user_id`, tags that are the list of one user are left out."""
     users: str = ""
     """An optional table of users; never shown to a language model."""
     columns: ColumnNames = ColumnNames()
@@ -84,6 +91,8 @@ class DataConfig(Section):
     """Items with fewer events are dropped."""
     min_weight: float | None = None
     """Events with a smaller weight (rating) are dropped."""
+    min_tag_weight: Annotated[float | None, Field(exclude_if=lambda weight: weight is None)] = None
+    """Tags whose weights on an item sum to less are not the item's."""
     replay_fraction: Annotated[float, Field(gt=0, le=1, serialization_alias="oldest")] = 1.0
     """Share of each user's events, the oldest ones, that is read; below 1 replays an earlier night."""
 

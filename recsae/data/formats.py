@@ -37,6 +37,21 @@ class MetadataFiles:
 
 
 @dataclass(frozen=True)
+class TagFiles:
+    """Files with one tag of an item a row."""
+
+    sources: tuple[Source, ...] = ()
+    ids: tuple[str, ...] = ()
+    """Candidate names of the column with the item's id, as in MetadataFiles."""
+    tag: str = "tag"
+    weight: str = ""
+    weight_named: bool = False
+    """Whether the config names the weight's column, so that it must exist."""
+    user: str = ""
+    """The column of the user who gave the tag, used where it exists."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """All input files of ingest, with the names of their columns."""
 
@@ -44,16 +59,18 @@ class Dataset:
     columns: ColumnNames
     items: MetadataFiles
     users: MetadataFiles
+    tags: TagFiles = TagFiles()
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        return self.interactions + self.items.sources + self.users.sources
+        return self.interactions + self.items.sources + self.tags.sources + self.users.sources
 
 
 def dataset(config: Config) -> Dataset:
     """The input files that the config names. Raises BadInput if one is missing or the columns do not fit."""
     data = config.data
     files = {"table": _tables, "movielens": _movielens, "recbole": _recbole}[data.format](data)
+    files = replace(files, tags=_tags(data))
     for source in files.sources:
         if not source.exists():
             raise BadInput(f"{source.key}: no such file {source.path}; give one that is there")
@@ -62,6 +79,8 @@ def dataset(config: Config) -> Dataset:
         raise BadInput(f"data.columns.user_id and data.columns.item_id are both {columns.user_id}; name two columns")
     if data.min_weight is not None and not columns.weight:
         raise BadInput("data.min_weight needs a weight; set data.columns.weight")
+    if data.min_tag_weight is not None and not data.tags:
+        raise BadInput("data.min_tag_weight needs a table of tags; name one in data.tags")
     if config.split.kind == "given" and len(files.interactions) != 3:
         raise BadInput(
             f'split.kind = "given" needs three files of events (train, validation, test) and there are '
@@ -84,8 +103,7 @@ def _tables(data: DataConfig) -> Dataset:
         columns,
         MetadataFiles(
             tuple(source_from_path("data.items", path) for path in data.items),
-            # with a list of items per line, the events' column is unlikely to share the catalogue's name
-            (columns.item_id, "item_id", "item") if data.list_separator else (columns.item_id,),
+            _item_ids(data),
             columns.title,
             bool(columns.title) and "title" in columns.model_fields_set,
             _separators(data.attributes),
@@ -96,6 +114,25 @@ def _tables(data: DataConfig) -> Dataset:
             attributes=_separators(data.user_attributes),
             key="data.user_attributes",
         ),
+    )
+
+
+def _item_ids(data: DataConfig) -> tuple[str, ...]:
+    """Candidate names of the column with an item's id, outside the events."""
+    item_id = data.columns.item_id
+    # with a list of items per line, the events' column is unlikely to share the catalogue's name
+    return (item_id, "item_id", "item") if data.list_separator else (item_id,)
+
+
+def _tags(data: DataConfig) -> TagFiles:
+    columns = data.columns
+    return TagFiles(
+        tuple(source_from_path("data.tags", path) for path in data.tags),
+        _item_ids(data),
+        columns.tag,
+        columns.tag_weight,
+        bool(columns.tag_weight) and "tag_weight" in columns.model_fields_set,
+        columns.user_id,
     )
 
 

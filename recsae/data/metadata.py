@@ -12,10 +12,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from recsae.data.cells import cleaned_text, identifier, read_text
 from recsae.data.database import first_row
 from recsae.data.formats import MetadataFiles
 from recsae.data.sources import Row, Source
-from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, cell_text, clean, is_utf8, normalise
+from recsae.data.tags import TAGS
+from recsae.data.text import TITLE_LIMIT, VALUE_LIMIT, clean, is_utf8
 from recsae.errors import BadInput
 from recsae.schemas.base import ATTRIBUTES, ITEMS, USERS
 from recsae.store.run_store import Attempt
@@ -82,50 +84,34 @@ def _metadata_rows(
         yield {
             "file": number,
             "row": row,
-            "id": _id(source, row, id_column, cells),
+            "id": identifier(source, row, id_column, cells),
             "title": _title(source, row, metadata.title, cells, cleaned),
             "attributes": _attributes(source, row, metadata, cells, cleaned),
         }
 
 
-def _id(source: Source, row: int, column: str, cells: Row) -> str:
-    text = _text(source, row, column, cells.get(column)) or ""
-    if not text.strip():
-        source.refuse(f"row {row}, column {column} is empty; fill it or leave the row out")
-    if not is_utf8(text):
-        source.refuse(f"row {row}, column {column} is not valid UTF-8; write the file in UTF-8")
-    return text
-
-
 def _title(source: Source, row: int, column: str, cells: Row, cleaned: Counter[str]) -> str | None:
-    text = _text(source, row, column, cells.get(column)) if column else None
+    text = read_text(source, row, column, cells.get(column)) if column else None
     if text is None:
         return None
     cleaned["not_utf8"] += not is_utf8(text)
-    return _cleaned(text, TITLE_LIMIT, "titles", cleaned) or None
+    return cleaned_text(text, TITLE_LIMIT, "titles", cleaned) or None
 
 
 def _attributes(source: Source, row: int, metadata: MetadataFiles, cells: Row, cleaned: Counter[str]) -> Attributes:
     found = []
     for name, separators in metadata.attributes.items():
         for cell in _flatten(cells.get(name)):
-            text = _text(source, row, name, cell)
+            text = read_text(source, row, name, cell)
             if text is None:
                 continue
             cleaned["not_utf8"] += not is_utf8(text)
             for part in _split(text, separators):
                 part = part.lower() if name in metadata.lowercase else part
-                value = _cleaned(part, VALUE_LIMIT, "values", cleaned)
+                value = cleaned_text(part, VALUE_LIMIT, "values", cleaned)
                 if value and value not in metadata.placeholders:
                     found.append({"name": name, "value": value})
     return found
-
-
-def _cleaned(raw: str, limit: int, counter: str, cleaned: Counter[str]) -> str:
-    text, changed, truncated = normalise(raw, limit)
-    cleaned[counter] += changed
-    cleaned[f"{counter}_cut"] += truncated
-    return text
 
 
 def _flatten(cell: Any) -> Iterator[Any]:
@@ -140,13 +126,6 @@ def _split(text: str, separators: Sequence[str]) -> list[str]:
     for separator in separators:
         parts = [piece for part in parts for piece in part.split(separator)]
     return parts
-
-
-def _text(source: Source, row: int, column: str, cell: Any) -> str | None:
-    try:
-        return cell_text(cell)
-    except TypeError as error:
-        source.refuse(f"row {row}, column {column} holds a {error}, expected text or a list of texts; flatten it")
 
 
 def _refuse_missing(metadata: MetadataFiles, seen: set[str]) -> None:
@@ -192,13 +171,15 @@ def refuse_unmatched_ids(connection: duckdb.DuckDBPyConnection, metadata: Metada
 def write_items(
     connection: duckdb.DuckDBPyConnection, metadata: MetadataFiles, popularity: np.ndarray, out: Attempt
 ) -> Counter[str]:
-    """Write `items.parquet` from the tables `items` and `item_rows`; returns counts of items without a row or a title.
+    """Write `items.parquet`; returns counts of items without a row or a title.
 
-    `popularity` `(items,)` counts training events. An item with attribute `a` is counted under `with a`.
+    Reads the tables `items`, `item_rows` and `item_tags`. `popularity` `(items,)` counts training events. An item with
+    attribute `a` is counted under `with a`.
     """
     counts: Counter[str] = Counter()
     query = """
-        SELECT item_idx, item_id, title, attributes FROM items LEFT JOIN item_rows ON id = item_id
+        SELECT item_idx, item_id, title, attributes, tags FROM items
+        LEFT JOIN item_rows ON id = item_id LEFT JOIN item_tags ON tagged_id = item_id
         ORDER BY item_idx, file, row
     """
     with out.open_parquet("items.parquet", ITEMS) as writer:
@@ -210,7 +191,8 @@ def write_items(
                 title = next((row["title"] for row in known if row["title"]), None)
                 counts["without_row"] += not known
                 counts["without_title"] += title is None
-                attributes = _merge(known, metadata)
+                tags = [{"name": TAGS, "value": tag} for tag in item_rows[0]["tags"] or ()]
+                attributes = _merge([*known, {"attributes": tags}], metadata)
                 for name in {attribute["name"] for attribute in attributes}:
                     counts[f"with {name}"] += 1
                 rows.append(
@@ -254,5 +236,5 @@ def _grouped(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[list
 def _merge(rows: list[Row], metadata: MetadataFiles) -> Attributes:
     """Distinct attribute values: attributes in the order of the config, values in the order of files and rows."""
     distinct = dict.fromkeys((pair["name"], pair["value"]) for row in rows for pair in row["attributes"])
-    order = {name: number for number, name in enumerate(metadata.attributes)}
+    order = {name: number for number, name in enumerate(dict.fromkeys([*metadata.attributes, TAGS]))}
     return [{"name": name, "value": value} for name, value in sorted(distinct, key=lambda pair: order[pair[0]])]

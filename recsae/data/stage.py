@@ -18,6 +18,7 @@ from recsae.data.events import read_events
 from recsae.data.filters import filter_events, split_by_time
 from recsae.data.formats import Dataset, dataset
 from recsae.data.metadata import load_metadata, refuse_unmatched_ids, write_items, write_users
+from recsae.data.tags import TAGS, choose_tags, load_tags
 from recsae.data.writer import WriteSummary, write_events
 from recsae.errors import BadInput
 from recsae.observability import progress
@@ -45,11 +46,12 @@ def _ingest(
     progress.phase("reading items and users")
     cleaned = load_metadata(connection, "item_rows", files.items)
     cleaned.update(load_metadata(connection, "user_rows", files.users))
+    cleaned.update(load_tags(connection, files.tags))
     timer.log(
         "metadata",
-        f"{len(files.items.sources)} files of items, {len(files.users.sources)} of users; cleaned {cleaned['titles']} "
-        f"titles and cut {cleaned['titles_cut']}, cleaned {cleaned['values']} attribute values and cut "
-        f"{cleaned['values_cut']}, {cleaned['not_utf8']} cells not UTF-8",
+        f"{len(files.items.sources)} files of items, {len(files.tags.sources)} of tags, {len(files.users.sources)} of "
+        f"users; cleaned {cleaned['titles']} titles and cut {cleaned['titles_cut']}, cleaned {cleaned['values']} "
+        f"attribute values and cut {cleaned['values_cut']}, {cleaned['not_utf8']} cells not UTF-8",
     )
     progress.phase("reading events")
     read = read_events(connection, files.interactions, files.columns, config.data.list_separator)
@@ -68,6 +70,9 @@ def _ingest(
     _refuse_empty_split(config, written)
     timer.log("written", f"{written.cases} cases, {written.events}")
     progress.phase("writing the catalogue")
+    tags = choose_tags(connection, files.tags, config.data.min_tag_weight)
+    if files.tags.sources:
+        timer.log("tags", _tags_told(tags))
     item_counts = write_items(connection, files.items, written.popularity, out)
     write_users(connection, files.users, out)
     if files.items.sources and item_counts["without_row"]:
@@ -75,6 +80,7 @@ def _ingest(
     if files.items.sources and files.items.title and item_counts["without_title"] == kept.items:
         log.warning("no item has a title in column %s of the items; set data.columns.title", files.items.title)
     timer.log("catalogue", f"{kept.items} items, {item_counts['without_title']} without a title")
+    attributes = [*files.items.attributes, *([TAGS] if files.tags.sources else [])]
     return {
         "users": kept.users,
         "items": kept.items,
@@ -94,9 +100,18 @@ def _ingest(
         "cleaned": {what: cleaned[what] for what in ("titles", "titles_cut", "values", "values_cut", "not_utf8")},
         "items_without_row": item_counts["without_row"],
         "items_without_title": item_counts["without_title"],
-        "items_by_attribute": {name: item_counts[f"with {name}"] for name in files.items.attributes},
+        "items_by_attribute": {name: item_counts[f"with {name}"] for name in attributes},
+        **({TAGS: tags} if files.tags.sources else {}),
         "seconds": timer.seconds,
     }
+
+
+def _tags_told(tags: Mapping[str, int]) -> str:
+    return (
+        f"{tags['rows']} rows, {tags['rows_of_no_item']} of them of no item here; of {tags['distinct']} tags left out "
+        f"{tags['too_few_items']} of too few items and {tags['of_one_user']} of one user; {tags['too_light']} tags of "
+        "items too light"
+    )
 
 
 def _users_by_part(connection: duckdb.DuckDBPyConnection, users: int) -> dict[str, int]:
