@@ -16,7 +16,7 @@ from recsae.statements.language import MAX_LISTED, MAX_SEEDS
 
 OFFERED = 40
 """Most telling items offered as seeds."""
-RATE_CASES = 5
+RATE_CASES = 10
 
 
 class SetFound(NamedTuple):
