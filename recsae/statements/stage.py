@@ -112,7 +112,7 @@ def _spaces(config: Config, inputs: Mapping[str, Committed], catalogue: Catalogu
             vectors = spaces.of_recommender(registry.load(inputs["recommender"], config.probe.site))
         if vectors is not None:
             found[spaces.RECOMMENDER] = vectors
-    found[spaces.CO_CONSUMPTION] = spaces.co_consumption(inputs["ingest"], catalogue.n_items)
+    found[spaces.CO_CONSUMPTION] = spaces.co_consumption(inputs["ingest"], catalogue.n_items, config.seed)
     return found
 
 
