@@ -16,7 +16,6 @@ from recsae.data.catalogue import Catalogue
 from recsae.data.terms import Vocabulary
 from recsae.labels import prompts
 from recsae.llm.pool import Completion, Request
-from recsae.stats.classification import auc
 
 Pair = tuple[str, int]
 """A concept's text and an item."""
@@ -48,14 +47,6 @@ class LlmJudge:
     def values(self, concept: str, items: np.ndarray) -> np.ndarray:
         values = [self.answers[concept, item].value for item in items.tolist()]
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-    def own_auc(self, attributes: AttributeJudge, terms: Mapping[str, Sequence[str]]) -> float | None:
-        """The judge's AUC against the attributes, over all pairs whose concept has terms.
-
-        Values are centred per concept.
-        """
-        value, has_terms = self.centred(attributes, terms)
-        return auc(value, has_terms)
 
     def centred(self, attributes: AttributeJudge, terms: Mapping[str, Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         """For all pairs whose concept has terms: the value less the concept's mean, and whether the item has them."""

@@ -125,8 +125,8 @@ def score_concepts(config: Config, inputs: Mapping[str, Committed], out: Attempt
     log.info("scores: %d latents scored, %d judgements, %d failed", len(chosen.finalists), len(answers), failed)
     return {
         "judge": config.scores.judge,
-        "judge_auc": llm.own_auc(judges.attributes, concept_terms),
-        "judge_auc_masked": masked.own_auc(judges.attributes, concept_terms) if pairs else _masked_last_night(inputs),
+        **_worth(llm, judges.attributes, concept_terms, "judge"),
+        **(_worth(masked, judges.attributes, concept_terms, "judge_masked") if pairs else _masked_last_night(inputs)),
         "finalists": len(proposals.finalists),
         "scored": len(chosen.finalists),
         "controls": len(control),
@@ -160,10 +160,19 @@ def _reusable_verdicts(config: Config, inputs: Mapping[str, Committed], catalogu
     }
 
 
-def _masked_last_night(inputs: Mapping[str, Committed]) -> float | None:
-    """The judge's AUC on texts without the answer as it was, where all verdicts are last night's."""
-    last = inputs.get(PREVIOUS + "scores")
-    return last.metrics.get("judge_auc_masked") if last else None
+def _worth(llm: LlmJudge, attributes: AttributeJudge, terms: Mapping[str, Sequence[str]], name: str) -> Metrics:
+    """The judge's AUC and Youden's J against the attributes."""
+    value, has_terms = llm.centred(attributes, terms)
+    return {
+        f"{name}_auc": classification.auc(value, has_terms),
+        f"{name}_youden": classification.youden(value, has_terms),
+    }
+
+
+def _masked_last_night(inputs: Mapping[str, Committed]) -> Metrics:
+    """The judge's worth on texts without the answer as it was, where all verdicts are last night's."""
+    last = inputs[PREVIOUS + "scores"].metrics if PREVIOUS + "scores" in inputs else {}
+    return {name: last.get(name) for name in ("judge_masked_auc", "judge_masked_youden")}
 
 
 def _verdicts_of_labels(config: Config, labels: Committed) -> dict[Pair, Completion]:

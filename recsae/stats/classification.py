@@ -65,6 +65,15 @@ def auc(value: np.ndarray, active: np.ndarray) -> float | None:
     return float((below + upto).sum() / (2 * len(positive) * len(negative)))
 
 
+def youden(value: np.ndarray, active: np.ndarray) -> float | None:
+    """The largest difference of true- and false-positive rate over thresholds (Youden 1950); None unless both occur."""
+    positive, negative = np.sort(value[active]), np.sort(value[~active])
+    if not len(positive) or not len(negative):
+        return None
+    below = [np.searchsorted(found, value, side="left") / len(found) for found in (positive, negative)]
+    return max(0.0, float((below[1] - below[0]).max()))
+
+
 def auc_error(value: float, active: int, inactive: int) -> float:
     """The standard error of an AUC over so many cases of either class, at least one each (Hanley & McNeil 1982)."""
     both_above, both_below = value / (2 - value), 2 * value**2 / (1 + value)

@@ -12,6 +12,7 @@ from recsae.labels.judges import AttributeJudge, LlmJudge, in_sorted
 from recsae.llm.pool import Completion
 from recsae.schemas.base import conform
 from recsae.schemas.concepts import VERDICTS
+from recsae.stats.classification import auc
 
 CATALOGUE = Catalogue(list("abcd"), ["A", "B", "C", "D"], [{"genres": ["War"]}, {}, {}, {}], np.ones(4, dtype=np.int64))
 VOCABULARY = Vocabulary(["War", "Old"], sparse.csr_matrix(np.array([[1, 0], [1, 1], [0, 1], [0, 0]], np.float32)))
@@ -83,7 +84,7 @@ def test_the_judges_own_auc_by_hand() -> None:
         ("Old", 2): completion(-22.0), ("Old", 0): completion(-18.0),
         ("Free name", 0): completion(5.0),
     }  # fmt: skip
-    found = judge.own_auc(AttributeJudge(VOCABULARY), {"War": ["War"], "Old": ["Old"], "Free name": []})
+    found = auc(*judge.centred(AttributeJudge(VOCABULARY), {"War": ["War"], "Old": ["Old"], "Free name": []}))
     # With the term: 1, 0, -2. Without: -1, 2. Two of six pairs are ordered right: 1 > -1, 0 > -1.
     assert found == pytest.approx(2 / 6)
 
@@ -91,5 +92,5 @@ def test_the_judges_own_auc_by_hand() -> None:
 def test_without_terms_the_judge_has_no_auc() -> None:
     judge = LlmJudge("pmi", CATALOGUE)
     judge.answers["Free name", 0] = completion(1.0)
-    assert judge.own_auc(AttributeJudge(VOCABULARY), {"Free name": []}) is None
-    assert judge.own_auc(AttributeJudge(VOCABULARY), {"Free name": ["War"]}) is None
+    assert auc(*judge.centred(AttributeJudge(VOCABULARY), {"Free name": []})) is None
+    assert auc(*judge.centred(AttributeJudge(VOCABULARY), {"Free name": ["War"]})) is None

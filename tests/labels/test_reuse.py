@@ -95,7 +95,7 @@ def test_last_nights_verdicts_are_reused(nights: Nights) -> None:
     second = nights.night(first)
     assert [one for one in nights.judge.asked if one.kind != "generate"] == []
     assert 0 < second["scores"].metrics["reused"] <= asked
-    assert second["scores"].metrics["judge_auc_masked"] == first["scores"].metrics["judge_auc_masked"] is not None
+    assert second["scores"].metrics["judge_masked_auc"] == first["scores"].metrics["judge_masked_auc"] is not None
     values = [
         {
             (row["concept"], row["item_idx"]): row["value"]

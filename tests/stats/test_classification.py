@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recsae.stats.classification import LEAST_USERS, ConfusionCounts, auc, auc_error, count, interval
+from recsae.stats.classification import LEAST_USERS, ConfusionCounts, auc, auc_error, count, interval, youden
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -123,3 +123,12 @@ def test_the_standard_error_of_an_auc_is_that_of_repeated_draws() -> None:
     found = np.array(drawn, dtype=np.float64)
     assert auc_error(float(found.mean()), 25, 15) == pytest.approx(found.std(), rel=0.05)
     assert auc_error(1.0, 8, 8) == 0
+
+
+def test_youdens_j_is_the_best_threshold() -> None:
+    value = np.array([3.0, 2.0, 1.0, 0.0, 2.5])
+    active = np.array([True, True, False, False, False])
+    # Above 1: both active ones and one of three others.
+    assert youden(value, active) == pytest.approx(2 / 3)
+    assert youden(-value, active) == 0
+    assert youden(value, np.ones(5, dtype=bool)) is None
