@@ -64,7 +64,7 @@ def _baskets(ingested: Committed, n_items: int, seed: int) -> sparse.csr_matrix:
             columns.append(items)
             users += 1
     if not rows:
-        return sparse.csr_matrix((0, n_items), dtype=np.float32)
+        return sparse.csr_matrix(np.zeros((0, n_items), dtype=np.float32))
     row, column = np.concatenate(rows), np.concatenate(columns)
     return sparse.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=(users, n_items))
 
