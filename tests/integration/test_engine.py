@@ -178,6 +178,14 @@ def test_answers_are_json_of_the_schema(pool: EnginePool) -> None:
         assert set(json.loads(answer.text or "")) == {"name"}
 
 
+def test_texts_are_drawn_by_their_seed(pool: EnginePool) -> None:
+    prompt = f"{ITEMS[0]}\nName the theme in at most four words, as JSON."
+    drawn = [Request("generate", prompt, seed=seed) for seed in (1, 2, 3, 4, 1)]
+    answers = collect(pool, drawn, SCHEMA)
+    assert {answer.status for answer in answers} == {"ok"}
+    assert answers[0] == answers[-1] and len({answer.text for answer in answers}) > 1
+
+
 def test_yes_and_no_are_told_apart(pool: EnginePool) -> None:
     prompts = [f'Answer with the word "{word}" and nothing else: what is the word?' for word in ("Yes", "No")]
     yes, no = collect(pool, [Request("yes_no", prompt) for prompt in prompts])

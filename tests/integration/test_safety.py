@@ -109,7 +109,7 @@ def test_every_name_is_json_of_the_schema(pool: EnginePool) -> None:
         [[*TITLES[:2], title, *TITLES[2:4]] for title in titles] for titles in (HOSTILE, map(shown, HOSTILE))
     )
     lists = [list(TITLES[:3]), list(TITLES[3:]), *cleaned, *raw]
-    answers = collect(pool, [Request("generate", prompts.name(items)) for items in lists], prompts.NAME_SCHEMA)
+    answers = collect(pool, [Request("generate", prompts.name(items, [])) for items in lists], prompts.NAME_SCHEMA)
     written = [answer for answer in answers if answer.status == "ok"]
     for answer in written:
         jsonschema.validate(json.loads(answer.text or ""), prompts.NAME_SCHEMA)
@@ -136,7 +136,9 @@ def test_marks_of_a_prompt_are_those_of_its_template(model_folder: str) -> None:
             lambda text: prompts.judge_yes_no(text, "Horror"),
             lambda text: prompts.judge_yes_no("Film", text),
             lambda text: prompts.rank([text, "Film"]),
-            lambda text: prompts.name(["Film", text]),
+            lambda text: prompts.name(["Film", text], ["Film", text]),
+            lambda text: prompts.name(["Film"], [], text),
+            lambda text: prompts.caption(["Film"], ["Film"], text),
         ):
             assert marks(ask(title)) == marks(ask("Film"))
             assert len(ask(title).splitlines()) == len(ask("Film").splitlines())

@@ -29,6 +29,8 @@ def test_a_title_stays_in_its_line_and_between_the_marks(title: str) -> None:
         lambda text: prompts.name([plain, text, plain], [plain]),
         lambda text: prompts.name([plain], [plain, text], plain),
         lambda text: prompts.name([plain], [plain], text),
+        lambda text: prompts.caption([plain], [plain, text], plain),
+        lambda text: prompts.caption([plain], [plain], text),
         lambda text: prompts.rank([text, plain]),
         prompts.judge_pmi,
         lambda text: prompts.judge_yes_no(text, "Horror"),

@@ -39,6 +39,13 @@ def test_each_question_is_asked_once_and_answered_everywhere(progress: Progress)
     assert sorted(pool.asked) == sorted(requests_of(12))
 
 
+def test_texts_drawn_with_different_seeds_are_different_questions(progress: Progress) -> None:
+    drawn = [Request("generate", "item 1", seed=seed) for seed in (None, 0, 1, 0)]
+    pool = FakePool(lambda request: Completion(str(request.seed), None, "ok", 1))
+    assert [answer.text for answer in ask_once(drawn, pool, progress, "names")] == ["None", "0", "1", "0"]
+    assert len(pool.asked) == 3
+
+
 def test_answers_before_a_kill_are_found_again_to_the_byte(progress: Progress) -> None:
     with pytest.raises(ConnectionError):
         ask_once(requests_of(23), FakePool(echo, dies_after=2), progress, "verdicts")

@@ -20,6 +20,7 @@ from recsae.errors import BadInput
 from recsae.labels import prompts
 from recsae.llm import endpoint
 from recsae.llm.endpoint import EndpointPool
+from recsae.llm.engine import TEMPERATURE
 from recsae.llm.pool import Completion, Request
 
 Reply = tuple[int, Any]
@@ -134,6 +135,14 @@ def test_good_answers_come_in_order_under_the_grammar(serve: Callable[..., Serve
         assert (body["path"], body["model"], body["temperature"]) == ("/v1/chat/completions", "big", 0)
         assert body["response_format"]["type"] == "json_schema"
         assert body["response_format"]["json_schema"]["schema"] == prompts.NAME_SCHEMA
+
+
+def test_a_drawn_text_is_asked_with_its_seed(serve: Callable[..., Server]) -> None:
+    server = serve(lambda prompt, _: good(named(prompt)))
+    with EndpointPool(EndpointConfig(url=server.url, model="big"), 1) as pool:
+        list(pool.ask([Request("generate", "plain"), Request("generate", "drawn", seed=7)]))
+    told = {body["messages"][0]["content"]: (body["temperature"], body.get("seed")) for body in server.bodies}
+    assert told == {"plain": (0, None), "drawn": (TEMPERATURE, 7)}
 
 
 def test_without_a_schema_none_is_sent_and_nothing_is_checked(serve: Callable[..., Server]) -> None:
