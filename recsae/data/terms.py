@@ -65,7 +65,7 @@ class Vocabulary:
 
     def terms_in(self, text: str) -> list[str]:
         """Terms that occur in `text` as whole words, plural or singular, longest first and without overlap."""
-        keys = words.keys(text)
+        keys = _words(text)
         spans = [
             (-len(self.terms[column]), column, start, end)
             for start in range(len(keys))
@@ -88,7 +88,7 @@ class Vocabulary:
     def _forms(self) -> dict[str, int]:
         """Columns by form. A term's own form takes precedence over plurals and singulars of others."""
         columns = sorted(range(len(self.terms)), key=lambda column: -len(self.terms[column]))
-        plain = [(" ".join(words.keys(self.terms[column])), column) for column in columns]
+        plain = [(" ".join(_words(self.terms[column])), column) for column in columns]
         forms: dict[str, int] = {}
         plural = [(form + "s", column) for form, column in plain]
         singular = [(form.removesuffix("s"), column) for form, column in plain]
@@ -101,6 +101,14 @@ class Vocabulary:
     def _longest(self) -> int:
         """Number of words of the longest form."""
         return max((form.count(" ") + 1 for form in self._forms), default=0)
+
+
+def _words(text: str) -> list[str]:
+    """Keys of the words, the `s` of a possessive apart: `Children's` is not `Children`."""
+    found = []
+    for word in words.split(text):
+        found += [word.key] if word.stem == word.spelling else [word.key, "s"]
+    return found
 
 
 def build(catalogue: Catalogue) -> Vocabulary:

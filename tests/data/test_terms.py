@@ -238,6 +238,12 @@ def test_a_term_in_its_own_form_goes_before_the_plural_of_another() -> None:
     assert named("War films", "Wars", "War") == ["War"] and named("Wars", "Wars", "War") == ["Wars"]
 
 
+def test_a_possessive_is_a_term_of_its_own() -> None:
+    vocabulary = "Children", "Children's", "Horror"
+    assert named("Children of the Corn", *vocabulary) == ["Children"]
+    assert named("CHILDREN'S films, horror's best", *vocabulary) == ["Children's", "Horror"]
+
+
 def test_the_longest_of_overlapping_terms_is_named() -> None:
     assert named("the second world war film", "World", "War Film", "Second World War", "Film") == [
         "Second World War",
