@@ -18,7 +18,9 @@ MIN_NUMERIC = 0.9
 MIN_DISTINCT = 11
 """Fewer distinct numbers are categories, such as a count of stars."""
 MAX_TERMS = 50
-"""A numeric attribute with more distinct values has no terms: a price is not a word."""
+"""A numeric attribute with more distinct values has no terms, except codes: a price is not a word."""
+CODES = 0.7
+"""Share of the whole numbers from the least, 0 or 1, to the greatest that an attribute of codes has."""
 YEAR = "year"
 POPULARITY = "popularity"
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9]\d*)(?:\.\d+)?|[-+]?\.\d+")
@@ -43,7 +45,7 @@ def build(catalogue: Catalogue) -> dict[str, np.ndarray]:
     }
     if not any(YEAR in attributes for attributes in catalogue.attributes):
         year_I = np.array([year_in(title) for title in catalogue.titles], dtype=np.float64)
-        if _distinct(year_I) >= MIN_DISTINCT:
+        if len(_distinct(year_I)) >= MIN_DISTINCT:
             found[YEAR] = year_I
     found[POPULARITY] = (rankdata(catalogue.popularity) - 0.5) / max(catalogue.n_items, 1)
     return found
@@ -51,7 +53,8 @@ def build(catalogue: Catalogue) -> dict[str, np.ndarray]:
 
 def not_terms(catalogue: Catalogue) -> set[str]:
     """The numeric attributes whose values are no terms."""
-    return {name for name, number_I in _numeric_attributes(catalogue).items() if _distinct(number_I) > MAX_TERMS}
+    distinct = {name: _distinct(number_I) for name, number_I in _numeric_attributes(catalogue).items()}
+    return {name for name, number_N in distinct.items() if len(number_N) > MAX_TERMS and not _are_codes(number_N)}
 
 
 def parse(text: str) -> float:
@@ -87,9 +90,15 @@ def _numeric_attributes(catalogue: Catalogue) -> dict[str, np.ndarray]:
     return {
         name: number_I
         for name, number_I in found.items()
-        if (~np.isnan(number_I)).sum() >= MIN_NUMERIC * with_value[name] and _distinct(number_I) >= MIN_DISTINCT
+        if (~np.isnan(number_I)).sum() >= MIN_NUMERIC * with_value[name] and len(_distinct(number_I)) >= MIN_DISTINCT
     }
 
 
-def _distinct(number_I: np.ndarray) -> int:
-    return len(np.unique(number_I[~np.isnan(number_I)]))
+def _distinct(number_I: np.ndarray) -> np.ndarray:
+    return np.unique(number_I[~np.isnan(number_I)])
+
+
+def _are_codes(number_N: np.ndarray) -> bool:
+    """Whether distinct numbers, ascending, look like those of categories: 0, 1, 2 and so on with few gaps."""
+    whole = bool((number_N == np.floor(number_N)).all())
+    return whole and number_N[0] in (0, 1) and len(number_N) >= CODES * (number_N[-1] - number_N[0] + 1)

@@ -93,5 +93,22 @@ def test_a_column_goes_before_the_year_in_titles_and_beside_popularity() -> None
     assert found["popularity"].tolist() == [(n + 0.5) / 12 for n in range(12)]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([f"{n}.5" for n in range(60)], {"column"}),
+        ([str(n) for n in range(1950, 2010)], {"column"}),
+        ([str(n * n) for n in range(60)], {"column"}),
+        ([str(n) for n in range(60)], set()),
+        ([str(n) for n in range(1, 90) if n % 5], set()),
+        ([f"{n}.5" for n in range(50)], set()),
+        (["Drama"] * 60, set()),
+    ],
+)
+def test_many_numbers_are_no_terms_unless_they_are_codes(values: list[str], expected: set[str]) -> None:
+    catalogue = catalogue_of([""] * len(values), [{"column": [value]} for value in values], [0] * len(values))
+    assert numbers.not_terms(catalogue) == expected
+
+
 def test_an_empty_catalogue_has_no_numbers() -> None:
     assert numbers.build(catalogue_of([], [], []))["popularity"].shape == (0,)
