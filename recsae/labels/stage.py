@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -50,7 +50,7 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
     catalogue = Catalogue.read(inputs["ingest"])
     vocabulary = terms.build(catalogue)
     alive = read_cases(inputs["evidence"], config.probe.view)
-    sampled = draw(alive, config.labels.sample_size, config.seed)
+    sampled = _sample(config, inputs["matching"], alive)
     reused = reuse_labels(config, inputs, sampled, catalogue, vocabulary)
     to_label = [latent for latent in sampled if latent not in reused.latents]
     if PREVIOUS + "labels" in inputs:
@@ -90,6 +90,16 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         "seconds": round(seconds, 3),
         **shared,
     }
+
+
+def _sample(config: Config, matching: Committed, alive: Iterable[int]) -> list[int]:
+    """The latents that the language model is asked about: the same ones every night, whatever their numbers become.
+
+    A stable id ends with the latent's number in its first night.
+    """
+    ids = matching.read_table("matches.parquet", ["stable_id"])["stable_id"].to_pylist()
+    first = {latent: int(one.rpartition("-")[2]) for latent, one in enumerate(ids)}
+    return draw(alive, config.labels.sample_size, config.seed, first)
 
 
 def _writes_last_night(inputs: Mapping[str, Committed]) -> bool:

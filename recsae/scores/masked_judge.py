@@ -16,7 +16,7 @@ import numpy as np
 from recsae.data.catalogue import Catalogue
 from recsae.labels.judges import LlmJudge, Pair
 
-PAIRS = 256
+PAIRS = 128
 """Pairs, drawn by the seed, that are asked again."""
 
 

@@ -106,6 +106,15 @@ def test_last_nights_verdicts_are_reused(nights: Nights) -> None:
     assert values[1].items() <= values[0].items()
 
 
+def test_the_sample_follows_the_stable_ids(nights: Nights) -> None:
+    config = nights.config.model_copy(update={"labels": nights.config.labels.model_copy(update={"latents": 2})})
+    first = nights.night(config=config)
+    ids = [f"c-{(latent + 1) % N_CONCEPTS}" for latent in range(N_CONCEPTS)]
+    second = nights.night(first, config=config, stable_ids=ids)
+    assert len(table(first)) == 2
+    assert {row["stable_id"] for row in table(second)} == {row["stable_id"] for row in table(first)}
+
+
 def test_latents_whose_items_changed_are_labelled_again(nights: Nights) -> None:
     first = nights.night()
     second = nights.night(first, moved=1)
@@ -115,7 +124,7 @@ def test_latents_whose_items_changed_are_labelled_again(nights: Nights) -> None:
 
 def test_labels_follow_the_stable_id_and_not_the_number(nights: Nights) -> None:
     first = nights.night()
-    swapped = ["c-1", "c-0", "c-2", "new"]
+    swapped = ["c-1", "c-0", "c-2", "new-3"]
     second = nights.night(first, stable_ids=swapped)
     rows = table(second)
     # Latents 0 and 1 have swapped ids, so each is compared with the other's items; 3 is new.

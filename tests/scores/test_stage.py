@@ -89,7 +89,7 @@ def test_the_best_on_select_users_is_judged_on_score_users_beside_its_control(
     assert not verdicts.duplicated(["concept", "item_idx"]).any()
     masked = [one for one in pool.asked if one.kind == "loglikelihood" and "genres" not in one.prompt]
     assert len(verdicts) == sum(request.kind == "loglikelihood" for request in pool.asked) - len(masked)
-    assert done.metrics["judge_auc"] > 0.95 and done.metrics["judge_masked_auc"] == pytest.approx(0.5, abs=0.1)
+    assert done.metrics["judge_auc"] > 0.95 and done.metrics["judge_masked_auc"] == pytest.approx(0.5, abs=0.15)
     assert done.metrics["controls"] == N_CONCEPTS
     assert done.metrics["tokens"] == sum(reply(request).tokens for request in pool.asked)
     assert done.metrics["calibration"]["error"] < 0.05

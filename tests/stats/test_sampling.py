@@ -30,3 +30,10 @@ def test_the_seed_decides_and_latents_are_drawn_evenly() -> None:
     assert len({tuple(found) for found in drawn}) == 2000
     counts = np.bincount(np.concatenate(drawn), minlength=64)
     assert abs(counts - 500).max() < 100  # five deviations of a binomial
+
+
+def test_numbers_can_be_drawn_by_others() -> None:
+    """What is drawn follows the number that is hashed, whatever it is called now."""
+    now = {latent: (latent + 30) % 100 for latent in range(100)}
+    found = draw(range(100), 10, 0, now)
+    assert sorted(now[latent] for latent in found) == draw(range(100), 10, 0)
