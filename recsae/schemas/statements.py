@@ -57,6 +57,8 @@ STATEMENTS = table_schema(
     required("status", pa.string()),  # ok, or why there is no statement
     *(field.with_nullable(True) for field in _COUNTS),
     pa.field("holds_from", pa.int8()),  # the tenth of activations, from 1, from which on recall is at least .8
+    pa.field("causal_check", pa.string()),  # behaviours: agrees, contradicts, unclear, untested (causal.py)
+    pa.field("causal_change", pa.float64()),  # firing share of synthetic histories within the range minus outside it
     pa.field("core_statement", pa.string()),  # JSON of the statement with the highest F1 on select users
     pa.field("core_words", pa.string()),
     pa.field("core_precision", pa.float64()),
@@ -66,4 +68,16 @@ STATEMENTS = table_schema(
     pa.field("unseen_lower", pa.float64()),
     pa.field("unseen_upper", pa.float64()),
     pa.field("shuffled_confidence", pa.float64()),
+)
+
+EFFECTS = table_schema(
+    "effects",
+    1,
+    required("latent", pa.int32()),
+    pa.field("promotes", pa.string()),  # the items whose scores gain most, in words
+    pa.field("promotes_statement", pa.string()),  # JSON
+    pa.field("holds_down", pa.string()),
+    pa.field("holds_down_statement", pa.string()),
+    pa.field("effect_confidence", pa.float64()),  # balanced accuracy of `promotes` on items kept from the search
+    pa.field("agrees", pa.bool_()),  # whether what it promotes satisfies the statement of the input side beyond chance
 )

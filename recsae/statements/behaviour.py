@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+LENGTH, POPULARITY, REPEATS = "history length", "popularity of the last ten", "repeats in the last ten"
+
 
 def features(history_BL: np.ndarray, position_B: np.ndarray, popularity_I: np.ndarray) -> dict[str, np.ndarray]:
     """The features of each case, `(B,)` float64 by name; NaN where a case has none.
@@ -21,7 +23,7 @@ def features(history_BL: np.ndarray, position_B: np.ndarray, popularity_I: np.nd
     ordered_BL = np.sort(np.where(known_BL, history_BL, -1), axis=1)
     repeats_B = ((ordered_BL[:, 1:] == ordered_BL[:, :-1]) & (ordered_BL[:, 1:] >= 0)).sum(axis=1)
     return {
-        "history length": position_B.astype(np.float64),
-        "popularity of the last ten": np.where(some_B, mean_B, np.nan),
-        "repeats in the last ten": np.where(some_B, repeats_B / np.maximum(length_B, 1), np.nan),
+        LENGTH: position_B.astype(np.float64),
+        POPULARITY: np.where(some_B, mean_B, np.nan),
+        REPEATS: np.where(some_B, repeats_B / np.maximum(length_B, 1), np.nan),
     }

@@ -128,17 +128,22 @@ COPIED = (
 
 
 def statement_rows(
-    alive: Sequence[int], rows: Sequence[Row], glosses: Mapping[int, Measured | None], titles: Mapping[str, str]
+    alive: Sequence[int],
+    rows: Sequence[Row],
+    glosses: Mapping[int, Measured | None],
+    tried: Mapping[int, Row],
+    titles: Mapping[str, str],
 ) -> list[Row]:
     """Rows of STATEMENTS, one for each alive latent."""
     by_role = {(row["latent"], row["role"]): row for row in rows if row["role"] != "contestant"}
-    return [_statement_row(latent, by_role, glosses.get(latent), titles) for latent in alive]
+    return [_statement_row(latent, by_role, glosses.get(latent), tried.get(latent, {}), titles) for latent in alive]
 
 
 def _statement_row(
     latent: int,
     by_role: Mapping[tuple[int, str], Row],
     gloss: Measured | None,
+    tried: Row,
     titles: Mapping[str, str],
 ) -> Row:
     row = by_role.get((latent, "chosen"))
@@ -158,6 +163,7 @@ def _statement_row(
         "accepted": row["passes"],
         "status": "ok" if row["lower"] is not None else "too few cases of score users",
         **{name: row[name] for name in COPIED},
+        **tried,
         "holds_from": holds_from(row["level_recall"]),
         "core_statement": core.get("statement"),
         "core_words": in_words(from_json(core["statement"]), titles) if core else None,
@@ -167,7 +173,9 @@ def _statement_row(
     }
 
 
-def metrics(statements: Sequence[Row], rows: Sequence[Row], bar: float | None) -> dict[str, Any]:
+def metrics(
+    statements: Sequence[Row], rows: Sequence[Row], effects: Sequence[Row], bar: float | None
+) -> dict[str, Any]:
     """Figures over the whole dictionary."""
     values = np.array([row["confidence"] for row in statements if row.get("confidence") is not None])
     unseen = np.array([row["unseen_confidence"] for row in statements if row.get("unseen_confidence") is not None])
@@ -182,6 +190,10 @@ def metrics(statements: Sequence[Row], rows: Sequence[Row], bar: float | None) -
         **{f"share_at_{level}": float((values >= level).mean()) if len(values) else None for level in (0.7, 0.75, 0.8)},
         "median_f1": _median(f1),
         "median_unseen": _median(unseen),
+        "effects": len(effects),
+        "effects_agree": sum(row["agrees"] is True for row in effects),
+        "effects_disagree": sum(row["agrees"] is False for row in effects),
+        "causal": dict(Counter(row["causal_check"] for row in statements if row.get("causal_check"))),
         **{role: len(found) for role, found in of_role.items()},
         **{f"{role}_accepted": sum(row["passes"] for row in found) for role, found in of_role.items()},
     }

@@ -3,15 +3,16 @@
 Candidates are searched on explain users, from counts by item (candidates.py); select users choose the shortest of the
 best; score users say how well it holds, over all their cases (tally.py). Three controls stand beside it: the statement
 before another latent, the whole search on latents whose activations are dealt to other users, and items kept from the
-search. No language model is asked.
+search. Beside the input side stands what each latent promotes (effects.py), and behaviours are tried on synthetic
+histories (causal.py). No language model is asked.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,85 +20,68 @@ import torch
 
 from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
-from recsae.distributed import tasks
 from recsae.recommenders import registry
-from recsae.sae import model
-from recsae.schemas.statements import STATEMENT_SCORES, STATEMENTS
-from recsae.statements import candidates, choice, controls, counting, features, formulas, rows, spaces
-from recsae.statements.candidates import LatentCounts, SearchPlan
-from recsae.statements.choice import Measured
-from recsae.statements.counting import CountingPlan, Counts
-from recsae.statements.features import ItemFeatures
-from recsae.statements.item_sets import ItemCounts
+from recsae.recommenders.base import Recommender, Trainable
+from recsae.sae import model as sae_files
+from recsae.sae.model import Sae
+from recsae.schemas.statements import EFFECTS, STATEMENT_SCORES, STATEMENTS
+from recsae.statements import causal, choice, controls, counting, features, formulas, rows, spaces
+from recsae.statements.candidates import SearchPlan
+from recsae.statements.counting import CountingPlan
+from recsae.statements.effects import EffectPlan, effect_rows
 from recsae.statements.language import Statement
 from recsae.statements.reading import ReadingPlan
-from recsae.statements.tally import StatementOnLatent, Tally, TallyPlan, tally
+from recsae.statements.rows import Row
+from recsae.statements.search import LATENTS_AT_ONCE, measure, search
+from recsae.statements.tally import TallyPlan, tally
 from recsae.store.run_store import Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
 
-LATENTS_AT_ONCE = 8
-"""Latents searched for by one task."""
-
-
-class Search(NamedTuple):
-    """The arguments of the tasks that search."""
-
-    counts: Counts
-    plan: SearchPlan
-    seen_I: np.ndarray
-
 
 def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
-    """Writes `statements.parquet`, `statement_scores.parquet` and the vectors that item sets refer to."""
+    """Writes `statements.parquet`, `statement_scores.parquet`, `effects.parquet` and the vectors of item sets."""
     started = time.monotonic()
     catalogue = Catalogue.read(inputs["ingest"])
-    item_features = features.build(catalogue, _spaces(config, inputs, catalogue))
+    recommender = _recommender(config, inputs)
+    item_features = features.build(catalogue, _spaces(recommender, inputs["ingest"], catalogue.n_items, config.seed))
     features.write_spaces(item_features.spaces, catalogue, out)
     unseen_I = controls.unseen_items(catalogue.ids, config.seed)
-    sae = model.load(inputs["sae"].data.child("model"))
+    sae = sae_files.load(inputs["sae"].data.child("model"))
     stats = inputs["evidence"].read_table("latent_stats.parquet", ["latent", "quantiles"]).to_pylist()
-    alive = np.array([row["latent"] for row in stats], dtype=np.int64)
-    plan = ReadingPlan(
-        inputs["ingest"],
-        inputs["activations"],
-        inputs["sae"].data.child("model"),
-        sae.num_latents,
-        item_features.numbers["popularity"],
-        controls.draw_nulls(alive, config.seed),
-        config.probe.site != "item",
-        config.seed,
-    )
+    alive = [row["latent"] for row in stats]
+    plan = _reading_plan(config, inputs, sae, item_features.numbers["popularity"], alive)
+
     edges = counting.find_edges(plan) if plan.has_history else {}
     counts = counting.count(CountingPlan(plan, edges, catalogue.n_items))
-    found = _search(counts, item_features, edges, unseen_I, [*alive, *_null_latents(plan)])
+    vocabulary, numbers = item_features.vocabulary, item_features.numbers
+    to_search = SearchPlan(item_features, formulas.searchable(vocabulary, numbers), edges)
+    nulls = range(plan.num_latents, plan.num_latents + len(plan.nulls))
+    found = search(counts, to_search, unseen_I, [*alive, *nulls])
     searched = time.monotonic()
-    measured = _measure(plan, item_features, unseen_I, found)
+
+    measured = measure(plan, item_features, unseen_I, found)
     chosen = {latent: one for latent, of in measured.items() if (one := choice.choose(of))}
-    partner = dict(zip(alive.tolist(), controls.partners(alive, sae.W_dec.numpy(), config.seed).tolist(), strict=True))
-    to_score = rows.roles(chosen, measured, partner, plan.num_latents)
-    edges_of = {row["latent"]: np.array(row["quantiles"], dtype=np.float32) for row in stats}
-    pairings = [one.pairing for one in to_score]
-    scored = tally(TallyPlan(plan, "score", item_features, pairings, unseen_I, edges_of), "scoring statements")
+    partner = controls.partners(np.array(alive, dtype=np.int64), sae.W_dec.numpy(), config.seed)
+    to_score = rows.roles(chosen, measured, dict(zip(alive, partner.tolist(), strict=True)), plan.num_latents)
+    levels = {row["latent"]: np.array(row["quantiles"], dtype=np.float32) for row in stats}
+    scored = tally(
+        TallyPlan(plan, "score", item_features, [one.pairing for one in to_score], unseen_I, levels),
+        "scoring statements",
+    )
     score_rows, bar = rows.score_rows(to_score, scored)
-    glosses = {latent: choice.gloss(one, measured[latent]) for latent, one in chosen.items()}
+
     titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
-    statement_rows = rows.statement_rows(alive.tolist(), score_rows, glosses, titles)
+    glosses = {latent: choice.gloss(one, measured[latent]) for latent, one in chosen.items()}
+    statements = {latent: one.statement for latent, one in chosen.items() if latent < plan.num_latents}
+    tried = causal.check(statements, recommender, sae, plan.popularity, config.seed) if recommender else {}
+    statement_rows = rows.statement_rows(alive, score_rows, glosses, tried, titles)
+    effects = _effects(config, recommender, sae, alive, to_search, unseen_I, statements, titles)
     out.write_table("statements.parquet", pa.Table.from_pylist(statement_rows, STATEMENTS), STATEMENTS)
     out.write_table("statement_scores.parquet", pa.Table.from_pylist(score_rows, STATEMENT_SCORES), STATEMENT_SCORES)
-    metrics = rows.metrics(statement_rows, score_rows, bar)
-    log.info(
-        "statements: %d of %d latents have one that holds, median balanced accuracy %.3f; bar %.3f; "
-        "%d of %d shuffled and %d of %d null ones pass it",
-        metrics["accepted"],
-        metrics["latents"],
-        metrics["median_confidence"] or np.nan,
-        bar or np.nan,
-        metrics["shuffled_accepted"],
-        metrics["shuffled"],
-        metrics["null_accepted"],
-        metrics["null"],
-    )
+    out.write_table("effects.parquet", pa.Table.from_pylist(effects, EFFECTS), EFFECTS)
+    metrics = rows.metrics(statement_rows, score_rows, effects, bar)
+    _log(metrics)
     return metrics | {
         "candidates": sum(map(len, found.values())),
         "search_seconds": round(searched - started, 3),
@@ -105,63 +89,76 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     }
 
 
-def _spaces(config: Config, inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[str, np.ndarray]:
+def _recommender(config: Config, inputs: Mapping[str, Committed]) -> Recommender | None:
+    """The recommender; None where vectors were given instead."""
+    if config.recommender.kind == "given":
+        return None
+    return registry.load(inputs["recommender"], config.probe.site)
+
+
+@torch.inference_mode()
+def _spaces(recommender: Recommender | None, ingested: Committed, n_items: int, seed: int) -> dict[str, np.ndarray]:
+    """The spaces of item sets: the recommender's item vectors where it has any, and co-consumption."""
     found = {}
-    if config.recommender.kind != "given":
-        with torch.inference_mode():
-            vectors = spaces.of_recommender(registry.load(inputs["recommender"], config.probe.site))
-        if vectors is not None:
-            found[spaces.RECOMMENDER] = vectors
-    found[spaces.CO_CONSUMPTION] = spaces.co_consumption(inputs["ingest"], catalogue.n_items, config.seed)
+    vectors = spaces.of_recommender(recommender) if recommender else None
+    if vectors is not None:
+        found[spaces.RECOMMENDER] = vectors
+    found[spaces.CO_CONSUMPTION] = spaces.co_consumption(ingested, n_items, seed)
     return found
 
 
-def _null_latents(plan: ReadingPlan) -> list[int]:
-    return list(range(plan.num_latents, plan.num_latents + len(plan.nulls)))
-
-
-def _search(
-    counts: Counts,
-    item_features: ItemFeatures,
-    edges: Mapping[str, np.ndarray],
-    unseen_I: np.ndarray,
-    latents: Sequence[int],
-) -> dict[int, list[Statement]]:
-    """The candidates of every latent, null ones among them."""
-    by_latent = counts._replace(
-        views={view: found._replace(fires_IH=found.fires_IH.tocsc()) for view, found in counts.views.items()}
+def _reading_plan(
+    config: Config, inputs: Mapping[str, Committed], sae: Sae, popularity: np.ndarray, alive: list[int]
+) -> ReadingPlan:
+    return ReadingPlan(
+        inputs["ingest"],
+        inputs["activations"],
+        inputs["sae"].data.child("model"),
+        sae.num_latents,
+        popularity,
+        controls.draw_nulls(np.array(alive, dtype=np.int64), config.seed),
+        config.probe.site != "item",
+        config.seed,
     )
-    plan = SearchPlan(item_features, formulas.searchable(item_features.vocabulary, item_features.numbers), edges)
-    blocks = [tuple(latents[start : start + LATENTS_AT_ONCE]) for start in range(0, len(latents), LATENTS_AT_ONCE)]
-    shared = Search(by_latent, plan, ~unseen_I)
-    found: dict[int, list[Statement]] = {}
-    for block in tasks.over(_candidates, shared, blocks, "searching for statements", "blocks of latents"):
-        found |= block
-    return found
 
 
-def _candidates(shared: Search, latents: Sequence[int]) -> dict[int, list[Statement]]:
-    return {latent: candidates.candidates(_of_latent(shared, latent), shared.plan) for latent in latents}
+@torch.inference_mode()
+def _effects(
+    config: Config,
+    recommender: Recommender | None,
+    sae: Sae,
+    alive: list[int],
+    to_search: SearchPlan,
+    unseen_I: np.ndarray,
+    statements: Mapping[int, Statement],
+    titles: Mapping[str, str],
+) -> list[Row]:
+    """Rows of EFFECTS; none where scores are not linear in the vectors."""
+    if not isinstance(recommender, Trainable) or config.probe.site != "user":
+        return []
+    vectors = recommender.item_vectors(0, recommender.n_items).detach().cpu().numpy().astype(np.float32)
+    centred = vectors - vectors.mean(axis=0)
+    plan = EffectPlan(centred, sae.W_dec.numpy(), to_search, unseen_I, statements, titles)
+    return effect_rows(plan, alive, LATENTS_AT_ONCE)
 
 
-def _of_latent(shared: Search, latent: int) -> LatentCounts:
-    views = {}
-    for view, found in shared.counts.views.items():
-        fires_I = found.fires_IH[:, [latent]].toarray()[:, 0]
-        views[view] = ItemCounts(fires_I * shared.seen_I.astype(float), found.total_I * shared.seen_I.astype(float))
-    return LatentCounts(latent, views, shared.counts.fires_FQH[:, :, latent], shared.counts.total_FQ)
-
-
-def _measure(
-    plan: ReadingPlan, item_features: ItemFeatures, unseen_I: np.ndarray, found: Mapping[int, Sequence[Statement]]
-) -> dict[int, list[Measured]]:
-    """The candidates on select users."""
-    pairings = [StatementOnLatent(statement, latent) for latent, of in found.items() for statement in of]
-    counted = tally(TallyPlan(plan, "select", item_features, pairings, unseen_I), "choosing on select users")
-    values = _pairs(counted)
-    return {latent: [Measured(statement, *next(values)) for statement in of] for latent, of in found.items()}
-
-
-def _pairs(counted: Tally) -> Iterator[tuple[float, float, float]]:
-    value_P, error_P = counted.balanced_accuracy()
-    return iter(list(zip(value_P.tolist(), error_P.tolist(), counted.f1().tolist(), strict=True)))
+def _log(metrics: Mapping[str, Any]) -> None:
+    log.info(
+        "statements: %d of %d latents have one that holds, median balanced accuracy %.3f; bar %.3f; "
+        "%d of %d shuffled and %d of %d null ones pass it",
+        metrics["accepted"],
+        metrics["latents"],
+        metrics["median_confidence"] or np.nan,
+        metrics["bar"] or np.nan,
+        metrics["shuffled_accepted"],
+        metrics["shuffled"],
+        metrics["null_accepted"],
+        metrics["null"],
+    )
+    if metrics["effects"]:
+        log.info(
+            "statements: %d of %d latents promote what their statement speaks of, %d do not",
+            metrics["effects_agree"],
+            metrics["effects"],
+            metrics["effects_disagree"],
+        )

@@ -1,0 +1,129 @@
+"""Tests behaviours by intervention: synthetic histories in which one feature alone is moved.
+
+A latent that fires in long histories may do so because long histories hold rare items. Here histories are made up:
+items are drawn by the seed, and only the feature of the statement differs between them. If the statement holds, the
+latent fires more often where the feature lies in its range. Shape suffixes: N histories, L events, latest first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from recsae.recommenders.base import Recommender, last_position
+from recsae.recommenders.ranking import pad
+from recsae.sae.model import Sae
+from recsae.statements import behaviour
+from recsae.statements.evaluation import within
+from recsae.statements.language import HISTORY, Behaviour, Statement
+from recsae.stats.bootstrap import resampled_sums
+
+HISTORIES = 600
+LONGEST = 50
+USUAL = 20
+"""Events of a history in which the length is not what is moved."""
+LEAST_HISTORIES = 30
+"""Fewest histories within the range, and outside it, for an answer."""
+RESAMPLINGS = 1000
+
+Row = dict[str, Any]
+
+
+class Moved(NamedTuple):
+    """Histories in which one feature is moved, oldest event first, and its value in each."""
+
+    histories: list[np.ndarray]
+    value_N: np.ndarray
+
+
+def check(
+    chosen: Mapping[int, Statement], model: Recommender, sae: Sae, popularity_I: np.ndarray, seed: int
+) -> dict[int, Row]:
+    """The columns `causal_check` and `causal_change` of the latents whose statement is a behaviour.
+
+    `causal_change` is the share of histories in which the latent fires within the range minus that outside it;
+    `causal_check` says whether its 95 % interval lies above 0 (`agrees`), below (`contradicts`) or holds it
+    (`unclear`), or that the feature cannot be moved in a history of items (`untested`).
+    """
+    found: dict[int, Row] = {}
+    fires: dict[str, tuple[Moved, np.ndarray]] = {}
+    for latent, statement in sorted(chosen.items()):
+        body = statement.body
+        if not isinstance(body, Behaviour):
+            continue
+        if body.feature not in MAKERS or not model.sequential:
+            found[latent] = {"causal_check": "untested", "causal_change": None}
+            continue
+        if body.feature not in fires:
+            moved = MAKERS[body.feature](popularity_I, min(LONGEST, model.max_length), np.random.default_rng(seed))
+            fires[body.feature] = moved, firing(model, sae, moved.histories)
+        moved, fires_NH = fires[body.feature]
+        found[latent] = _compare(fires_NH[:, latent], within(moved.value_N, body), seed)
+    return found
+
+
+@torch.inference_mode()
+def firing(model: Recommender, sae: Sae, histories: list[np.ndarray]) -> np.ndarray:
+    """Which latents fire at the end of each history, `(N, num_latents)` bool."""
+    fires_NH = np.zeros((len(histories), sae.num_latents), dtype=bool)
+    padded = pad(histories, "cpu", np.zeros(len(histories), dtype=np.int64))
+    encoded = sae.encode(last_position(model.probe(padded), padded))
+    row, column = np.nonzero(encoded.value_BK.numpy() > 0)
+    fires_NH[row, encoded.index_BK.numpy()[row, column]] = True
+    return fires_NH
+
+
+def _compare(fires_N: np.ndarray, inside_N: np.ndarray, seed: int) -> Row:
+    if min(inside_N.sum(), (~inside_N).sum()) < LEAST_HISTORIES:
+        return {"causal_check": "untested", "causal_change": None}
+    change = float(fires_N[inside_N].mean() - fires_N[~inside_N].mean())
+    by_history = np.stack([fires_N & inside_N, inside_N, fires_N & ~inside_N, ~inside_N], axis=1).astype(np.int64)
+    hits, held, misses, rest = resampled_sums(by_history, RESAMPLINGS, seed).T
+    lower, upper = np.percentile(hits / np.maximum(held, 1) - misses / np.maximum(rest, 1), [2.5, 97.5])
+    verdict = "agrees" if lower > 0 else "contradicts" if upper < 0 else "unclear"
+    return {"causal_check": verdict, "causal_change": change}
+
+
+def _lengths(popularity_I: np.ndarray, longest: int, generator: np.random.Generator) -> Moved:
+    """Histories of 1 to `longest` events."""
+    length_N = generator.integers(1, min(longest, len(popularity_I)) + 1, HISTORIES)
+    histories = [generator.choice(len(popularity_I), size=length, replace=False) for length in length_N.tolist()]
+    return Moved(histories, length_N.astype(np.float64))
+
+
+def _popularities(popularity_I: np.ndarray, longest: int, generator: np.random.Generator) -> Moved:
+    """Histories of items around one popularity each, from the rarest to the most popular."""
+    order = np.argsort(popularity_I, kind="stable")
+    width = max(USUAL, len(order) // 10)
+    starts = generator.integers(0, max(len(order) - width, 0) + 1, HISTORIES)
+    length = min(USUAL, longest, width, len(order))
+    histories = [
+        generator.choice(order[start : start + width], size=length, replace=False) for start in starts.tolist()
+    ]
+    return _measured(histories, popularity_I, behaviour.POPULARITY)
+
+
+def _repeats(popularity_I: np.ndarray, longest: int, generator: np.random.Generator) -> Moved:
+    """Histories whose last ten events hold from one to ten different items."""
+    histories = []
+    for different in generator.integers(1, min(HISTORY, len(popularity_I)) + 1, HISTORIES).tolist():
+        items = generator.choice(len(popularity_I), size=different, replace=False)
+        recent = np.concatenate([items, generator.choice(items, size=HISTORY - different)])
+        histories.append(generator.permutation(recent)[-longest:])
+    return _measured(histories, popularity_I, behaviour.REPEATS)
+
+
+def _measured(histories: list[np.ndarray], popularity_I: np.ndarray, feature: str) -> Moved:
+    recent_NL = np.full((len(histories), HISTORY), -1, dtype=np.int64)
+    for row, items in zip(recent_NL, histories, strict=True):
+        last = items[-HISTORY:][::-1]
+        row[: len(last)] = last
+    length_N = np.array([len(items) for items in histories])
+    return Moved(histories, behaviour.features(recent_NL, length_N, popularity_I)[feature])
+
+
+MAKERS = {behaviour.LENGTH: _lengths, behaviour.POPULARITY: _popularities, behaviour.REPEATS: _repeats}
+"""How the histories of each feature are made; the others cannot be moved by items alone."""
