@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 
 FIRST = 8
 """Latents whose names show whether the model can write."""
-HOLDING = 0.5
-"""Least share of the first names that hold on select users; below it the rest is not asked."""
+HOLDING = 0.3
+"""Least share of the first names that hold on select users; below it the rest is not asked. A guess holds one time in
+six, so that three of eight do in one of eight models that guess."""
 DRAWN = 2
 """Names drawn by the seed for each latent, beside the likeliest."""
 CONTRAST = 6
