@@ -1,4 +1,5 @@
-"""Compares runs: for each, the quality of its recommender, and the number and diversity of its concepts.
+"""Compares runs: for each, the quality of its recommender, and the number and diversity of its concepts by
+a bar that does not move with the run.
 
 All figures come from the served night of each run; nothing is measured again.
 """
@@ -9,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
+from statistics import median
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +19,18 @@ import pyarrow.compute as pc
 from recsae.config.schema import Config
 from recsae.lookup.served import Row, Served
 from recsae.schemas.comparison import MODELS
-from recsae.schemas.concepts import NOT_ASKED
 from recsae.stats.agreement import wilson
 from recsae.stats.diversity import effective, rarefied
 from recsae.store.filesystem import as_json, split_query
 from recsae.store.run_store import Committed
 from recsae.text.formatting import look_up, number
 from recsae.text.redaction import redact_uri
+
+LEVELS = (0.7, 0.75, 0.8)
+"""Balanced accuracies over all cases of score users at which latents are counted: the same for every run, where a run's
+own bar moves with its controls."""
+RAREFIED_AT = 0.75
+"""The level from which on latents count for the diversity of concepts."""
 
 
 def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
@@ -43,11 +50,13 @@ def compare(runs: Sequence[tuple[Config, Served]]) -> pa.Table:
 
 
 def _row(config: Config, night: Served) -> tuple[Row, list[int]]:
-    """The row, without the rarefied columns, and the number of interpretable latents of each concept."""
+    """The row, without the rarefied columns, and the number of latents of each heading at RAREFIED_AT."""
     ingest, recommender, sae = (night.made[name] for name in ("ingest", "recommender", "sae"))
-    concepts = night.rows("concepts", "concepts.parquet", ("interpretable", "status", "group"))
+    concepts = night.rows("concepts", "concepts.parquet", ("interpretable", "confidence", "group"))
     # one group is one concept
-    counts = sorted(Counter(row["group"] for row in concepts if row["interpretable"]).values())
+    good = [row for row in concepts if row["confidence"] is not None and row["confidence"] >= RAREFIED_AT]
+    counts = sorted(Counter(row["group"] for row in good).values())
+    figures = night.made["concepts"].metrics
     interval = look_up(recommender.metrics, "test_intervals", "ndcg@10") or (None, None)
     row = {
         "run": config.name,
@@ -61,8 +70,11 @@ def _row(config: Config, night: Served) -> tuple[Row, list[int]]:
         "ndcg_10_upper": number(interval[1]),
         "fvu": number(look_up(sae.metrics, "fvu")),
         "ndcg_10_kept": number(look_up(sae.metrics, "fidelity", "rows", "sae", "ndcg@10_kept")),
-        **_interpretable(concepts),
-        "controls": night.made["concepts"].metrics["shuffled_interpretable"],
+        **_levels(concepts),
+        "bar": number(figures.get("interpretable_bar")),
+        "controls": figures["shuffled_interpretable"],
+        "asked": figures["asked"],
+        "judge_accepted": figures["judge_accepted"],
         "distinct": len(counts),
         "effective": effective(counts),
         **_attribute_responses(night),
@@ -82,21 +94,18 @@ def _files(data: Mapping[str, Any]) -> str:
     return ", ".join(names)
 
 
-def _interpretable(rows: Sequence[Row]) -> Row:
-    """Interpretable latents: their number, and their share of the latents that were asked about."""
-    asked = [row for row in rows if row["status"] != NOT_ASKED]
-    interpretable = sum(row["interpretable"] for row in asked)
-    share = interpretable / len(asked) if asked else None
-    lower, upper = (None, None) if share is None else wilson(share, len(asked))
-    return {
-        "latents": len(rows),
-        "asked": len(asked),
-        "interpretable": interpretable,
-        "share": share,
-        "share_lower": lower,
-        "share_upper": upper,
-        "expected": None if share is None else share * len(rows),
-    }
+def _levels(rows: Sequence[Row]) -> Row:
+    """Latents by the fixed levels of confidence on all cases, and by the run's own bar; shares of all that fire."""
+    found: Row = {"latents": len(rows), "interpretable": sum(row["interpretable"] for row in rows)}
+    measured = [row["confidence"] for row in rows if row["confidence"] is not None]
+    found["median_confidence"] = median(measured) if measured else None
+    for level in LEVELS:
+        found[f"at_{100 * level:.0f}"] = sum(value >= level for value in measured)
+        found[f"share_{100 * level:.0f}"] = found[f"at_{100 * level:.0f}"] / len(rows) if rows else None
+    found["share"] = found["interpretable"] / len(rows) if rows else None
+    for name in ("share", "share_75"):
+        found[f"{name}_lower"], found[f"{name}_upper"] = wilson(found[name], len(rows)) if rows else (None, None)
+    return found
 
 
 def _attribute_responses(night: Served) -> Row:

@@ -65,10 +65,18 @@ def _measures(row: Mapping[str, Any]) -> dict[str, Cell]:
         "NDCG@10 kept through the SAE": Cell(share(row["ndcg_10_kept"])),
         "FVU": Cell(decimal(row["fvu"])),
         "Latents that fire": Cell(count(row["latents"])),
-        "Interpretable": Cell(count(row["interpretable"]), f"of {count(row['asked'])} asked about"),
-        "Their share": Cell(share(row["share"]), between("share", 1, 100)),
-        "Controls past the same bar": Cell(count(row["controls"])),
-        "Interpretable, if all were asked about": Cell(count(row["expected"])),
+        "Median balanced accuracy": Cell(decimal(row["median_confidence"])),
+        "At .70 or above": Cell(count(row["at_70"]), share(row["share_70"])),
+        "At .75 or above": Cell(count(row["at_75"])),
+        "Their share": Cell(share(row["share_75"]), between("share_75", 1, 100)),
+        "At .80 or above": Cell(count(row["at_80"]), share(row["share_80"])),
+        "Interpretable by the run’s own bar": Cell(
+            count(row["interpretable"]), f"bar {decimal(row['bar'])}, {share(row['share'])}"
+        ),
+        "Controls past that bar": Cell(count(row["controls"])),
+        "Names the language model accepts": Cell(
+            count(row["judge_accepted"]), f"of {count(row['asked'])} latents asked about"
+        ),
         "Different concepts": Cell(count(row["distinct"])),
         "Effective number of concepts": Cell(decimal(row["effective"], 1)),
         "Different concepts, rarefied": Cell(

@@ -10,9 +10,12 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 MEASURES = {
-    "share": "share of latents that are interpretable",
-    "expected": "interpretable latents, if all were asked about",
-    "rarefied": "different concepts among the same number of interpretable latents",
+    "median_confidence": "median balanced accuracy of statements",
+    "share_70": "share of latents at .70 or above",
+    "share_75": "share of latents at .75 or above",
+    "share_80": "share of latents at .80 or above",
+    "at_75": "latents at .75 or above",
+    "rarefied": "different concepts among the same number of latents at .75 or above",
     "effective": "effective number of concepts",
     "answered": "attribute values to which a latent responds above chance",
     "answering": "different latents that respond above chance",

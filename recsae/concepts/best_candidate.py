@@ -15,6 +15,7 @@ import numpy as np
 from recsae.concepts import described
 from recsae.concepts.names import ConceptName, name_latents
 from recsae.data.catalogue import Catalogue
+from recsae.schemas.concepts import INTERPRETABLE
 from recsae.statements import features
 from recsae.statements.features import ItemFeatures
 from recsae.statements.language import Formula, FreeText, Statement, Term, View
@@ -23,9 +24,6 @@ from recsae.store.run_store import Committed
 CONTROL_PERCENTILE = 95
 LEAST_EFFECT = 0.7
 """Balanced accuracy from which on a description of what a latent promotes makes it `effect only`."""
-KINDS = ("formula", "item set", "item list", "behaviour", "free text", "effect only", "unexplained")
-"""The classes of latents: every latent that fires is in exactly one."""
-
 Row = Mapping[str, Any]
 Scores = Mapping[tuple[str, str], Row]
 """A latent's rows of SCORES on score users, by judge and control."""
@@ -45,7 +43,7 @@ class BestCandidate(NamedTuple):
     """Terms that a member has; empty unless the statement is a formula of terms joined by `and`."""
     interpretable: bool
     kind: str
-    """Of KINDS."""
+    """Of schemas.concepts.KINDS."""
 
 
 class Chosen(NamedTuple):
@@ -53,13 +51,13 @@ class Chosen(NamedTuple):
 
     statement: Statement | None
     kind: str
-    """Of KINDS."""
+    """Of schemas.concepts.KINDS."""
     name: ConceptName | None
     """None without a statement."""
 
     @property
     def interpretable(self) -> bool:
-        return self.kind not in ("effect only", "unexplained")
+        return self.kind in INTERPRETABLE
 
 
 def read_chosen(inputs: Mapping[str, Committed], catalogue: Catalogue) -> dict[int, BestCandidate]:

@@ -17,8 +17,9 @@ ORDERS = {
     "name": (("name", "ascending"),),
     **{
         column: ((column, "descending"),)
-        for column in ("confidence", "f1", "auc", "frequency", "coherence", "causal", "near_miss_rate")
+        for column in ("confidence", "f1", "unseen_confidence", "frequency", "coherence", "causal", "near_miss_rate")
     },
+    "auc": (("judge_auc", "descending"),),
 }
 """Sort keys of each order; nulls come last."""
 NEAR = 5
@@ -26,8 +27,8 @@ NEAR = 5
 
 
 def search(served: Served, order: str, words: str, *, interpretable: bool) -> pa.Table:
-    """Rows of CONCEPTS in one of ORDERS, ties by latent; only those with `words` in their name, description, terms or
-    top items, ignoring case."""
+    """Rows of CONCEPTS in one of ORDERS, ties by latent; only those with `words` in their name, statement, terms or top
+    items, ignoring case."""
     where = pc.field("interpretable") if interpretable else None
     found = served.table("concepts", "concepts.parquet", None, where)
     assert found is not None
@@ -62,7 +63,8 @@ def names(served: Served, latents: set[int]) -> dict[int, Row]:
 
 
 def _text(row: Row) -> str:
-    return "\n".join((row["name"] or "", row["description"] or "", *row["terms"], *row["top_items"])).casefold()
+    said = (row[column] or "" for column in ("name", "words", "gloss", "caption", "description", "judge_name"))
+    return "\n".join((*said, *row["terms"], *row["top_items"])).casefold()
 
 
 def _similar(query: str, names: list[Row]) -> str:

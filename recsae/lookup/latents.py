@@ -56,11 +56,12 @@ def latent(served: Served, query: str) -> Latent:
     own, scored = among("latent", [number]), pc.field("part") == "score"
     attributes = own & (pc.field("code") == "sae") & (pc.field("rank") < ATTRIBUTES)
     labels = served.rows("labels", "labels.parquet", ("candidate", "concept"), own)
+    proposed = [one["concept"] for one in sorted(labels, key=lambda one: one["candidate"])]
     found = served.rows("statistics", "attribute_stats.parquet", None, attributes)
     steered = served.rows("steering", "steering.parquet", None, own & scored)
     return Latent(
         row,
-        [one["concept"] for one in sorted(labels, key=lambda one: one["candidate"]) if one["concept"] != row["name"]],
+        [name for name in proposed if name != row["judge_name"]],
         served.rows("scores", "scores.parquet", None, own & scored),
         _items(served, number),
         sorted(served.rows("scores", "levels.parquet", None, own), key=lambda one: one["level"]),
@@ -96,7 +97,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
         chosen += [{"kind": kind, **case} for case in of_kind[:EXAMPLES]]
     column = item_column(row["view"])
     verdicts = cases.verdicts(
-        served, [row["name"] or ""], [case[column] for case in chosen if case[column] is not None]
+        served, [row["judge_name"] or ""], [case[column] for case in chosen if case[column] is not None]
     )
     centre = cases.centres(served, [row["latent"]]).get(row["latent"])
     item_side = served.site == "item"  # an item is its own user there
@@ -114,7 +115,7 @@ def _cases(served: Served, row: Row) -> list[Row]:
             **{name: case[name] for name in ("kind", "role", "case_id", "position", "activation", "level")},
             "user_id": ids.get(case["user_idx"]),
             "item": known[case[column]]._asdict() if case[column] in known else None,
-            "judge": cases.says_yes(verdicts, row["name"] or "", case[column], centre),
+            "judge": cases.says_yes(verdicts, row["judge_name"] or "", case[column], centre),
             "history": [known[item]._asdict() for item in latest.get(case["case_id"], [])[-LATEST:] if item in known],
         }
         for case in chosen

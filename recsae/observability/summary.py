@@ -60,7 +60,7 @@ HEADLINES: Mapping[str, Mapping[str, Path]] = {
         "latents": ("latents",),
         "scored": ("scored",),
         "interpretable": ("interpretable",),
-        "polysemantic": ("polysemantic",),
+        "statements": ("statements",),
     },
     "report": {},
 }

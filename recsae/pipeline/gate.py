@@ -31,7 +31,7 @@ def judge(gate: GateConfig, made: Mapping[str, Committed], last_recommender: Com
     drift, recommender = concepts.get("drift") or {}, made["recommender"].metrics
     kept = sae.get("fidelity", {}).get("rows", {}).get("sae", {}).get("ndcg@10_kept")
     values = {
-        "interpretable_share": concepts["interpretable"] / max(concepts["scored"], 1),
+        "interpretable_share": concepts["interpretable"] / max(concepts["latents"], 1),
         "fvu": sae.get("fvu"),
         "dead_share": sae.get("dead_share"),
         "ranking_loss": None if kept is None else 1 - kept,

@@ -189,34 +189,65 @@ LEVELS = table_schema(
 )
 
 NOT_ASKED = "not in the sample"
-"""`status` of a latent that was not labelled."""
+"""`judge_status` of a latent that was not labelled."""
+
+INTERPRETABLE = ("formula", "item set", "item list", "behaviour", "free text")
+KINDS = (*INTERPRETABLE, "effect only", "unexplained")
+"""The classes of latents: every latent that fires is in exactly one. Those of INTERPRETABLE have a statement that the
+judge accepts which can tell."""
 
 CONCEPTS = table_schema(
     "concepts",
-    4,
+    5,
     required("latent", pa.int32()),
     required("stable_id", pa.string()),  # the same in every night, with `[nights]`
-    pa.field("name", pa.string()),
-    pa.field("description", pa.string()),
-    required("terms", pa.list_(pa.string())),
-    pa.field("source", pa.string()),
-    required("view", pa.string()),
-    required("interpretable", pa.bool_()),
-    pa.field("confidence", pa.float64()),
-    pa.field("confidence_lower", pa.float64()),
+    required("kind", pa.string()),  # of KINDS
+    required("interpretable", pa.bool_()),  # its statement is accepted by the judge that can tell
+    pa.field("name", pa.string()),  # no two alike; null without a statement
+    pa.field("statement", pa.string()),  # JSON; of an unexplained latent the best that was found
+    pa.field("words", pa.string()),  # the statement read out
+    pa.field("gloss", pa.string()),  # beside an item set or list: the best short formula of the same view, in words
+    pa.field("caption", pa.string()),  # a sentence by the language model that holds on select users
+    pa.field("description", pa.string()),  # of a free text
+    required("terms", pa.list_(pa.string())),  # of a formula of terms joined by `and`: those that are not negated
+    pa.field("statement_view", pa.string()),  # which item the statement is about: recommended, last, history, item
+    required("view", pa.string()),  # which item of a case the evidence and the language model's judge are about
+    pa.field("confidence", pa.float64()),  # of the statement, exactly: balanced accuracy on all cases of score users
+    pa.field("confidence_lower", pa.float64()),  # 95 %, by the jackknife over groups of users
     pa.field("confidence_upper", pa.float64()),
-    pa.field("confidence_expected", pa.float64()),  # on unseen cases: shrunk, as it is one of many
-    pa.field("confidence_shuffled", pa.float64()),
+    pa.field("confidence_shuffled", pa.float64()),  # of the statement before another latent
+    pa.field("p_value", pa.float64()),  # of a confidence at or below the bar of the controls
     pa.field("precision", pa.float64()),
     pa.field("recall", pa.float64()),
     pa.field("f1", pa.float64()),
-    pa.field("auc", pa.float64()),
     pa.field("tp", pa.int64()),
     pa.field("fp", pa.int64()),
     pa.field("tn", pa.int64()),
     pa.field("fn", pa.int64()),
+    pa.field("unseen_confidence", pa.float64()),  # on cases whose item was kept from the search
+    pa.field("unseen_lower", pa.float64()),
+    pa.field("unseen_upper", pa.float64()),
+    pa.field("core_statement", pa.string()),  # JSON of the statement with the highest F1 on select users
+    pa.field("core_words", pa.string()),
+    pa.field("core_precision", pa.float64()),
+    pa.field("core_recall", pa.float64()),
+    pa.field("core_f1", pa.float64()),
+    pa.field("term_confidence", pa.float64()),  # of the best single term, range or popularity, in any view
+    required("status", pa.string()),  # ok, or why there is no statement or score
+    pa.field("judge_name", pa.string()),  # what the language model judged, in the sample: a term, a pair or a free text
+    pa.field("judge_source", pa.string()),  # terms, pair, model
+    pa.field("judge_confidence", pa.float64()),  # balanced accuracy over judged cases
+    pa.field("judge_lower", pa.float64()),
+    pa.field("judge_upper", pa.float64()),
+    pa.field("judge_expected", pa.float64()),  # on unseen cases: shrunk, as it is one of many
+    pa.field("judge_shuffled", pa.float64()),
+    pa.field("judge_precision", pa.float64()),
+    pa.field("judge_recall", pa.float64()),
+    pa.field("judge_f1", pa.float64()),
+    pa.field("judge_auc", pa.float64()),
     pa.field("near_miss_rate", pa.float64()),
     pa.field("near_direction_rate", pa.float64()),
+    required("judge_status", pa.string()),  # ok, NOT_ASKED, or why there is no verdict
     pa.field("attribute_confidence", pa.float64()),
     pa.field("attribute_confidence_shuffled", pa.float64()),
     pa.field("attribute_auc", pa.float64()),
@@ -226,9 +257,10 @@ CONCEPTS = table_schema(
     pa.field("recsae_confidence", pa.float64()),  # by RecSAE's protocol, over five active and five non-activating cases
     pa.field("recsae_recall", pa.float64()),
     pa.field("recsae_true_negative_rate", pa.float64()),
-    pa.field("group", pa.int32()),  # the first latent that has the same concept; null without a name
+    pa.field("group", pa.int32()),  # the first latent with the same heading; null without a name
+    pa.field("group_name", pa.string()),  # the heading; of a group of one its name
     required("group_size", pa.int32()),
-    pa.field("polysemantic", pa.bool_()),  # two terms share its evidence and hardly any item has both
+    pa.field("polysemantic", pa.bool_()),  # two terms share its evidence and hardly any item has both; in the sample
     required("meanings", pa.list_(pa.string())),  # those terms
     pa.field("coherence", pa.float64()),  # `within` of COHERENCE
     pa.field("causal", pa.float64()),  # change of the concept's share in the top 10 when the latent is steered up
@@ -244,7 +276,6 @@ CONCEPTS = table_schema(
     required("top_items", pa.list_(pa.string())),  # titles
     required("top_item_ids", pa.list_(pa.string())),
     required("evidence_hash", pa.string()),
-    required("status", pa.string()),  # ok, or why there is no score
     required("model", pa.string()),
     required("prompt_version", pa.string()),
     required("fingerprints", pa.map_(pa.string(), pa.string())),  # of every stage behind the row

@@ -34,8 +34,8 @@ def tomls(tmp_path: Path) -> list[str]:
 
 def test_a_page_and_a_table_are_written_and_told(asked: Asker, tomls: list[str], tmp_path: Path) -> None:
     said = asked(*tomls, "--to", tmp_path / "models.html")
-    assert "interpretable: the better recommender has more in 1 of 1 pairs; in 1 of 1 clear ones" in said
-    assert "4 of 8" in said and str(tmp_path / "models.parquet") in said
+    assert "at .75 or above: the better recommender has more in 1 of 1 pairs; in 1 of 1 clear ones" in said
+    assert "4 at 0.60" in said and str(tmp_path / "models.parquet") in said
     table = pq.read_table(tmp_path / "models.parquet")
     assert table.schema.equals(MODELS) and table["run"].to_pylist() == ["good", "poor"]
     page = (tmp_path / "models.html").read_text()

@@ -41,7 +41,9 @@ def test_a_latent_is_told_whole(ask: Asker) -> None:
     for told in (
         "latent 0  Western ×2  ✓ interpretable",
         "also proposed Other 0",
-        "language model   0.90 [0.80, 0.95]       0.50",
+        "statement, all cases   0.90 [0.80, 0.95]       0.50",
+        "statement     recommends Western",
+        "judged        Western (terms, smollm2-135m, prompts 1)",
         "genres: Noir",
         "near direction",
         "of all items",

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from recsae.config.schema import Config
-from recsae.schemas.concepts import ATTRIBUTE_BEST, CONCEPTS, NOT_ASKED
+from recsae.schemas.concepts import ATTRIBUTE_BEST, CONCEPTS
 from recsae.store.nights import Night
 from recsae.store.run_store import RunStore
 from tests.report.concepts_table import concept_row
@@ -17,14 +17,18 @@ from tests.report.concepts_table import concept_row
 DATA = {"format": "tables", "path": None, "interactions": ["s3://data/shop/events.parquet?secret=1"]}
 
 
-def rows(groups: Sequence[int | None], not_asked: int = 0) -> list[dict[str, Any]]:
-    """A latent per entry of `groups` (its concept, or None if not interpretable), then `not_asked` others."""
-    asked = [
-        concept_row(latent, group=0 if group is None else group, interpretable=group is not None)
+def rows(groups: Sequence[int | None], unscored: int = 0) -> list[dict[str, Any]]:
+    """A latent per entry of `groups`: at .75 and of this group, or, for None, at .7; then `unscored` others."""
+    scored = [
+        concept_row(
+            latent,
+            group=latent if group is None else 100 + group,
+            interpretable=group is not None,
+            confidence=0.7 if group is None else 0.75 + 0.05 * (group == 1),
+        )
         for latent, group in enumerate(groups)
     ]
-    first = len(groups)
-    return asked + [concept_row(first + number, name=None, status=NOT_ASKED) for number in range(not_asked)]
+    return scored + [concept_row(len(groups) + number, name=None) for number in range(unscored)]
 
 
 def best_row(value: str, latent: int, correlation: float, **others: Any) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def serve(
         "recommender": {"kind": kind, "test": {"ndcg@10": ndcg}, "test_intervals": {"ndcg@10": interval}},
         "sae": {"fvu": 0.1, "fidelity": {"rows": {"sae": {"ndcg@10_kept": 0.9}}}},
         "statistics": {},
-        "concepts": {"shuffled_interpretable": 1},
+        "concepts": {"shuffled_interpretable": 1, "interpretable_bar": 0.6, "asked": 16, "judge_accepted": 3},
     }
     tables = {
         "statistics": ("attribute_best.parquet", list(best), ATTRIBUTE_BEST),

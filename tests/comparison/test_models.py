@@ -21,14 +21,17 @@ def table(*configs: Config) -> list[dict[str, Any]]:
     return found
 
 
-def test_counts_cover_latents_asked_about_and_the_better_model_comes_first(tmp_path: Path) -> None:
+def test_the_bar_does_not_move_with_the_run_and_the_better_model_comes_first(tmp_path: Path) -> None:
     poor = serve(tmp_path, "poor", "bprmf", 0.05, rows(POOR))
-    good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD, not_asked=12))
+    good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD, unscored=12))
     first, second = table(poor, good)
     assert (first["run"], first["recommender"], second["run"]) == ("good", "sasrec", "poor")
-    assert (first["latents"], first["asked"], first["interpretable"], first["distinct"]) == (20, 8, 4, 3)
-    assert first["share"] == 0.5 and first["share_lower"] < 0.5 < first["share_upper"]
-    assert first["expected"] == 10, "half of the twenty latents that fire"
+    assert (first["latents"], first["interpretable"], first["distinct"]) == (20, 4, 3)
+    assert (first["at_70"], first["at_75"], first["at_80"]) == (8, 4, 2) and second["at_80"] == 0
+    assert (first["share_70"], first["share_75"], first["share_80"]) == (0.4, 0.2, 0.1)
+    assert first["share_75_lower"] < 0.2 < first["share_75_upper"] and first["share"] == 0.2
+    assert first["median_confidence"] == pytest.approx(0.725) and second["median_confidence"] == 0.7
+    assert (first["bar"], first["controls"], first["asked"], first["judge_accepted"]) == (0.6, 1, 16, 3)
     assert first["rarefied_to"] == second["rarefied_to"] == 2
     assert first["rarefied"] == pytest.approx(11 / 6), "one of the six pairs has the same concept"
     assert second["rarefied"] == 1 and second["effective"] == pytest.approx(1)
@@ -58,7 +61,7 @@ def test_a_response_must_exceed_the_chance_level_of_the_best_latent(tmp_path: Pa
     assert found["correlation"] == pytest.approx((0.4 + 0.3 + 0.05) / 3)
 
 
-def test_without_interpretable_latents_nothing_is_rarefied(tmp_path: Path) -> None:
+def test_without_latents_at_the_level_nothing_is_rarefied(tmp_path: Path) -> None:
     none = serve(tmp_path, "none", "bprmf", None, rows([None, None]))
     good = serve(tmp_path, "good", "sasrec", 0.2, rows(GOOD))
     first, second = table(none, good)

@@ -15,11 +15,11 @@ def model(ndcg: float | None, share: float | None, data: str = "a", width: float
         "ndcg_10": ndcg,
         "ndcg_10_lower": ends[0],
         "ndcg_10_upper": ends[1],
-        "share": share,
+        "share_75": share,
     }
 
 
-def tallies(*models: dict[str, Any], measure: str = "share") -> tuple[PairCounts, PairCounts]:
+def tallies(*models: dict[str, Any], measure: str = "share_75") -> tuple[PairCounts, PairCounts]:
     found = {one.measure: one for one in compare_pairs(models)}[measure]
     return found.every, found.clear
 

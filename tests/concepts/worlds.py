@@ -16,7 +16,7 @@ from recsae.data.catalogue import Catalogue
 from recsae.distributed import tasks
 from recsae.sae import model
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
-from recsae.schemas.concepts import COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS, VERDICTS
+from recsae.schemas.concepts import CAPTIONS, COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS, VERDICTS
 from recsae.schemas.nightly import LABELLED, MATCHES
 from recsae.schemas.statements import STATEMENT_SCORES, STATEMENTS
 from recsae.statements import features
@@ -117,8 +117,16 @@ def matches(commit: Commit, n_latents: int = N_CONCEPTS, stable_ids: Sequence[st
     return commit("matching", write)
 
 
-def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[str]]) -> Committed:
-    """Candidates of each latent, all finalists but those that begin with `-`; genres are terms, all else is free."""
+def labels_of(
+    commit: Commit,
+    ingested: Committed,
+    candidates: dict[int, list[str]],
+    captions: Mapping[int, tuple[str, bool]] | None = None,
+) -> Committed:
+    """Candidates of each latent, all finalists but those that begin with `-`; genres are terms, all else is free.
+
+    `captions` holds captions, and whether they are kept.
+    """
     known = set(genres(ingested))
     rows = [
         {
@@ -140,6 +148,11 @@ def labels_of(commit: Commit, ingested: Committed, candidates: dict[int, list[st
         ]
         out.write_table("labelled.parquet", pa.Table.from_pylist(labelled, LABELLED), LABELLED)
         out.write_table("verdicts.parquet", VERDICTS.empty_table(), VERDICTS)
+        sentences = [
+            dict.fromkeys(CAPTIONS.names) | {"latent": latent, "caption": text, "status": "ok", "kept": kept}
+            for latent, (text, kept) in (captions or {}).items()
+        ]
+        out.write_table("captions.parquet", pa.Table.from_pylist(sentences, CAPTIONS), CAPTIONS)
         return {"model": "m", "prompt_version": "1"}
 
     return commit("labels", write)
@@ -195,7 +208,7 @@ def statements_of(
             columns = {"latent": list(effects), "effect_confidence": list(effects.values())}
             table = pa.table(columns, pa.schema([("latent", pa.int32()), ("effect_confidence", pa.float64())]))
             out.write_table("effects.parquet", table, table.schema)
-        return {"bar": 0.6, "accepted": sum(row["accepted"] for row in rows)}
+        return {"bar": 0.6, "shuffled": len(rows), "shuffled_accepted": 1}
 
     return commit("statements", write)
 

@@ -1,21 +1,20 @@
-"""One row for every alive latent, scored or not."""
+"""One row for every alive latent, in one class each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
-from recsae.concepts.best_candidate import control_bar, passes
 from recsae.config.schema import Config
-from recsae.dictionary.stage import CAUSAL, causal_columns, write_dictionary
-from recsae.labels import stage
-from recsae.schemas.concepts import EVIDENCE, LATENT_STATS, SCORES
+from recsae.dictionary.columns import CAUSAL, JUDGED, causal_columns
+from recsae.dictionary.stage import summary, write_dictionary
+from recsae.schemas.concepts import EVIDENCE, LATENT_ITEMS, LATENT_STATS, NOT_ASKED, SCORES
 from recsae.schemas.steering import STEERING
 from recsae.scores import stage as scoring
+from recsae.statements.language import FreeText, from_json
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.concepts.worlds import (
     coherent,
@@ -26,33 +25,11 @@ from tests.concepts.worlds import (
     latents_by_concept,
     matches,
     run_stage,
+    statements_of,
+    term,
 )
 from tests.conftest import N_CONCEPTS, Commit
 from tests.scores.fakes import FakePool
-
-Scores = dict[int, dict[tuple[str, str], dict[str, Any]]]
-
-
-def controls(*values: float | None) -> Scores:
-    return {latent: {("llm", "shuffled"): {"confidence": value}} for latent, value in enumerate(values)}
-
-
-def test_the_bar_is_the_95th_percentile_of_the_controls() -> None:
-    values = np.random.default_rng(0).random(101)
-    assert control_bar(controls(*values)) == pytest.approx(np.sort(values)[95])
-    assert control_bar(controls(0.5, None, 0.7)) == pytest.approx(0.5 + 0.95 * 0.2)
-    assert control_bar(controls(None)) is None and control_bar({}) is None
-    assert (
-        control_bar({0: {("llm", "none"): {"confidence": 0.9}, ("attributes", "shuffled"): {"confidence": 1}}}) is None
-    )
-
-
-def test_a_score_passes_only_above_the_bar() -> None:
-    assert passes({"lower": 0.61}, 0.6)
-    assert not passes({"lower": 0.6}, 0.6)
-    assert not passes({"lower": None}, 0.6)
-    assert not passes({"lower": 0.9}, None)
-    assert not passes(None, 0.6)
 
 
 def steering_row(latent: int, strength: float | None, number: float = 0, part: str = "score") -> dict[str, Any]:
@@ -74,101 +51,91 @@ def steering(commit: Commit, rows: Sequence[dict[str, Any]] = ()) -> Committed:
 def dictionary(
     commit: Commit, config: Config, inputs: dict[str, Committed], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[dict[str, Any]], Committed]:
+    ingested = inputs["ingest"]
     found = {
         "matching": matches(commit),
         "steering": steering(commit),
         "statistics": coherent(commit),
+        "statements": statements_of(commit, ingested, {n: term(genre) for n, genre in enumerate(genres(ingested))}),
         **inputs,
-        **firing(commit, inputs["ingest"]),
+        **firing(commit, ingested),
     }
     found["scores"] = run_stage(commit, scoring, scoring.score_concepts, config, found, FakePool(), monkeypatch)
     done = commit("concepts", lambda out: write_dictionary(config, found, out))
     return done.read_table("concepts.parquet").to_pylist(), done
 
 
-def test_the_stages_from_evidence_to_dictionary_find_the_planted_concepts(
+def test_every_latent_is_in_one_class_with_what_its_judge_says(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested)}
-    inputs["labels"] = run_stage(commit, stage, stage.label_latents, planted_config, inputs, FakePool(), monkeypatch)
-    rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
+    """The language model is asked about three of five latents; it accepts the free text, and the exact judge decides
+    the others."""
     names = genres(ingested)
-    assert [row["latent"] for row in rows] == list(range(N_CONCEPTS))
+    told = {0: term(names[0]), 1: term(names[1], "last"), 2: term(names[3]), 3: None, 4: term(names[0])}
+    contestants = [(0, term(names[0]), 0.88), (0, term(names[1], "last"), 0.6)]
+    statements = statements_of(commit, ingested, told, doubted=[2], contestants=contestants)
+    labels = labels_of(commit, ingested, {0: [names[0]], 1: [f"-{names[1]}"], 2: [f"{names[2]} films"]})
+    evidence = latents_by_concept(commit, ingested, 5)
+    inputs = {"ingest": ingested, "evidence": evidence, "labels": labels, "statements": statements}
+    inputs |= {"matching": matches(commit, 5), "statistics": coherent(commit, 5)}
+    rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
+    assert [row["kind"] for row in rows] == ["formula", "formula", "free text", "unexplained", "formula"]
+    assert [row["interpretable"] for row in rows] == [True, True, True, False, True]
+    called = [row["name"] for row in rows]
+    assert called[0].startswith(f"{names[0]}: ") and called[1:4] == [names[1], f"{names[2]} films", None]
+    assert [row["group"] for row in rows] == [0, 1, 2, None, 0] and rows[4]["group_name"] == names[0]
+    assert [row["group_size"] for row in rows] == [2, 1, 1, 0, 2] and len(set(called)) == 5
+    assert [from_json(rows[n]["statement"]) for n in (0, 1, 4)] == [told[0], told[1], told[4]]
+    assert rows[1]["words"] == f"after {names[1]}" and rows[1]["statement_view"] == "last"
+    assert from_json(rows[2]["statement"]).body == FreeText(text=f"{names[2]} films") == FreeText(text=rows[2]["words"])
+    assert [row["terms"] for row in rows] == [[names[0]], [names[1]], [], [], [names[0]]]
+    assert [row["confidence"] for row in rows] == [0.9, 0.89, None, None, 0.86]
+    assert (rows[0]["confidence_shuffled"], rows[0]["unseen_confidence"], rows[0]["tp"]) == (0.5, 0.75, 8)
+    assert [row["term_confidence"] for row in rows] == [0.88, None, None, None, None]
+    assert [row["judge_name"] for row in rows] == [names[0], None, f"{names[2]} films", None, None]
+    assert rows[0]["judge_confidence"] > 0.9 > 0.6 > rows[0]["judge_shuffled"] and rows[2]["judge_lower"] > 0.6
+    no_candidate = "no candidate could be judged on select users"
+    assert [row["judge_status"] for row in rows] == ["ok", no_candidate, "ok", NOT_ASKED, NOT_ASKED]
+    assert rows[3]["status"] == "none" and rows[0]["status"] == "ok"
     for row in rows:
-        assert names[row["latent"]] in row["name"] and names[row["latent"]] in row["terms"]
-        assert row["interpretable"] and row["status"] == "ok"
-        assert row["confidence_shuffled"] < row["confidence_lower"] <= row["confidence"] <= row["confidence_upper"]
-        assert row["attribute_confidence"] == 1 and row["attribute_confidence_shuffled"] <= 0.5
-        assert row["held_out_confidence"] == row["held_out_precision"] == row["held_out_recall"] == 1
-        assert row["confidence_expected"] == pytest.approx(row["confidence"], abs=0.05)
-        assert row["coherence"] == row["latent"] / 100
-        assert (row["group"], row["group_size"]) == (row["latent"], 1)
-        assert row["polysemantic"] is False and row["meanings"] == []
-        assert row["description"]
-        assert len(row["top_items"]) == len(row["top_item_ids"]) == 2
-        assert dict(row["fingerprints"])["ingest"] == ingested.fingerprint
-        assert row["stable_id"] == f"c-{row['latent']}" and row["drift"] is None
+        assert row["coherence"] == row["latent"] / 100 and row["stable_id"] == f"c-{row['latent']}"
+        assert len(row["top_items"]) == len(row["top_item_ids"]) == 2 and row["drift"] is None
+        assert dict(row["fingerprints"])["statements"] == statements.fingerprint
         assert [row[name] for name in CAUSAL] == [None] * len(CAUSAL)
-    assert done.metrics["interpretable"] == N_CONCEPTS and done.metrics["shuffled_interpretable"] == 0
-    assert done.metrics["groups"] == done.metrics["at_0.8"] == done.metrics["at_0.9"] == N_CONCEPTS
-    assert done.metrics["polysemantic"] == done.metrics["shuffled_at_0.8"] == done.metrics["shuffled_at_0.9"] == 0
+    found = done.metrics
+    kinds = {kind: count for kind, count in found["kinds"].items() if count}
+    assert kinds == {"formula": 3, "free text": 1, "unexplained": 1}
+    assert sum(found["kinds"].values()) == found["latents"] == 5 and found["interpretable"] == 4
+    assert (found["scored"], found["asked"], found["judged"], found["judge_accepted"]) == (3, 3, 2, 2)
+    assert (found["at_0.7"], found["at_0.8"], found["at_0.9"], found["statements"], found["groups"]) == (3, 3, 1, 3, 3)
+    assert summary(found) == (
+        "4 of 5 latents interpretable (3 formula, 1 free text); 1 of 5 shuffled controls pass the same bar; "
+        "the language model accepts 2 of 2 names that it judged"
+    )
 
 
-def test_latents_without_a_candidate_or_cases_have_a_row_with_the_reason(
+def test_without_score_users_neither_judge_decides(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = genres(ingested)
-    labels = labels_of(commit, ingested, {0: [names[0]], 1: [f"-{names[1]}"], 3: [names[3]]})
-    inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
-    rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
-    assert [row["status"] == "ok" for row in rows] == [True, False, False, True]
-    assert rows[1]["status"] == "no candidate could be judged on select users" and rows[1]["polysemantic"] is False
-    assert rows[2]["status"] == "not in the sample" and rows[2]["polysemantic"] is None
-    for row in (rows[1], rows[2]):
-        assert row["group"] is None and row["group_size"] == 0
-        assert row["terms"] == [] and not row["interpretable"]
-        null = ("name", "description", "source", "confidence", "confidence_lower", "auc", "tp", "attribute_auc")
-        assert [row[name] for name in null] == [None] * len(null)
-        assert row["frequency"] == 0.1 and row["evidence_hash"]
-    assert done.metrics["scored"] == 2
-
     few = latents_by_concept(commit, ingested, parts=("explain", "select"))
-    rows, done = dictionary(commit, planted_config, {**inputs, "evidence": few}, monkeypatch)
-    assert rows[0]["status"] == "too few cases of score users" and rows[0]["name"] == names[0]
-    assert rows[0]["confidence"] is None and not rows[0]["interpretable"]
-    assert done.metrics["interpretable"] == 0 and done.metrics["interpretable_bar"] is None
-
-
-def test_a_handful_of_right_answers_is_not_interpretable(
-    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = genres(ingested)
-    inputs = {
-        "ingest": ingested,
-        "evidence": latents_by_concept(commit, ingested, cases=2),
-        "labels": labels_of(commit, ingested, {latent: [names[latent]] for latent in range(N_CONCEPTS)}),
-    }
-    rows, _ = dictionary(commit, planted_config, inputs, monkeypatch)
-    assert [row["confidence"] for row in rows] == [1.0] * N_CONCEPTS
-    assert not any(row["interpretable"] for row in rows)
-    assert {row["status"] for row in rows} == {"too few cases of score users"}
-    assert {row["confidence_lower"] for row in rows} == {None}
-
-
-def test_latents_with_the_same_concept_form_a_group(
-    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = genres(ingested)
-    inputs = {
-        "ingest": ingested,
-        "evidence": latents_by_concept(commit, ingested),
-        "labels": labels_of(commit, ingested, {0: [names[0]], 1: [names[1]], 2: [names[0]], 3: ["Some", names[1]]}),
-    }
+    labels = labels_of(commit, ingested, {0: ["Free"], 1: [names[1]]})
+    statements = statements_of(commit, ingested, dict.fromkeys(range(N_CONCEPTS)))
+    inputs = {"ingest": ingested, "evidence": few, "labels": labels, "statements": statements}
     rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
-    assert [row["name"] for row in rows[:3]] == [names[0], names[1], names[0]]
-    assert [row["group"] for row in rows[:3]] == [0, 1, 0]
-    assert [row["group_size"] for row in rows[:2]] == [2, 1 + (rows[3]["group"] == 1)]
-    assert done.metrics["groups"] == len({row["group"] for row in rows})
+    assert {row["kind"] for row in rows} == {"unexplained"} and not any(row["interpretable"] for row in rows)
+    assert rows[1]["judge_status"] == "too few cases of score users" and rows[1]["judge_confidence"] is None
+    assert done.metrics["interpretable"] == 0 and done.metrics["judge_bar"] is None
+
+
+def test_captions_that_hold_are_in_the_dictionary(
+    commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = {0: ("It is so.", True), 1: ("No.", False)}
+    labels = labels_of(commit, ingested, {0: [genres(ingested)[0]]}, captions)
+    inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
+    rows, _ = dictionary(commit, planted_config, inputs, monkeypatch)
+    assert [row["caption"] for row in rows] == ["It is so.", None, None, None]
 
 
 def test_a_latent_of_two_concepts_is_marked(
@@ -181,11 +148,13 @@ def test_a_latent_of_two_concepts_is_marked(
     for row in rows:
         if row["latent"] == 0 and row["role"] in ("top", "level"):
             row["top_idx"] = int(items[row["rank"] % 2][row["rank"] % len(items[0])])
-    stats = latents_by_concept(commit, ingested).read_table("latent_stats.parquet")
+    made = latents_by_concept(commit, ingested)
+    stats, own_items = made.read_table("latent_stats.parquet"), made.read_table("latent_items.parquet")
 
     def write(out: Attempt) -> Metrics:
         out.write_table("evidence.parquet", pa.Table.from_pylist(rows, EVIDENCE), EVIDENCE)
         out.write_table("latent_stats.parquet", stats, LATENT_STATS)
+        out.write_table("latent_items.parquet", own_items, LATENT_ITEMS)
         return {}
 
     labels = {0: [names[0], names[1]], **{latent: [names[latent], names[0]] for latent in range(1, N_CONCEPTS)}}
@@ -216,17 +185,13 @@ def test_every_score_is_in_its_column(commit: Commit, ingested: Committed, plant
 
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested), "labels": labels}
     inputs |= {"scores": commit("scores", write), "statistics": coherent(commit), "steering": steering(commit)}
-    inputs["matching"] = matches(commit)
+    inputs |= {"matching": matches(commit), "statements": statements_of(commit, ingested, dict.fromkeys(range(4)))}
     done = commit("concepts", lambda out: write_dictionary(planted_config, inputs, out))
     found = done.read_table("concepts.parquet").to_pylist()[0]
     by_name = {(row["judge"], row["control"]): row for row in rows if row["part"] == "score"}
     for column, (judge, control, name) in {
-        "confidence": ("llm", "none", "confidence"),
-        "confidence_lower": ("llm", "none", "lower"),
-        "confidence_upper": ("llm", "none", "upper"),
-        "confidence_expected": ("llm", "none", "expected"),
-        "confidence_shuffled": ("llm", "shuffled", "confidence"),
-        **{name: ("llm", "none", name) for name in ("precision", "recall", "f1", "auc", "tp", "fp", "tn", "fn")},
+        **{f"judge_{name}": ("llm", "none", name) for name in JUDGED},
+        "judge_shuffled": ("llm", "shuffled", "confidence"),
         "near_miss_rate": ("llm", "none", "near_miss_rate"),
         "near_direction_rate": ("llm", "none", "near_direction_rate"),
         "attribute_confidence": ("attributes", "none", "confidence"),
@@ -287,6 +252,6 @@ def test_without_alive_latents_the_dictionary_is_empty(
     commit: Commit, ingested: Committed, planted_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs = {"ingest": ingested, "evidence": latents_by_concept(commit, ingested, 0)}
-    inputs["labels"] = run_stage(commit, stage, stage.label_latents, planted_config, inputs, FakePool(), monkeypatch)
+    inputs |= {"labels": labels_of(commit, ingested, {}), "statements": statements_of(commit, ingested, {})}
     rows, done = dictionary(commit, planted_config, inputs, monkeypatch)
     assert rows == [] and done.metrics["interpretable"] == 0

@@ -144,9 +144,11 @@ def concepts(names: Mapping[int, str] | None = None, view: str = "recommended") 
         shared = name == genre(0)
         rows.append(
             concept_row(
-                latent, name=name, terms=[name], group=0 if shared else latent, group_size=2 if shared else 1,
+                latent, name=name, words=f"recommends {name}", judge_name=genre(latent), terms=[name],
+                group_name=name, group=0 if shared else latent, group_size=2 if shared else 1,
                 interpretable=latent % 2 == 0, confidence=0.9 - latent / 50, confidence_lower=0.8 - latent / 50,
-                confidence_upper=0.95, confidence_shuffled=0.5, f1=0.5 + latent / 50, frequency=0.01 * (latent + 1),
+                tp=7, fp=1, tn=7, fn=1, confidence_upper=0.95, confidence_shuffled=0.5,
+                f1=0.5 + latent / 50, frequency=0.01 * (latent + 1),
                 polysemantic=False, view=view,
                 top_items=[f"Film {latent + 8:02d}"], top_item_ids=[f"i{latent + 8:02d}"],
             )

@@ -18,7 +18,7 @@ ORDER = ["ingest", "recommender", "sae", "matching", "concepts", "report"]
 FIGURES: dict[str, Metrics] = {
     "recommender": {"kind": "sasrec", "test": {"ndcg@10": 0.2}},
     "sae": {"fvu": 0.1, "dead_share": 0.0, "fidelity": {"rows": {"sae": {"ndcg@10_kept": 0.99}}}},
-    "concepts": {"interpretable": 5, "scored": 10},
+    "concepts": {"interpretable": 5, "latents": 10},
 }
 
 

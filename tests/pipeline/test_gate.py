@@ -22,7 +22,7 @@ def stage(**metrics: Any) -> Committed:
 def night(**changes: Any) -> dict[str, Committed]:
     """A night that passes all of `GATE`, but for the figures that are given."""
     sae = {"fvu": 0.1, "dead_share": 0.02, "fidelity": {"rows": {"sae": {"ndcg@10_kept": 0.98}}}}
-    concepts = {"interpretable": 30, "scored": 100, "drift": {"interpretable_gone": 0.1}}
+    concepts = {"interpretable": 30, "latents": 100, "drift": {"interpretable_gone": 0.1}}
     recommender = {"test": {"ndcg@10": 0.18}}
     return {
         name: stage(**{**figures, **changes.get(name, {})})
@@ -55,7 +55,7 @@ def test_a_good_night_passes_every_check() -> None:
     ("key", "changes"),
     [
         ("interpretable_share", {"concepts": {"interpretable": 19}}),
-        ("interpretable_share", {"concepts": {"interpretable": 0, "scored": 0}}),
+        ("interpretable_share", {"concepts": {"interpretable": 0, "latents": 0}}),
         ("fvu", {"sae": {"fvu": 0.31}}),
         ("fvu", {"sae": {"fvu": math.nan}}),
         ("dead_share", {"sae": {"dead_share": 0.11}}),

@@ -32,7 +32,11 @@ def concept_row(latent: int, **values: Any) -> dict[str, Any]:
         "stable_id": f"c-{latent}",
         "name": f"concept {latent}",
         "terms": ["drama"],
-        "source": "terms",
+        "kind": "unexplained",
+        "words": f"recommends concept {latent}",
+        "judge_name": f"concept {latent}",
+        "judge_source": "terms",
+        "judge_status": "ok",
         "view": "recommended",
         "interpretable": False,
         "group_size": 1,
@@ -48,7 +52,10 @@ def concept_row(latent: int, **values: Any) -> dict[str, Any]:
         "prompt_version": "1",
         "fingerprints": [("sae", "abc")],
     }
-    return row | values
+    row |= values
+    if row["interpretable"] and "kind" not in values:
+        row["kind"] = "formula"
+    return row
 
 
 def concepts_table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -57,12 +64,15 @@ def concepts_table(rows: list[dict[str, Any]]) -> pa.Table:
 
 def hostile_table() -> pa.Table:
     """Every hostile text as name, term, description and title; the first row has no score, another no interval."""
-    rows = [concept_row(0, name=None, source=None, status="no evidence", terms=[], top_items=[], top_item_ids=[])]
+    unnamed: dict[str, Any] = dict.fromkeys(("name", "words", "judge_name", "judge_source"))
+    rows = [concept_row(0, **unnamed, status="no evidence", terms=[], top_items=[], top_item_ids=[])]
     for latent, text in enumerate(HOSTILE, start=1):
         scores = {"confidence": 0.75, "confidence_lower": 0.6, "confidence_upper": 0.9, "confidence_shuffled": 0.5}
-        texts = {"name": text, "description": text, "terms": [text], "top_items": [text], "top_item_ids": [text]}
+        said = ("name", "words", "gloss", "caption", "description", "judge_name", "group_name")
+        texts: dict[str, Any] = dict.fromkeys(said, text)
+        texts |= {"terms": [text], "top_items": [text], "top_item_ids": [text]}
         texts |= {"group": 1, "group_size": len(HOSTILE), "polysemantic": True, "meanings": [text, text]}
-        rows.append(concept_row(latent, interpretable=latent % 2 == 0, source="model", **scores, **texts))
+        rows.append(concept_row(latent, interpretable=latent % 2 == 0, judge_source="model", **scores, **texts))
     rows[-2] |= {"confidence_lower": None, "confidence_upper": None, "status": "too few cases"}
     return concepts_table(rows)
 
@@ -74,7 +84,7 @@ def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
     first: dict[str, int] = {}
     for latent in range(size):
         if draw.random() < 0.04:
-            rows.append(concept_row(latent, name=None, source=None, status="too few cases", terms=[]))
+            rows.append(concept_row(latent, name=None, words=None, judge_name=None, status="too few cases", terms=[]))
             continue
         confidence = round(32 * min(max(draw.gauss(0.7, 0.12), 0.2), 1)) / 32
         lower, upper = max(confidence - 0.12, 0), min(confidence + 0.1, 1)
@@ -83,19 +93,25 @@ def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
             concept_row(
                 latent,
                 name=name,
+                kind=draw.choice(("formula", "item set")) if lower > bar else "unexplained",
+                words=f"recommends {name}",
                 description=f"Films of the kind {name}, mostly of the nineties, that the model ranks first.",
-                source=draw.choice(("terms", "model")),
+                judge_name=name,
+                judge_source=draw.choice(("terms", "model")),
                 terms=draw.sample(WORDS, 2),
                 interpretable=lower > bar,
                 confidence=confidence,
                 confidence_lower=lower,
                 confidence_upper=upper,
-                confidence_expected=0.6 + 0.7 * (confidence - 0.6),
+                judge_confidence=confidence,
+                judge_expected=0.6 + 0.7 * (confidence - 0.6),
+                judge_shuffled=0.5,
+                unseen_confidence=draw.uniform(0.5, 1),
                 confidence_shuffled=round(32 * min(max(draw.gauss(0.5, 0.07), 0), 1)) / 32,
                 precision=draw.uniform(0.5, 1),
                 recall=draw.uniform(0.4, 1),
                 f1=draw.uniform(0.4, 1),
-                auc=draw.uniform(0.4, 1),
+                judge_auc=draw.uniform(0.4, 1),
                 tp=12,
                 fp=3,
                 tn=13,
@@ -109,6 +125,7 @@ def made_up_table(size: int, bar: float, seed: int = 0) -> pa.Table:
                 recsae_recall=0.8,
                 recsae_true_negative_rate=0.6,
                 group=first.setdefault(name, latent),
+                group_name=name,
                 polysemantic=latent % 9 == 0,
                 meanings=draw.sample(WORDS, 2) if latent % 9 == 0 else [],
                 coherence=draw.random(),

@@ -84,7 +84,15 @@ METRICS: dict[str, dict[str, Any]] = {
     "evidence": {"alive": 243},
     "labels": {"model": "smollm2-135m", "prompt_version": "1", "candidates": 2430, "failed": 12},
     "scores": {"judge": "pmi", "judge_auc": 0.731, "prompts": 22222, "failed": 3},
-    "concepts": {"latents": 243, "interpretable": 4, "shuffled_interpretable": 2, "interpretable_bar": 0.61},
+    "concepts": {
+        "latents": 243,
+        "interpretable": 4,
+        "shuffled": 243,
+        "shuffled_interpretable": 2,
+        "interpretable_bar": 0.61,
+        "asked": 16,
+        "judge_accepted": 1,
+    },
 }
 
 

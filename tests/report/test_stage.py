@@ -96,7 +96,8 @@ def test_says_what_the_stages_measured(tmp_path: Path) -> None:
     ):
         assert figure in shown
     assert "<strong>4</strong><span>44.4\u00a0% of the dictionary" in text
-    assert "<strong>2</strong><span>22.2\u00a0% of the dictionary" in text
+    assert "<strong>2</strong><span>of 243 shuffled statements" in text
+    assert "<strong>1</strong><span>of 16 latents that it was asked about" in text
 
 
 def recommender_text(tmp_path: Path, settings: dict[str, Any], metrics: Mapping[str, dict[str, Any]] = METRICS) -> str:
@@ -143,7 +144,7 @@ def test_given_activations_have_no_figures_of_a_recommender(tmp_path: Path) -> N
 def test_intervals_of_the_item_side_resample_items(tmp_path: Path) -> None:
     config = Config.model_validate({"name": "demo", "probe": {"site": "item"}})
     shown = Page(make_report(tmp_path, hostile_table(), config=config)).text
-    assert "judge on items that took no part" in shown and "from resampling items" in shown
+    assert "all cases of items that took no part" in shown and "leaving out groups of items" in shown
     assert "the item itself" in shown and "on score items" in shown
 
 

@@ -98,7 +98,7 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
 
 
 def concept(row: Mapping[str, Any]) -> Text:
-    """Its name, how many latents have it, and whether the latent has two meanings."""
+    """Its name, how many latents share its heading, and whether the latent has two meanings."""
     found = Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else "")
     if row["group_size"] > 1:
         found.append(f" ×{row['group_size']}", style="not bold dim")

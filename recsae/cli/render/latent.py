@@ -35,7 +35,7 @@ def print_latent(found: Latent) -> None:
     for what, told in _facts(found):
         console.print(f"{what:<13} {plain(told)}", soft_wrap=True)
     for title, table in (
-        ("scores on users who had no part in the naming", _scores(found.scores)),
+        ("scores on users who had no part in the naming", _scores(row, found.scores)),
         ("items", _items(found.items)),
         ("the concept by activation level", _levels(found.levels)),
         ("attributes that it answers to", _attributes(found.attributes)),
@@ -55,20 +55,28 @@ def _heading(row: Row) -> Text:
 
 def _facts(found: Latent) -> Iterable[tuple[str, str]]:
     row = found.concept
-    if row["description"]:
-        yield "description", row["description"]
-    yield "terms", ", ".join(row["terms"]) or DASH
-    yield "speaks of", "the item recommended" if row["view"] == "recommended" else "the item at the position"
-    yield "named by", f"{row['source'] or DASH} ({row['model']}, prompts {row['prompt_version']})"
+    yield "kind", row["kind"]
+    yield "statement", row["words"] or DASH
+    for what in ("gloss", "caption", "description"):
+        if row[what]:
+            yield what, row[what]
+    if row["core_words"] and row["core_words"] != row["words"]:
+        yield "most precisely", f"{row['core_words']} (F1 {decimal(row['core_f1'], 2)})"
+    if row["unseen_confidence"] is not None:
+        yield "unseen items", with_interval(row["unseen_confidence"], row["unseen_lower"], row["unseen_upper"])
+    if row["term_confidence"] is not None:
+        yield "by one term", f"{decimal(row['term_confidence'], 2)}, the best there is"
+    if row["judge_name"]:
+        yield "judged", f"{row['judge_name']} ({row['judge_source']}, {row['model']}, prompts {row['prompt_version']})"
     if found.proposed:
         more = f" and {len(found.proposed) - PROPOSED} more" if len(found.proposed) > PROPOSED else ""
         yield "also proposed", ", ".join(found.proposed[:PROPOSED]) + more
     if row["group_size"] > 1:
-        yield "shared by", f"{row['group_size']} latents, the first is {row['group']}"
+        yield "group", f"{row['group_name']}, of {row['group_size']} latents, the first is {row['group']}"
     if row["polysemantic"]:
         yield "two meanings", " and ".join(row["meanings"])
-    if row["confidence_expected"] is not None:
-        yield "expected", f"{decimal(row['confidence_expected'], 2)} on unseen cases"
+    if row["judge_expected"] is not None:
+        yield "expected", f"{decimal(row['judge_expected'], 2)} by the language model on unseen cases"
     if row["near_miss_rate"] is not None or row["near_direction_rate"] is not None:
         near = f"by attribute {percent(row['near_miss_rate'])}, by direction {percent(row['near_direction_rate'])}"
         yield "near misses", f"judged active: {near}"
@@ -83,12 +91,22 @@ def _facts(found: Latent) -> Iterable[tuple[str, str]]:
     )
     yield "stable id", f"{row['stable_id']}" + (f", {row['drift']} since last night" if row["drift"] else "")
     yield "status", row["status"]
+    yield "judge", row["judge_status"]
 
 
-def _scores(rows: Sequence[Row]) -> Table | None:
-    """The concept on its own evidence and, shuffled, on that of another latent."""
+def _scores(concept: Row, rows: Sequence[Row]) -> Table | None:
+    """The statement on all cases; what the judges in the sample say; each, shuffled, before another latent."""
     by_judge = {(row["judge"], row["control"]): row for row in rows}
     table = terminal.table("judge", figures=("confidence", "shuffled", "precision", "recall", "F1", "AUC", "cases"))
+    if concept["confidence"] is not None:
+        table.add_row(
+            "statement, all cases",
+            with_interval(concept["confidence"], concept["confidence_lower"], concept["confidence_upper"]),
+            decimal(concept["confidence_shuffled"], 2),
+            *(decimal(concept[name], 2) for name in ("precision", "recall", "f1")),
+            DASH,
+            f"{sum(concept[name] for name in ('tp', 'fp', 'tn', 'fn')):,}",
+        )
     for judge, told in JUDGES.items():
         row, control = by_judge.get((judge, "none")), by_judge.get((judge, "shuffled"))
         if row:

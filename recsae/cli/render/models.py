@@ -16,7 +16,7 @@ from recsae.text.sanitize import plain
 def print_models(models: pa.Table) -> None:
     """Print one row a run, and in how many pairs the better recommender has more."""
     console, rows = terminal.console(), models.to_pylist()
-    headings = ("NDCG@10", "latents", "interpretable", "share", "different", "rarefied", "attribute values", "mean r")
+    headings = ("NDCG@10", "latents", "median", "≥ .70", "≥ .75", "≥ .80", "own bar", "different", "rarefied", "mean r")
     table = terminal.table("run", "recommender", "data", figures=headings)
     for row in rows:
         table.add_row(plain(row["run"]), plain(row["recommender"]), plain(row["data"]), *_figures(row))
@@ -33,10 +33,10 @@ def _figures(row: Mapping[str, Any]) -> list[str]:
     return [
         decimal(row["ndcg_10"], 4),
         f"{row['latents']:,}",
-        f"{row['interpretable']:,} of {row['asked']:,}",
-        percent(row["share"]),
+        decimal(row["median_confidence"], 2),
+        *(percent(row[f"share_{level}"]) for level in (70, 75, 80)),
+        f"{row['interpretable']:,} at {decimal(row['bar'], 2)}",
         f"{row['distinct']:,}",
         decimal(row["rarefied"], 1),
-        f"{row['answered']:,} of {row['values']:,}",
         decimal(row["correlation"], 3),
     ]

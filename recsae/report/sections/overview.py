@@ -83,18 +83,24 @@ def _headline(metrics: Mapping[str, Any], counts: RowCounts) -> tuple[Fact, ...]
     alive, latents = look_up(metrics["evidence"], "alive"), look_up(metrics["sae"], "num_latents")
     passing = number(look_up(metrics["concepts"], "shuffled_interpretable"))
     judge_auc = decimal(look_up(metrics["scores"], "judge_auc"))
+    accepted, asked, shuffled = (look_up(metrics["concepts"], key) for key in ("judge_accepted", "asked", "shuffled"))
     rows, scored, interpretable = counts.rows, counts.scored, counts.interpretable
     facts = [
         Fact("Alive latents", count(alive), f"of {count(latents)} in the SAE"),
-        Fact("With a scored concept", count(scored), f"{share(scored, rows)} of {count(rows)} in the dictionary"),
+        Fact("With a scored statement", count(scored), f"{share(scored, rows)} of {count(rows)} in the dictionary"),
         Fact("Interpretable", count(interpretable), f"{share(interpretable, rows)} of the dictionary"),
-        Fact("Controls past the same bar", count(passing), f"{share(passing, rows)} of the dictionary"),
+        Fact(
+            "Controls past the same bar",
+            count(passing),
+            f"of {count(shuffled)} shuffled statements",
+        ),
+        Fact("Accepted by the language model", count(accepted), f"of {count(asked)} latents that it was asked about"),
         Fact("The judge’s own AUC", judge_auc, "against the attributes; guessing gives 0.5"),
     ]
     if scored:
         facts += [
-            Fact("Shared concepts", count(counts.groups), f"each of several latents, {count(counts.grouped)} in total"),
-            Fact("Polysemantic", count(counts.polysemantic), "latents with two meanings"),
+            Fact("Groups", count(counts.groups), f"of latents with the same heading, {count(counts.grouped)} in total"),
+            Fact("Polysemantic", count(counts.polysemantic), f"with two meanings, of {count(asked)} asked about"),
         ]
     return tuple(facts)
 

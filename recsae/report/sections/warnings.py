@@ -183,14 +183,14 @@ def _dictionary(found: _Metrics) -> Iterator[Caution]:
     interpretable, controls = (found.number("concepts", key) for key in ("interpretable", "shuffled_interpretable"))
     if found.number("concepts", "scored") == 0:
         yield Caution(
-            "No concept could be scored: 0 are in the dictionary with a confidence.",
+            "No statement could be scored: 0 are in the dictionary with a confidence.",
             "See the column status of concepts.parquet for the reasons.",
         )
     elif interpretable is not None and controls is not None and interpretable <= controls:
         yield Caution(
             f"{count(interpretable)} latents are interpretable, and {count(controls)} of their shuffled controls pass "
-            "the same bar: the names are no better than chance.",
-            "Do not use this dictionary; check the judge’s AUC and FVU first.",
+            "the same bar: the statements are no better than chance.",
+            "Do not use this dictionary; check FVU and the number of score users first.",
         )
 
 

@@ -15,7 +15,7 @@ function scores(row) {
   const table = element("table", "figures wide scores");
   const head = table.appendChild(element("thead")).appendChild(element("tr"));
   const columns = [["Confidence", row.confidence], ["Shuffled", row.confidence_shuffled], ["Precision", row.precision], ["Recall", row.recall],
-    ["F1", row.f1], ["AUC", row.auc], ["By attributes", row.attribute_confidence]];
+    ["F1", row.f1], ["Unseen items", row.unseen_confidence], ["Language model", row.judge_confidence]];
   const line = element("tr");
   for (const [name, value] of columns) {
     head.appendChild(element("th", "", name)).scope = "col";
@@ -36,7 +36,7 @@ function show(row) {
   const status = element("p", "lead");
   status.append(element("span", row.interpretable ? "badge yes" : "badge", row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status), ` latent ${row.latent}`);
   const description = element("p", "description");
-  description.append(isolated(row.description ?? "No description."));
+  description.append(isolated(row.caption ?? row.description ?? row.words ?? "No statement."));
   find("concept").replaceChildren(status, description, scores(row), latentParts(row));
 }
 

@@ -11,7 +11,7 @@ function figures(row) {
   };
   const others = mates(row);
   if (row.polysemantic) fact("Two meanings", ...row.meanings.flatMap((one, i) => (i ? [" · ", isolated(one)] : [isolated(one)])));
-  if (others.length) fact(`Shares its concept with ${counted(others.length)} latent${others.length > 1 ? "s" : ""}`, ...mateLinks(others));
+  if (others.length) fact(`${counted(others.length)} more latent${others.length > 1 ? "s" : ""} called ${row.group_name}`, ...mateLinks(others));
   if (!data.details?.items?.[row.latent]) {
     const list = element("ol");
     for (const number of row.top_items) {
@@ -19,11 +19,21 @@ function figures(row) {
     }
     fact("Top items", row.top_items.length ? list : "—");
   }
-  fact("Terms", isolated(row.terms.join(", ") || "—"));
-  if (row.tp !== null) {
-    fact("Judged", `${counted(row.tp)} of ${counted(row.tp + row.fn)} active and ${counted(row.tn)} of ${counted(row.tn + row.fp)} non-activating cases right`);
+  if (row.words !== null) fact("Statement", isolated(row.words));
+  if (row.gloss !== null) fact("In a short formula", isolated(row.gloss));
+  if (row.core_words !== null && row.core_words !== row.words) {
+    fact("Said most precisely", isolated(row.core_words),
+      `: precision ${decimal(row.core_precision)}, recall ${decimal(row.core_recall)}, F1 ${decimal(row.core_f1)}`);
   }
-  if (row.confidence_expected !== null) fact("Expected on unseen cases", `confidence ${decimal(row.confidence_expected)}`);
+  if (row.term_confidence !== null) fact("By the best single term", `confidence ${decimal(row.term_confidence)}`);
+  if (row.tp !== null) {
+    fact("On all score cases", `${counted(row.tp)} of ${counted(row.tp + row.fn)} active and ${counted(row.tn)} of ${counted(row.tn + row.fp)} non-activating cases right`);
+  }
+  if (row.judge_confidence !== null) {
+    fact("By the language model", isolated(row.judge_name), `: confidence ${decimal(row.judge_confidence)}, ` +
+      `shuffled ${decimal(row.judge_shuffled)}, AUC ${decimal(row.judge_auc)}`);
+  }
+  if (row.judge_expected !== null) fact("Expected of the language model on unseen cases", `confidence ${decimal(row.judge_expected)}`);
   if (row.near_miss_rate !== null) fact("Hard negatives judged active, by attribute", percent(row.near_miss_rate));
   if (row.near_direction_rate !== null) fact("Hard negatives judged active, by direction", percent(row.near_direction_rate));
   if (row.attribute_confidence !== null) {

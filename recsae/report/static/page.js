@@ -30,7 +30,7 @@ function compare(a, b) {
 }
 
 function haystack(row) {
-  row.haystack ??= fold([row.latent, row.name ?? "", row.description ?? "", ...row.terms, ...row.meanings, ...row.top_items.map(title)].join("\n"));
+  row.haystack ??= fold([row.latent, row.name ?? "", row.words ?? "", row.gloss ?? "", row.caption ?? "", row.description ?? "", row.judge_name ?? "", ...row.terms, ...row.meanings, ...row.top_items.map(title)].join("\n"));
   return row.haystack;
 }
 
@@ -82,7 +82,7 @@ const cells = {
     if (!row.top_items.length) list.append(element("li", "", "—"));
   },
   status: (cell, row) => cell.append(element("span", row.interpretable ? "badge yes" : "badge", status(row))),
-  source: (cell, row) => cell.append(isolated(row.source ?? "—")),
+  kind: (cell, row) => cell.append(isolated(row.kind)),
 };
 
 function line(row) {
@@ -109,7 +109,7 @@ function nameCell(cell, row) {
   const others = mates(row).length;
   if (others) {
     const mark = element("span", "mark", `×${others + 1}`);
-    mark.title = `${others + 1} latents have this concept`;
+    mark.title = `${others + 1} latents are called ${row.group_name}`;
     cell.append(" ", mark);
   }
   cell.append(element("span", "latent", `latent ${row.latent}`));
@@ -156,7 +156,7 @@ function detail(row) {
   const cell = tr.appendChild(element("td"));
   cell.setAttribute("role", "cell");
   cell.colSpan = headers.length;
-  cell.appendChild(element("p", "description")).append(isolated(row.description ?? "No description."));
+  cell.appendChild(element("p", "description")).append(isolated(row.caption ?? row.description ?? row.words ?? "No statement."));
   cell.append(figures(row));
   const more = link(conceptAddress(row.latent), `All of latent ${row.latent}`);
   more.className = "more";

@@ -67,7 +67,7 @@ def test_the_page_tells_them_and_draws_the_calibration(tmp_path: Path) -> None:
     assert {"belief", "calibration"} <= set(identified) and len(identified) == len(set(identified))
     assert len(re.findall(r"<title>expected [\d.]+, right [\d.]+, [\d,]+ latents</title>", text)) == 2
     assert "Mean error 0.031" in page.text
-    assert re.search(r"<dt>Shared concepts</dt><dd><strong>\d+</strong>", text)
+    assert re.search(r"<dt>Groups</dt><dd><strong>\d+</strong>", text)
     assert re.search(r"<dt>Polysemantic</dt><dd><strong>\d+</strong>", text)
     assert "×3 after a name" in page.text and "Two meanings below a name" in page.text
 
