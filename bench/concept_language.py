@@ -28,6 +28,7 @@ from recsae.errors import BadInput
 from recsae.pipeline.runner import Pipeline
 from recsae.sae import model
 from recsae.statements import counting, reading
+from recsae.statements.behaviour import About
 from recsae.statements.counting import CountingPlan
 from recsae.statements.reading import ReadingPlan
 from recsae.store.run_store import Committed
@@ -66,10 +67,10 @@ def ceilings(config: Config, inputs: Mapping[str, Committed]) -> pd.DataFrame:
     catalogue = Catalogue.read(inputs["ingest"])
     folder = inputs["sae"].data.child("model")
     sae = model.load(folder)
-    popularity = np.zeros(catalogue.n_items)
+    about = About(np.zeros(catalogue.n_items), np.zeros((catalogue.n_items, 1), np.float32), {}, None)
     has_history = config.probe.site != "item"
     plan = ReadingPlan(
-        inputs["ingest"], inputs["activations"], folder, sae.num_latents, popularity, np.empty(0, int), has_history, 0
+        inputs["ingest"], inputs["activations"], folder, sae.num_latents, about, np.empty(0, int), has_history, 0
     )
     counts = {}
     for part in ("explain", "score"):

@@ -23,6 +23,8 @@ class Chunk(NamedTuple):
     """`(E,)` int32 item_idx, by user, oldest first."""
     splits: np.ndarray
     """`(E,)` int8, an index into SPLITS."""
+    times: np.ndarray | None = None
+    """`(E,)` int64 timestamps, where they were asked for."""
 
 
 def n_chunks(ingested: Committed) -> int:
@@ -35,18 +37,18 @@ def chunk_of(ingested: Committed, user_idx: np.ndarray) -> np.ndarray:
     return chunks
 
 
-def read_chunk(ingested: Committed, number: int, splits: Sequence[str] = SPLITS) -> Chunk:
+def read_chunk(ingested: Committed, number: int, splits: Sequence[str] = SPLITS, *, with_times: bool = False) -> Chunk:
     """Events of one range of users in the given splits; users without any are left out."""
-    columns = ["user_idx", "position", "item_idx"]
+    columns = ["user_idx", "position", "item_idx", *(["timestamp"] if with_times else [])]
     tables = [ingested.read_table(f"interactions/{split}/{_file_name(number)}", columns) for split in splits]
     codes = np.array([SPLITS.index(split) for split in splits], dtype=np.int8)
     split = np.repeat(codes, [table.num_rows for table in tables])
     events = pa.concat_tables(tables)
-    user_idx, position, items = (events.column(name).to_numpy() for name in columns)
+    user_idx, position, items, *times = (events.column(name).to_numpy() for name in columns)
     order = np.lexsort((position, user_idx))
     users, counts = np.unique(user_idx, return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Chunk(users, offsets, items[order], split[order])
+    return Chunk(users, offsets, items[order], split[order], times[0][order] if times else None)
 
 
 def read_cases(ingested: Committed, number: int) -> pa.Table:

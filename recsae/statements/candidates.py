@@ -22,6 +22,10 @@ MIN_CASES = 20
 """Fewest explain cases in which a latent must fire to be searched for."""
 
 
+BEHAVIOURS = 3
+"""Behaviours that compete for a latent, those that tell it best by the bins."""
+
+
 class LatentCounts(NamedTuple):
     """The counts of one latent over explain cases."""
 
@@ -76,15 +80,19 @@ def _lists(counts: ItemCounts, plan: SearchPlan) -> Iterator[ItemList]:
             yield ItemList(items=tuple(plan.features.ids[item] for item in listed.tolist()))
 
 
-def _behaviours(counts: LatentCounts, plan: SearchPlan) -> Iterator[Behaviour]:
-    """The best range of each behaviour by the bins."""
+def _behaviours(counts: LatentCounts, plan: SearchPlan) -> list[Behaviour]:
+    """The best range by the bins of those behaviours that tell most."""
+    found: list[tuple[float, Behaviour]] = []
     for (name, edges), fires_Q, total_Q in zip(plan.edges.items(), counts.fires_FQ, counts.total_FQ, strict=True):
         others_Q = total_Q - fires_Q
         if fires_Q.sum() < MIN_CASES or not others_Q.sum():
             continue
-        start, stop = formulas.best_run(fires_Q / fires_Q.sum() - others_Q / others_Q.sum())
+        w_Q = fires_Q / fires_Q.sum() - others_Q / others_Q.sum()
+        start, stop = formulas.best_run(w_Q)
         bins = len(edges) + 1
         if start < stop and not (start == 0 and stop >= bins):
             low = float(edges[start - 1]) if start else None
             high = float(np.nextafter(edges[stop - 1], -np.inf)) if stop < bins else None
-            yield Behaviour(feature=name, low=low, high=high)
+            found.append((float(w_Q[start:stop].sum()), Behaviour(feature=name, low=low, high=high)))
+    found.sort(key=lambda one: -one[0])
+    return [one for _, one in found[:BEHAVIOURS]]

@@ -7,16 +7,19 @@ latent fires more often where the feature lies in its range. Shape suffixes: N h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from recsae.recommenders.base import Recommender, last_position
 from recsae.recommenders.ranking import pad
 from recsae.sae.model import Sae
 from recsae.statements import behaviour
+from recsae.statements.behaviour import About
 from recsae.statements.evaluation import within
 from recsae.statements.language import HISTORY, Behaviour, Statement
 from recsae.stats.bootstrap import resampled_sums
@@ -30,6 +33,8 @@ LEAST_HISTORIES = 30
 RESAMPLINGS = 1000
 
 Row = dict[str, Any]
+Histories = list[np.ndarray]
+Maker = Callable[[About, int, np.random.Generator], Histories]
 
 
 class Moved(NamedTuple):
@@ -39,9 +44,7 @@ class Moved(NamedTuple):
     value_N: np.ndarray
 
 
-def check(
-    chosen: Mapping[int, Statement], model: Recommender, sae: Sae, popularity_I: np.ndarray, seed: int
-) -> dict[int, Row]:
+def check(chosen: Mapping[int, Statement], model: Recommender, sae: Sae, about: About, seed: int) -> dict[int, Row]:
     """The columns `causal_check` and `causal_change` of the latents whose statement is a behaviour.
 
     `causal_change` is the share of histories in which the latent fires within the range minus that outside it;
@@ -54,11 +57,13 @@ def check(
         body = statement.body
         if not isinstance(body, Behaviour):
             continue
-        if body.feature not in MAKERS or not model.sequential:
+        maker = _maker(body.feature, about)
+        if maker is None or not model.sequential:
             found[latent] = {"causal_check": "untested", "causal_change": None}
             continue
         if body.feature not in fires:
-            moved = MAKERS[body.feature](popularity_I, min(LONGEST, model.max_length), np.random.default_rng(seed))
+            histories = maker(about, min(LONGEST, model.max_length), np.random.default_rng(seed))
+            moved = _measured(histories, about, body.feature)
             fires[body.feature] = moved, firing(model, sae, moved.histories)
         moved, fires_NH = fires[body.feature]
         found[latent] = _compare(fires_NH[:, latent], within(moved.value_N, body), seed)
@@ -87,43 +92,84 @@ def _compare(fires_N: np.ndarray, inside_N: np.ndarray, seed: int) -> Row:
     return {"causal_check": verdict, "causal_change": change}
 
 
-def _lengths(popularity_I: np.ndarray, longest: int, generator: np.random.Generator) -> Moved:
+def _maker(feature: str, about: About) -> Maker | None:
+    """How the histories of a feature are made; None for one that items alone do not move, such as the hour."""
+    for name, has_IV in about.attributes.items():
+        if feature == behaviour.same_attribute(name):
+            return functools.partial(_pairs, has_IV=has_IV)
+    return MAKERS.get(feature)
+
+
+def _lengths(about: About, longest: int, generator: np.random.Generator) -> Histories:
     """Histories of 1 to `longest` events."""
-    length_N = generator.integers(1, min(longest, len(popularity_I)) + 1, HISTORIES)
-    histories = [generator.choice(len(popularity_I), size=length, replace=False) for length in length_N.tolist()]
-    return Moved(histories, length_N.astype(np.float64))
+    items = len(about.popularity_I)
+    length_N = generator.integers(1, min(longest, items) + 1, HISTORIES)
+    return [generator.choice(items, size=length, replace=False) for length in length_N.tolist()]
 
 
-def _popularities(popularity_I: np.ndarray, longest: int, generator: np.random.Generator) -> Moved:
+def _popularities(about: About, longest: int, generator: np.random.Generator) -> Histories:
     """Histories of items around one popularity each, from the rarest to the most popular."""
-    order = np.argsort(popularity_I, kind="stable")
+    order = np.argsort(about.popularity_I, kind="stable")
     width = max(USUAL, len(order) // 10)
     starts = generator.integers(0, max(len(order) - width, 0) + 1, HISTORIES)
     length = min(USUAL, longest, width, len(order))
-    histories = [
-        generator.choice(order[start : start + width], size=length, replace=False) for start in starts.tolist()
-    ]
-    return _measured(histories, popularity_I, behaviour.POPULARITY)
+    return [generator.choice(order[start : start + width], size=length, replace=False) for start in starts.tolist()]
 
 
-def _repeats(popularity_I: np.ndarray, longest: int, generator: np.random.Generator) -> Moved:
+def _diversities(about: About, longest: int, generator: np.random.Generator) -> Histories:
+    """Histories of the neighbours of one item each, from its closest ones to the whole catalogue."""
+    items = np.flatnonzero(np.any(about.vectors_IA != 0, axis=1))
+    length = min(HISTORY, longest, len(items))
+    widths = np.geomspace(length, len(items), HISTORIES).astype(np.int64)
+    histories = []
+    for item, width in zip(generator.choice(items, size=HISTORIES).tolist(), widths.tolist(), strict=True):
+        cosine = about.vectors_IA[items] @ about.vectors_IA[item]
+        histories.append(generator.choice(items[np.argsort(-cosine, kind="stable")[:width]], length, replace=False))
+    return histories
+
+
+def _repeats(about: About, longest: int, generator: np.random.Generator) -> Histories:
     """Histories whose last ten events hold from one to ten different items."""
     histories = []
-    for different in generator.integers(1, min(HISTORY, len(popularity_I)) + 1, HISTORIES).tolist():
-        items = generator.choice(len(popularity_I), size=different, replace=False)
+    for different in generator.integers(1, min(HISTORY, len(about.popularity_I)) + 1, HISTORIES).tolist():
+        items = generator.choice(len(about.popularity_I), size=different, replace=False)
         recent = np.concatenate([items, generator.choice(items, size=HISTORY - different)])
         histories.append(generator.permutation(recent)[-longest:])
-    return _measured(histories, popularity_I, behaviour.REPEATS)
+    return histories
 
 
-def _measured(histories: list[np.ndarray], popularity_I: np.ndarray, feature: str) -> Moved:
+def _pairs(
+    about: About, longest: int, generator: np.random.Generator, has_IV: sparse.csr_matrix | None = None
+) -> Histories:
+    """Histories of any items; in one half, the event before the last is the last item, or one that shares a value."""
+    items = len(about.popularity_I)
+    histories = []
+    for alike in np.arange(HISTORIES) % 2 == 0:
+        history = generator.choice(items, size=min(USUAL, longest, items), replace=False)
+        if alike and len(history) > 1:
+            last = int(history[-1])
+            same = np.array([last]) if has_IV is None else np.setdiff1d((has_IV @ has_IV[last].T).tocsc().indices, last)
+            if len(same):
+                history[-2] = generator.choice(same)
+        histories.append(history)
+    return histories
+
+
+def _measured(histories: Histories, about: About, feature: str) -> Moved:
     recent_NL = np.full((len(histories), HISTORY), -1, dtype=np.int64)
     for row, items in zip(recent_NL, histories, strict=True):
         last = items[-HISTORY:][::-1]
         row[: len(last)] = last
     length_N = np.array([len(items) for items in histories])
-    return Moved(histories, behaviour.features(recent_NL, length_N, popularity_I)[feature])
+    value_N = behaviour.features(recent_NL, length_N, about)[feature]
+    known = np.flatnonzero(~np.isnan(value_N))
+    return Moved([histories[history] for history in known.tolist()], value_N[known])
 
 
-MAKERS = {behaviour.LENGTH: _lengths, behaviour.POPULARITY: _popularities, behaviour.REPEATS: _repeats}
-"""How the histories of each feature are made; the others cannot be moved by items alone."""
+MAKERS: dict[str, Maker] = {
+    behaviour.LENGTH: _lengths,
+    behaviour.POPULARITY: _popularities,
+    behaviour.REPEATS: _repeats,
+    behaviour.DIVERSITY: _diversities,
+    behaviour.SAME_ITEM: _pairs,
+}

@@ -20,6 +20,7 @@ from recsae.sae import model
 from recsae.sae.model import MAX_FLOATS_PER_BLOCK, Sae
 from recsae.schemas.base import PARTS
 from recsae.statements import behaviour
+from recsae.statements.behaviour import About
 from recsae.statements.evaluation import Cases
 from recsae.statements.language import HISTORY
 from recsae.store import shards
@@ -37,8 +38,8 @@ class ReadingPlan(NamedTuple):
     activations: Committed
     sae: Folder
     num_latents: int
-    popularity: np.ndarray
-    """`(items,)` float64 quantile of training events."""
+    about: About
+    """What behaviours read about items and times."""
     nulls: np.ndarray
     """Latents whose activations are dealt to other users' cases."""
     has_history: bool
@@ -110,23 +111,26 @@ def _with_history(
     plan: ReadingPlan, user_B: np.ndarray, position_B: np.ndarray, recommended_B: np.ndarray, last_B: np.ndarray
 ) -> Cases:
     history_BL = np.full((len(user_B), HISTORY), -1, dtype=np.int32)
-    if plan.has_history:
-        chunks_B = chunk_of(plan.ingested, user_B)
-        for number in np.unique(chunks_B).tolist():
-            rows = np.flatnonzero(chunks_B == number)
-            chunk = read_chunk(plan.ingested, number)
-            history_BL[rows] = histories(chunk, user_B[rows], position_B[rows])
-    features = behaviour.features(history_BL, position_B, plan.popularity) if plan.has_history else {}
-    return Cases(recommended_B, last_B, history_BL, features)
+    if not plan.has_history:
+        return Cases(recommended_B, last_B, history_BL, {})
+    timed = plan.about.clock is not None
+    time_BT = np.zeros((len(user_B), 2), dtype=np.int64) if timed else None
+    chunks_B = chunk_of(plan.ingested, user_B)
+    for number in np.unique(chunks_B).tolist():
+        rows = np.flatnonzero(chunks_B == number)
+        chunk = read_chunk(plan.ingested, number, with_times=timed)
+        event_BL = events_before(chunk, user_B[rows], position_B[rows])
+        history_BL[rows] = np.where(event_BL >= 0, chunk.items[event_BL.clip(max=len(chunk.items) - 1)], -1)
+        if time_BT is not None and chunk.times is not None:
+            time_BT[rows] = chunk.times[event_BL[:, :2].clip(max=len(chunk.items) - 1)]
+    return Cases(recommended_B, last_B, history_BL, behaviour.features(history_BL, position_B, plan.about, time_BT))
 
 
-def histories(chunk: Chunk, user_B: np.ndarray, position_B: np.ndarray) -> np.ndarray:
-    """The last ten items before each position, latest first, `(B, L)` int32; -1 pads."""
+def events_before(chunk: Chunk, user_B: np.ndarray, position_B: np.ndarray) -> np.ndarray:
+    """Where the last ten events before each position stand in the chunk, latest first, `(B, L)` int64; -1 pads."""
     row_B = np.searchsorted(chunk.users, user_B)
     event_BL = position_B[:, None].astype(np.int64) - 1 - np.arange(HISTORY)
-    known_BL = event_BL >= 0
-    at_BL = chunk.offsets[row_B][:, None] + np.where(known_BL, event_BL, 0)
-    return np.where(known_BL, chunk.items[at_BL.clip(max=len(chunk.items) - 1)], -1).astype(np.int32)
+    return np.where(event_BL >= 0, chunk.offsets[row_B][:, None] + event_BL, -1)
 
 
 def names(activations: Committed) -> Sequence[str]:

@@ -25,10 +25,12 @@ from recsae.recommenders.base import Recommender, Trainable
 from recsae.sae import model as sae_files
 from recsae.sae.model import Sae
 from recsae.schemas.statements import EFFECTS, STATEMENT_SCORES, STATEMENTS
-from recsae.statements import causal, choice, controls, counting, features, formulas, rows, spaces
+from recsae.statements import behaviour, causal, choice, clock, controls, counting, features, formulas, rows, spaces
+from recsae.statements.behaviour import About
 from recsae.statements.candidates import SearchPlan
 from recsae.statements.counting import CountingPlan
 from recsae.statements.effects import EffectPlan, effect_rows
+from recsae.statements.features import ItemFeatures
 from recsae.statements.language import Statement
 from recsae.statements.reading import ReadingPlan
 from recsae.statements.rows import Row
@@ -50,9 +52,9 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     sae = sae_files.load(inputs["sae"].data.child("model"))
     stats = inputs["evidence"].read_table("latent_stats.parquet", ["latent", "quantiles"]).to_pylist()
     alive = [row["latent"] for row in stats]
-    plan = _reading_plan(config, inputs, sae, item_features.numbers["popularity"], alive)
+    plan = _reading_plan(config, inputs, sae, _about(inputs["ingest"], catalogue, item_features), alive)
 
-    edges = counting.find_edges(plan) if plan.has_history else {}
+    edges = _varying(counting.find_edges(plan)) if plan.has_history else {}
     counts = counting.count(CountingPlan(plan, edges, catalogue.n_items))
     vocabulary, numbers = item_features.vocabulary, item_features.numbers
     to_search = SearchPlan(item_features, formulas.searchable(vocabulary, numbers), edges)
@@ -74,7 +76,7 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     titles = dict(zip(catalogue.ids, catalogue.titles, strict=True))
     glosses = {latent: choice.gloss(one, measured[latent]) for latent, one in chosen.items()}
     statements = {latent: one.statement for latent, one in chosen.items() if latent < plan.num_latents}
-    tried = causal.check(statements, recommender, sae, plan.popularity, config.seed) if recommender else {}
+    tried = causal.check(statements, recommender, sae, plan.about, config.seed) if recommender else {}
     statement_rows = rows.statement_rows(alive, score_rows, glosses, tried, titles)
     effects = _effects(config, recommender, sae, alive, to_search, unseen_I, statements, titles)
     out.write_table("statements.parquet", pa.Table.from_pylist(statement_rows, STATEMENTS), STATEMENTS)
@@ -107,15 +109,34 @@ def _spaces(recommender: Recommender | None, ingested: Committed, n_items: int, 
     return found
 
 
+def _about(ingested: Committed, catalogue: Catalogue, found: ItemFeatures) -> About:
+    """What behaviours read; diversity in the first of the spaces."""
+    vectors = next(iter(found.spaces.values()))
+    return About(found.numbers["popularity"], vectors, behaviour.attributes_of(catalogue), clock.of_ingest(ingested))
+
+
+def _varying(edges: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The behaviours that differ between cases; the others are left out, and the log says which."""
+    kept = {name: of_feature for name, of_feature in edges.items() if len(of_feature)}
+    if left_out := [name for name in edges if name not in kept]:
+        log.info(
+            "statements: %d behaviours are searched; %d are left out, since all cases have one value or none: %s",
+            len(kept),
+            len(left_out),
+            ", ".join(left_out),
+        )
+    return kept
+
+
 def _reading_plan(
-    config: Config, inputs: Mapping[str, Committed], sae: Sae, popularity: np.ndarray, alive: list[int]
+    config: Config, inputs: Mapping[str, Committed], sae: Sae, about: About, alive: list[int]
 ) -> ReadingPlan:
     return ReadingPlan(
         inputs["ingest"],
         inputs["activations"],
         inputs["sae"].data.child("model"),
         sae.num_latents,
-        popularity,
+        about,
         controls.draw_nulls(np.array(alive, dtype=np.int64), config.seed),
         config.probe.site != "item",
         config.seed,

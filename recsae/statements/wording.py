@@ -5,10 +5,11 @@ Titles and terms come from the catalogue and may hold anything: what shows the w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from recsae.statements import behaviour
 from recsae.statements.language import (
     HISTORY,
     Behaviour,
@@ -25,6 +26,26 @@ SHOWN = 3
 """Seeds or listed items that are named."""
 BEFORE: Mapping[str, str] = {"recommended": "recommends", "last": "after", "item": ""}
 POPULARITY = "popularity"
+PAUSES = (
+    "short pause before the last event",
+    "long pause before the last event",
+    "pause of medium length before the last event",
+)
+QUALITIES: Mapping[str, tuple[str, str, str, str]] = {
+    behaviour.LENGTH: ("short history", "long history", "history of medium length", "{} events"),
+    behaviour.POPULARITY: (
+        "unpopular items in the last ten",
+        "popular items in the last ten",
+        "items of medium popularity in the last ten",
+        "mean popularity {}",
+    ),
+    behaviour.REPEATS: ("few repeats in the last ten", "many repeats in the last ten", "some repeats", "share {}"),
+    behaviour.DIVERSITY: ("similar items in the last ten", "varied last ten", "mixed last ten", "mean distance {}"),
+    behaviour.DAYS: (*PAUSES, "{}"),
+    behaviour.GAP: (*PAUSES, "{} in the unit of the timestamps"),
+}
+"""What a low, a high and a medium value is called, and its measure."""
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def in_words(statement: Statement, titles: Mapping[str, str]) -> str:
@@ -72,7 +93,34 @@ def formula_in_words(formula: Formula) -> str:
 
 
 def behaviour_in_words(body: Behaviour) -> str:
+    """`short history (up to 5 events)`, `popular items in the last ten (mean popularity from 0.8)`."""
+    if body.feature in QUALITIES:
+        low, high, between, measure = QUALITIES[body.feature]
+        word = high if body.high is None else low if body.low is None else between
+        return f"{word} ({measure.format(_range(body, duration if body.feature == behaviour.DAYS else _number))})"
+    if body.feature == behaviour.WEEKDAY:
+        return f"last event on {WEEKDAYS[round(body.low or 0)]}" + _until(body, WEEKDAYS[round(body.high or 6)])
+    if body.feature == behaviour.HOUR:
+        last = 23 if body.high is None else body.high
+        return f"last event from {body.low or 0:02.0f}:00 to {last:02.0f}:59 UTC"
+    if body.feature.startswith("same ") and body.low is None:
+        return body.feature.replace("same", "another", 1).replace("as", "than", 1)
+    if body.feature.startswith("same "):
+        return body.feature
     return f"{body.feature} {_range(body)}"
+
+
+def _until(body: Behaviour, day: str) -> str:
+    return "" if body.low == body.high else f" to {day}"
+
+
+def duration(days: float) -> str:
+    """`3 days`, `20 minutes`: in the largest unit of which there is at least one."""
+    for unit, of_day in (("day", 1), ("hour", 24), ("minute", 1440)):
+        if days * of_day >= 1:
+            amount = np.format_float_positional(days * of_day, precision=2, fractional=False, trim="-")
+            return f"{amount} {unit}{'' if amount == '1' else 's'}"
+    return f"{_number(round(days * 86_400))} seconds"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -100,8 +148,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
-def _range(one: Range | Behaviour) -> str:
-    low, high = (None if end is None else _number(end) for end in (one.low, one.high))
+def _range(one: Range | Behaviour, spelt: Callable[[float], str] | None = None) -> str:
+    low, high = (None if end is None else (spelt or _number)(end) for end in (one.low, one.high))
     if low is None:
         return f"up to {high}"
     if high is None:
