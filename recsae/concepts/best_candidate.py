@@ -53,7 +53,7 @@ class Chosen(NamedTuple):
     kind: str
     """Of schemas.concepts.KINDS."""
     name: ConceptName | None
-    """None without a statement."""
+    """None without a statement; of a latent that only its effect can tell, by what it promotes."""
 
     @property
     def interpretable(self) -> bool:
@@ -82,7 +82,7 @@ def choose(inputs: Mapping[str, Committed], catalogue: Catalogue, item_features:
     found = described.read_found(inputs["statements"])
     scores = read_scores(inputs["scores"])
     bar = control_bar(scores)
-    effects = _effects(inputs["statements"])
+    effects = read_effects(inputs["statements"])
     item_view: View = "item" if any(one.view == "item" for one in found.statements.values()) else "last"
     free: dict[int, Statement] = {}
     for latent, label in chosen_labels(read_labels(inputs["labels"]), scores).items():
@@ -95,12 +95,15 @@ def choose(inputs: Mapping[str, Committed], catalogue: Catalogue, item_features:
             kinds[latent] = row["kind"]
         elif latent in free:
             kinds[latent], found.statements[latent] = "free text", free[latent]
-        elif effects.get(latent, 0.0) >= LEAST_EFFECT:
+        elif (effects.get(latent, NO_ROW).get("effect_confidence") or 0.0) >= LEAST_EFFECT:
             kinds[latent] = "effect only"
         else:
             kinds[latent] = "unexplained"
     telling = described.telling_items(inputs["evidence"])
-    named = name_latents(described.describe(found, item_features, telling), catalogue.titles)
+    by_effect = [latent for latent, kind in kinds.items() if kind == "effect only"]
+    to_name = {one.latent: one for one in described.describe(found, item_features, telling)}
+    to_name |= {latent: described.describe_effect(effects[latent]) for latent in by_effect}
+    named = name_latents(to_name.values(), catalogue.titles)
     return {
         latent: Chosen(found.statements.get(latent), kind, named.get(latent)) for latent, kind in sorted(kinds.items())
     }
@@ -116,12 +119,11 @@ def terms_of(statement: Statement | None) -> list[str]:
     return [term for negated, term in terms if not negated] if len(terms) == len(literals) else []
 
 
-def _effects(statements: Committed) -> dict[int, float]:
-    """How well what a latent promotes is described, by latent; empty where the stage measured none."""
+def read_effects(statements: Committed) -> dict[int, Row]:
+    """Rows of EFFECTS by latent; empty where what latents promote is not measured."""
     if not statements.files("effects"):
         return {}
-    rows = statements.read_table("effects.parquet", ["latent", "effect_confidence"]).to_pylist()
-    return {row["latent"]: row["effect_confidence"] for row in rows if row["effect_confidence"] is not None}
+    return {row["latent"]: row for row in statements.read_table("effects.parquet").to_pylist()}
 
 
 def read_labels(labels: Committed) -> dict[int, dict[int, Row]]:

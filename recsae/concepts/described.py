@@ -76,6 +76,15 @@ def describe(found: Found, features: ItemFeatures, telling: Mapping[int, Sequenc
     return described
 
 
+def describe_effect(effect: Row) -> Described:
+    """What the name of a latent is made of that only its effect can tell: a row of EFFECTS."""
+    body = from_json(effect["promotes_statement"]).body
+    said = formula_heading(body) if isinstance(body, Formula) else effect["promotes"]
+    return Described(
+        effect["latent"], "recommended", f"promotes {said}", ("promotes", said.casefold()), False, False, ()
+    )
+
+
 def _gloss(found: Found, latent: int, statement: Statement, features: ItemFeatures) -> Formula | None:
     """The shortest formula of the same view that alone tells the latent nearly as well, and says something of items."""
     least = (found.rows[latent]["confidence"] or 1.0) - GLOSS_LOSS

@@ -35,6 +35,7 @@ EXACT = {
     },
 }
 """Columns of the dictionary and their source columns in STATEMENTS."""
+EFFECT = ("promotes", "promotes_statement", "holds_down", "holds_down_statement", "effect_confidence", "agrees")
 JUDGED = ("confidence", "lower", "upper", "expected", "precision", "recall", "f1", "auc")
 
 

@@ -21,6 +21,7 @@ from recsae.concepts.best_candidate import (
     chosen_labels,
     control_bar,
     passes,
+    read_effects,
     read_labels,
     read_scores,
 )
@@ -28,12 +29,13 @@ from recsae.config.schema import Config
 from recsae.data.catalogue import Catalogue
 from recsae.data.terms import Vocabulary
 from recsae.dictionary import drift
-from recsae.dictionary.columns import CAUSAL, causal_columns, evidence_columns, judge_columns, statement_columns
+from recsae.dictionary.columns import CAUSAL, EFFECT, causal_columns, evidence_columns, judge_columns, statement_columns
 from recsae.evidence.cases import LatentCases, read_cases
 from recsae.labels.candidates import Usage
 from recsae.schemas.concepts import CONCEPTS, INTERPRETABLE, KINDS, NOT_ASKED
 from recsae.schemas.nightly import CHANGES, DRIFT, HISTORY
 from recsae.statements import features
+from recsae.statements.features import ItemFeatures
 from recsae.store.run_store import PREVIOUS, Attempt, Committed, Metrics
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
     judged = chosen_labels(labels, scores)
     found = described.read_found(inputs["statements"])
     chosen = choose(inputs, catalogue, item_features)
-    captions = _captions(inputs["labels"])
+    captions, effects = _captions(inputs["labels"]), read_effects(inputs["statements"])
     coherent = inputs["statistics"].read_table("coherence.parquet", ["code", "latent", "within"]).to_pylist()
     within = {row["latent"]: row["within"] for row in coherent if row["code"] == "sae"}
     evidence = read_cases(inputs["evidence"], config.probe.view)
@@ -75,6 +77,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
                 **evidence_columns(stat, catalogue),
                 **statement_columns(one, found.rows[latent], found.contestants.get(latent, ()), titles),
                 **judge_columns(label, scores.get(latent, {}), latent in labels),
+                **{name: effects.get(latent, NO_ROW).get(name) for name in EFFECT},
                 **causal.get(latent, dict.fromkeys(CAUSAL)),
                 **shared,
                 "stable_id": matches[latent]["stable_id"],
@@ -86,7 +89,7 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
                 "coherence": within.get(latent),
             }
         )
-    changes = _drift(config, inputs, rows, matches)
+    changes = _drift(config, inputs, rows, matches, item_features)
     for row, change in zip(rows, changes, strict=False):
         row["drift"] = change["change"]
     out.write_table("concepts.parquet", pa.Table.from_pylist(rows, CONCEPTS), CONCEPTS)
@@ -97,8 +100,15 @@ def write_dictionary(config: Config, inputs: Mapping[str, Committed], out: Attem
     metrics = _metrics(rows, inputs["statements"].metrics, scores)
     log.info("concepts: %s", summary(metrics))
     if changes:
-        metrics["drift"] = drift.drift_metrics(changes)
-        log.info("concepts: since last night %s", ", ".join(f"{metrics['drift'][name]} {name}" for name in CHANGES))
+        told = metrics["drift"] = drift.drift_metrics(changes)
+        log.info(
+            "concepts: since last night %s; %d lost their tick, %d gained one; of %d latents without one %d are kept",
+            ", ".join(f"{told[name]} {name}" for name in CHANGES),
+            told["lost"],
+            told["gained"],
+            sum(told["unnamed"].values()),
+            told["unnamed"]["kept"],
+        )
     return metrics
 
 
@@ -121,14 +131,19 @@ def _captions(labels: Committed) -> dict[int, str]:
 
 
 def _drift(
-    config: Config, inputs: Mapping[str, Committed], rows: list[dict[str, Any]], matches: Mapping[int, Row]
+    config: Config,
+    inputs: Mapping[str, Committed],
+    rows: list[dict[str, Any]],
+    matches: Mapping[int, Row],
+    tonight: ItemFeatures,
 ) -> list[dict[str, Any]]:
     """Rows of DRIFT, those of `rows` first and in the same order; empty on the first night."""
     if PREVIOUS + "concepts" not in inputs or config.nights is None:
         return []
     last = inputs[PREVIOUS + "concepts"].read_table("concepts.parquet").to_pylist()
-    labelled = {row["latent"]: row for row in inputs["labels"].read_table("labelled.parquet").to_pylist()}
-    return drift.compare(rows, last, matches, labelled, config.nights.label_reuse_jaccard)
+    then = features.read(Catalogue.read(inputs[PREVIOUS + "ingest"]), inputs[PREVIOUS + "statements"])
+    members = drift.Members(tonight, then)
+    return drift.compare(rows, last, matches, members.jaccard, config.nights.label_reuse_jaccard)
 
 
 def _meanings(

@@ -171,8 +171,8 @@ STAGES: dict[str, Stage] = {
                 "steering",
             ),
             config=("probe", "llm", "steering"),
-            version=6,
-            last=("concepts",),
+            version=7,
+            last=("ingest", "statements", "concepts"),
             nights=("label_reuse_jaccard",),
         ),
         Stage(

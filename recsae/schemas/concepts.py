@@ -233,6 +233,12 @@ CONCEPTS = table_schema(
     pa.field("core_recall", pa.float64()),
     pa.field("core_f1", pa.float64()),
     pa.field("term_confidence", pa.float64()),  # of the best single term, range or popularity, in any view
+    pa.field("promotes", pa.string()),  # the items whose scores gain most where it fires, in words
+    pa.field("promotes_statement", pa.string()),  # JSON
+    pa.field("holds_down", pa.string()),
+    pa.field("holds_down_statement", pa.string()),
+    pa.field("effect_confidence", pa.float64()),  # balanced accuracy of `promotes` on items kept from the search
+    pa.field("agrees", pa.bool_()),  # whether what it promotes satisfies its statement beyond chance
     required("status", pa.string()),  # ok, or why there is no statement or score
     pa.field("judge_name", pa.string()),  # what the language model judged, in the sample: a term, a pair or a free text
     pa.field("judge_source", pa.string()),  # terms, pair, model

@@ -28,19 +28,25 @@ LABELLED = table_schema(
 )
 
 CHANGES = ("kept", "renamed", "moved", "new", "gone")
-"""What happened to a concept since last night: unchanged; another name; the same name for other items; new; gone."""
+"""What happened to a latent since last night: the same statement, or one that most of the same items satisfy; another
+statement, and the same strongest items; another statement and other items; new; gone."""
 
 DRIFT = table_schema(
     "drift",
-    1,
+    2,
     required("stable_id", pa.string()),
     required("change", pa.string()),  # of CHANGES
     pa.field("latent", pa.int32()),  # null for one that is gone
     pa.field("last_latent", pa.int32()),  # null for a new one
     pa.field("similarity", pa.float64()),
-    pa.field("jaccard", pa.float64()),  # as in LABELLED
+    pa.field("jaccard", pa.float64()),  # of the items that satisfy the statements; null where they are not about items
+    pa.field("top_jaccard", pa.float64()),  # of the strongest items
     pa.field("name", pa.string()),
     pa.field("last_name", pa.string()),
+    pa.field("kind", pa.string()),
+    pa.field("last_kind", pa.string()),
+    pa.field("words", pa.string()),
+    pa.field("last_words", pa.string()),
     pa.field("confidence", pa.float64()),
     pa.field("last_confidence", pa.float64()),
     pa.field("interpretable", pa.bool_()),
@@ -51,7 +57,7 @@ DRIFT = table_schema(
 
 HISTORY = table_schema(
     "history",
-    1,
+    2,
     required("stable_id", pa.string()),
     required("night", pa.int32()),  # from 1: nights that were served, and this one
     required("latent", pa.int32()),

@@ -87,6 +87,7 @@ def test_every_latent_is_in_the_class_of_what_tells_it(commit: Commit, ingested:
     assert {latent for latent, one in found.items() if one.interpretable} == {0, 1, 2, 4}
     assert found[2].statement == Statement(view="recommended", body=FreeText(text="Late at night"))
     assert found[2].concept == "Late at night" and found[5].concept == "" and found[0].concept == first
+    assert found[6].concept == f"promotes {first}" and found[6].statement is None
     assert found[5].statement is None and found[7].statement == term(second)
 
 

@@ -18,7 +18,7 @@ from recsae.sae import model
 from recsae.schemas.base import NEAR_DIRECTION, NEAR_MISS, PARTS, activations
 from recsae.schemas.concepts import CAPTIONS, COHERENCE, EVIDENCE, LABELS, LATENT_ITEMS, LATENT_STATS, VERDICTS
 from recsae.schemas.nightly import LABELLED, MATCHES
-from recsae.schemas.statements import STATEMENT_SCORES, STATEMENTS
+from recsae.schemas.statements import EFFECTS, STATEMENT_SCORES, STATEMENTS
 from recsae.statements import features
 from recsae.statements.choice import contestant
 from recsae.statements.language import Formula, Statement, Term, View
@@ -163,6 +163,15 @@ def term(name: str, view: View = "recommended") -> Statement:
     return Statement(view=view, body=Formula(literal=Term(term=name)), min_share=0.5 if view == "history" else None)
 
 
+def promoting(effects: Mapping[int, float], name: str) -> list[dict[str, Any]]:
+    """Rows of EFFECTS: each latent promotes items with the term, described with this confidence."""
+    said = {"promotes": name, "promotes_statement": term(name).to_json(), "agrees": False}
+    return [
+        dict.fromkeys(EFFECTS.names) | said | {"latent": latent, "effect_confidence": confidence}
+        for latent, confidence in effects.items()
+    ]
+
+
 def statements_of(
     commit: Commit,
     ingested: Committed,
@@ -205,9 +214,7 @@ def statements_of(
         out.write_table("statement_scores.parquet", pa.Table.from_pylist(scored, STATEMENT_SCORES), STATEMENT_SCORES)
         features.write_spaces({"recommender": np.eye(len(genre), dtype=np.float32)[axis_I]}, catalogue, out)
         if effects is not None:
-            columns = {"latent": list(effects), "effect_confidence": list(effects.values())}
-            table = pa.table(columns, pa.schema([("latent", pa.int32()), ("effect_confidence", pa.float64())]))
-            out.write_table("effects.parquet", table, table.schema)
+            out.write_table("effects.parquet", pa.Table.from_pylist(promoting(effects, genre[0]), EFFECTS), EFFECTS)
         return {"bar": 0.6, "shuffled": len(rows), "shuffled_accepted": 1}
 
     return commit("statements", write)

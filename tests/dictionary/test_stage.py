@@ -73,7 +73,7 @@ def test_every_latent_is_in_one_class_with_what_its_judge_says(
     names = genres(ingested)
     told = {0: term(names[0]), 1: term(names[1], "last"), 2: term(names[3]), 3: None, 4: term(names[0])}
     contestants = [(0, term(names[0]), 0.88), (0, term(names[1], "last"), 0.6)]
-    statements = statements_of(commit, ingested, told, doubted=[2], contestants=contestants)
+    statements = statements_of(commit, ingested, told, doubted=[2], contestants=contestants, effects={0: 0.6})
     labels = labels_of(commit, ingested, {0: [names[0]], 1: [f"-{names[1]}"], 2: [f"{names[2]} films"]})
     evidence = latents_by_concept(commit, ingested, 5)
     inputs = {"ingest": ingested, "evidence": evidence, "labels": labels, "statements": statements}
@@ -91,6 +91,8 @@ def test_every_latent_is_in_one_class_with_what_its_judge_says(
     assert [row["terms"] for row in rows] == [[names[0]], [names[1]], [], [], [names[0]]]
     assert [row["confidence"] for row in rows] == [0.9, 0.89, None, None, 0.86]
     assert (rows[0]["confidence_shuffled"], rows[0]["unseen_confidence"], rows[0]["tp"]) == (0.5, 0.75, 8)
+    assert [row["promotes"] for row in rows] == [names[0], None, None, None, None]
+    assert (rows[0]["effect_confidence"], rows[0]["agrees"]) == (0.6, False)
     assert [row["term_confidence"] for row in rows] == [0.88, None, None, None, None]
     assert [row["judge_name"] for row in rows] == [names[0], None, f"{names[2]} films", None, None]
     assert rows[0]["judge_confidence"] > 0.9 > 0.6 > rows[0]["judge_shuffled"] and rows[2]["judge_lower"] > 0.6

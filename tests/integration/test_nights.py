@@ -7,6 +7,7 @@ import pytest
 from recsae.config.loader import load
 from recsae.pipeline.runner import Pipeline
 from recsae.pipeline.stages import STAGES
+from recsae.schemas.nightly import CHANGES
 from recsae.store.run_store import Committed
 from tests.faults.nights import FIRST, SECOND, Store, empty
 
@@ -60,10 +61,11 @@ def test_concepts_keep_their_ids_and_the_drift_tells_of_each(nights: Store, numb
     held = before & {row["stable_id"] for row in rows}
     assert len(held) >= IDS_HELD * len(before)
     told = concepts.metrics["drift"]
-    assert told["kept"] + told["renamed"] + told["moved"] == len(held)
-    assert told["new"] == len(rows) - len(held) and told["gone"] == len(before) - len(held)
+    every = {change: told[change] + told["unnamed"][change] for change in CHANGES}
+    assert every["kept"] + every["renamed"] + every["moved"] == len(held)
+    assert every["new"] == len(rows) - len(held) and every["gone"] == len(before) - len(held)
     changes = sorted({row["drift"] for row in rows})
-    assert changes == [change for change in ("kept", "moved", "new", "renamed") if told[change]]
+    assert changes == [change for change in ("kept", "moved", "new", "renamed") if every[change]]
 
 
 @each_later_night
@@ -76,8 +78,12 @@ def test_only_what_changed_is_labelled_anew(nights: Store, number: int) -> None:
         and labels.metrics["requests"] < committed(nights, 0, "labels").metrics["requests"]
     )
     assert all(row["jaccard"] >= 0.5 for row in rows if row["carried"])
-    concepts = committed(nights, number, "concepts").read_table("concepts.parquet").to_pylist()
-    assert not [row for row in concepts if row["latent"] in carried and row["drift"] == "renamed"]
+    judged = [
+        {row["stable_id"]: row["judge_name"] for row in done.read_table("concepts.parquet").to_pylist()}
+        for done in (committed(nights, night, "concepts") for night in (number - 1, number))
+    ]
+    ids = [row["stable_id"] for row in rows if row["carried"]]
+    assert all(judged[0].get(one) in (judged[1].get(one), None) for one in ids)
     assert committed(nights, number, "scores").metrics["reused"] > 0
 
 

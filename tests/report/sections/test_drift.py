@@ -20,6 +20,9 @@ COUNTS = {
     "moved": 1,
     "new": 2,
     "gone": 1,
+    "unnamed": {"kept": 5, "gone": 2},
+    "lost": 1,
+    "gained": 0,
     "interpretable_before": 4,
     "interpretable_gone": 0.25,
 }
