@@ -54,7 +54,7 @@ class RunConfig:
 
 def demo_data() -> list[str]:
     """Overrides that name the built-in tables by their place in the installed package."""
-    return [f"data.{name}={json.dumps([f'{FOLDER / name}.parquet'])}" for name in ("interactions", "items")]
+    return [f"data.{name}={json.dumps([f'{FOLDER / name}.parquet'])}" for name in ("interactions", "items", "tags")]
 
 
 def takes_config(command: Callable[..., Any] | None = None, *, required: bool = False) -> Callable[..., Any]:

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 def test_the_packaged_demo_is_that_of_make_demo() -> None:
     packaged, made = (tomllib.loads(path.read_text()) for path in (DEMO, REPOSITORY / "jobs/configs/demo.toml"))
-    for name in ("interactions", "items"):
+    for name in ("interactions", "items", "tags"):
         (path,) = made["data"].pop(name)
         assert (REPOSITORY / path).samefile(DEMO.with_name(f"{name}.parquet"))
     assert packaged == made
@@ -29,7 +29,7 @@ def test_without_a_config_it_is_the_demo_and_says_so(
     monkeypatch.chdir(tmp_path)
     config = RunConfig(None, ["sae.k=4"]).load()
     assert config.name == "demo" and config.sae.k == 4 and config.data.columns.weight == "weight"
-    assert all(Path(path).is_file() for path in (*config.data.interactions, *config.data.items))
+    assert all(Path(path).is_file() for path in (*config.data.interactions, *config.data.items, *config.data.tags))
     said = capsys.readouterr()
     assert said.err == "no --config: the demo on the built-in MovieLens data, run demo in runs\n" and said.out == ""
 

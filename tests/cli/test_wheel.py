@@ -41,7 +41,7 @@ def test_it_holds_every_file_of_the_package_and_no_other(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == there
-    assert {"recsae/data/builtin/demo.toml", "recsae/data/builtin/items.parquet"} <= held
+    assert {"recsae/data/builtin/demo.toml", "recsae/data/builtin/tags.parquet"} <= held
 
 
 @pytest.fixture(scope="module")

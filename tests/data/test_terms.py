@@ -149,6 +149,13 @@ def test_dates_and_many_numbers_are_no_terms() -> None:
     assert found(50) == sorted(["1984-85", "1990s", "1995", *(f"{n}.99" for n in range(50))])
 
 
+def test_what_is_left_out_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    items = [("Night", {"price": [f"{n}.99"], "tags": ["2009-12-31", "Sea"]}) for n in range(60)]
+    with caplog.at_level("INFO"):
+        terms.build(catalogue_of(*items))
+    assert caplog.messages == ["vocabulary: 1 values, 1 words and phrases; no terms: numbers of price, 1 dates"]
+
+
 def test_of_overlapping_phrases_of_the_same_items_one_is_a_term() -> None:
     titles = [f"Avery Index Maker Clear Label Dividers White Tabs, {n}" for n in "abc"]
     vocabulary = terms.build(catalogue_of(*((title, {}) for title in [*titles, "White", "White Label", "Label"])))
@@ -188,6 +195,7 @@ def test_bearing_is_that_of_a_plain_count(rows: list[tuple[list[str], list[str]]
         for values, title in rows
     ]
     counts = Counter(term for one in words for term in one)
+    assert len({term.casefold() for term in found.terms}) == len(found.terms)
     assert [term.casefold() for term in found.terms] == sorted(term for term in counts if counts[term] >= 3)
     for place, term in enumerate(found.terms):
         has_term = found.item_terms[:, [place]].toarray().ravel()
