@@ -29,8 +29,7 @@ log = logging.getLogger(__name__)
 FIRST = 8
 """Latents whose names show whether the model can write."""
 HOLDING = 0.3
-"""Least share of the first names that hold on select users; below it the rest is not asked. A guess holds one time in
-six, so that three of eight do in one of eight models that guess."""
+"""Least share of the first names that hold on select users and differ; below it the rest is not asked."""
 DRAWN = 2
 """Names drawn by the seed for each latent, beside the likeliest."""
 CONTRAST = 6
@@ -127,12 +126,16 @@ class NameWriter:
         return [(one, row, result) for (one, row), result in zip(named, results, strict=True)]
 
     def _count(self, first: Sequence[Subject], rows: Mapping[int, Sequence[Row]]) -> dict[str, int]:
-        """By reason, how many of the first names are of no use, most frequent first; `held`: the others."""
+        """By reason, how many of the first names are of no use, most frequent first; `held`: the others.
+
+        A name that several latents get counts once: one for everything says nothing.
+        """
         judged = self._judged(first, rows, "judging the first names")
-        held = sum(result.holds for *_, result in judged)
+        holding = [row["concept"].casefold() for _, row, result in judged if result.holds]
+        held = len(set(holding))
         failed = Counter(row["status"] for found in rows.values() for row in found if row["status"] != "ok")
-        failed[NOT_HOLDING] = len(judged) - held
-        return {"held": held, **{reason: count for reason, count in failed.most_common() if count}}
+        failed += Counter({NOT_HOLDING: len(judged) - len(holding), "repeated": len(holding) - held})
+        return {"held": held, **dict(failed.most_common())}
 
     def _say_what_failed(self, asked: int, counts: Mapping[str, int]) -> None:
         reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items() if reason != "held")

@@ -16,6 +16,11 @@ CASES = 16
 """Activating cases of select users, and as many non-activating ones."""
 
 
+GUESSING = 0.5
+BEYOND_CHANCE = 1.645
+"""Standard errors by which a text must beat guessing, so that one in twenty that guess does."""
+
+
 class SelectCases(NamedTuple):
     """The cases of one latent on which a text is judged, `(cases,)` each."""
 
@@ -40,8 +45,8 @@ class OnSelect(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the text does better than guessing, by one standard error."""
-        return self.auc is not None and self.auc - self.error > 0.5
+        """Whether the text does better than guessing."""
+        return self.auc is not None and self.auc - BEYOND_CHANCE * self.error > GUESSING
 
 
 class SelectJudge:
