@@ -153,7 +153,7 @@ STAGES: dict[str, Stage] = {
             Lazy("recsae.steering.stage:measure_steering"),
             inputs=("ingest", "recommender", "activations", "sae", "evidence", "statements", "labels", "scores"),
             config=("seed", "steering", "ranking", "probe"),
-            version=2,
+            version=3,
         ),
         Stage(
             "concepts",

@@ -19,10 +19,10 @@ from scipy import sparse
 
 from recsae.concepts.best_candidate import BestCandidate, read_chosen
 from recsae.config.schema import Config
-from recsae.data import terms
 from recsae.data.catalogue import Catalogue
 from recsae.sae import model as sae_files
 from recsae.schemas.steering import STEERING, WISHES
+from recsae.statements.language import ITEM_BODIES
 from recsae.stats.sampling import draw
 from recsae.steering.effects import Effects, SteeringSetup, measure
 from recsae.steering.interventions import InterventionPlan, plan_of, steer
@@ -35,13 +35,16 @@ log = logging.getLogger(__name__)
 
 
 class Subjects(NamedTuple):
-    """What is steered: latents, the concepts that they stand for, and which item has which concept."""
+    """What is steered: latents, the concepts that they stand for, and which item is a member of which concept.
+
+    Members satisfy the statement; for a behaviour or free text, they are the latent's most telling items.
+    """
 
     steered: list[SteeredLatent]
     names: list[str]
     bears_IC: sparse.csr_array
     unchecked: int
-    """Interpretable latents whose name has no terms, so that no item can be checked against it."""
+    """Interpretable latents that no item stands for, so that there is no share to measure."""
 
 
 def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attempt) -> Metrics:
@@ -51,11 +54,12 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     chosen = read_chosen(inputs, catalogue)
     interpretable = [latent for latent, one in chosen.items() if one.interpretable]
     drawn = draw(interpretable, config.steering.latents, config.seed)
-    subjects = subjects_of({latent: chosen[latent] for latent in drawn}, catalogue)
+    subjects = subjects_of({latent: chosen[latent] for latent in drawn}, catalogue.n_items)
     given = inputs["recommender"].metrics["kind"] == "given"
     if given or not subjects.steered:
         log.info(
-            "steering: %s; nothing to steer", "no model" if given else "no interpretable latent has a known concept"
+            "steering: %s; nothing to steer",
+            "no model" if given else "no interpretable latent has items that stand for it",
         )
         out.write_table("steering.parquet", STEERING.empty_table(), STEERING)
         out.write_table("steering_wishes.parquet", WISHES.empty_table(), WISHES)
@@ -84,25 +88,33 @@ def measure_steering(config: Config, inputs: Mapping[str, Committed], out: Attem
     return _metrics(config, effects, setup.plan, rows, subjects, time.monotonic() - start)
 
 
-def subjects_of(chosen: Mapping[int, BestCandidate], catalogue: Catalogue) -> Subjects:
-    """The interpretable latents whose concept has terms; latents with the same terms share a concept."""
-    vocabulary = terms.build(catalogue)
-    place: dict[tuple[str, ...], int] = {}
-    steered, columns = [], []
+def subjects_of(chosen: Mapping[int, BestCandidate], n_items: int) -> Subjects:
+    """The interpretable latents that have members; latents with the same members share a concept, the first one's.
+
+    Members that satisfy a statement and items that merely tell for a latent are never one concept.
+    """
+    place: dict[tuple[bool, bytes], int] = {}
+    steered: list[SteeredLatent] = []
+    names: list[str] = []
+    columns = []
     unchecked = 0
     for latent, one in sorted(chosen.items()):
         if not one.interpretable:
             continue
-        if not one.terms:
+        if not len(one.members):
             unchecked += 1
             continue
-        key = tuple(sorted(one.terms))
+        about_items = one.statement is not None and isinstance(one.statement.body, ITEM_BODIES)
+        key = about_items, one.members.tobytes()
         if key not in place:
-            place[key] = len(place)
-            columns.append(sparse.csr_array(vocabulary.items_with(one.terms)[:, None]).astype(np.int64))
+            place[key] = len(names)
+            names.append(one.concept)
+            columns.append(one.members)
         steered.append(SteeredLatent(latent, place[key]))
-    names = [" and ".join(key) for key in place]
-    bears_IC = sparse.csr_array(sparse.hstack(columns)) if columns else sparse.csr_array((catalogue.n_items, 0))
+    concept_N = np.repeat(np.arange(len(columns)), [len(members) for members in columns])
+    item_N = np.concatenate([*columns, np.empty(0, dtype=np.int32)])
+    ones = np.ones(len(item_N), dtype=np.int64)
+    bears_IC = sparse.csr_array((ones, (item_N, concept_N)), shape=(n_items, len(columns)))
     return Subjects(steered, names, bears_IC, unchecked)
 
 
