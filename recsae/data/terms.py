@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 MIN_ITEMS = 3
 MIN_ITEMS_SHORT = 5
 """The same for words of up to three letters or with digits, which are noise more often."""
-PIECE = 0.9
+PIECE = 0.8
 """A word or phrase is a piece of a longer term that so large a share of its items have: `Hills` of `Beverly Hills`."""
 PIECE_WORD = 0.75
 """The same for a word of a phrase of titles: `Potter` of `Harry Potter`."""

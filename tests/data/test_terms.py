@@ -78,13 +78,13 @@ def test_values_of_several_words_give_their_words() -> None:
 
 
 def test_a_word_is_no_term_where_it_is_a_piece() -> None:
-    """Of a value, that 9 of its 10 items have; of a phrase of titles, that 3 of its 4 items have."""
+    """Of a value, that 4 of its 5 items have; of a phrase of titles, that 3 of its 4 items have."""
     titles = ["Harry Potter", "Harry Potter", "Harry Potter", "Beatrix Potter", "Dirty Harry", "Harry Sally"]
     titles += [f"Filler{n} Word{n}" for n in range(14)]
-    brands = ["Black Decker"] * 9 + ["Decker"] + ["Fellowes"] * 10
+    brands = ["Black Decker"] * 8 + ["Decker"] * 2 + ["Fellowes"] * 10
     items = [(title, {"brand": [brand]}) for title, brand in zip(titles, brands, strict=True)]
     assert items_by_term(terms.build(catalogue_of(*items))) == {
-        "Black Decker": [*range(9)],
+        "Black Decker": [*range(8)],
         "Fellowes": [*range(10, 20)],
         "Harry": [0, 1, 2, 4, 5],
         "Harry Potter": [0, 1, 2],
