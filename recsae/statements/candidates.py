@@ -11,6 +11,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from recsae.statements import formulas, item_sets
+from recsae.statements.counting import Bins
 from recsae.statements.features import ItemFeatures
 from recsae.statements.formulas import Searchable
 from recsae.statements.item_sets import ItemCounts
@@ -40,7 +41,7 @@ class SearchPlan(NamedTuple):
 
     features: ItemFeatures
     formulas: Searchable
-    edges: Mapping[str, np.ndarray]
+    bins: Mapping[str, Bins]
 
 
 def candidates(counts: LatentCounts, plan: SearchPlan) -> list[Statement]:
@@ -75,24 +76,25 @@ def _sets(counts: ItemCounts, plan: SearchPlan, narrow: bool) -> Iterator[ItemSe
 
 
 def _lists(counts: ItemCounts, plan: SearchPlan) -> Iterator[ItemList]:
-    for listed in (item_sets.telling(counts, MAX_LISTED), item_sets.purest(counts)):
-        if len(listed):
-            yield ItemList(items=tuple(plan.features.ids[item] for item in listed.tolist()))
+    lists = (item_sets.telling(counts, MAX_LISTED), item_sets.purest(counts))
+    for listed in dict.fromkeys(tuple(of.tolist()) for of in lists):
+        if listed:
+            yield ItemList(items=tuple(plan.features.ids[item] for item in listed))
 
 
 def _behaviours(counts: LatentCounts, plan: SearchPlan) -> list[Behaviour]:
     """The best range by the bins of those behaviours that tell most."""
     found: list[tuple[float, Behaviour]] = []
-    for (name, edges), fires_Q, total_Q in zip(plan.edges.items(), counts.fires_FQ, counts.total_FQ, strict=True):
+    for (name, parted), fires_Q, total_Q in zip(plan.bins.items(), counts.fires_FQ, counts.total_FQ, strict=True):
         others_Q = total_Q - fires_Q
         if fires_Q.sum() < MIN_CASES or not others_Q.sum():
             continue
         w_Q = fires_Q / fires_Q.sum() - others_Q / others_Q.sum()
         start, stop = formulas.best_run(w_Q)
-        bins = len(edges) + 1
-        if start < stop and not (start == 0 and stop >= bins):
-            low = float(edges[start - 1]) if start else None
-            high = float(np.nextafter(edges[stop - 1], -np.inf)) if stop < bins else None
+        inner = len(parted.lows)
+        if start < stop and not (start == 0 and stop > inner):
+            low = float(parted.lows[start - 1]) if start else None
+            high = float(parted.highs[stop - 1]) if stop <= inner else None
             found.append((float(w_Q[start:stop].sum()), Behaviour(feature=name, low=low, high=high)))
     found.sort(key=lambda one: -one[0])
     return [one for _, one in found[:BEHAVIOURS]]

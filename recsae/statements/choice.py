@@ -111,9 +111,9 @@ def decide(value_P: np.ndarray, error_P: np.ndarray, bar: float | None) -> Verdi
     accepted.
     """
     p_P = np.ones(len(value_P))
-    known = np.isfinite(value_P) & np.isfinite(error_P) & (error_P > 0)
+    known = np.isfinite(value_P) & np.isfinite(error_P)
     if bar is None or not known.any():
         return Verdict(p_P, np.zeros(len(value_P), dtype=bool))
-    p_P[known] = stats.norm.sf((value_P[known] - bar) / error_P[known])
+    p_P[known] = stats.norm.sf((value_P[known] - bar) / np.maximum(error_P[known], 1e-9))
     kept = stats.false_discovery_control(p_P) <= FALSE_DISCOVERIES
     return Verdict(p_P, kept & known & (value_P - Z * error_P > bar))

@@ -23,12 +23,21 @@ SAMPLED_SHARDS = 4
 """Shards, the first ones, whose cases decide the bins of behaviours."""
 
 
+class Bins(NamedTuple):
+    """Where the values of a behaviour are parted, in values that occur."""
+
+    lows: np.ndarray
+    """The least value of each bin but the first, ascending."""
+    highs: np.ndarray
+    """The greatest value that is seen of each bin but the last."""
+
+
 class CountingPlan(NamedTuple):
     """What to count; the same for all shards."""
 
     reading: ReadingPlan
-    edges: Mapping[str, np.ndarray]
-    """Inner edges of the bins of each behaviour, ascending."""
+    bins: Mapping[str, Bins]
+    """Of each behaviour."""
     n_items: int
 
 
@@ -61,16 +70,21 @@ class Counts(NamedTuple):
         )
 
 
-def find_edges(plan: ReadingPlan) -> dict[str, np.ndarray]:
-    """The inner edges of each behaviour's bins: quantiles over explain cases of the first shards."""
+def find_bins(plan: ReadingPlan) -> dict[str, Bins]:
+    """The bins of each behaviour, between quantiles over explain cases of the first shards."""
     names = reading.names(plan.activations)[:SAMPLED_SHARDS]
     found = list(tasks.over(_behaviours, plan, names, "behaviours"))
-    edges = {}
-    for feature in found[0]:
-        values = np.concatenate([part[feature] for part in found])
-        values = values[~np.isnan(values)]
-        edges[feature] = np.unique(np.quantile(values, np.arange(1, BINS) / BINS)) if len(values) else np.empty(0)
-    return edges
+    return {feature: bins_of(np.concatenate([part[feature] for part in found])) for feature in found[0]}
+
+
+def bins_of(values: np.ndarray) -> Bins:
+    """At most BINS bins of about equally many values; NaN does not count."""
+    seen = np.unique(values[~np.isnan(values)])
+    if not len(seen):
+        return Bins(seen, seen)
+    quantiles = np.unique(np.quantile(values[~np.isnan(values)], np.arange(1, BINS) / BINS, method="higher"))
+    lows = quantiles[quantiles > seen[0]]
+    return Bins(lows, seen[np.searchsorted(seen, lows) - 1])
 
 
 def _behaviours(plan: ReadingPlan, name: str) -> Mapping[str, np.ndarray]:
@@ -100,10 +114,10 @@ def count_cases(found: ShardCases, plan: CountingPlan) -> Counts:
         ones = np.ones(len(case_E), dtype=np.int32)
         of_item = sparse.csr_matrix((ones, (item_E, case_E)), shape=(plan.n_items, len(found.group_B)))
         views[view] = ViewCounts(of_item @ fires_BH, np.bincount(item_E, minlength=plan.n_items))
-    fires_FQH = np.zeros((len(plan.edges), BINS, latents), dtype=np.int64)
-    total_FQ = np.zeros((len(plan.edges), BINS), dtype=np.int64)
-    for feature, (name, edges) in enumerate(plan.edges.items()):
-        bin_B = bins(cases.behaviour[name], edges)
+    fires_FQH = np.zeros((len(plan.bins), BINS, latents), dtype=np.int64)
+    total_FQ = np.zeros((len(plan.bins), BINS), dtype=np.int64)
+    for feature, (name, parted) in enumerate(plan.bins.items()):
+        bin_B = bin_of(cases.behaviour[name], parted)
         total_FQ[feature] = np.bincount(bin_B[bin_B >= 0], minlength=BINS)
         bin_A = bin_B[found.case_A]
         known = bin_A >= 0
@@ -123,6 +137,6 @@ def _events(cases: Cases, view: str) -> tuple[np.ndarray, np.ndarray]:
     return case_E, item_B[case_E]
 
 
-def bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The bin of each value, int64; -1 for NaN. A value on an edge lies in the upper bin."""
-    return np.where(np.isnan(values), -1, np.searchsorted(edges, values, side="right"))
+def bin_of(values: np.ndarray, parted: Bins) -> np.ndarray:
+    """The bin of each value, int64; -1 for NaN."""
+    return np.where(np.isnan(values), -1, np.searchsorted(parted.lows, values, side="right"))

@@ -65,7 +65,7 @@ def _steps(values: np.ndarray) -> Steps:
 
 
 def search(w_I: np.ndarray, of: Searchable) -> list[Formula]:
-    """The best formula of each length, the best last; a length that adds too little ends them.
+    """The best formula of each length that adds enough to the shorter ones, the best last.
 
     `w_I` is float64 over all items, 0 for those kept from the search.
     """
@@ -87,9 +87,11 @@ def search(w_I: np.ndarray, of: Searchable) -> list[Formula]:
     total_M = weights_MI @ w_I
     for _ in range(MAX_LITERALS - 1):
         beam = _extend(beam, w_I, literals, holds_MI, weights_MI, total_M, of)
-        if not beam or beam[0].worth < best[-1].worth + PRICE:
+        if not beam:
             break
-        best.append(beam[0])
+        further = len(beam[0].formula.steps) - len(best[-1].formula.steps)
+        if beam[0].worth >= best[-1].worth + further * PRICE:
+            best.append(beam[0])
     return [found.formula for found in best]
 
 
@@ -117,22 +119,23 @@ def _extend(
     total_M: np.ndarray,
     of: Searchable,
 ) -> list[_Found]:
-    """The best formulas with one literal more than those of the beam."""
+    """The best formulas with one literal more than those of the beam, better than either part alone."""
     tried: list[tuple[float, int, Step, np.ndarray]] = []
     feature_M = [literal.feature if isinstance(literal, Range) else None for literal in literals]
     for place, found in enumerate(beam):
         used = _ranged(found.formula)
         both_M = weights_MI @ (w_I * found.holds_I)
-        gains: tuple[tuple[Op, bool, np.ndarray], ...] = (
-            ("and", False, both_M),
-            ("and", True, found.worth - both_M),
-            ("or", False, found.worth + total_M - both_M),
+        joined: tuple[tuple[Op, bool, np.ndarray, np.ndarray], ...] = (
+            ("and", False, both_M, total_M),
+            ("and", True, found.worth - both_M, w_I.sum() - total_M),
+            ("or", False, found.worth + total_M - both_M, total_M),
         )
-        for op, negated, worth_M in gains:
-            for m in np.argsort(-worth_M, kind="stable")[:BEAM].tolist():
-                if feature_M[m] in used:
-                    continue
-                tried.append((float(worth_M[m]), place, Step(op=op, negated=negated, literal=literals[m]), holds_MI[m]))
+        for op, negated, worth_M, alone_M in joined:
+            better_M = (worth_M > found.worth) & (worth_M > alone_M)
+            for m in np.argsort(np.where(better_M, -worth_M, np.inf), kind="stable")[:BEAM].tolist():
+                if better_M[m] and feature_M[m] not in used:
+                    step = Step(op=op, negated=negated, literal=literals[m])
+                    tried.append((float(worth_M[m]), place, step, holds_MI[m]))
         for name, values_I in of.numbers.items():
             if name in used:
                 continue
@@ -145,9 +148,9 @@ def _extend(
     kept: list[_Found] = []
     seen: set[float] = set()
     for worth, place, step, holds_I in tried:
-        if len(kept) == BEAM or worth <= beam[place].worth:
+        if len(kept) == BEAM:
             break
-        if round(worth, 9) in seen:  # another spelling of the same items
+        if worth <= beam[place].worth or round(worth, 9) in seen:  # no gain, or another spelling of the same items
             continue
         seen.add(round(worth, 9))
         before = beam[place]

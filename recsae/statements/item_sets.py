@@ -17,6 +17,8 @@ from recsae.statements.language import MAX_LISTED, MAX_SEEDS
 OFFERED = 40
 """Most telling items offered as seeds."""
 RATE_CASES = 10
+LEAST_GAP = 1e-5
+"""Cosines closer than this are not parted: their order is a matter of rounding."""
 
 
 class SetFound(NamedTuple):
@@ -95,14 +97,10 @@ def _thresholds(cosine_I: np.ndarray, counts: ItemCounts, seeds: list[int]) -> t
     """The seeds and both thresholds."""
     seen = np.flatnonzero(counts.total_I > 0)
     order = seen[np.argsort(-cosine_I[seen], kind="stable")]
-    broad, narrow = int(np.argmax(np.cumsum(counts.w_I[order]))), int(np.argmax(counts.f1(order)))
-    falling = cosine_I[order]
-    return seeds, _between(falling, broad), _between(falling, narrow)
-
-
-def _between(falling: np.ndarray, last: int) -> float:
-    """A threshold that parts entry `last` from the next one, clear of rounding."""
-    return float(falling[last : last + 2].mean(dtype=np.float64))
+    falling = np.append(cosine_I[order].astype(np.float64), -1.0)
+    cuts = np.flatnonzero(falling[:-1] - falling[1:] > LEAST_GAP)
+    broad, narrow = (int(cuts[np.argmax(worth[cuts])]) for worth in (np.cumsum(counts.w_I[order]), counts.f1(order)))
+    return seeds, float(falling[broad : broad + 2].mean()), float(falling[narrow : narrow + 2].mean())
 
 
 def purest(counts: ItemCounts) -> np.ndarray:

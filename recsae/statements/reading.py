@@ -96,15 +96,26 @@ def _dealt(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The pairs of the null latents: those of `plan.nulls`, moved on by half the cases, so to another user's.
 
-    Moving keeps the runs in which neighbouring cases fire together. Pairs that stay with their user are left out.
+    Moving keeps the runs in which neighbouring cases fire together. Within their new user they are turned by a number
+    of cases drawn for them, so that what fires early in a history fires anywhere. Pairs that stay with their user are
+    left out.
     """
     place_of = np.full(plan.num_latents, -1, dtype=np.int64)
     place_of[plan.nulls] = np.arange(len(plan.nulls))
     chosen = place_of[latent_A] >= 0
-    to_A = (case_A[chosen] + len(user_B) // 2) % max(len(user_B), 1)
+    to_A = _turned(plan, user_B)[(case_A[chosen] + len(user_B) // 2) % max(len(user_B), 1)]
     other = user_B[to_A] != user_B[case_A[chosen]]
     latents = plan.num_latents + place_of[latent_A[chosen][other]]
     return to_A[other], latents, activation_A[chosen][other]
+
+
+def _turned(plan: ReadingPlan, user_B: np.ndarray) -> np.ndarray:
+    """Each case's place after its user's cases, which follow one another, were turned by a number drawn for them."""
+    starts = np.flatnonzero(np.diff(user_B, prepend=-1))
+    length = np.diff(starts, append=len(user_B))
+    turn = (keyed(user_B[starts], plan.seed + 1) % length.astype(np.uint64)).astype(np.int64)
+    start_B, length_B, turn_B = (np.repeat(of_user, length) for of_user in (starts, length, turn))
+    return np.asarray(start_B + (np.arange(len(user_B)) - start_B + turn_B) % length_B)
 
 
 def _with_history(

@@ -28,7 +28,7 @@ from recsae.schemas.statements import EFFECTS, STATEMENT_SCORES, STATEMENTS
 from recsae.statements import behaviour, causal, choice, clock, controls, counting, features, formulas, rows, spaces
 from recsae.statements.behaviour import About
 from recsae.statements.candidates import SearchPlan
-from recsae.statements.counting import CountingPlan
+from recsae.statements.counting import Bins, CountingPlan
 from recsae.statements.effects import EffectPlan, effect_rows
 from recsae.statements.features import ItemFeatures
 from recsae.statements.language import Statement
@@ -54,10 +54,10 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     alive = [row["latent"] for row in stats]
     plan = _reading_plan(config, inputs, sae, _about(inputs["ingest"], catalogue, item_features), alive)
 
-    edges = _varying(counting.find_edges(plan)) if plan.has_history else {}
-    counts = counting.count(CountingPlan(plan, edges, catalogue.n_items))
+    bins = _varying(counting.find_bins(plan)) if plan.has_history else {}
+    counts = counting.count(CountingPlan(plan, bins, catalogue.n_items))
     vocabulary, numbers = item_features.vocabulary, item_features.numbers
-    to_search = SearchPlan(item_features, formulas.searchable(vocabulary, numbers), edges)
+    to_search = SearchPlan(item_features, formulas.searchable(vocabulary, numbers), bins)
     nulls = range(plan.num_latents, plan.num_latents + len(plan.nulls))
     found = search(counts, to_search, unseen_I, [*alive, *nulls])
     searched = time.monotonic()
@@ -115,10 +115,10 @@ def _about(ingested: Committed, catalogue: Catalogue, found: ItemFeatures) -> Ab
     return About(found.numbers["popularity"], vectors, behaviour.attributes_of(catalogue), clock.of_ingest(ingested))
 
 
-def _varying(edges: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _varying(bins: Mapping[str, Bins]) -> dict[str, Bins]:
     """The behaviours that differ between cases; the others are left out, and the log says which."""
-    kept = {name: of_feature for name, of_feature in edges.items() if len(of_feature)}
-    if left_out := [name for name in edges if name not in kept]:
+    kept = {name: parted for name, parted in bins.items() if len(parted.lows)}
+    if left_out := [name for name in bins if name not in kept]:
         log.info(
             "statements: %d behaviours are searched; %d are left out, since all cases have one value or none: %s",
             len(kept),

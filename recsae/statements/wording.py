@@ -99,19 +99,16 @@ def behaviour_in_words(body: Behaviour) -> str:
         word = high if body.high is None else low if body.low is None else between
         return f"{word} ({measure.format(_range(body, duration if body.feature == behaviour.DAYS else _number))})"
     if body.feature == behaviour.WEEKDAY:
-        return f"last event on {WEEKDAYS[round(body.low or 0)]}" + _until(body, WEEKDAYS[round(body.high or 6)])
+        first, last = round(body.low or 0), 6 if body.high is None else round(body.high)
+        return f"last event on {WEEKDAYS[first]}" + (f" to {WEEKDAYS[last]}" if last > first else "")
     if body.feature == behaviour.HOUR:
-        last = 23 if body.high is None else body.high
-        return f"last event from {body.low or 0:02.0f}:00 to {last:02.0f}:59 UTC"
+        until = 23 if body.high is None else body.high
+        return f"last event from {body.low or 0:02.0f}:00 to {until:02.0f}:59 UTC"
     if body.feature.startswith("same ") and body.low is None:
         return body.feature.replace("same", "another", 1).replace("as", "than", 1)
     if body.feature.startswith("same "):
         return body.feature
     return f"{body.feature} {_range(body)}"
-
-
-def _until(body: Behaviour, day: str) -> str:
-    return "" if body.low == body.high else f" to {day}"
 
 
 def duration(days: float) -> str:
