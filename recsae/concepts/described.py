@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from recsae.concepts.headings import formula_heading, heading, heading_key
 from recsae.concepts.names import Described
+from recsae.data.numbers import POPULARITY
 from recsae.statements.evaluation import satisfied_by
 from recsae.statements.features import ItemFeatures
-from recsae.statements.language import ITEM_BODIES, Formula, ItemList, ItemSet, Statement, from_json
+from recsae.statements.language import ITEM_BODIES, Formula, ItemList, ItemSet, Range, Statement, from_json
 from recsae.store.run_store import Committed
 
 GLOSS_LOSS = 0.1
@@ -96,10 +97,18 @@ def _gloss(found: Found, latent: int, statement: Statement, features: ItemFeatur
             and len(body.steps) < GLOSS_LITERALS
             and row["confidence"] >= least
             and len(formula_heading(body)) <= GLOSS_LENGTH
+            and not _names_the_middle(body)
             and satisfied_by(body, features).mean() <= GLOSS_SHARE
         ):
             return body
     return None
+
+
+def _names_the_middle(body: Formula) -> bool:
+    """Whether it names a middle range of popularity, which says little of items."""
+    literals = (body.literal, *(step.literal for step in body.steps))
+    ranges = [one for one in literals if isinstance(one, Range) and one.feature == POPULARITY]
+    return any(one.low is not None and one.high is not None for one in ranges)
 
 
 def _items(found: Found, latent: int, statement: Statement) -> list[str]:

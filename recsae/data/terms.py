@@ -5,7 +5,6 @@ Terms let a concept be checked against items without a language model.
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,8 +20,6 @@ from scipy import sparse
 from recsae.data import numbers, title_terms, words
 from recsae.data.catalogue import Catalogue
 from recsae.data.phrases import parts
-
-log = logging.getLogger(__name__)
 
 MIN_ITEMS = 3
 MIN_ITEMS_SHORT = 5
@@ -44,6 +41,8 @@ class Vocabulary:
 
     terms: list[str]
     item_terms: sparse.csr_matrix
+    summary: str = ""
+    """How many terms there are, and which values of the catalogue are none."""
 
     def columns(self, terms: list[str]) -> list[int]:
         """Columns of the terms, regardless of case. Raises KeyError on one that is not in the vocabulary."""
@@ -140,8 +139,8 @@ def build(catalogue: Catalogue) -> Vocabulary:
     runs = [*(tuple(own) for own in value_words), *(tuple(word.split(" ")) for word in others)]
     columns = sorted(_chosen(runs, len(value_words), item_terms), key=lambda column: keys[column])
     n_values = sum(column < len(value_words) for column in columns)
-    log.info("vocabulary: %d values, %d words and phrases; no terms: %s", n_values, len(columns) - n_values, left_out)
-    return Vocabulary([spellings[column] for column in columns], sparse.csr_matrix(item_terms[:, columns]))
+    summary = f"{n_values} values, {len(columns) - n_values} words and phrases; no terms: {left_out}"
+    return Vocabulary([spellings[column] for column in columns], sparse.csr_matrix(item_terms[:, columns]), summary)
 
 
 def _values(catalogue: Catalogue) -> tuple[list[list[str]], str]:

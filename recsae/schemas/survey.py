@@ -8,10 +8,11 @@ from recsae.schemas.base import required, table_schema
 
 SURVEY = table_schema(
     "survey",
-    1,
+    2,
     required("latent", pa.int32()),  # whose concept it is, as in the dictionary
     required("stable_id", pa.string()),
-    required("name", pa.string()),
+    required("name", pa.string()),  # the statement in words
+    pa.field("statement_view", pa.string()),  # what its cases show: recommended, last, history, item
     required("decoy", pa.bool_()),  # put to the cases of another latent
     required("cases_of", pa.int32()),  # that latent; of a real one its own
     required("interpretable", pa.bool_()),  # as in the dictionary
@@ -30,12 +31,12 @@ SURVEY = table_schema(
     pa.field("people_lower", pa.float64()),  # 95 %: score intervals over cases, squared and added
     pa.field("people_upper", pa.float64()),
     pa.field("majority_agrees", pa.float64()),  # share of cases with a majority and a verdict where the two agree
-    pa.field("judge_on_cases", pa.float64()),  # the language model's balanced accuracy on these very cases
-    pa.field("judge_confidence", pa.float64()),  # and on all its score cases; of a decoy the shuffled control's
+    pa.field("judge_on_cases", pa.float64()),  # the statement's balanced accuracy on these very cases, or the model's
+    pa.field("judge_confidence", pa.float64()),  # and on all score cases; of a decoy the shuffled control's
     pa.field("judge_lower", pa.float64()),
     pa.field("judge_upper", pa.float64()),
     required("survey", pa.string()),
     required("night", pa.string()),
     required("view", pa.string()),
-    required("model", pa.string()),  # the judge
+    required("model", pa.string()),  # the judge of free texts
 )

@@ -47,6 +47,7 @@ def describe_latents(config: Config, inputs: Mapping[str, Committed], out: Attem
     catalogue = Catalogue.read(inputs["ingest"])
     recommender = _recommender(config, inputs)
     item_features = features.build(catalogue, _spaces(recommender, inputs["ingest"], catalogue.n_items, config.seed))
+    log.info("vocabulary: %s", item_features.vocabulary.summary)
     features.write_spaces(item_features.spaces, catalogue, out)
     unseen_I = controls.unseen_items(catalogue.ids, config.seed)
     sae = sae_files.load(inputs["sae"].data.child("model"))

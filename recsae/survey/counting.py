@@ -34,7 +34,7 @@ class SurveyVotes(NamedTuple):
     decoy_Q: np.ndarray
     active_Q: np.ndarray
     judge_Q: np.ndarray
-    """The language model's verdict as 1 or 0, NaN if there is none."""
+    """The judge's verdict as 1 or 0, NaN if there is none."""
 
     @property
     def open_RQ(self) -> np.ndarray:
@@ -120,7 +120,7 @@ def _row(key: Key, index: int, votes: SurveyVotes) -> dict[str, Any]:
 
 
 def overall(votes: SurveyVotes, seed: int) -> dict[str, Any]:
-    """Results over all concepts, as JSON: `people` with their answers; `others`, the majority and the language model;
+    """Results over all concepts, as JSON: `people` with their answers; `others`, the majority and the judge;
     agreement between people as `pairs` (Cohen's kappa) and `fleiss`. Intervals resample concepts; what cannot be
     measured is null."""
     people = [
@@ -147,7 +147,7 @@ def overall(votes: SurveyVotes, seed: int) -> dict[str, Any]:
         "people": people,
         "others": {
             "majority": _rater_results(votes.majority_Q, votes, seed, judged=True),
-            "language model": _rater_results(votes.judge_Q, votes, seed, judged=False),
+            "judge": _rater_results(votes.judge_Q, votes, seed, judged=False),
         },
         "pairs": pairs,
         "fleiss": {
@@ -160,7 +160,7 @@ def overall(votes: SurveyVotes, seed: int) -> dict[str, Any]:
 
 
 def _rater_results(answer_Q: np.ndarray, votes: SurveyVotes, seed: int, *, judged: bool) -> dict[str, Any]:
-    """Results of one rater: Cohen's kappa with the language model, balanced accuracy on real concepts, the share of
+    """Results of one rater: Cohen's kappa with the judge, balanced accuracy on real concepts, the share of
     decoys' activating cases rejected, and balanced accuracy on activating cases of real concepts against decoys'."""
     found: dict[str, Any] = {}
     answered_Q = ~np.isnan(answer_Q)

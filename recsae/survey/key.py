@@ -33,22 +33,25 @@ class Case(Section):
     """Whether the latent fires in it."""
     activation: float
     judge: bool | None
-    """The language model's verdict; null if there is none."""
+    """Whether the statement holds, exactly; of a free text the language model's verdict. Null if there is none."""
 
 
 class SurveyConcept(Section):
-    """A concept's name, and the cases on which people judge it."""
+    """A statement in words, and the cases on which people judge it."""
 
     latent: int
-    """The latent that has the name."""
+    """The latent whose statement it is."""
     stable_id: str
     name: str
+    """The statement in words."""
+    statement_view: str | None = None
+    """What a case shows: the item `recommended`, the `last` one, the `history`, the `item`; null in older keys."""
     decoy: bool
     cases_of: int
     """The latent whose cases these are; for a decoy, another latent."""
     interpretable: bool
     confidence: float | None
-    """The judge's confidence on all score cases; for a decoy, that of the shuffled control."""
+    """The statement's confidence on all score cases; for a decoy, that of the shuffled control."""
     lower: float | None
     upper: float | None
     cases: Annotated[tuple[Case, ...], Field(strict=False, min_length=2)]
@@ -65,7 +68,7 @@ class Key(Section):
     night: str
     view: Literal["recommended", "input"]
     model: str
-    """The judge."""
+    """The judge of free texts."""
     seed: int
     concepts: Annotated[tuple[SurveyConcept, ...], Field(strict=False, min_length=1)]
 

@@ -82,7 +82,8 @@ def simulate(form: Path, unsure: float = 0.0) -> dict[str, Said]:
     draw, known = np.random.default_rng(3), facts(form)
     people = {}
     for number in range(10):
-        right = {question: f"genres: {one['name']}" in one["text"] for question, one in known.items()}
+        genre = {question: one["name"].removeprefix("recommends ") for question, one in known.items()}
+        right = {question: f"genres: {genre[question]}" in one["text"] for question, one in known.items()}
         wrong = {question for question in known if draw.random() < number / 20}
         said = {question: "yes" if right[question] != (question in wrong) else "no" for question in known}
         people[f"p{number}"] = {
@@ -158,7 +159,7 @@ def test_real_and_decoy_are_told_apart_as_counted_by_hand(ask: Asker, form: Path
 def test_a_concepts_row_counts_its_votes_and_stands_beside_the_judges(ask: Asker, form: Path) -> None:
     known = facts(form)
     concepts = key_of(form)["concepts"]
-    place = next(number for number, one in enumerate(concepts) if not one["decoy"] and one["name"] != "Noir")
+    place = next(number for number, one in enumerate(concepts) if not one["decoy"] and one["name"] != "recommends Noir")
     own = [question for question in known if question.startswith(f"{place}.")]
     active = [question for question in own if known[question]["active"]]
     silent = [question for question in own if not known[question]["active"]]
@@ -184,7 +185,7 @@ def test_the_printed_figures_name_every_person_and_concept(ask: Asker, form: Pat
     for path, rater in zip(files, people, strict=True):
         path.write_text(json.dumps({**json.loads(path.read_text()), "rater": rater}))
     out = ask("score", "--key", form.with_suffix(".key.json"), *files, "--to", form.with_name("out.parquet"))
-    assert "Ann [31m" in out and "\x1b" not in out and "language model" in out and "Fleiss' κ" in out
+    assert "Ann [31m" in out and "\x1b" not in out and "judge" in out and "Fleiss' κ" in out
     assert all(concept["name"] in out for concept in key_of(form)["concepts"])
     assert "8 rows" in out
 

@@ -31,7 +31,8 @@ def test_items_are_called_by_a_short_formula_that_tells_the_latent_nearly_as_wel
     around = Statement(view="last", body=seeds)  # confidence .9 less a hundredth of the latent
     several = Formula(literal=Term(term=first), steps=(Step(op="or", literal=Term(term=second)),))
     half = Statement(view="last", body=Formula(literal=Range(feature="popularity", low=0.1)))
-    latents: dict[int, Statement | None] = dict.fromkeys(range(6), around) | {6: None}
+    middle = Statement(view="last", body=Formula(literal=Range(feature="popularity", low=0.6, high=0.9)))
+    latents: dict[int, Statement | None] = dict.fromkeys(range(7), around) | {7: None}
     told = described_of(
         commit,
         ingested,
@@ -42,10 +43,11 @@ def test_items_are_called_by_a_short_formula_that_tells_the_latent_nearly_as_wel
         (2, term(first, "recommended"), 0.88),  # another view
         (3, half, 0.87),  # holds of nine items of ten
         (4, Statement(view="last", body=several), 0.85),
+        (6, middle, 0.84),
         (5, term("film", "last"), 0.84),  # every title has the word
     )
     assert {latent: one.heading for latent, one in told.items()} == {
-        0: first, 1: None, 2: None, 3: None, 4: f"{first} or {second}", 5: None,
+        0: first, 1: None, 2: None, 3: None, 4: f"{first} or {second}", 5: None, 6: None,
     }  # fmt: skip
     assert told[0].key is not None and told[1].key is None and all(one.around for one in told.values())
     assert third not in str(told)

@@ -11,7 +11,18 @@ from typing import Any
 import pyarrow as pa
 
 from recsae.config.schema import Config
-from recsae.schemas.base import CASES, INTERACTIONS, ITEMS, NEAR_DIRECTION, NEAR_MISS, PARTS, SPLITS, USERS
+from recsae.schemas.base import (
+    CASES,
+    INTERACTIONS,
+    ITEMS,
+    NEAR_DIRECTION,
+    NEAR_MISS,
+    PARTS,
+    SPLITS,
+    USERS,
+    required,
+    table_schema,
+)
 from recsae.schemas.concepts import (
     ATTRIBUTE_STATS,
     CONCEPTS,
@@ -23,7 +34,10 @@ from recsae.schemas.concepts import (
     SCORES,
     VERDICTS,
 )
+from recsae.schemas.statements import STATEMENT_SCORES
 from recsae.schemas.steering import STEERING
+from recsae.statements import features
+from recsae.statements.language import Formula, Statement, Term
 from recsae.store.nights import Night, Record
 from recsae.store.run_store import Attempt, RunStore
 from tests.report.concepts_table import concept_row
@@ -38,6 +52,7 @@ TARGET = 39
 WRONG = {("Noir", 1), ("War", 4)}
 """Pairs in which the judge is wrong."""
 Rows = list[dict[str, Any]]
+VECTORS = table_schema("item_vectors", 1, required("item_id", pa.string()))
 
 
 def config_at(root: Path, **probe: str) -> Config:
@@ -144,7 +159,8 @@ def concepts(names: Mapping[int, str] | None = None, view: str = "recommended") 
         shared = name == genre(0)
         rows.append(
             concept_row(
-                latent, name=name, words=f"recommends {name}", judge_name=genre(latent), terms=[name],
+                latent, name=name, words=f"recommends {name}", statement=statement(latent).to_json(),
+                judge_name=genre(latent), terms=[name],
                 group_name=name, group=0 if shared else latent, group_size=2 if shared else 1,
                 interpretable=latent % 2 == 0, confidence=0.9 - latent / 50, confidence_lower=0.8 - latent / 50,
                 tp=7, fp=1, tn=7, fn=1, confidence_upper=0.95, confidence_shuffled=0.5,
@@ -154,6 +170,21 @@ def concepts(names: Mapping[int, str] | None = None, view: str = "recommended") 
             )
         )  # fmt: skip
     return rows
+
+
+def statement(latent: int) -> Statement:
+    return Statement(view="recommended", body=Formula(literal=Term(term=genre(latent))))
+
+
+def statement_scores() -> Rows:
+    """Latent l's statement is shuffled to latent l + 3, of another genre."""
+    named = {"role": "shuffled", "kind": "term", "view": "recommended", "passes": False}
+    counts = dict.fromkeys(("tp", "fp", "tn", "fn"), 4)
+    return [
+        {**dict.fromkeys(field.name for field in STATEMENT_SCORES), **named, **counts, "latent": latent,
+         "statement": statement(latent).to_json(), "on_latent": (latent + 3) % len(LATENTS)}
+        for latent in LATENTS
+    ]  # fmt: skip
 
 
 def scores() -> Rows:
@@ -235,6 +266,10 @@ def tables(
             "evidence.parquet": (evidence(), EVIDENCE),
             "latent_items.parquet": (latent_items(), LATENT_ITEMS),
             "item_latents.parquet": (item_latents(), ITEM_LATENTS),
+        },
+        "statements": {
+            "statement_scores.parquet": (statement_scores(), STATEMENT_SCORES),
+            features.VECTORS: ([{"item_id": item["item_id"]} for item in items()], VECTORS),
         },
         "statistics": {"attribute_stats.parquet": (attribute_stats(), ATTRIBUTE_STATS)},
         "labels": {"labels.parquet": (labels(), LABELS)},

@@ -15,7 +15,7 @@ from recsae.text.formatting import DASH, decimal, with_interval
 from recsae.text.sanitize import plain
 
 FIGURES = ("kappa_judge", "confidence", "decoys_rejected", "real_against_decoy")
-HEADINGS = ("κ with the model", "real concepts", "decoys rejected", "real against decoys")
+HEADINGS = ("κ with the judge", "real concepts", "decoys rejected", "real against decoys")
 
 
 def print_survey(found: Mapping[str, Any], concepts: pa.Table) -> None:
@@ -29,9 +29,10 @@ def print_survey(found: Mapping[str, Any], concepts: pa.Table) -> None:
         table.add_row(name, "", "", "", *_figures(one))
     console.print(table)
     console.print(
-        "κ: Cohen's, with the language model's verdicts on the same questions. Real concepts: balanced accuracy of yes "
-        "on activating and no on silent cases. Decoys rejected: no on their activating cases. Real against decoys: "
-        "balanced accuracy of yes and no on the activating cases of both. In brackets 95 %, resampling concepts.",
+        "κ: Cohen's, with the judge on the same questions: whether the statement holds, exactly; of a free text the "
+        "language model. Real concepts: balanced accuracy of yes on activating and no on non-activating cases. Decoys "
+        "rejected: no on their activating cases. Real against decoys: balanced accuracy of yes and no on the "
+        "activating cases of both. In brackets 95 %, resampling concepts.",
         style="dim",
     )
     _print_between(console, found)
