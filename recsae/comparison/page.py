@@ -36,7 +36,7 @@ def models_page(models: pa.Table) -> str:
         _HERE,
         "models.html.j2",
         (),
-        "page.css",
+        ("base.css", "tables.css"),
         {},
         data_sets=[_data_set(found) for found in by_data.values()],
         comparisons=[

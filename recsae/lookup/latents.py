@@ -34,6 +34,8 @@ class Latent:
     """Its row of CONCEPTS."""
     proposed: list[str]
     """The other candidate names, in the labeller's order."""
+    holds_from: int | None
+    """The level of activation from which on at least 80 % of the cases satisfy the statement; None if there is none."""
     scores: list[Row]
     """Rows of SCORES on score users."""
     items: dict[str, list[Row]]
@@ -62,6 +64,9 @@ def latent(served: Served, query: str) -> Latent:
     return Latent(
         row,
         [name for name in proposed if name != row["judge_name"]],
+        next(
+            (one["holds_from"] for one in served.rows("statements", "statements.parquet", ("holds_from",), own)), None
+        ),
         served.rows("scores", "scores.parquet", None, own & scored),
         _items(served, number),
         sorted(served.rows("scores", "levels.parquet", None, own), key=lambda one: one["level"]),

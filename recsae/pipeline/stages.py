@@ -185,13 +185,14 @@ STAGES: dict[str, Stage] = {
                 "sae",
                 "evidence",
                 "statistics",
+                "statements",
                 "labels",
                 "scores",
                 "steering",
                 "concepts",
             ),
             config=("name", "seed", "report"),
-            version=7,
+            version=8,
         ),
     )
 }

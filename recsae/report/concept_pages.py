@@ -14,9 +14,10 @@ import pyarrow as pa
 
 from recsae.config.schema import Config
 from recsae.report.rows.cases import Examples
-from recsae.report.rows.dictionary import COLUMNS, dictionary_rows
+from recsae.report.rows.dictionary import COLUMNS, dictionary_rows, names_of
 from recsae.report.rows.latents import latent_details
 from recsae.report.rows.neighbours import Neighbours, nights_of
+from recsae.report.rows.statements import StatementRows
 from recsae.report.tables import Titles
 from recsae.store.run_store import Committed
 
@@ -43,18 +44,22 @@ def concept_pages(
     `item_views` maps item_id to the number of the item's view in the report, for items that have one.
     """
     latents: list[int] = concepts["latent"].to_pylist()
-    name_of = dict(zip(latents, concepts["name"].to_pylist(), strict=True))
+    name_of = names_of(concepts)
     stable_ids = dict(zip(latents, concepts["stable_id"].to_pylist(), strict=True))
     place_of = {latent: place for place, latent in enumerate(latents)}
     groups = groups_of(concepts)
     examples, neighbours = Examples(inputs, config.probe.site), Neighbours(inputs["sae"], latents)
+    statements = StatementRows(inputs)
     for page, some in groupby(sorted(latents), key=lambda latent: latent // PER_PAGE):
         own = list(some)
         rows, titles = concepts.take([place_of[latent] for latent in own]), Titles()
         data = {
             "columns": COLUMNS,
             "rows": dictionary_rows(rows, titles),
-            "details": latent_details(inputs, own, titles, config.steering.reference),
+            "details": {
+                **latent_details(inputs, own, titles, config.steering.reference),
+                **statements.rows(own),
+            },
             **examples.rows(own, titles),
             **neighbours.rows(own),
             **nights_of(inputs, {latent: stable_ids[latent] for latent in own}),

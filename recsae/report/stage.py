@@ -17,10 +17,12 @@ from recsae.config.schema import Config
 from recsae.observability import progress
 from recsae.report.charts.histogram import histogram
 from recsae.report.concept_pages import PER_PAGE, concept_pages, groups_of
-from recsae.report.rows.dictionary import COLUMNS, dictionary_rows
+from recsae.report.rows.dictionary import COLUMNS, dictionary_rows, names_of
 from recsae.report.rows.items import item_details
+from recsae.report.rows.statements import null_confidence
 from recsae.report.rows.users import user_rows
 from recsae.report.sections.attributes import about_attributes
+from recsae.report.sections.classes import about_classes
 from recsae.report.sections.confidence import about_confidence, count_rows
 from recsae.report.sections.drift import about_drift
 from recsae.report.sections.heat_map import STEPS, about_heat
@@ -29,12 +31,13 @@ from recsae.report.sections.steering import about_steering
 from recsae.report.sections.warnings import about_warnings
 from recsae.report.tables import Titles
 from recsae.store.run_store import Attempt, Committed, Metrics
+from recsae.text.formatting import look_up, number
 from recsae.text.html import render
 
 REPORT = ("dom.js", "facts.js", "items.js", "page.js")
-CONCEPT = ("dom.js", "facts.js", "charts.js", "steering.js", "latent.js", "concept.js")
+CONCEPT = ("dom.js", "facts.js", "charts.js", "steering.js", "statement.js", "latent.js", "concept.js")
 USERS = ("dom.js", "users.js")
-STYLE = "page.css"
+STYLES = ("base.css", "tables.css", "charts.css", "dictionary.css", "concept.css")
 _HERE = Path(__file__).parent
 
 
@@ -46,6 +49,7 @@ def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) 
     # Items have the same number in the dictionary and in the item view, to which the other pages link.
     ids = titles.as_json()["ids"]
     item_views = {ids[number]: number for number, *_ in items.get("latents", [])}
+    bar = number(look_up(inputs["concepts"].metrics, "interpretable_bar"))
     written = []
 
     def write(name: str, text: str) -> None:
@@ -63,9 +67,10 @@ def write_report(config: Config, inputs: Mapping[str, Committed], out: Attempt) 
         write("users.html", users)
     progress.phase("concept pages")
     for page in concept_pages(config, inputs, concepts, item_views):
-        data = {**page.data, "perPage": PER_PAGE}
+        data = {**page.data, "perPage": PER_PAGE, "bar": bar}
         write(
-            page.name, render(_HERE, "concept.html.j2", CONCEPT, STYLE, data, name=config.name, users=users is not None)
+            page.name,
+            render(_HERE, "concept.html.j2", CONCEPT, STYLES, data, name=config.name, users=users is not None),
         )
     return {"rows": concepts.num_rows, "pages": len(written), "bytes": sum(written)}
 
@@ -81,14 +86,15 @@ def report_page(
     from recsae.report.charts import plots  # imports Altair, which no other stage needs
 
     counts = count_rows(concepts)
-    facts = about_run(config, inputs, counts)
-    names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
+    classes = about_classes(concepts)
+    facts = about_run(config, inputs, counts, classes)
+    names = names_of(concepts)
     return render(
         _HERE,
         "page.html.j2",
         REPORT,
-        STYLE,
-        {**data, "groups": groups_of(concepts), "perPage": PER_PAGE},
+        STYLES,
+        {**data, "groups": groups_of(concepts), "perPage": PER_PAGE, "bar": facts.bar},
         **shown,
         plots=plots,
         config=config,
@@ -101,8 +107,12 @@ def report_page(
         steering_facts=about_steering(config, inputs),
         drift=about_drift(inputs),
         histogram=histogram(
-            concepts.column("confidence").to_pylist(), concepts.column("confidence_shuffled").to_pylist(), facts.bar
+            concepts.column("confidence").to_pylist(),
+            concepts.column("confidence_shuffled").to_pylist(),
+            null_confidence(inputs),
+            facts.bar,
         ),
+        classes=classes,
         counts=counts,
     )
 
@@ -115,6 +125,5 @@ def users_page(
     users = user_rows(config, inputs, titles)
     if not users:
         return None
-    names = dict(zip(concepts["latent"].to_pylist(), concepts["name"].to_pylist(), strict=True))
-    data = {"users": users, "names": names, "titles": titles.linked(item_views), "perPage": PER_PAGE}
-    return render(_HERE, "users.html.j2", USERS, STYLE, data, name=config.name)
+    data = {"users": users, "names": names_of(concepts), "titles": titles.linked(item_views), "perPage": PER_PAGE}
+    return render(_HERE, "users.html.j2", USERS, STYLES, data, name=config.name)

@@ -22,7 +22,7 @@ def form_page(survey: str, view: str, questions: Sequence[Mapping[str, Any]]) ->
         _HERE,
         "form.html.j2",
         ("form.js",),
-        "form.css",
+        ("form.css",),
         {"survey": survey, "questions": questions},
         view=view,
         concepts=len(questions),

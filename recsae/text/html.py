@@ -23,15 +23,15 @@ _ESCAPES = str.maketrans({character: f"\\u{ord(character):04x}" for character in
 
 
 def render(
-    folder: Path, template: str, scripts: Sequence[str], style: str, data: Mapping[str, Any], **shown: Any
+    folder: Path, template: str, scripts: Sequence[str], styles: Sequence[str], data: Mapping[str, Any], **shown: Any
 ) -> str:
     """The HTML of a template filled with `shown`.
 
-    Templates lie in the folder's `templates/`, scripts and style in its `static/`; shared ones in the folders of those
-    names beside this file. The scripts are joined in this order into one module, which reads `data`.
+    Templates lie in the folder's `templates/`, scripts and styles in its `static/`; shared ones in the folders of those
+    names beside this file. Scripts are joined in this order into one module, which reads `data`; so are styles.
     """
     # The hashes are of exactly what stands between the tags, so nothing may trim or indent these two.
-    script, looks = "\n".join(_static(folder, name) for name in scripts), _static(folder, style)
+    script, looks = ("\n".join(_static(folder, name) for name in names) for names in (scripts, styles))
     page = _environment(folder).get_template(template)
     return page.render(
         **shown,

@@ -32,18 +32,18 @@ def test_the_dictionary_is_ordered_cut_and_searched(ask: Asker) -> None:
     assert latents(ask("--interpretable", "--sort", "latent")) == [0, 2, 4, 6, 8]
     assert latents(ask("--search", "WESTERN")) == [0, 8]
     assert latents(ask("--search", "film 10")) == [2]
-    assert "the first 2 of 9 latents, 9 scored, 5 interpretable" in ask("--rows", "2")
+    assert "the first 2 of 9 latents, 5 interpretable (✓): 5 formula; 4 unexplained" in ask("--rows", "2")
     assert "0 latents" in ask("--search", "no such words")
 
 
 def test_a_latent_is_told_whole(ask: Asker) -> None:
     out = ask("--latent", "0")
     for told in (
-        "latent 0  Western ×2  ✓ interpretable",
+        "latent 0  Western ×2  ✓ formula",
         "also proposed Other 0",
         "statement, all cases   0.90 [0.80, 0.95]       0.50",
         "statement     recommends Western",
-        "judged        Western (terms, smollm2-135m, prompts 1)",
+        "model judged  Western (terms, smollm2-135m, prompts 1)",
         "genres: Noir",
         "near direction",
         "of all items",

@@ -78,7 +78,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def numbers(page: Any, column: str) -> list[float]:
     texts = page.locator(f"#rows td.{column}").all_inner_texts()
-    return [float(text.split()[-1]) for text in texts if text.split()[-1] != "—"]
+    return [float(text.split()[0]) for text in texts if text.split()[0] != "—"]
 
 
 def test_ten_thousand_latents_are_searched_sorted_and_turned_over(opened: Any, many: str) -> None:
@@ -94,7 +94,8 @@ def test_ten_thousand_latents_are_searched_sorted_and_turned_over(opened: Any, m
     rising = numbers(opened, "f1")
     assert falling == sorted(falling, reverse=True) and rising == sorted(rising) and falling != rising
     opened.get_by_label("Interpretable only").check()
-    assert set(opened.locator("#rows td.status").all_inner_texts()) == {"interpretable"}
+    assert set(opened.locator("#rows td.kind").all_inner_texts()) == {"formula", "item set"}
+    assert opened.locator("#rows tr.unproven").count() == 0
     first = opened.locator("#rows th.name").first.inner_text()
     opened.get_by_role("button", name="Next").first.click()
     assert opened.locator("#rows th.name").first.inner_text() != first

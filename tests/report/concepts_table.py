@@ -68,7 +68,17 @@ def hostile_table() -> pa.Table:
     rows = [concept_row(0, **unnamed, status="no evidence", terms=[], top_items=[], top_item_ids=[])]
     for latent, text in enumerate(HOSTILE, start=1):
         scores = {"confidence": 0.75, "confidence_lower": 0.6, "confidence_upper": 0.9, "confidence_shuffled": 0.5}
-        said = ("name", "words", "gloss", "caption", "description", "judge_name", "group_name")
+        said = (
+            "name",
+            "words",
+            "gloss",
+            "caption",
+            "description",
+            "judge_name",
+            "group_name",
+            "promotes",
+            "holds_down",
+        )
         texts: dict[str, Any] = dict.fromkeys(said, text)
         texts |= {"terms": [text], "top_items": [text], "top_item_ids": [text]}
         texts |= {"group": 1, "group_size": len(HOSTILE), "polysemantic": True, "meanings": [text, text]}

@@ -16,7 +16,18 @@ from recsae.store.filesystem import Folder
 from recsae.store.progress import Lease, Progress
 from recsae.store.run_store import Attempt, Committed
 
-STAGES = ("ingest", "recommender", "activations", "sae", "evidence", "labels", "scores", "steering", "concepts")
+STAGES = (
+    "ingest",
+    "recommender",
+    "activations",
+    "sae",
+    "evidence",
+    "statements",
+    "labels",
+    "scores",
+    "steering",
+    "concepts",
+)
 Tables = Mapping[tuple[str, str], pa.Table]
 """By stage and file."""
 NO_TABLES: Tables = {}
@@ -82,6 +93,15 @@ METRICS: dict[str, dict[str, Any]] = {
         "sweep": [],
     },
     "evidence": {"alive": 243},
+    "statements": {
+        "shuffled": 243,
+        "shuffled_accepted": 2,
+        "null": 64,
+        "null_accepted": 1,
+        "effects": 50,
+        "effects_agree": 30,
+        "effects_disagree": 5,
+    },
     "labels": {"model": "smollm2-135m", "prompt_version": "1", "candidates": 2430, "failed": 12},
     "scores": {"judge": "pmi", "judge_auc": 0.731, "prompts": 22222, "failed": 3},
     "concepts": {
@@ -91,6 +111,7 @@ METRICS: dict[str, dict[str, Any]] = {
         "shuffled_interpretable": 2,
         "interpretable_bar": 0.61,
         "asked": 16,
+        "judged": 14,
         "judge_accepted": 1,
     },
 }

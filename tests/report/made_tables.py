@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from recsae.schemas.base import ITEMS, conform
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS, CODES, ITEM_LATENTS, LATENT_ITEMS, LEVELS
+from recsae.schemas.statements import STATEMENT_SCORES, STATEMENTS
 from recsae.schemas.steering import STEERING, WISHES
+from recsae.statements.language import Formula, ItemSet, Statement, Term, View
 from tests.report.concepts_table import HOSTILE, WORDS
 from tests.report.made_page import METRICS
 
@@ -75,6 +77,41 @@ def levels() -> pa.Table:
         if level != 4
     ]
     return table(rows, LEVELS)
+
+
+def item_set(view: View, *seeds: int) -> Statement:
+    body = ItemSet(space="recommender", seeds=tuple(f"id {seed}" for seed in seeds), min_cosine=0.5)
+    return Statement(view=view, body=body)
+
+
+def statements() -> pa.Table:
+    """Latent 1 holds from level 3 on; latent 2 has too few cases for levels."""
+    tried = {"causal_check": "contradicts", "causal_change": -0.1}
+    shares = [0.1, 0.75, *([0.8] * 7), 1.0]
+    rows = [
+        {"latent": 1, "accepted": True, "status": "ok", "fp": 1, "tn": 7, "holds_from": 3, "level_recall": shares},
+        {"latent": 2, "accepted": False, "status": "ok", "fp": 1, "tn": 7, **tried},
+    ]
+    return table(rows, STATEMENTS)
+
+
+def statement_scores() -> pa.Table:
+    """Two contestants of latent 1, whose words are hostile, what was chosen, and two null latents."""
+    term = Statement(view="last", body=Formula(literal=Term(term=HOSTILE[1])))
+    counts = dict.fromkeys(("tp", "fp", "tn", "fn"), 5)
+    rows = [
+        {"role": "contestant", "kind": "term", "confidence": 0.6, "statement": term, "f1": 0.2, "passes": False},
+        {"role": "contestant", "kind": "item set", "confidence": 0.8, "statement": item_set("last", 0, 2), "f1": 0.4},
+        {"role": "chosen", "kind": "item set", "confidence": 0.8, "statement": item_set("last", 0, 2)},
+        {"role": "null", "kind": "term", "confidence": 0.52, "statement": term, "latent": 900},
+        {"role": "null", "kind": "term", "confidence": 0.48, "statement": term, "latent": 901},
+    ]
+    told = [
+        {"latent": 1, "passes": True, "view": "last", "lower": 0.5, "upper": 0.9, **counts, **row}
+        | {"statement": row["statement"].to_json()}
+        for row in rows
+    ]
+    return table(told, STATEMENT_SCORES)
 
 
 def attribute_stats(views: tuple[str, ...] = ("recommended",)) -> pa.Table:
@@ -200,6 +237,8 @@ def tables(views: tuple[str, ...] = ("recommended",)) -> dict[tuple[str, str], p
         ("ingest", "items.parquet"): items(),
         ("evidence", "latent_items.parquet"): latent_items(),
         ("evidence", "item_latents.parquet"): item_latents(),
+        ("statements", "statements.parquet"): statements(),
+        ("statements", "statement_scores.parquet"): statement_scores(),
         ("scores", "levels.parquet"): levels(),
         ("statistics", "attribute_stats.parquet"): attribute_stats(views),
         ("statistics", "attribute_best.parquet"): attribute_best(views),

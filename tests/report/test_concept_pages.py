@@ -46,10 +46,13 @@ def test_every_latent_is_on_the_page_of_its_hundred(tmp_path: Path) -> None:
 
 def test_a_page_names_every_latent_that_it_links_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "PER_PAGE", 2)
-    rows = [concept_row(latent, group=0 if latent in (0, 3) else None, name=f"n{latent}") for latent in range(4)]
+    rows = [
+        concept_row(latent, group=0 if latent in (0, 3) else None, name=f"n{latent}", interpretable=latent == 1)
+        for latent in range(4)
+    ]
     first, second = made(tmp_path, concepts_table(rows))
     assert first.data["groups"] == {0: [0, 3]} == second.data["groups"]
-    assert first.data["names"] == {0: "n0", 1: "n1", 3: "n3"}
+    assert first.data["names"] == {0: ("n0", False), 1: ("n1", True), 3: ("n3", False)}
 
 
 def test_latents_that_share_a_concept_are_grouped_and_others_are_not() -> None:

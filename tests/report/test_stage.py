@@ -95,9 +95,10 @@ def test_says_what_the_stages_measured(tmp_path: Path) -> None:
         "topk, 256 latents, k = 8 3,000 steps",
     ):
         assert figure in shown
-    assert "<strong>4</strong><span>44.4\u00a0% of the dictionary" in text
-    assert "<strong>2</strong><span>of 243 shuffled statements" in text
-    assert "<strong>1</strong><span>of 16 latents that it was asked about" in text
+    assert "<strong>4 of 9</strong><span>4 formula; 5 unexplained</span>" in text
+    assert "<strong>3</strong><span>2 of 243 before another latent, 1 of 64 search nulls</span>" in text
+    assert "<strong>30 of 50</strong><span>latents promote what their statement says; 5 promote something else" in text
+    assert "<strong>1 of 14</strong><span>names accepted, of 16 latents asked about;" in text
 
 
 def recommender_text(tmp_path: Path, settings: dict[str, Any], metrics: Mapping[str, dict[str, Any]] = METRICS) -> str:
@@ -144,7 +145,7 @@ def test_given_activations_have_no_figures_of_a_recommender(tmp_path: Path) -> N
 def test_intervals_of_the_item_side_resample_items(tmp_path: Path) -> None:
     config = Config.model_validate({"name": "demo", "probe": {"site": "item"}})
     shown = Page(make_report(tmp_path, hostile_table(), config=config)).text
-    assert "all cases of items that took no part" in shown and "leaving out groups of items" in shown
+    assert "all cases of score items" in shown and "dealt to other items" in shown
     assert "the item itself" in shown and "on score items" in shown
 
 
@@ -183,14 +184,20 @@ def test_an_empty_dictionary_has_a_page(tmp_path: Path) -> None:
 
 
 def test_histogram_counts_each_value_once() -> None:
-    found = histogram([0.0, 0.5, 0.53125, 1.0, None, float("nan")], [0.5, 0.5], 0.61)
-    assert [(bin.lower, bin.concepts, bin.controls) for bin in found.bins if bin.concepts or bin.controls] == [
-        (0.0, 1, 0),
-        (0.5, 2, 2),
-        (1 - 1 / BINS, 1, 0),
+    found = histogram([0.0, 0.5, 0.53125, 1.0, None, float("nan")], [0.5, 0.5], [0.46], 0.61)
+    assert [
+        (bin.lower, bin.concepts, bin.controls, bin.nulls)
+        for bin in found.bins
+        if bin.concepts or bin.controls or bin.nulls
+    ] == [
+        (0.0, 1, 0, 0),
+        (0.45, 0, 0, 1),
+        (0.5, 2, 2, 0),
+        (1 - 1 / BINS, 1, 0, 0),
     ]
-    assert (found.concepts, found.controls) == (4, 2)
-    empty = histogram([], [], None)
+    assert (found.concepts, found.controls, found.nulls) == (4, 2, 1)
+    assert (found.median, found.median_control, found.median_null) == (0.515625, 0.5, 0.46)
+    empty = histogram([], [], [], None)
     assert empty.median is None and empty.bar is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recsae.cli.render import terminal
+from recsae.concepts.classes import in_short
 from recsae.store.filesystem import file_at
 from recsae.store.object_store import signed
 from recsae.text.formatting import decimal, with_interval
@@ -18,15 +20,18 @@ from recsae.text.sanitize import plain
 
 ROWS = 20
 ITEMS = 3
+MEDIANS = {"confidence": "confidence", "on unseen items": "unseen_confidence", "F1": "f1"}
 SUREST = (("interpretable", "descending"), ("confidence_lower", "descending"))
 
 _COLUMNS = (
     "name",
+    "kind",
     "interpretable",
     "confidence",
     "confidence_lower",
     "confidence_upper",
     "confidence_shuffled",
+    "unseen_confidence",
     "f1",
     "frequency",
     "group_size",
@@ -51,17 +56,28 @@ def print_dictionary(current: Mapping[str, Any], root: str = "") -> None:
 
 
 def counted(concepts: pa.Table) -> str:
-    """How many rows there are, how many of each kind, and what the marks in the table mean."""
-    scored = concepts.num_rows - concepts.column("confidence").null_count
+    """How many latents there are and in which class, their medians, and what the marks in the table mean."""
     interpretable = sum(concepts.column("interpretable").to_pylist())
+    holding, others = in_short(concepts.column("kind").to_pylist())
     shared = sum(size > 1 for size in concepts.column("group_size").to_pylist())
     polysemantic = sum(concepts.column("polysemantic").fill_null(False).to_pylist())
-    told = f"{concepts.num_rows:,} latents, {scored:,} scored, {interpretable:,} interpretable (✓)"
+    told = f"{concepts.num_rows:,} latents, {interpretable:,} interpretable (✓)" + (f": {holding}" if holding else "")
+    if others:
+        told += f"; {others}"
+    medians = {what: _median(concepts.column(name)) for what, name in MEDIANS.items()}
+    known = [f"{what} {decimal(value, 2)}" for what, value in medians.items() if value is not None]
+    if known:
+        told += f"\nmedians: {', '.join(known)}"
     if shared:
-        told += f", {shared:,} share their concept (×)"
+        told += f"; {shared:,} share their heading (×)"
     if polysemantic:
-        told += f", {polysemantic:,} polysemantic (≠)"
+        told += f"; {polysemantic:,} polysemantic (≠)"
     return told
+
+
+def _median(values: pa.ChunkedArray) -> float | None:
+    known = values.drop_null().to_pylist()
+    return median(known) if known else None
 
 
 def _read(uri: str) -> pa.Table:
@@ -77,18 +93,21 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
         table.padding = (0, 1, 0, 0)
         table.add_column("#", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    table.add_column("concept", ratio=3)
+    table.add_column("concept", ratio=5)
+    table.add_column("class", no_wrap=True)
     table.add_column("confidence", no_wrap=True)
-    for heading in ("shuffled", "F1", "frequency"):
+    for heading in ("unseen", "shuffled", "F1", "frequency"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("top items", ratio=5)
+    table.add_column("top items", ratio=4, no_wrap=True, overflow="ellipsis")
     for row in concepts.to_pylist():
         bounds = row["confidence_lower"], row["confidence_upper"]
         table.add_row(
             *((str(row["latent"]),) if numbered else ()),
             Text("✓" if row["interpretable"] else " "),
             concept(row),
+            Text(row["kind"], style="" if row["interpretable"] else "dim"),
             Text(with_interval(row["confidence"], *bounds)),
+            Text(decimal(row["unseen_confidence"], 2)),
             Text(decimal(row["confidence_shuffled"], 2)),
             Text(decimal(row["f1"], 2)),
             Text(f"{100 * row['frequency']:.2f} %"),
@@ -99,7 +118,7 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
 
 def concept(row: Mapping[str, Any]) -> Text:
     """Its name, how many latents share its heading, and whether the latent has two meanings."""
-    found = Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else "")
+    found = Text(plain(row["name"] or "—"), style="bold" if row["interpretable"] else "dim")
     if row["group_size"] > 1:
         found.append(f" ×{row['group_size']}", style="not bold dim")
     if row["polysemantic"]:

@@ -40,7 +40,7 @@ def print_item(found: ItemView) -> None:
     for one in shown:
         table.add_row(
             "✓" if one["interpretable"] else " ",
-            Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else ""),
+            Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else "dim"),
             str(one["latent"]),
             f"{one['activations']:,}",
             f"{one['strength']:,.1f}",

@@ -37,7 +37,7 @@ def print_latent(found: Latent) -> None:
     for title, table in (
         ("scores on users who had no part in the naming", _scores(row, found.scores)),
         ("items", _items(found.items)),
-        ("the concept by activation level", _levels(found.levels)),
+        ("the judged term by activation level", _levels(found.levels)),
         ("attributes that it answers to", _attributes(found.attributes)),
         ("when it is steered, in points", _steering(found.steering)),
         ("over the nights", _nights(found.nights)),
@@ -50,24 +50,37 @@ def print_latent(found: Latent) -> None:
 
 def _heading(row: Row) -> Text:
     text = Text(f"latent {row['latent']}  ", style="bold") + concept(row)
-    return text.append("  ✓ interpretable" if row["interpretable"] else "  not interpretable", style="not bold dim")
+    return text.append(
+        f"  ✓ {row['kind']}" if row["interpretable"] else f"  {row['kind']}, below the bar", style="not bold dim"
+    )
 
 
 def _facts(found: Latent) -> Iterable[tuple[str, str]]:
     row = found.concept
-    yield "kind", row["kind"]
     yield "statement", row["words"] or DASH
+    if found.holds_from:
+        yield (
+            "holds from",
+            f"level {found.holds_from} of 10 of its activations on: at least 80 % of those cases satisfy it",
+        )
     for what in ("gloss", "caption", "description"):
         if row[what]:
             yield what, row[what]
     if row["core_words"] and row["core_words"] != row["words"]:
-        yield "most precisely", f"{row['core_words']} (F1 {decimal(row['core_f1'], 2)})"
-    if row["unseen_confidence"] is not None:
-        yield "unseen items", with_interval(row["unseen_confidence"], row["unseen_lower"], row["unseen_upper"])
-    if row["term_confidence"] is not None:
-        yield "by one term", f"{decimal(row['term_confidence'], 2)}, the best there is"
+        figures = ", ".join(
+            f"{name} {decimal(row['core_' + name.lower()], 2)}" for name in ("precision", "recall", "F1")
+        )
+        yield "narrow", f"{row['core_words']} ({figures})"
+    if row["promotes"]:
+        agrees = {True: "; this agrees with the statement", False: "; this is not what the statement says", None: ""}
+        yield "promotes", f"{row['promotes']}{agrees[row['agrees']]}"
+        if row["holds_down"]:
+            yield "holds down", row["holds_down"]
     if row["judge_name"]:
-        yield "judged", f"{row['judge_name']} ({row['judge_source']}, {row['model']}, prompts {row['prompt_version']})"
+        yield (
+            "model judged",
+            f"{row['judge_name']} ({row['judge_source']}, {row['model']}, prompts {row['prompt_version']})",
+        )
     if found.proposed:
         more = f" and {len(found.proposed) - PROPOSED} more" if len(found.proposed) > PROPOSED else ""
         yield "also proposed", ", ".join(found.proposed[:PROPOSED]) + more
@@ -107,6 +120,11 @@ def _scores(concept: Row, rows: Sequence[Row]) -> Table | None:
             DASH,
             f"{sum(concept[name] for name in ('tp', 'fp', 'tn', 'fn')):,}",
         )
+        if concept["unseen_confidence"] is not None:
+            unseen = with_interval(*(concept[f"unseen_{name}"] for name in ("confidence", "lower", "upper")))
+            table.add_row("statement, unseen items", unseen, *[DASH] * 6)
+        if concept["term_confidence"] is not None:
+            table.add_row("best single term", decimal(concept["term_confidence"], 2), *[DASH] * 6)
     for judge, told in JUDGES.items():
         row, control = by_judge.get((judge, "none")), by_judge.get((judge, "shuffled"))
         if row:

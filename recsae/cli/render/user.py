@@ -45,7 +45,7 @@ def print_user(found: User) -> None:
             Text("") if same else terminal.item(one["item"]["title"], one["item"]["item_id"]),
             Text("") if same else first,
             "✓" if one["interpretable"] else " ",
-            Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else ""),
+            Text(plain(one["name"] or DASH), style="bold" if one["interpretable"] else "dim"),
             str(one["latent"]),
             decimal(one["activation"], 2),
             str(one["level"]),

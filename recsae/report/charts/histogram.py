@@ -1,4 +1,4 @@
-"""Counts for the histogram of confidence and of the shuffled controls; plots.py draws them."""
+"""Counts for the histogram of confidence and of its two controls; plots.py draws them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 from recsae.text.formatting import count, decimal
 
-# Confidence over n active and n non-activating cases is a multiple of 1 / 2n, and n is 8, 16 or 32 in practice: with
-# sixteenths, every bin has the same number of possible values; twentieths would give a sawtooth.
-BINS = 16
+BINS = 20
 
 
 @dataclass(frozen=True)
@@ -21,6 +19,9 @@ class HistogramBin:
     upper: float
     concepts: int
     controls: int
+    """Statements before another latent."""
+    nulls: int
+    """What the search finds where activations are dealt to other users."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +31,40 @@ class Histogram:
     """The value that the lower bound of an interpretable concept exceeds."""
     concepts: int
     controls: int
+    nulls: int
     median: float | None
     median_control: float | None
+    median_null: float | None
 
     @property
     def description(self) -> str:
         """The chart in words."""
         return (
             f"{count(self.concepts)} concepts with median confidence {decimal(self.median, 2)} as bars, "
-            f"{count(self.controls)} shuffled controls with median {decimal(self.median_control, 2)} as an outline. "
+            f"{count(self.controls)} shuffled controls with median {decimal(self.median_control, 2)} as an outline, "
+            f"{count(self.nulls)} search nulls with median {decimal(self.median_null, 2)} as a dashed one. "
             "The numbers are in the table below."
         )
 
 
-def histogram(confidence: Sequence[float | None], control: Sequence[float | None], bar: float | None) -> Histogram:
-    """Bins over [0, 1]; nulls and non-finite values are left out."""
-    measured, shuffled = _finite(confidence), _finite(control)
-    counts = zip(_counts(measured), _counts(shuffled), strict=True)
+def histogram(
+    confidence: Sequence[float | None],
+    control: Sequence[float | None],
+    null: Sequence[float | None],
+    bar: float | None,
+) -> Histogram:
+    """Bins over [0, 1]; None and non-finite values are left out."""
+    measured, shuffled, searched = _finite(confidence), _finite(control), _finite(null)
+    counts = zip(_counts(measured), _counts(shuffled), _counts(searched), strict=True)
     return Histogram(
-        bins=tuple(HistogramBin(place / BINS, (place + 1) / BINS, *both) for place, both in enumerate(counts)),
+        bins=tuple(HistogramBin(place / BINS, (place + 1) / BINS, *each) for place, each in enumerate(counts)),
         bar=bar if bar is not None and 0 <= bar <= 1 else None,
         concepts=len(measured),
         controls=len(shuffled),
+        nulls=len(searched),
         median=statistics.median(measured) if measured else None,
         median_control=statistics.median(shuffled) if shuffled else None,
+        median_null=statistics.median(searched) if searched else None,
     )
 
 

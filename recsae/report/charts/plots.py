@@ -1,6 +1,6 @@
 """Draws the charts of the report with Altair: confidence, calibration, sweeps, and the trade-off of steering.
 
-Each function takes data prepared by its own module and returns an SVG whose colours are variables of page.css. Legends,
+Each function takes data prepared by its own module and returns an SVG whose colours are variables of base.css. Legends,
 titles and tables are in the templates. Only the stage imports this module, since it imports Altair.
 """
 
@@ -20,11 +20,11 @@ from recsae.report.sections.calibration import CalibrationCurve
 from recsae.text.formatting import count, decimal
 
 INK, QUIET, SHEET, CONCEPT, CONTROL = (f"var(--{name})" for name in ("ink", "quiet", "sheet", "concept", "control"))
-DASHES = [6, 4]
+DASHES, DOTS = [6, 4], [2, 3]
 AS_DRAWN = 4
 """The size that draws a mark's path at its own scale: Vega scales paths by half the square root of the size."""
 SPACED = 40
-"""Pixels between labels of a broad chart, whose font page.css enlarges on narrow screens."""
+"""Pixels between labels of a broad chart, whose font charts.css enlarges on narrow screens."""
 EXACT = "format(datum.value, ',.12~g')"
 """Labels with the exact number: by default, Vega rounds to the tick step and drops labels of logarithmic axes."""
 BY_ORDER, TOOLTIP = alt.Order("order:Q"), alt.Description("tooltip:N")
@@ -32,7 +32,7 @@ Row = Mapping[str, Any]
 
 
 class Frame(NamedTuple):
-    """Size of a chart and of its margins for labels, in pixels; `kind` is its class in page.css."""
+    """Size of a chart and of its margins for labels, in pixels; `kind` is its class in charts.css."""
 
     kind: str
     width: int
@@ -50,16 +50,20 @@ SMALL = Frame("small", 302, 214, 58, 20, 34, 52)
 
 def histogram(found: Histogram) -> Markup:
     x = _x(BROAD, "confidence", {"domain": [0, 1]}, values=[0, 0.25, 0.5, 0.75, 1], labelExpr=EXACT)
-    tallest = max(max(one.concepts, one.controls) for one in found.bins)
+    tallest = max(max(one.concepts, one.controls, one.nulls) for one in found.bins)
     ticks = {"values": list(range(tallest + 1))} if tallest <= 5 else {"tickCount": 5}
     y = _y(BROAD, "latents", {"zero": True, "nice": 5}, labelExpr=EXACT, **ticks)
     bars = [{"x": one.lower + 0.001, "x2": one.upper - 0.001, "y": one.concepts, "y2": 0} for one in found.bins]
-    stair = [(0, 0), *((one.lower, one.controls) for one in found.bins), (1, found.bins[-1].controls), (1, 0)]
-    outline = _chart(_row(*at, order=order) for order, at in enumerate(stair))
-    layers = [
-        _chart(bars).mark_rect(fill=CONCEPT, aria=False).encode(x, y, x2="x2", y2="y2"),
-        outline.mark_line(stroke=CONTROL, strokeWidth=3, interpolate="step-after", aria=False).encode(x, y, BY_ORDER),
-    ]
+    layers = [_chart(bars).mark_rect(fill=CONCEPT, aria=False).encode(x, y, x2="x2", y2="y2")]
+
+    def outline(counts: Sequence[int], **looks: Any) -> Any:
+        heights = ((one.lower, count) for one, count in zip(found.bins, counts, strict=True))
+        stair = _chart(_row(*at, order=order) for order, at in enumerate([(0, 0), *heights, (1, counts[-1]), (1, 0)]))
+        return stair.mark_line(interpolate="step-after", aria=False, **looks).encode(x, y, BY_ORDER)
+
+    if found.nulls:
+        layers.append(outline([one.nulls for one in found.bins], stroke=QUIET, strokeWidth=2.5, strokeDash=DOTS))
+    layers.append(outline([one.controls for one in found.bins], stroke=CONTROL, strokeWidth=3))
     if found.bar is not None:
         layers.append(_chart([{"x": found.bar}]).mark_rule(stroke=INK, strokeWidth=2, strokeDash=DASHES).encode(x))
     chart = _layered(BROAD, layers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -31,11 +31,18 @@ COLUMNS = (
     "tn",
     "fn",
     "unseen_confidence",
+    "unseen_lower",
+    "unseen_upper",
     "core_words",
     "core_precision",
     "core_recall",
     "core_f1",
     "term_confidence",
+    "promotes",
+    "holds_down",
+    "effect_confidence",
+    "agrees",
+    "judge_status",
     "judge_name",
     "judge_confidence",
     "judge_lower",
@@ -66,6 +73,22 @@ COLUMNS = (
     "status",
 )
 """The columns of CONCEPTS embedded in a page, read by name in its script; `top_items` as title numbers."""
+
+
+class Name(NamedTuple):
+    """What a latent is called where other latents are shown; as JSON, an array."""
+
+    name: str | None
+    interpretable: bool
+
+
+NO_NAME = Name(None, False)
+
+
+def names_of(concepts: pa.Table) -> dict[int, Name]:
+    """The names of all latents of a dictionary in the schema CONCEPTS."""
+    latents, *columns = (concepts.column(name).to_pylist() for name in ("latent", *Name._fields))
+    return {latent: Name(*row) for latent, *row in zip(latents, *columns, strict=True)}
 
 
 def dictionary_rows(concepts: pa.Table, titles: Titles) -> list[list[Any]]:

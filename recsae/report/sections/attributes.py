@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsae.report.rows.dictionary import NO_NAME, Name
 from recsae.report.tables import read_optional
 from recsae.schemas.concepts import CODES
 from recsae.store.run_store import Committed
@@ -26,7 +27,7 @@ BASELINES = {"raw": "Raw", "pca": "PCA", "untrained": "Untrained"}
 """Codes whose best correlation is shown beside the SAE's."""
 
 
-class Name(NamedTuple):
+class AttributeName(NamedTuple):
     """One attribute of the catalogue: mean best correlation over its values, one row per code."""
 
     name: str
@@ -36,7 +37,7 @@ class Name(NamedTuple):
 
 class View(NamedTuple):
     description: str
-    names: tuple[Name, ...]
+    names: tuple[AttributeName, ...]
     more: int
     """Attributes of the catalogue beyond NAMES."""
 
@@ -49,7 +50,7 @@ class AttributeAnswer(NamedTuple):
     view: str
     cases: str
     latent: int
-    concept: str | None
+    concept: Name
     r: str
     upper: str
     p_value: str
@@ -65,7 +66,7 @@ class AttributeFacts(NamedTuple):
     coherence: tuple[Row, ...]
 
 
-def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> AttributeFacts | None:
+def about_attributes(inputs: Mapping[str, Committed], names: Mapping[int, Name]) -> AttributeFacts | None:
     """The section, from the stage `statistics` and the latents' `names`; None if it measured nothing or did not run."""
     found = inputs.get("statistics")
     if found is None:
@@ -95,7 +96,7 @@ def _view(view: str, by_name: Any) -> View:
         rows = [_code(code, look_up(by_code, code)) for code in CODES if isinstance(look_up(by_code, code), Mapping)]
         values = number(look_up(by_code, "sae", "attributes"))
         if rows and values:
-            names.append((-values, Name(str(name), count(values), tuple(rows))))
+            names.append((-values, AttributeName(str(name), count(values), tuple(rows))))
     names.sort(key=lambda one: (one[0], one[1].name))
     return View(VIEWS.get(view, view), tuple(name for _, name in names[:NAMES]), max(len(names) - NAMES, 0))
 
@@ -105,7 +106,7 @@ def _code(code: str, figures: Mapping[str, Any]) -> Row:
     return Row(LABELS[code], tuple(Cell(value) for value in shown))
 
 
-def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> tuple[AttributeAnswer, ...]:
+def _best(inputs: Mapping[str, Committed], names: Mapping[int, Name]) -> tuple[AttributeAnswer, ...]:
     """The BEST values by the SAE's correlation, over all attributes and views."""
     columns = [
         *("code", "view", "attribute", "value", "cases", "latent"),
@@ -124,14 +125,14 @@ def _best(inputs: Mapping[str, Committed], names: Mapping[int, str | None]) -> t
     return tuple(_row(row, others[row["view"], row["attribute"], row["value"]], names) for row in own)
 
 
-def _row(row: Mapping[str, Any], others: Mapping[str, float], names: Mapping[int, str | None]) -> AttributeAnswer:
+def _row(row: Mapping[str, Any], others: Mapping[str, float], names: Mapping[int, Name]) -> AttributeAnswer:
     return AttributeAnswer(
         row["attribute"],
         row["value"],
         row["view"],
         count(row["cases"]),
         row["latent"],
-        names.get(row["latent"]),
+        names.get(row["latent"], NO_NAME),
         decimal(row["correlation"]),
         decimal(row["null_upper"]),
         decimal(row["p_value"]),

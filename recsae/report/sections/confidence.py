@@ -1,5 +1,5 @@
-"""The report's section on confidence: how many latents reach .8 and .9, by our confidence and by RecSAE's protocol,
-beside chance levels, and whether a confidence holds on unseen cases.
+"""The report's section on confidence: how many latents reach thresholds, by their statement on all cases and by
+RecSAE's protocol, beside chance levels, and whether the language model's confidence holds on unseen cases.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from recsae.report.sections.calibration import CalibrationCurve, calibration
 from recsae.text.formatting import Cell, Row, count, decimal, listed, look_up, number, share
 
-THRESHOLDS = ("0.8", "0.9")
+THRESHOLDS = ("0.7", "0.75", "0.8", "0.9")
 CHANCES = {"coin": "By chance: coin flips", "chance": "By chance: the judge’s answers, shuffled"}
 
 
@@ -23,12 +23,12 @@ class RowCounts(NamedTuple):
     rows: int
     scored: int
     controls: int
-    """Rows whose concept was also judged on another latent's evidence."""
+    """Rows whose statement was also counted before another latent."""
     interpretable: int
     groups: int
-    """Concepts of more than one latent."""
+    """Headings of more than one latent."""
     grouped: int
-    """Latents with such a concept."""
+    """Latents with such a heading."""
     polysemantic: int
 
 

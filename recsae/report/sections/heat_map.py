@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recsae.report.rows.dictionary import NO_NAME, Name
 from recsae.report.sections.attributes import VIEWS, place
 from recsae.report.tables import read_optional
 from recsae.store.run_store import Committed
@@ -49,7 +50,7 @@ class HeatGroup(NamedTuple):
 
 class HeatColumn(NamedTuple):
     latent: int
-    concept: str | None
+    concept: Name
     known: bool
     """Whether the latent is in the dictionary, and so has a page."""
 
@@ -66,7 +67,7 @@ class Heat(NamedTuple):
     """Whether some cells are empty."""
 
 
-def about_heat(inputs: Mapping[str, Committed], names: Mapping[int, str | None], view: str) -> Heat | None:
+def about_heat(inputs: Mapping[str, Committed], names: Mapping[int, Name], view: str) -> Heat | None:
     """The heat map for `view` or, if that was not measured, for the first view that was; None without data."""
     asked = ["view", "attribute", "value", "cases", "latent", "correlation", "null_upper"]
     own = (pc.field("code") == "sae") & pc.is_finite(pc.field("correlation"))
@@ -87,7 +88,7 @@ def about_heat(inputs: Mapping[str, Committed], names: Mapping[int, str | None],
     )
     return Heat(
         VIEWS.get(used, used),
-        tuple(HeatColumn(latent, names.get(latent), latent in names) for latent in latents),
+        tuple(HeatColumn(latent, names.get(latent, NO_NAME), latent in names) for latent in latents),
         shown,
         len(best),
         table.num_rows,

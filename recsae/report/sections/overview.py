@@ -12,6 +12,7 @@ from typing import Any
 
 from recsae.config.recommender import RecommenderConfig
 from recsae.config.schema import Config
+from recsae.report.sections.classes import ClassFacts
 from recsae.report.sections.confidence import RowCounts
 from recsae.report.sections.cost import StageRuns, about_stages
 from recsae.report.sections.sae import SaeFacts, about_sae
@@ -62,47 +63,86 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def about_run(config: Config, inputs: Mapping[str, Committed], counts: RowCounts) -> RunFacts:
+def about_run(config: Config, inputs: Mapping[str, Committed], counts: RowCounts, classes: ClassFacts) -> RunFacts:
     """The facts of the run, with the counts of dictionary rows."""
     metrics = {name: found.metrics for name, found in inputs.items()}
     ranked = config.recommender.kind != "given"
     rankings = [(name, cutoff) for name in ("HR", "NDCG") for cutoff in CUTOFFS] if ranked else []
     unit = "items" if config.probe.site == "item" else "users"
     return RunFacts(
-        headline=_headline(metrics, counts),
+        headline=_headline(metrics, counts, classes),
         run=_run(config, metrics),
         stages=about_stages(config.report, inputs),
         ranking=tuple(_ranking(metrics, name, cutoff) for name, cutoff in rankings),
         sae=about_sae(config, metrics["sae"], unit),
-        bar=number(_first(metrics["concepts"].get("interpretable_bar"), metrics["scores"].get("interpretable_bar"))),
+        bar=number(look_up(metrics["concepts"], "interpretable_bar")),
         unit=unit,
     )
 
 
-def _headline(metrics: Mapping[str, Any], counts: RowCounts) -> tuple[Fact, ...]:
+def _headline(metrics: Mapping[str, Any], counts: RowCounts, classes: ClassFacts) -> tuple[Fact, ...]:
     alive, latents = look_up(metrics["evidence"], "alive"), look_up(metrics["sae"], "num_latents")
-    passing = number(look_up(metrics["concepts"], "shuffled_interpretable"))
+    concepts, statements = metrics["concepts"], metrics.get("statements", {})
+    shuffled, null = look_up(statements, "shuffled"), look_up(statements, "null")
+    passing, null_passing = look_up(statements, "shuffled_accepted"), look_up(statements, "null_accepted")
+    asked, judged, accepted = (look_up(concepts, key) for key in ("asked", "judged", "judge_accepted"))
     judge_auc = decimal(look_up(metrics["scores"], "judge_auc"))
-    accepted, asked, shuffled = (look_up(metrics["concepts"], key) for key in ("judge_accepted", "asked", "shuffled"))
-    rows, scored, interpretable = counts.rows, counts.scored, counts.interpretable
+    medians = classes.medians
     facts = [
         Fact("Alive latents", count(alive), f"of {count(latents)} in the SAE"),
-        Fact("With a scored statement", count(scored), f"{share(scored, rows)} of {count(rows)} in the dictionary"),
-        Fact("Interpretable", count(interpretable), f"{share(interpretable, rows)} of the dictionary"),
+        Fact(
+            "Interpretable",
+            f"{count(counts.interpretable)} of {count(counts.rows)}",
+            classes.short or "the dictionary is empty",
+        ),
+        Fact(
+            "Confidence, median",
+            decimal(medians.confidence, 2),
+            f"balanced accuracy on all score cases, of {count(medians.scored)} latents; best single term: "
+            f"{decimal(medians.term, 2)}",
+        ),
+        Fact(
+            "On unseen items, median",
+            decimal(medians.unseen, 2),
+            f"of the {count(medians.unseen_scored)} statements about one item that is no list",
+        ),
+        Fact(
+            "F1, median",
+            decimal(medians.f1, 2),
+            f"of the statement; {decimal(medians.core_f1, 2)} of the narrow reading beside it",
+        ),
         Fact(
             "Controls past the same bar",
-            count(passing),
-            f"of {count(shuffled)} shuffled statements",
+            count(None if passing is None or null_passing is None else passing + null_passing),
+            f"{count(passing)} of {count(shuffled)} before another latent, {count(null_passing)} of {count(null)} "
+            "search nulls",
         ),
-        Fact("Accepted by the language model", count(accepted), f"of {count(asked)} latents that it was asked about"),
-        Fact("The judge’s own AUC", judge_auc, "against the attributes; guessing gives 0.5"),
+        *_effect_fact(statements),
+        Fact(
+            "Language model",
+            f"{count(accepted)} of {count(judged)}",
+            f"names accepted, of {count(asked)} latents asked about; its own AUC against the attributes: {judge_auc}",
+        ),
     ]
-    if scored:
-        facts += [
-            Fact("Groups", count(counts.groups), f"of latents with the same heading, {count(counts.grouped)} in total"),
-            Fact("Polysemantic", count(counts.polysemantic), f"with two meanings, of {count(asked)} asked about"),
-        ]
+    if counts.scored:
+        facts.append(
+            Fact(
+                "Groups",
+                count(counts.groups),
+                f"of latents with the same heading, {count(counts.grouped)} in total; {count(counts.polysemantic)} "
+                f"polysemantic of {count(asked)} asked about",
+            )
+        )
     return tuple(facts)
+
+
+def _effect_fact(statements: Mapping[str, Any]) -> list[Fact]:
+    """How often what a latent promotes is what its statement says; nothing where it was not measured."""
+    described, agree, disagree = (look_up(statements, f"effects{which}") for which in ("", "_agree", "_disagree"))
+    if not number(described):
+        return []
+    note = f"latents promote what their statement says; {count(disagree)} promote something else"
+    return [Fact("Effect and statement agree", f"{count(agree)} of {count(described)}", note)]
 
 
 def _file_name(path: str) -> str:

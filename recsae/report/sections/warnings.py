@@ -145,12 +145,6 @@ def _sae(found: _Metrics) -> Iterator[Caution]:
 
 
 def _language_model(found: _Metrics) -> Iterator[Caution]:
-    alive, labelled = found.number("evidence", "alive"), found.number("labels", "latents")
-    if alive and labelled is not None and labelled < alive:
-        yield Caution(
-            f"Only {count(labelled)} of {count(alive)} alive latents were labelled, drawn by the seed.",
-            "The report describes that sample; set labels.latents = 0 to label all.",
-        )
     failed, candidates = found.number("labels", "failed"), found.number("labels", "candidates")
     if failed is not None and candidates and failed / candidates > FAILED:
         yield Caution(
@@ -167,15 +161,14 @@ def _language_model(found: _Metrics) -> Iterator[Caution]:
     auc = found.number("scores", "judge_auc")
     if auc is not None and auc < AUC:
         yield Caution(
-            f"The judge’s own AUC is {decimal(auc)}, where guessing gives 0.5: a low confidence says little about a "
-            "latent.",
-            "Use a larger model in llm.model; until then, rely on the scores by attributes.",
+            f"The language model’s own AUC is {decimal(auc)}, where guessing gives 0.5: its verdicts say little.",
+            "Use a larger model in llm.model; until then, rely on the statements, which ask no language model.",
         )
     error = found.number("scores", "calibration", "error")
     if error is not None and error > CALIBRATION_ERROR:
         yield Caution(
-            f"The expected confidence of a concept is off by {decimal(error)} on average.",
-            "Raise scores.score_cases, and do not rely on any single confidence.",
+            f"The confidence expected of the language model is off by {decimal(error)} on average.",
+            "Raise scores.score_cases, and do not rely on any single verdict of it.",
         )
 
 

@@ -11,33 +11,15 @@ function step(id, latent) {
   if (latent !== null) made.href = conceptAddress(latent);
 }
 
-function scores(row) {
-  const table = element("table", "figures wide scores");
-  const head = table.appendChild(element("thead")).appendChild(element("tr"));
-  const columns = [["Confidence", row.confidence], ["Shuffled", row.confidence_shuffled], ["Precision", row.precision], ["Recall", row.recall],
-    ["F1", row.f1], ["Unseen items", row.unseen_confidence], ["Language model", row.judge_confidence]];
-  const line = element("tr");
-  for (const [name, value] of columns) {
-    head.appendChild(element("th", "", name)).scope = "col";
-    line.appendChild(element("td", "", decimal(value))).dataset.label = name;
-  }
-  if (row.confidence !== null) line.firstChild.append(element("span", "interval", bounds(row)));
-  table.appendChild(element("tbody")).append(line);
-  return table;
-}
-
 function show(row) {
   const place = order.indexOf(row.latent);
   step("previous", place ? order[place - 1] : data.around[0]);
   step("next", place + 1 < order.length ? order[place + 1] : data.around[1]);
-  const name = row.name === null ? element("i", "", "no name") : isolated(row.name);
-  find("heading").replaceChildren(name);
+  find("heading").replaceChildren(conceptName(row.name, row.interpretable));
   document.title = `${row.name ?? "no name"} (latent ${row.latent})`;
   const status = element("p", "lead");
-  status.append(element("span", row.interpretable ? "badge yes" : "badge", row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status), ` latent ${row.latent}`);
-  const description = element("p", "description");
-  description.append(isolated(row.caption ?? row.description ?? row.words ?? "No statement."));
-  find("concept").replaceChildren(status, description, scores(row), latentParts(row));
+  status.append(badge(row), ` latent ${row.latent}`);
+  find("concept").replaceChildren(status, ...statementParts(row), latentParts(row));
 }
 
 function list() {

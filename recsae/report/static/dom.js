@@ -63,12 +63,24 @@ const item = (number) => {
 };
 const conceptAddress = (latent) => `concepts-${String(Math.floor(latent / data.perPage)).padStart(3, "0")}.html#latent-${latent}`;
 
+// What a latent is called. Where its statement is below the bar, the name is muted and says so.
+function conceptName(name, interpretable) {
+  if (name === null) return element("i", "", "no name");
+  const made = element("bdi", interpretable ? "" : "unproven", name);
+  made.title = interpretable ? name : `${name} (below the bar)`;
+  return made;
+}
+
 // A latent by its name, for pages with `names`; latents outside the dictionary have no page.
 function latentLink(latent) {
-  const name = data.names[latent] ?? null;
-  const label = name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)];
+  const [name, interpretable] = data.names[latent] ?? [null, false];
+  const label = name === null ? [`latent ${latent}`] : [conceptName(name, interpretable), " ", element("span", "amount", latent)];
   return latent in data.names ? link(conceptAddress(latent), ...label) : label[0];
 }
+
+// The class of a latent: a tick where its statement holds, and what it lacks where not.
+const verdict = (row) => (row.interpretable || row.kind !== "unexplained" ? row.kind : row.status === "ok" ? "unexplained, below the bar" : row.status);
+const badge = (row) => element("span", row.interpretable ? "badge yes" : "badge", verdict(row));
 
 // A link to the numbers behind a chart, as a CSV file.
 function numbersOf(name, columns, rows) {

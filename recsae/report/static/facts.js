@@ -10,8 +10,9 @@ function figures(row) {
     pair.lastChild.append(...content);
   };
   const others = mates(row);
+  if (row.words !== null && !data.details) fact(row.interpretable ? "Statement" : "The best statement found, below the bar", isolated(row.words));
   if (row.polysemantic) fact("Two meanings", ...row.meanings.flatMap((one, i) => (i ? [" · ", isolated(one)] : [isolated(one)])));
-  if (others.length) fact(`${counted(others.length)} more latent${others.length > 1 ? "s" : ""} called ${row.group_name}`, ...mateLinks(others));
+  if (others.length) fact(`${counted(others.length)} more latent${others.length > 1 ? "s" : ""} under “${row.group_name}”`, ...mateLinks(others));
   if (!data.details?.items?.[row.latent]) {
     const list = element("ol");
     for (const number of row.top_items) {
@@ -19,18 +20,25 @@ function figures(row) {
     }
     fact("Top items", row.top_items.length ? list : "—");
   }
-  if (row.words !== null) fact("Statement", isolated(row.words));
   if (row.gloss !== null) fact("In a short formula", isolated(row.gloss));
   if (row.core_words !== null && row.core_words !== row.words) {
-    fact("Said most precisely", isolated(row.core_words),
+    fact("Narrow reading, with the highest F1", isolated(row.core_words),
       `: precision ${decimal(row.core_precision)}, recall ${decimal(row.core_recall)}, F1 ${decimal(row.core_f1)}`);
   }
-  if (row.term_confidence !== null) fact("By the best single term", `confidence ${decimal(row.term_confidence)}`);
+  if (!data.details) {
+    if (row.promotes !== null) {
+      fact("Promotes", isolated(row.promotes), row.agrees === null ? "" : row.agrees ? " (agrees with the statement)" : " (not what the statement says)");
+      if (row.holds_down !== null) fact("Holds down", isolated(row.holds_down));
+    }
+    if (row.unseen_confidence !== null) fact("On unseen items", `confidence ${decimal(row.unseen_confidence)} (${between(row.unseen_lower, row.unseen_upper, decimal) || "no interval"})`);
+    if (row.confidence_shuffled !== null) fact("Shuffled: before another latent", `confidence ${decimal(row.confidence_shuffled)}${data.bar === null ? "" : `; the bar of all controls is ${decimal(data.bar)}`}`);
+    if (row.term_confidence !== null) fact("The best single term", `confidence ${decimal(row.term_confidence)}`);
+  }
   if (row.tp !== null) {
-    fact("On all score cases", `${counted(row.tp)} of ${counted(row.tp + row.fn)} active and ${counted(row.tn)} of ${counted(row.tn + row.fp)} non-activating cases right`);
+    fact("On all score cases", `satisfied by ${counted(row.tp)} of ${counted(row.tp + row.fn)} cases in which it fires, and by ${counted(row.fp)} of ${counted(row.tn + row.fp)} in which it does not`);
   }
   if (row.judge_confidence !== null) {
-    fact("By the language model", isolated(row.judge_name), `: confidence ${decimal(row.judge_confidence)}, ` +
+    fact("The language model judged", isolated(row.judge_name), `: confidence ${decimal(row.judge_confidence)}, ` +
       `shuffled ${decimal(row.judge_shuffled)}, AUC ${decimal(row.judge_auc)}`);
   }
   if (row.judge_expected !== null) fact("Expected of the language model on unseen cases", `confidence ${decimal(row.judge_expected)}`);
@@ -50,7 +58,7 @@ function figures(row) {
   }
   if (row.coherence !== null) fact("Coherence of its strongest cases", decimal(row.coherence));
   fact("Fires", `in ${counted(row.activations)} explain cases, at most ${decimal(row.maximum)}`);
-  fact("Status", isolated(row.status));
+  if (row.status !== "ok") fact("Status", isolated(row.status));
   return facts;
 }
 

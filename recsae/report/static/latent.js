@@ -23,7 +23,9 @@ function latentParts(row) {
   const { latent } = row;
   const [items, levels, deciles, attributes, turned, curve] = ["items", "levels", "deciles", "attributes", "turned", "curves"].map((name) => detailsOf(name, row));
   parts.append(figures(row));
-  if (levels) part("The concept by activation level", "levels", ...levelChart(latent, levels));
+  const [recall, rivals] = ["recall", "rivals"].map((name) => detailsOf(name, row));
+  if (recall) part("The statement by level of activation", "levels", ...recallChart(latent, recall));
+  if (levels) part("The judged term by activation level", "levels", ...levelChart(latent, levels));
   if (levels && deciles) part("How strongly it fires", "levels", ...spreadChart(latent, deciles, levels));
   if (curve) part("The concept by steering strength", "levels", ...steeringChart(latent, curve));
   if (items) {
@@ -31,6 +33,7 @@ function latentParts(row) {
       part(heading, "measure", element("p", "meaning", meaning), itemList(items, column, shown));
     }
   }
+  if (rivals) part("The best statement of each kind and view", "broad", rivalTable(rivals));
   if (data.cases?.[latent]) part("Cases", "cases", ...caseList(data.cases[latent]));
   if (attributes) part("Attributes it responds to", "answers", attributeTable(attributes));
   if (turned) part("When it is steered", "turned", ...steeringTable(turned, row));
@@ -69,7 +72,7 @@ function nightTable(nights) {
   for (const [night, change, name, confidence, low, high, interpretable] of nights) {
     const line = body.appendChild(element("tr"));
     line.appendChild(element("th", "", String(night))).scope = "row";
-    line.appendChild(element("td", "word")).append(name === null ? "—" : isolated(name));
+    line.appendChild(element("td", "word")).append(name === null ? "—" : conceptName(name, interpretable));
     const cell = line.appendChild(element("td", "", `${decimal(confidence)}${interpretable ? " ✓" : ""}`));
     if (confidence !== null) cell.append(element("span", "interval", between(low, high, decimal)));
     line.append(element("td", "", change ?? "first seen"));

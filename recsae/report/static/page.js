@@ -10,13 +10,10 @@ const opened = new Set();
 // All latents have the same bar, so sorting by the lower end of the interval puts interpretable ones first.
 const state = { key: "confidence", descending: true, page: 0, shown: [] };
 
-const status = (row) => (row.interpretable ? "interpretable" : row.status === "ok" ? "below the bar" : row.status);
-
 const sortValues = {
   confidence: (row) => row.confidence_lower,
-  terms: (row) => row.terms.join(", ") || null,
   top_items: (row) => (row.top_items.length ? title(row.top_items[0]) : null),
-  status,
+  kind: verdict,
 };
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
@@ -74,19 +71,21 @@ const cells = {
     cell.append(element("span", "interval", bounds(row)));
     cell.append(strip(row));
   },
+  f1(cell, row) {
+    cell.append(decimal(row.f1));
+    if (row.core_f1 !== null) cell.append(element("span", "interval", `narrow ${decimal(row.core_f1)}`));
+  },
   frequency: (cell, row) => cell.append(percent(row.frequency)),
-  terms: (cell, row) => cell.append(isolated(row.terms.join(", ") || "—")),
   top_items(cell, row) {
     const list = cell.appendChild(element("ul"));
     for (const number of row.top_items.slice(0, 3)) list.appendChild(element("li")).append(isolated(title(number)));
     if (!row.top_items.length) list.append(element("li", "", "—"));
   },
-  status: (cell, row) => cell.append(element("span", row.interpretable ? "badge yes" : "badge", status(row))),
-  kind: (cell, row) => cell.append(isolated(row.kind)),
+  kind: (cell, row) => cell.append(badge(row)),
 };
 
 function line(row) {
-  const tr = element("tr");
+  const tr = element("tr", row.interpretable ? "" : "unproven");
   tr.setAttribute("role", "row");
   tr.id = `latent-${row.latent}`;
   for (const header of headers) {
@@ -105,12 +104,18 @@ function nameCell(cell, row) {
   const button = cell.appendChild(element("button"));
   button.type = "button";
   button.setAttribute("aria-expanded", opened.has(row.latent));
-  button.append(row.name === null ? element("i", "", "no name") : isolated(row.name));
+  button.append(conceptName(row.name, row.interpretable));
   const others = mates(row).length;
   if (others) {
     const mark = element("span", "mark", `×${others + 1}`);
-    mark.title = `${others + 1} latents are called ${row.group_name}`;
+    mark.title = `${others + 1} latents under “${row.group_name}”`;
     cell.append(" ", mark);
+  }
+  if (row.words !== null) {
+    const said = element("span", "words");
+    said.append(isolated(row.words));
+    said.title = row.words;
+    cell.append(said);
   }
   cell.append(element("span", "latent", `latent ${row.latent}`));
   if (row.polysemantic) cell.append(element("span", "latent", "two meanings"));
@@ -126,9 +131,9 @@ function nameCell(cell, row) {
 
 // A reference to a latent: its number, with its concept if it has one.
 function latentName(latent) {
-  const name = byLatent.get(latent)?.name ?? null;
+  const { name = null, interpretable = false } = byLatent.get(latent) ?? {};
   const made = element("span");
-  made.append(...(name === null ? [`latent ${latent}`] : [isolated(name), " ", element("span", "amount", latent)]));
+  made.append(...(name === null ? [`latent ${latent}`] : [conceptName(name, interpretable), " ", element("span", "amount", latent)]));
   return made;
 }
 
@@ -139,6 +144,7 @@ function strip(row) {
   svg.setAttribute("aria-hidden", "true");
   draw("line", "track", { x1: x(0), x2: x(1), y1: 7, y2: 7 });
   draw("line", "track", { x1: x(0.5), x2: x(0.5), y1: 3, y2: 11 });
+  if (data.bar !== null) draw("line", "bar", { x1: x(data.bar), x2: x(data.bar), y1: 0, y2: 14 });
   if (row.confidence_lower !== null && row.confidence_upper !== null) {
     draw("line", "range", { x1: x(row.confidence_lower), x2: x(row.confidence_upper), y1: 7, y2: 7 });
   }
@@ -156,7 +162,7 @@ function detail(row) {
   const cell = tr.appendChild(element("td"));
   cell.setAttribute("role", "cell");
   cell.colSpan = headers.length;
-  cell.appendChild(element("p", "description")).append(isolated(row.caption ?? row.description ?? row.words ?? "No statement."));
+  if (row.caption ?? row.description) cell.appendChild(element("p", "description")).append(isolated(row.caption ?? row.description));
   cell.append(figures(row));
   const more = link(conceptAddress(row.latent), `All of latent ${row.latent}`);
   more.className = "more";

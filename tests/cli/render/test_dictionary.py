@@ -34,8 +34,9 @@ def test_surest_first_and_at_most_twenty(folder: Folder, capsys: pytest.CaptureF
     places = [out.index(name) for name in ("surest", "sure ", "weak", "unscored")]
     assert places == sorted(places)
     assert "0.90 [0.80, 1.00]" in out
-    assert ["✓" in line for line in out.splitlines() if "0.90" in line] == [True, True]
-    assert "4 latents, 3 scored, 2 interpretable" in out
+    assert ["✓" in line for line in out.splitlines() if "0.90 [" in line or "[0.90" in line] == [True, True]
+    assert "4 latents, 2 interpretable (✓): 2 formula; 2 unexplained" in out
+    assert "medians: confidence 0.90" in out
 
     folder.write_table("concepts.parquet", made_up_table(300, 0.61))
     assert printed(folder, capsys).count("(1960)") == ROWS
@@ -49,9 +50,9 @@ def test_shared_and_polysemantic_concepts_are_marked(folder: Folder, capsys: pyt
     ]
     folder.write_table("concepts.parquet", concepts_table(rows))
     out = printed(folder, capsys)
-    marked = [line.split("—")[0].split() for line in out.splitlines() if "Heat" in line]
+    marked = [line.split("unexplained")[0].split() for line in out.splitlines() if "Heat" in line]
     assert marked == [["noir", "×2", "≠"], ["noir", "×2"], ["western"]]
-    assert "2 share their concept (×), 1 polysemantic (≠)" in out
+    assert "2 share their heading (×); 1 polysemantic (≠)" in out
     folder.write_table("concepts.parquet", concepts_table(rows[2:]))
     out = printed(folder, capsys)
     assert "×" not in out and "≠" not in out
@@ -79,7 +80,7 @@ def test_titles_are_not_obeyed(folder: Folder, capsys: pytest.CaptureFixture[str
 
 def test_an_empty_dictionary_prints(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
     folder.write_table("concepts.parquet", concepts_table([]))
-    assert "0 latents, 0 scored, 0 interpretable" in printed(folder, capsys)
+    assert "0 latents, 0 interpretable" in printed(folder, capsys)
 
 
 def test_ids_stand_beside_titles_and_once_where_they_are_the_same(

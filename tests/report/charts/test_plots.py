@@ -23,8 +23,8 @@ from tests.report.concepts_table import HOSTILE
 from tests.report.drawn import Drawn
 from tests.report.sections.test_calibration import BINS
 
-CSS = (Path(html.__file__).parent / "static" / "page.css").read_text()
-CONFIDENCE = ([0.03, 0.5, 0.53, 0.53, 1.0, None], [0.5, 0.51])
+CSS = (Path(html.__file__).parent / "static" / "base.css").read_text()
+CONFIDENCE = ([0.03, 0.5, 0.53, 0.53, 1.0, None], [0.5, 0.51], [0.46, 0.46, 0.46])
 STEPS = (
     step(0.25, 0.3, -0.02, probe=0.25, probe_ndcg=-0.05),
     step(0.5, 0.5, -0.2, probe=0.55, probe_ndcg=-0.3),
@@ -107,13 +107,16 @@ def test_only_the_stage_that_draws_imports_the_library() -> None:
 def test_bars_stair_and_bar_stand_at_their_values() -> None:
     made = Drawn(of_confidence())
     bars = [shape.corners for shape in made.shapes(fill="var(--concept)")]
-    tops = {int(sum(x for x, _ in bar) / len(bar) * 16): max(y for _, y in bar) for bar in bars}
+    tops = {int(sum(x for x, _ in bar) / len(bar) * 20): max(y for _, y in bar) for bar in bars}
     assert {place: height for place, height in tops.items() if height > 0.1} == pytest.approx(
-        {0: 1, 8: 3, 15: 1}, abs=0.02
+        {0: 1, 10: 3, 19: 1}, abs=0.02
     )
     (stair,) = made.shapes(stroke="var(--control)")
     assert max(y for _, y in stair.corners) == pytest.approx(2, abs=0.02)
-    assert {round(x, 2) for x, y in stair.corners if y > 1.9} == {0.5, 0.56}
+    assert {round(x, 2) for x, y in stair.corners if y > 1.9} == {0.5, 0.55}
+    (null,) = made.shapes(stroke="var(--quiet)", stroke_dasharray="2,3")
+    assert max(y for _, y in null.corners) == pytest.approx(3, abs=0.02)
+    assert {round(x, 2) for x, y in null.corners if y > 2.9} == {0.45, 0.5}
     (rule,) = made.shapes(stroke="var(--ink)")
     assert [x for x, _ in rule.corners] == pytest.approx([0.61, 0.61], abs=0.002)
 
@@ -123,7 +126,7 @@ def test_bars_stair_and_bar_stand_at_their_values() -> None:
     [(1, "0 1"), (5, "0 1 2 3 4 5"), (7, "0 1 2 3 4 5 6 7"), (4321, "0 1,000 2,000 3,000 4,000 5,000")],
 )
 def test_counts_are_whole(latents: int, labels: str) -> None:
-    made = Drawn(plots.histogram(histogram([0.5] * latents, [0.5], None)))
+    made = Drawn(plots.histogram(histogram([0.5] * latents, [0.5], [], None)))
     assert " ".join(one.text for one in made.y_labels) == labels
 
 

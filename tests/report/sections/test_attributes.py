@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from recsae.report.rows.dictionary import NO_NAME, Name
 from recsae.report.sections import attributes
 from recsae.report.sections.attributes import BEST, AttributeFacts, about_attributes
 from recsae.schemas.concepts import ATTRIBUTE_BEST
@@ -17,7 +18,7 @@ from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, NO_TABLES, Page, Tables, committed, make_report
 from tests.report.made_tables import ALL, LATENTS, STATISTICS, attribute_best, figures, tables
 
-NAMES = {0: None, 1: HOSTILE[0], 2: "space opera"}
+NAMES = {0: NO_NAME, 1: Name(HOSTILE[0], False), 2: Name("space opera", True)}
 
 
 def about(root: Path, statistics: dict[str, Any] | None = None, made: Tables = NO_TABLES) -> AttributeFacts | None:

@@ -38,10 +38,12 @@ def test_chance_stands_below_what_it_is_the_chance_of() -> None:
         "By chance: the judge’s answers, shuffled",
     ]
     scored = count_rows(made_up_table(300, 0.61)).scored
-    assert found.rows[0].cells[:2] == (Cell(str(scored)), Cell("40", f"{4000 / scored:.1f}\u00a0%"))
-    assert found.rows[2].cells == (Cell("64"), Cell("13", "20.3\u00a0%"), Cell("4", "6.2\u00a0%"))
-    assert found.rows[3].cells == (Cell("64"), Cell("3.5", "5.5\u00a0%"), Cell("0.7", "1.1\u00a0%"))
-    assert found.rows[4].cells == (Cell("64"), Cell("4.0", "6.2\u00a0%"), Cell("0.8", "1.2\u00a0%"))
+    assert found.rows[0].cells[3:4] == (Cell("40", f"{4000 / scored:.1f}\u00a0%"),)
+    assert found.rows[0].cells[0] == Cell(str(scored))
+    unknown = (Cell("—"), Cell("—"))
+    assert found.rows[2].cells == (Cell("64"), *unknown, Cell("13", "20.3\u00a0%"), Cell("4", "6.2\u00a0%"))
+    assert found.rows[3].cells == (Cell("64"), *unknown, Cell("3.5", "5.5\u00a0%"), Cell("0.7", "1.1\u00a0%"))
+    assert found.rows[4].cells == (Cell("64"), *unknown, Cell("4.0", "6.2\u00a0%"), Cell("0.8", "1.2\u00a0%"))
 
 
 @pytest.mark.parametrize("odd", [{}, {"recsae": None}, {"recsae": {"latents": 0, "coin_0.8": 0.05}}, {"recsae": []}])
@@ -54,10 +56,10 @@ def test_without_recsaes_protocol_its_rows_are_left_out(odd: dict[str, Any]) -> 
 
 
 def test_what_is_absent_of_a_row_is_a_dash() -> None:
-    found = about_confidence(count_rows(concepts_table(ROWS)), {"at_0.8": 2}, {"recsae": {"latents": 8, "at_0.8": 1}})
-    assert found.rows[0].cells == (Cell("3"), Cell("2", "66.7\u00a0%"), Cell("—"))
-    assert found.rows[1].cells == (Cell("2"), Cell("—"), Cell("—"))
-    assert found.rows[3].cells == (Cell("8"), Cell("—"), Cell("—"))
+    found = about_confidence(count_rows(concepts_table(ROWS)), {"at_0.75": 2}, {"recsae": {"latents": 8, "at_0.8": 1}})
+    assert found.rows[0].cells == (Cell("3"), Cell("—"), Cell("2", "66.7\u00a0%"), Cell("—"), Cell("—"))
+    assert found.rows[1].cells == (Cell("2"), *[Cell("—")] * 4)
+    assert found.rows[3].cells == (Cell("8"), *[Cell("—")] * 4)
 
 
 def test_the_page_tells_them_and_draws_the_calibration(tmp_path: Path) -> None:
@@ -67,8 +69,9 @@ def test_the_page_tells_them_and_draws_the_calibration(tmp_path: Path) -> None:
     assert {"belief", "calibration"} <= set(identified) and len(identified) == len(set(identified))
     assert len(re.findall(r"<title>expected [\d.]+, right [\d.]+, [\d,]+ latents</title>", text)) == 2
     assert "Mean error 0.031" in page.text
-    assert re.search(r"<dt>Groups</dt><dd><strong>\d+</strong>", text)
-    assert re.search(r"<dt>Polysemantic</dt><dd><strong>\d+</strong>", text)
+    assert re.search(
+        r"<dt>Groups</dt><dd><strong>\d+</strong><span>.*; \d+ polysemantic of 16 asked about</span>", text
+    )
     assert "×3 after a name" in page.text and "Two meanings below a name" in page.text
 
 
@@ -89,5 +92,10 @@ def test_a_run_without_any_of_it_has_no_husk(tmp_path: Path) -> None:
     text = make_report(tmp_path, concepts_table([concept_row(0, name=None, status="too few cases")]))
     for part in ("belief", "calibration", "attributes", "items"):
         assert f'id="{part}"' not in text and f'href="#{part}"' not in text
-    for word in ("Shared concepts", "Polysemantic", "after a name", "Levels, on the page of a concept"):
+    for word in (
+        "of latents with the same heading",
+        "polysemantic",
+        "after a name",
+        "Levels, on the page of a concept",
+    ):
         assert word not in Page(text).text

@@ -92,7 +92,7 @@ def page(root: Path, **report: Any) -> str:
 
 def test_the_page_says_that_it_is_what_was_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without = Page(page(tmp_path / "without")).text
-    assert "Hours are reserved, not used" in without and "9 stages have no recorded hours" in without
+    assert "Hours are reserved, not used" in without and "10 stages have no recorded hours" in without
     assert "CPU-hours" in without and "Cost" not in without
     recorded = made_page.committed
 
@@ -105,7 +105,7 @@ def test_the_page_says_that_it_is_what_was_reserved(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(made_page, "committed", with_machines)
     text = page(tmp_path / "with", cpu_hour=10.0, gpu_hour=0.0, currency="<b>&")
     assert ">Cost, &lt;b&gt;&amp;</th>" in text and "<b>" not in text
-    seconds = sum(10.5 * stage for stage in range(9))
+    seconds = sum(10.5 * stage for stage in range(10))
     cells = re.findall(r"<td.*?>(.*?)</td>", text[text.index(">total<") :])
     assert cells[1:4] == [f"{36 * seconds / 3600:.2f}", f"{seconds / 3600:.2f}", f"{360 * seconds / 3600:.2f}"]
     assert "no recorded hours" not in text and "without a price" not in text

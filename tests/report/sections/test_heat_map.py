@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from recsae.report.rows.dictionary import NO_NAME, Name
 from recsae.report.sections import heat_map
 from recsae.report.sections.heat_map import STEPS, Heat, HeatColumn, about_heat
 from recsae.schemas.concepts import ATTRIBUTE_BEST, ATTRIBUTE_STATS
@@ -19,8 +20,8 @@ from tests.report.concepts_table import HOSTILE, hostile_table
 from tests.report.made_page import METRICS, Page, Tables, committed, make_report
 from tests.report.made_tables import ALL, table, tables
 
-NAMES = {7: "space opera", 3: None, 5: HOSTILE[0]}
-STYLE = Path(html.__file__).parent / "static" / "page.css"
+NAMES = {7: Name("space opera", True), 3: NO_NAME, 5: Name(HOSTILE[0], False)}
+STYLE = Path(html.__file__).parent / "static" / "base.css"
 
 
 def best(attribute: str, value: str, latent: int, r: float, **other: Any) -> dict[str, Any]:
@@ -71,10 +72,10 @@ def test_rows_are_by_attribute_and_columns_in_their_order(tmp_path: Path) -> Non
     rows = {group.attribute: [row.value for row in group.rows] for group in found.groups}
     assert list(rows.items()) == [("genres", ["Drama", "Comedy", "War"]), ("tags", ["noir", "Comedy"])]
     assert found.columns == (
-        HeatColumn(3, None, True),
-        HeatColumn(7, "space opera", True),
-        HeatColumn(9, None, False),
-        HeatColumn(5, HOSTILE[0], True),
+        HeatColumn(3, NO_NAME, True),
+        HeatColumn(7, Name("space opera", True), True),
+        HeatColumn(9, NO_NAME, False),
+        HeatColumn(5, Name(HOSTILE[0], False), True),
     )
     assert (found.shown, found.measured) == (5, 5)
 

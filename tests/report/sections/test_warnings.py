@@ -59,7 +59,6 @@ CASES = [
     ),
     ({"sae/dead_share": 0.51}, {"sae/dead_share": 0.5}, "51.0\u00a0% of the latents", "sae.auxk"),
     ({"sae/correlation/untrained": 0.4933}, {"sae/correlation/untrained": 0.49}, "r 0.493 against 0.493", "sae.sweep"),
-    ({"labels/latents": 242}, {"labels/latents": 243}, "Only 242 of 243 alive latents", "labels.latents"),
     ({"labels/failed": 25}, {"labels/failed": 24}, "25 of 2,430", "labels.parquet"),
     ({"scores/failed": 223}, {"scores/failed": 222}, "223 of 22,222", "verdicts.parquet"),
     (
