@@ -30,7 +30,7 @@ def heading(statement: Statement) -> str | None:
     if isinstance(body, Formula):
         return formula_heading(body)
     if isinstance(body, Behaviour):
-        return _behaviour(body)
+        return behaviour_in_words(body)
     return body.text if isinstance(body, FreeText) else None
 
 
@@ -123,21 +123,3 @@ def _popularity(low: float | None, high: float | None) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f}" if share >= 0.01 else f"{100 * share:.1g}"
-
-
-def _behaviour(body: Behaviour) -> str:
-    low, high = body.low, body.high
-    if body.feature == "history length":
-        if low is None:
-            return f"short history (up to {high:.0f} events)"
-        return (
-            f"long history ({low:.0f} events or more)" if high is None else f"history of {low:.0f} to {high:.0f} events"
-        )
-    if body.feature == "popularity of the last ten":
-        if high is None and low is not None:
-            return f"popular items lately (mean in the top {_percent(1 - low)} %)"
-        if low is None and high is not None:
-            return f"no popular items lately (mean below the top {_percent(1 - high)} %)"
-    if body.feature == "repeats in the last ten" and low is None and high == 0:
-        return "no repeats in the last ten"
-    return behaviour_in_words(body)
