@@ -21,7 +21,7 @@ from recsae.evidence.cases import LatentCases
 from recsae.labels import prompts
 from recsae.labels.asking import Asker
 from recsae.labels.free_names import DRAWN, Subject
-from recsae.labels.rows import Row
+from recsae.labels.rows import MAX_WORDS, Row
 from recsae.labels.select_users import OnSelect, SelectJudge
 from recsae.labels.truncation import CaptionQuestion, LikelihoodQuestion
 from recsae.llm.pool import Completion
@@ -31,6 +31,8 @@ from recsae.statements.wording import body_in_words
 log = logging.getLogger(__name__)
 
 NOT_HOLDING = "does not hold on select users"
+OF_THE_PROMPT = ("first list", "second list")
+"""A caption with these words repeats the prompt."""
 
 
 class Stated(NamedTuple):
@@ -97,19 +99,27 @@ def _readings(
     ]
     answers = asking.write(questions, prompts.CAPTION_SCHEMA, "captions", len(to_caption), "captions")
     each = 1 + DRAWN
-    return [
-        {_text(answer): answer for answer in answers[each * number : each * (number + 1)]}
-        for number in range(len(to_caption))
-    ]
+    found = []
+    for number, one in enumerate(to_caption):
+        parsed = [_reading(answer, one.words) for answer in answers[each * number : each * (number + 1)]]
+        found.append(dict(parsed))
+    return found
 
 
-def _text(answer: Completion) -> str:
-    """The caption in an answer; empty if there is none."""
+def _reading(answer: Completion, words: str) -> tuple[str, Completion]:
+    """The caption in an answer, empty if there is none, and the answer, `copied` if it repeats prompt or statement.
+
+    The few words of a short formula may well stand in its caption.
+    """
     try:
         text = json.loads(answer.text or "")["caption"] if answer.status == "ok" else ""
-        return clean(text, prompts.DESCRIPTION_LIMIT)
+        text = clean(text, prompts.DESCRIPTION_LIMIT)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
+        text = ""
+    repeated = (*OF_THE_PROMPT, words) if len(words.split()) > MAX_WORDS else OF_THE_PROMPT
+    if any(one.casefold() in text.casefold() for one in repeated):
+        return "", answer._replace(status="copied")
+    return text, answer
 
 
 def _most_informative(

@@ -33,6 +33,7 @@ CATALOGUE = Catalogue(
     [{}] * ITEMS,
     np.ones(ITEMS, dtype=np.int64),
 )
+AROUND = "items around War 0, War 2 and War 4"
 SELECT = SelectCases(np.arange(ITEMS), np.arange(ITEMS) % 2 == 0)
 SUBJECT = Subject(3, np.arange(4), np.arange(0, 8, 2), np.arange(1, 9, 2), SELECT)
 
@@ -49,7 +50,7 @@ class Asker:
     def write(self, questions: list[CaptionQuestion], schema: Any, *_: Any) -> list[Completion]:
         assert schema == prompts.CAPTION_SCHEMA and [one.seed for one in questions] == [None, 5, 6]
         asked = [one.request().prompt for one in questions]
-        assert all('What was measured of the first list is "around War 0"' in prompt for prompt in asked)
+        assert all('calls the first "' in prompt for prompt in asked)
         return [
             Completion(None, None, "too_long", 0)
             if reading is None
@@ -98,6 +99,13 @@ def test_a_caption_may_be_a_standard_error_worse_than_the_words(monkeypatch: pyt
     for text, words, kept in ((0.7, 0.75, True), (0.7, 0.85, False), (0.55, 0.4, False)):
         pair = worth(text, 0.1), worth(words, 0.1)
         assert captions._row(Stated(SUBJECT, "x"), "A caption", {}, pair)["kept"] is kept
+
+
+def test_a_caption_that_repeats_the_prompt_is_none() -> None:
+    row, _ = captioned(AROUND, "The first list holds War", "Items Around War 0, War 2 and war 4", "The SECOND list")
+    assert (row["caption"], row["status"], row["kept"]) == (None, "copied", False)
+    row, _ = captioned(AROUND, "The first list holds War", "Films of War", "Films of War")
+    assert (row["caption"], row["kept"]) == ("Films of War", True)
 
 
 def test_without_a_reading_the_row_says_why() -> None:
@@ -159,4 +167,4 @@ def test_a_model_whose_names_do_not_hold_is_asked_for_no_caption(
         ]
         assert done.metrics["captions"] == {"asked": N_CONCEPTS, "kept": N_CONCEPTS}
     else:
-        assert rows == [] and not [one for one in pool.asked if "What was measured" in one.prompt]
+        assert rows == [] and not [one for one in pool.asked if "A measurement calls" in one.prompt]

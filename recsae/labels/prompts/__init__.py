@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-VERSION = "4"
+VERSION = "5"
 """Change it with any template: it invalidates every stored label and verdict."""
 
 NAME_LIMIT = 40
