@@ -19,7 +19,7 @@ from recsae.statements.language import MAX_LITERALS, Formula, Op, Range, Step, T
 
 POOL = 24
 """Terms tried for a latent: those whose worth is farthest from zero, half of either sign."""
-BEAM = 6
+BEAM = 10
 PRICE = 0.02
 """Σ w that a further literal must add: a hundredth of balanced accuracy."""
 MAX_VALUES, STEPS = 128, 20
