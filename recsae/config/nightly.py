@@ -15,7 +15,7 @@ class GateConfig(Section):
     """What a night must reach to be served. A figure that cannot be measured in a run is not checked."""
 
     interpretable_share: Part = 0.01
-    """Least share of scored latents that are interpretable."""
+    """Least share of the latents that fire that are interpretable."""
     fvu: Annotated[float, Field(ge=0)] = 0.6
     """Largest FVU of the SAE."""
     dead_share: Part = 0.5
