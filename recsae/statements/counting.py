@@ -78,10 +78,10 @@ def find_bins(plan: ReadingPlan) -> dict[str, Bins]:
 
 
 def bins_of(values: np.ndarray) -> Bins:
-    """At most BINS bins of about equally many values; NaN does not count."""
+    """A bin for each value, or BINS bins of about equally many values where there are more; NaN does not count."""
     seen = np.unique(values[~np.isnan(values)])
-    if not len(seen):
-        return Bins(seen, seen)
+    if len(seen) <= BINS:
+        return Bins(seen[1:], seen[:-1])
     quantiles = np.unique(np.quantile(values[~np.isnan(values)], np.arange(1, BINS) / BINS, method="higher"))
     lows = quantiles[quantiles > seen[0]]
     return Bins(lows, seen[np.searchsorted(seen, lows) - 1])

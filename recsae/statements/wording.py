@@ -104,11 +104,16 @@ def behaviour_in_words(body: Behaviour) -> str:
     if body.feature == behaviour.HOUR:
         until = 23 if body.high is None else body.high
         return f"last event from {body.low or 0:02.0f}:00 to {until:02.0f}:59 UTC"
-    if body.feature.startswith("same ") and body.low is None:
-        return body.feature.replace("same", "another", 1).replace("as", "than", 1)
     if body.feature.startswith("same "):
-        return body.feature
+        return body.feature if body.low is not None else _not_the_same(body.feature)
     return f"{body.feature} {_range(body)}"
+
+
+def _not_the_same(feature: str) -> str:
+    if feature == behaviour.SAME_ITEM:
+        return "another item than the event before"
+    attribute = feature.removeprefix("same ").removesuffix(" as the event before")
+    return f"no {attribute} in common with the event before"
 
 
 def duration(days: float) -> str:

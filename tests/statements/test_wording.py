@@ -79,6 +79,12 @@ def test_views(view: View, share: float | None, words: str) -> None:
         ("hour of the last event", None, 0, "last event from 00:00 to 00:59 UTC"),
         ("same item as the event before", 1, None, "same item as the event before"),
         ("same item as the event before", None, 0, "another item than the event before"),
+        ("same class as the event before", 1, None, "same class as the event before"),
+        ("same class as the event before", None, 0, "no class in common with the event before"),
+        ("popularity of the last ten", 0.8, None, "popular items in the last ten (mean popularity from 0.8)"),
+        ("diversity of the last ten", 0.2, 0.4, "mixed last ten (mean distance 0.2 to 0.4)"),
+        ("days before the last event", None, 5 / 1440, "short pause before the last event (up to 5 minutes)"),
+        ("days before the last event", 3, None, "long pause before the last event (from 3 days)"),
     ],
 )
 def test_behaviours(feature: str, low: float | None, high: float | None, words: str) -> None:
