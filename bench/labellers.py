@@ -20,10 +20,10 @@ The demo, on two busy cores without a GPU:
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 | smollm2-135m, 16 latents | 2 of 8 | 0 of 16 | 0.970 | 0.834 | 0.703 | 0.422 | 0 of 0 | 7.8 | 17 |
 
-qwen2.5-coder-1.5b was too slow there for a whole run. In parts: 11 CPU-seconds a name, 33 for three captions, 0.4 to 0.8
-a verdict, 23 to 30 a start; of ten names 4 beat guessing by one standard error (as smollm2-135m judges); on 120 pairs of
-12 terms and items drawn half and half AUC 0.978 and J 0.883. Of 18
-captions 14 repeated the prompt of that day. A model of code writes names of genres and little else.
+qwen2.5-coder-1.5b was too slow there for a whole run. In parts: 11 CPU-seconds a name, 33 for three captions, 0.4 to
+0.8 a verdict, 23 to 30 a start. Of ten names 4 beat guessing by one standard error (smollm2-135m judges). On 120 pairs
+of 12 terms with items, half of which have the term, AUC 0.978 and J 0.883. Of 18 captions 14 repeated the prompt of
+that day. A model of code writes names of genres and little else.
 
 Users with access to a hub may try instruct models of that size for general text, as Qwen/Qwen3-0.6B or
 ibm-granite/granite-4.0-1b, both Apache-2.0. They were not run here.
