@@ -78,7 +78,7 @@ def main() -> None:
     batches, explainer = users(arguments.users, arguments.items, model.max_length), Explainer(model, sae)
     nowhere = Committed(Folder("nowhere"), {})
     names = np.array([f"concept {latent}" for latent in range(arguments.latents)], dtype=object)
-    asked = ExplanationRequest(nowhere, nowhere, Folder("nowhere"), "user", Names(names, names != None), 5)  # noqa: E711
+    asked = ExplanationRequest(nowhere, nowhere, Folder("nowhere"), "user", Names(names), 5, 0)
     ids = pa.chunked_array([[str(item) for item in range(arguments.items)]])
     user_ids = np.array([str(user) for user in range(arguments.users)], dtype=object)
     answers = {int(of.user_B[0]): answer(model, of) for of in batches}

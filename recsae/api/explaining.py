@@ -23,8 +23,10 @@ def explain(run: Run, user: str, item: str | None, k: int, concepts: int) -> pd.
             raise BadInput(f"{name} = {number}: give at least 1")
     sae = stage(run, "sae").data.child("model")
     ingested, names = stage(run, "ingest"), Names.read(stage(run, "concepts"), sae)
-    device, site = run.config.resources.device, run.config.probe.site
-    asked = ExplanationRequest(ingested, recommender_of(run), sae, site, names, concepts, device)
+    config = run.config
+    asked = ExplanationRequest(
+        ingested, recommender_of(run), sae, config.probe.site, names, concepts, config.seed, config.resources.device
+    )
     item_BT = None if item is None else np.array([[find_item(ingested, item)["item_idx"]]])
     found, _ = explain_one(asked, find_user(ingested, user)["user_idx"], item_BT, k)
     items = ingested.read_table("items.parquet", ["item_id", "title"])

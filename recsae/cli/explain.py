@@ -66,8 +66,16 @@ def _asked(config: Config, concepts: int) -> ExplanationRequest:
     made = Pipeline(config).require("explain", "ingest", "recommender", "sae", "concepts")
     sae = made["sae"].data.child("model")
     names = Names.read(made["concepts"], sae)
-    device = config.resources.device
-    return ExplanationRequest(made["ingest"], made["recommender"], sae, config.probe.site, names, concepts, device)
+    return ExplanationRequest(
+        made["ingest"],
+        made["recommender"],
+        sae,
+        config.probe.site,
+        names,
+        concepts,
+        config.seed,
+        config.resources.device,
+    )
 
 
 def _print(asked: ExplanationRequest, user: str, item: str | None) -> None:

@@ -7,7 +7,8 @@ score, averaged along the path from the SAE's centre to the vector (slopes.py), 
 is an approximation; its residual is `rest`.
 
 What ranks an item is not its score but how far it exceeds the scores of other items. The score of the catalogue's
-average item is therefore decomposed too, and the difference of the two decomposes `score - average score`.
+average item is therefore decomposed too, and the difference of the two decomposes `score - average score`. Most of that
+difference everyone gets for the item; own.py parts it from what is this user's.
 
 Shape suffixes: see recommenders/base.py; T explained items of a user, S = T + 1 with the average item, K latents that
 are active for one of them, H all latents.
@@ -22,8 +23,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from recsae.explain.own import Baseline, OwnParts
+from recsae.explain.population import Population
 from recsae.explain.slopes import slopes
-from recsae.explain.splitting import Decomposer, Pooled
+from recsae.explain.splitting import Decomposer
 from recsae.recommenders.base import Histories, Recommender, Trainable, last_position
 from recsae.recommenders.topk import ranks, top_k
 from recsae.sae.model import Sae
@@ -68,6 +71,7 @@ class Explanations(NamedTuple):
     item: ScoreParts
     average: ScoreParts
     """The same parts for the average item of the catalogue."""
+    own: OwnParts
     exact: bool
 
     @property
@@ -84,6 +88,8 @@ class _Split(NamedTuple):
     item: tuple[Tensor, ...]
     """As in ScoreParts."""
     average: tuple[Tensor, ...]
+    own: tuple[Tensor, ...]
+    """As in OwnParts."""
 
 
 def explain(
@@ -99,15 +105,34 @@ def explain(
 class Explainer:
     """Explains scores of a frozen recommender by an SAE of its site; the average item is computed once.
 
-    Do not call it in inference mode. A call raises BadInput where no gradient passes through the layers after the site.
+    `population` is everyone (None: a user for whom nothing fires), `named_H` which latents have an interpretable
+    concept (None: none). Do not call it in inference mode. A call raises BadInput where no gradient passes through the
+    layers after the site.
     """
 
-    def __init__(self, model: Recommender, sae: Sae, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: Recommender,
+        sae: Sae,
+        device: str = "cpu",
+        population: Population | None = None,
+        named_H: np.ndarray | None = None,
+    ) -> None:
         self.model, self.sae, self.device = model, sae, device
         self.decompose = Decomposer(sae)
         self.exact = isinstance(model, Trainable) and model.site in ("user", "item")
         if self.exact:
             self.mean_D, self.mean_H = self._average_item()
+        vector_D, activation_H = self.decompose.c_D, self.decompose.c_D.new_zeros(sae.num_latents)
+        if population is not None:
+            vector_D, activation_H = (torch.from_numpy(of).to(device) for of in population[1:])
+        elif model.site == "item":
+            vector_D = vector_D.new_zeros(model.out_width)
+        self.everyone_D = vector_D
+        if self.exact and model.site == "item":
+            vector_D, activation_H = self.mean_D, self.mean_H
+        named = np.zeros(sae.num_latents, dtype=bool) if named_H is None else named_H
+        self.baseline = Baseline(self.decompose, vector_D, activation_H, torch.from_numpy(named).to(device))
 
     @torch.no_grad()
     def __call__(self, present: Present, item_BT: np.ndarray | None = None, k: int = TOP) -> Explanations:
@@ -130,16 +155,25 @@ class Explainer:
         shape = (*item_BT.shape, split.value_BTK.shape[2])
         latent_BTK, value_BTK = (of.expand(shape).cpu().numpy() for of in (split.index_BTK, split.value_BTK))
         latent_BTK = np.where(value_BTK > 0, latent_BTK, -1)
-        item, average = (
-            ScoreParts(*(of.expand(shape[: of.ndim]).cpu().numpy() for of in parts))
-            for parts in (split.item, split.average)
+        item, average, own = (
+            [of.expand(shape[: of.ndim]).cpu().numpy() for of in parts]
+            for parts in (split.item, split.average, split.own)
         )
         if (item_BT < 0).any():
-            item = ScoreParts(
-                *(np.where((item_BT >= 0).reshape(*shape[:2], *[1] * (of.ndim - 2)), of, np.nan) for of in item)
+            item, own = (
+                [np.where((item_BT >= 0).reshape(*shape[:2], *[1] * (of.ndim - 2)), of, np.nan) for of in parts]
+                for parts in (item, own)
             )
         return Explanations(
-            present.user_B, item_BT.astype(np.int32), rank_BT, latent_BTK, value_BTK, item, average, self.exact
+            present.user_B,
+            item_BT.astype(np.int32),
+            rank_BT,
+            latent_BTK,
+            value_BTK,
+            ScoreParts(*item),
+            ScoreParts(*average),
+            OwnParts(*own),
+            self.exact,
         )
 
     def _of_users(self, u_BU: Tensor, index_BT: Tensor) -> _Split:
@@ -149,7 +183,14 @@ class Explainer:
         score_BS, error_BS = (item_BSD @ torch.stack([u_BU.double(), decomposed.error_ND], 2)).unbind(2)
         contribution_BSK = item_BSD @ self.decompose.directions(decomposed.index_NK, decomposed.value_NK).mT
         parts = score_BS, item_BSD @ self.decompose.c_D, error_BS, torch.zeros_like(score_BS), contribution_BSK
-        return _Split(decomposed.index_NK[:, None], decomposed.value_NK[:, None], *_split_off_average(parts))
+        item, average = _split_off_average(parts)
+        index_B1K, value_B1K = decomposed.index_NK[:, None], decomposed.value_NK[:, None]
+        slope_BTD = item_BSD[:, :-1] - self.mean_D
+        _, _, error_BT, rest_BT, fired_BTK = (of - mean for of, mean in zip(item, average, strict=True))
+        mean_B1K = self.baseline.activation_H[index_B1K] / torch.where(value_B1K > 0, value_B1K.double(), 1)
+        everyone_BT = slope_BTD @ self.everyone_D
+        own = self.baseline.own(everyone_BT, slope_BTD, index_B1K, fired_BTK, fired_BTK * mean_B1K, error_BT, rest_BT)
+        return _Split(index_B1K, value_B1K, item, average, own)
 
     def _of_items(self, u_BD: Tensor, index_BT: Tensor) -> _Split:
         """Decompose the item vectors; each part's contribution is its dot product with the user vector."""
@@ -166,7 +207,18 @@ class Explainer:
         mean_BTK = (value_BTK > 0) * self.mean_H[index_BTK] * slope_BTK
         score_B1, latents_B1 = (u_BD @ self.mean_D)[:, None], (slope_BH @ self.mean_H)[:, None]
         average = score_B1, bias_B1, score_B1 - bias_B1 - latents_B1, latents_B1 - mean_BTK.sum(2), mean_BTK
-        return _Split(index_BTK, value_BTK, item, average)
+        beyond_BD = u_BD - self.everyone_D
+        own_slope_BTK = (beyond_BD @ self.decompose.d_HD.T).gather(1, index_BTK.flatten(1)).view(index_BTK.shape)
+        own = self.baseline.own(
+            (item_ND.double() - self.mean_D)[row_BT] @ self.everyone_D,
+            beyond_BD[:, None],
+            index_BTK,
+            value_BTK * own_slope_BTK,
+            (value_BTK > 0) * self.mean_H[index_BTK] * own_slope_BTK,
+            (decomposed.error_ND[row_BT] @ beyond_BD[:, :, None])[..., 0],
+            torch.zeros_like(score_BT),
+        )
+        return _Split(index_BTK, value_BTK, item, average, own)
 
     def _by_slopes(self, h_BLD: Tensor, histories: Histories, index_BT: Tensor) -> _Split:
         """Decompose the vector of every position; each part's contribution is its dot product with the slope there."""
@@ -174,30 +226,31 @@ class Explainer:
         chunk_size = max(
             1, SLOPES_AT_ONCE // (h_BLD.shape[1] * max(n_columns * self.model.width, self.model.out_width))
         )
-        scores: list[tuple[Tensor, Tensor]] = []
-        users: list[Pooled] = []
+        scores: list[tuple[Tensor, Tensor, Tensor]] = []
+        users: list[tuple[Tensor, ...]] = []
         for rows in torch.split(torch.arange(len(index_BT), device=self.device), chunk_size):
             subset = Histories(*(of[rows] for of in histories))
             integrated = slopes(self.model, h_BLD[rows], self.decompose.c_D.to(h_BLD.dtype), subset, index_BT[rows])
-            scores.append((integrated.score_BS.double(), integrated.bias_BS.double()))
+            slope_BSD = integrated.slope_SBLD.double().sum(2).transpose(0, 1)
+            scores.append((integrated.score_BS.double(), integrated.bias_BS.double(), slope_BSD))
             # One user at a time: the directions of all active latents at all positions of a batch do not fit in memory.
-            users += [
-                self.decompose.pool(h_BLD[row, :length], integrated.slope_SBLD[:, place, :length])
-                for place, (row, length) in enumerate(zip(rows.tolist(), subset.length_B.tolist(), strict=True))
-            ]
-        score_BS, bias_BS = (torch.cat(column) for column in zip(*scores, strict=True))
-        error_BS = torch.stack([user.error_S for user in users])
-        index_BK, value_BK, contribution_BKS = (
-            pad_sequence(column, batch_first=True)
-            for column in (
-                [user.latent_K for user in users],
-                [user.value_K for user in users],
-                [user.contribution_SK.T for user in users],
-            )
+            for place, (row, length) in enumerate(zip(rows.tolist(), subset.length_B.tolist(), strict=True)):
+                pooled = self.decompose.pool(h_BLD[row, :length], integrated.slope_SBLD[:, place, :length])
+                slope_KS = self.decompose.d_HD[pooled.latent_K] @ slope_BSD[place].T
+                mean_KS = self.baseline.activation_H[pooled.latent_K][:, None] * slope_KS
+                users.append((pooled.latent_K, pooled.value_K, pooled.error_S, pooled.contribution_SK.T, mean_KS))
+        score_BS, bias_BS, slope_BSD = (torch.cat(column) for column in zip(*scores, strict=True))
+        index_BK, value_BK, error_BS, contribution_BKS, mean_BKS = (
+            pad_sequence(column, batch_first=True) for column in zip(*users, strict=True)
         )
         rest_BS = score_BS - bias_BS - error_BS - contribution_BKS.sum(1)
-        parts = score_BS, bias_BS, error_BS, rest_BS, contribution_BKS.mT
-        return _Split(index_BK[:, None], value_BK[:, None], *_split_off_average(parts))
+        item, average = _split_off_average((score_BS, bias_BS, error_BS, rest_BS, contribution_BKS.mT))
+        _, bias_BT, error_BT, rest_BT, fired_BTK = (of - mean for of, mean in zip(item, average, strict=True))
+        slope_BTD = slope_BSD[:, :-1] - slope_BSD[:, -1:]
+        mean_BTK = mean_BKS.mT[:, :-1] - mean_BKS.mT[:, -1:]
+        everyone_BT = bias_BT + slope_BTD @ (self.everyone_D - self.decompose.c_D)
+        own = self.baseline.own(everyone_BT, slope_BTD, index_BK[:, None], fired_BTK, mean_BTK, error_BT, rest_BT)
+        return _Split(index_BK[:, None], value_BK[:, None], item, average, own)
 
     def _items(self) -> Tensor:
         assert isinstance(self.model, Trainable)

@@ -16,10 +16,15 @@ from recsae.data.chunks import chunk_of, read_chunk
 from recsae.distributed import tasks
 from recsae.errors import BadInput
 from recsae.explain.explainer import TOP, Explainer, Explanations
+from recsae.explain.population import Population, read_population
+from recsae.explain.reasons import reason
 from recsae.recommenders import registry
+from recsae.recommenders.base import Recommender
 from recsae.sae import model
+from recsae.sae.model import Sae
 from recsae.schemas.base import conform
 from recsae.schemas.steering import EXPLANATIONS
+from recsae.statements.language import from_json
 from recsae.steering.user_batches import Present, batches, user_ids
 from recsae.store.atomic_output import atomic_parquet_writer
 from recsae.store.filesystem import Folder
@@ -32,21 +37,24 @@ USERS_A_TASK = 5000
 
 
 class Names(NamedTuple):
-    """Name of each latent, and whether it is interpretable, from the stage `concepts`."""
+    """What the interpretable latents are called as reasons; what lies below the bar is no reason and has no name."""
 
-    name_H: np.ndarray
-    """object; None for a latent without a name."""
-    interpretable_H: np.ndarray
+    reason_H: np.ndarray
+    """object: `after …`, `recommends …`, and None for a latent without an interpretable concept."""
+
+    @property
+    def named_H(self) -> np.ndarray:
+        return np.array([name is not None for name in self.reason_H], dtype=bool)
 
     @classmethod
     def read(cls, concepts: Committed, sae: Folder) -> Names:
-        """Names of all latents of the SAE in the folder; latents that are not in the dictionary have none."""
+        """Names of all latents of the SAE in the folder, from the stage `concepts`."""
         num_latents: int = sae.read_json(model.CONFIG)["num_latents"]
-        table = concepts.read_table("concepts.parquet", ["latent", "name", "interpretable"])
-        found = cls(np.full(num_latents, None, dtype=object), np.zeros(num_latents, dtype=bool))
-        latents = table["latent"].to_numpy()
-        found.name_H[latents] = table["name"].to_pylist()
-        found.interpretable_H[latents] = table["interpretable"].to_numpy(zero_copy_only=False)
+        found = cls(np.full(num_latents, None, dtype=object))
+        columns = ["latent", "name", "statement", "interpretable"]
+        for row in concepts.read_table("concepts.parquet", columns).to_pylist():
+            if row["interpretable"] and row["name"]:
+                found.reason_H[row["latent"]] = reason(row["name"], from_json(row["statement"]))
         return found
 
 
@@ -60,19 +68,33 @@ class ExplanationRequest(NamedTuple):
     names: Names
     concepts: int
     """N, the latents listed for each item."""
+    seed: int
+    """Draws the users of `population`."""
     device: str = "cpu"
+    population: Population | None = None
+    """None: read where it is needed."""
 
     def explainer(self) -> Explainer:
         """An Explainer of the model and the SAE, both loaded anew."""
-        return Explainer(registry.load(self.recommender, self.site, self.device), model.load(self.sae, self.device))
+        recommender, sae = self._models()
+        population = self.population or read_population(self.ingested, recommender, sae, self.seed, self.device)
+        return Explainer(recommender, sae, self.device, population, self.names.named_H)
+
+    def with_population(self) -> ExplanationRequest:
+        """The same, so that tasks need not read the population again."""
+        return self._replace(population=read_population(self.ingested, *self._models(), self.seed, self.device))
+
+    def _models(self) -> tuple[Recommender, Sae]:
+        return registry.load(self.recommender, self.site, self.device), model.load(self.sae, self.device)
 
 
 def strongest(found: Explanations, number: int) -> np.ndarray:
-    """Indices along K of the latents with the largest |`beyond`|, descending; `(B, T, N)`, -1 where fewer are active.
+    """Indices along K of the latents with the largest own |contribution|, descending; `(B, T, N)`, -1 where fewer are
+    active.
 
-    A contribution that is the same for every item does not affect the ranking, so it is `beyond` that counts.
+    What everyone gets for the item is no reason of this user's, so it is their own part that counts.
     """
-    size_BTK = np.where(found.latent_BTK >= 0, np.abs(found.beyond.contribution_BTK), -1)
+    size_BTK = np.where(found.latent_BTK >= 0, np.abs(found.own.contribution_BTK), -1)
     place_BTN = np.argsort(-size_BTK, axis=2, kind="stable")[:, :, :number]
     return np.where(np.take_along_axis(size_BTK, place_BTN, 2) >= 0, place_BTN, -1)
 
@@ -93,7 +115,7 @@ def rows(
     def column(values: np.ndarray) -> pa.ListArray:
         return pa.ListArray.from_arrays(offsets, pa.array(values))
 
-    item, beyond, latents = found.item, found.beyond, lists(found.latent_BTK)
+    item, beyond, own, latents = found.item, found.beyond, found.own, lists(found.latent_BTK)
     contribution_RK = item.contribution_BTK[there_BT]
     listed_R = np.where(listed_RN, np.take_along_axis(contribution_RK, place_RN.clip(min=0), 1), 0).sum(1)
     columns: dict[str, Any] = {
@@ -104,16 +126,22 @@ def rows(
         "average_score": found.average.score_BT[there_BT],
         "exact": np.full(len(place_RN), found.exact),
         "latents": column(latents),
-        "names": pa.ListArray.from_arrays(offsets, pa.array(request.names.name_H[latents], pa.string())),
+        "names": pa.ListArray.from_arrays(offsets, pa.array(request.names.reason_H[latents], pa.string())),
         "activations": column(lists(found.activation_BTK)),
         "contributions": column(lists(item.contribution_BTK)),
         "beyond": column(lists(beyond.contribution_BTK)),
+        "own": column(lists(own.contribution_BTK)),
         "listed": listed_R,
         "others": contribution_RK.sum(1) - listed_R,
         "bias": item.bias_BT[there_BT],
         "bias_beyond": beyond.bias_BT[there_BT],
         "error": item.error_BT[there_BT],
         "rest": item.rest_BT[there_BT],
+        "everyone": own.everyone_BT[there_BT],
+        "own_named": own.named_BT[there_BT],
+        "own_unnamed": own.unnamed_BT[there_BT],
+        "own_error": own.error_BT[there_BT],
+        "own_rest": own.rest_BT[there_BT],
     }
     return conform(pa.table(columns), EXPLANATIONS)
 
@@ -128,7 +156,7 @@ def write_explanations(request: ExplanationRequest, wanted: np.ndarray | None, f
     firsts = np.flatnonzero(np.diff(chunk_of(request.ingested, users), prepend=-1))
     users_by_chunk = np.split(users, firsts[1:])
     pieces = [piece for of in users_by_chunk for piece in np.split(of, range(USERS_A_TASK, len(of), USERS_A_TASK))]
-    written = 0
+    written, request = 0, request.with_population()
     try:
         with atomic_parquet_writer(folder, name, EXPLANATIONS) as out:
             keys = [(some, ids[some]) for some in pieces]

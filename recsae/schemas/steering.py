@@ -54,26 +54,32 @@ WISHES = table_schema(
 
 EXPLANATIONS = table_schema(
     "explanations",
-    1,
+    2,
     required("user_id", pa.string()),
     required("rank", pa.int32()),  # from 1, among the items that the user has not seen
     required("item_id", pa.string()),
     required("score", pa.float64()),  # = listed + others + bias + error + rest
     required("average_score", pa.float64()),  # of all items of the catalogue, for this user
     required("exact", pa.bool_()),  # whether the score is linear in the probed vector; if not, parts are approximate
-    required("latents", pa.list_(pa.int32())),  # those whose contribution differs most from that to the average item
-    required("names", pa.list_(pa.string())),  # null where the dictionary has none
+    required("latents", pa.list_(pa.int32())),  # those that fire whose own part is largest
+    required("names", pa.list_(pa.string())),  # after …, recommends …; null where no concept passes the bar
     required("activations", pa.list_(pa.float32())),
     required("contributions", pa.list_(pa.float64())),  # of these to the score
     required("beyond", pa.list_(pa.float64())),  # minus their contributions to the average item
+    required("own", pa.list_(pa.float64())),  # of `beyond`, what their mean activation does not give
     required("listed", pa.float64()),  # the sum of `contributions`
     required("others", pa.float64()),  # of all other latents
     required("bias", pa.float64()),
     required("bias_beyond", pa.float64()),
     required("error", pa.float64()),  # of what the SAE does not reconstruct
     required("rest", pa.float64()),  # what an approximation leaves unexplained; 0 where it is exact
+    # score - average_score = everyone + own_named + own_unnamed + own_error + own_rest
+    required("everyone", pa.float64()),  # what the average user gets for the item beyond the average item
+    required("own_named", pa.float64()),  # this user's own, of all latents whose concept passes the bar
+    required("own_unnamed", pa.float64()),  # of all other latents
+    required("own_error", pa.float64()),
+    required("own_rest", pa.float64()),  # what an approximation leaves unexplained; 0 where it is exact
 )
-
 
 RECOMMENDATIONS = table_schema(
     "recommendations",

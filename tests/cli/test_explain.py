@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from recsae.schemas.concepts import CONCEPTS
 from recsae.steering.user_batches import user_ids
 from recsae.store.run_store import Attempt, Committed
 from tests.activations.committed import trained
+from tests.concepts.worlds import term
 from tests.conftest import committing
 from tests.report.concepts_table import HOSTILE, concept_row, concepts_table
 from tests.sae.fake_ray import without_ray
@@ -38,7 +40,8 @@ def stages(ingested: Committed, planted_config: Config, tmp_path_factory: pytest
 
     def concepts(out: Attempt) -> dict[str, Any]:
         names = [None if latent % 3 == 0 else HOSTILE[latent % len(HOSTILE)] for latent in range(64)]
-        rows = [concept_row(latent, name=name, interpretable=latent % 2 == 1) for latent, name in enumerate(names)]
+        said = {"statement": term("Comedy", "last").to_json()}
+        rows = [concept_row(n, name=name, interpretable=n % 3 > 0, **said) for n, name in enumerate(names)]
         out.write_table("concepts.parquet", concepts_table(rows), CONCEPTS)
         return {}
 
@@ -83,13 +86,14 @@ def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def test_one_user_his_history_and_what_carried_each_item(
     made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ask(monkeypatch, "--user", "user-0007", "--concepts", "3")
+    ask(monkeypatch, "--user", "user-0007", "--concepts", "5")
     out = capsys.readouterr().out
     assert out.startswith("user user-0007: ") and "events" in out.splitlines()[0]
     headings = [line for line in out.splitlines() if line[:1].isdigit()]
     assert [line.split(".")[0] for line in headings] == [str(rank) for rank in range(1, 11)]
-    assert out.count("3 other latents") == out.count("SAE's error") == 10
-    assert "latent " in out and "✓" in out and "exactly" in out
+    assert out.count("1 other latents that fire") == out.count("what everyone gets") == 10
+    assert "after " in out and "no concept" in out and "exactly" in out
+    assert re.search(r"in all of these, [+-][\d.]+, named latents carry -?\d+%, unnamed ones -?\d+%, and the SAE", out)
     assert "\x1b[31m" not in out and "\x07" not in out and "\u2028" not in out
 
 
@@ -98,14 +102,15 @@ def test_the_figures_of_an_item_add_up(
     site: str, made: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ask(monkeypatch, "--user", "user-0007", "--set", f"probe.site={site}", "--set", "probe.view=input")
-    blocks = capsys.readouterr().out.split("beyond average \n")[1:]
+    blocks = re.split(r"activation +score *\n", capsys.readouterr().out)[1:]
     assert len(blocks) == 10
     for block in blocks:
-        lines = [line.split() for line in block.splitlines()]
-        pairs = [tuple(map(float, line[-2:])) for line in lines if line and line[-1][:1] in "+-" and len(line) > 2]
-        assert len(pairs) == 9 + (site != "user")  # five latents, the others, bias, error, the rest, and the score
-        for column in (0, 1):
-            assert sum(pair[column] for pair in pairs[:-1]) == pytest.approx(pairs[-1][column], abs=0.05)
+        figures = [float(figure) for figure in re.findall(r" ([+-]\d+\.\d\d) *$", block, re.MULTILINE)]
+        # five latents, the others, those that do not fire, error, the rest, everyone, and the score beyond the average
+        assert len(figures) == 10 + site.startswith("block")
+        assert sum(figures[:-1]) == pytest.approx(figures[-1], abs=0.06)
+        score, average = map(float, re.search(r"by score +([+-][\d.]+)\s+against +([+-][\d.]+)", block).groups())  # type: ignore[union-attr]
+        assert score - average == pytest.approx(figures[-1], abs=0.011)
 
 
 def test_an_item_that_he_knows_and_one_at_the_end_of_the_list(
@@ -113,7 +118,7 @@ def test_an_item_that_he_knows_and_one_at_the_end_of_the_list(
 ) -> None:
     ask(monkeypatch, "--user", "user-0007", "--item", "item-0001")
     first = capsys.readouterr().out
-    assert first.count("SAE's error") == 1 and "Film 0001" in first
+    assert first.count("what everyone gets ") == 1 and "Film 0001" in first
     known = next(line for line in first.splitlines() if line.startswith("  Film")).split()[1]
     ask(monkeypatch, "--user", "user-0007", "--item", f"item-{known}")
     assert "in the history" in capsys.readouterr().out

@@ -22,6 +22,7 @@ from recsae.steering.user_batches import batches, user_ids
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Committed
 from tests.activations.committed import trained
+from tests.concepts.worlds import term
 from tests.conftest import committing
 from tests.report.concepts_table import concept_row, concepts_table
 from tests.sae.fake_ray import FakeRay, without_ray
@@ -31,12 +32,14 @@ LATENTS = 64
 
 @pytest.fixture(scope="module")
 def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.TempPathFactory) -> ExplanationRequest:
-    """A recommender and an SAE with random weights; every third latent has a name."""
+    """A recommender and an SAE with random weights; every third latent has a name, every sixth passes the bar."""
     folder = tmp_path_factory.mktemp("explained")
     commit = committing(folder)
     torch.manual_seed(0)
     model.save(Folder(str(folder / "sae")), model.Sae(16, LATENTS, "topk", 6))
-    table = concepts_table([concept_row(latent, interpretable=latent == 3) for latent in range(0, LATENTS, 3)])
+    said = term("Comedy").to_json()
+    rows = [concept_row(n, interpretable=n % 2 == 1, statement=said) for n in range(0, LATENTS, 3)]
+    table = concepts_table(rows)
 
     def write(out: many.Any) -> dict[str, many.Any]:
         out.write_table("concepts.parquet", table, CONCEPTS)
@@ -44,7 +47,7 @@ def asked(ingested: Committed, planted_config: Config, tmp_path_factory: pytest.
 
     sae = Folder(str(folder / "sae"))
     names = Names.read(commit("concepts", write), sae)
-    return ExplanationRequest(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", names, 4)
+    return ExplanationRequest(ingested, trained(commit, planted_config.recommender, ingested), sae, "user", names, 4, 0)
 
 
 @pytest.fixture
@@ -65,19 +68,23 @@ def test_rows_list_the_strongest_latents_and_add_up(asked: ExplanationRequest) -
     found, table, ids = explanations(asked)
     item_ids = asked.ingested.read_table("items.parquet", ["item_id"])["item_id"].to_pylist()
     made = iter(table.to_pylist())
-    for user, item_T, latent_TK, beyond_TK in zip(
-        found.user_B, found.item_BT, found.latent_BTK, found.beyond.contribution_BTK, strict=True
+    for user, item_T, latent_TK, own_TK in zip(
+        found.user_B, found.item_BT, found.latent_BTK, found.own.contribution_BTK, strict=True
     ):
-        for rank, (item, latent_K, beyond_K) in enumerate(zip(item_T, latent_TK, beyond_TK, strict=True), 1):
+        for rank, (item, latent_K, own_K) in enumerate(zip(item_T, latent_TK, own_TK, strict=True), 1):
             row = next(made)
             assert (row["user_id"], row["rank"], row["item_id"]) == (ids[user], rank, item_ids[item])
-            by_size = sorted(zip(latent_K, beyond_K, strict=True), key=lambda pair: -abs(pair[1]))[:4]
+            by_size = sorted(zip(latent_K, own_K, strict=True), key=lambda pair: -abs(pair[1]))[:4]
             assert row["latents"] == [latent for latent, _ in by_size]
-            assert row["beyond"] == [size for _, size in by_size]
-            assert row["names"] == [f"concept {latent}" if latent % 3 == 0 else None for latent in row["latents"]]
+            assert row["own"] == [size for _, size in by_size]
+            names = [f"recommends concept {n}" if n % 6 == 3 else None for n in row["latents"]]
+            assert row["names"] == names
             assert row["listed"] == pytest.approx(sum(row["contributions"]))
             parts = sum(row[name] for name in ("listed", "others", "bias", "error", "rest"))
             assert row["score"] == pytest.approx(parts, abs=1e-9) and row["exact"] and row["others"] != 0
+            own = sum(row[name] for name in ("everyone", "own_named", "own_unnamed", "own_error", "own_rest"))
+            assert row["score"] - row["average_score"] == pytest.approx(own, abs=1e-9)
+            assert row["everyone"] != 0 and row["own_named"] != 0 and row["own_unnamed"] != 0
     assert next(made, None) is None
 
 
@@ -95,9 +102,10 @@ def test_missing_items_have_no_row_and_padding_is_not_listed(asked: ExplanationR
 
 
 def test_names_of_all_latents_of_the_sae(asked: ExplanationRequest) -> None:
-    names = asked.names.name_H
-    assert len(names) == LATENTS and names[6] == "concept 6" and names[7] is None and names[LATENTS - 1] == "concept 63"
-    assert np.flatnonzero(asked.names.interpretable_H).tolist() == [3]
+    reasons = asked.names.reason_H
+    assert len(reasons) == LATENTS and reasons[6] is None and reasons[7] is None
+    assert reasons[LATENTS - 1] == "recommends concept 63"
+    assert np.flatnonzero(asked.names.named_H).tolist() == list(range(3, LATENTS, 6))
 
 
 def test_the_chunk_of_each_user(ingested: Committed) -> None:

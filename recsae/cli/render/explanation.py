@@ -1,8 +1,6 @@
-"""An explanation as the terminal shows it: the user's history, and each item's score as a sum over latents."""
+"""An explanation as the terminal shows it: the user's history, and by latent what is their own in each score."""
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 from rich import box
@@ -13,6 +11,7 @@ from recsae.cli.render import terminal
 from recsae.data.catalogue import Catalogue
 from recsae.explain.explainer import Explanations
 from recsae.explain.many import ExplanationRequest, strongest
+from recsae.explain.own import carried
 from recsae.text.sanitize import plain
 
 LATEST = 20
@@ -39,6 +38,8 @@ def print_explanation(
     if (found.item_BT[0] < 0).all():
         console.print("nothing to recommend: the user has had the whole catalogue")
     else:
+        console.print()
+        console.print(_carried(found))
         console.print(_legend(found), style="dim")
 
 
@@ -57,49 +58,59 @@ def _item(catalogue: Catalogue, item_idx: int) -> Text:
 
 
 def _table(found: Explanations, column: int, place_N: np.ndarray, asked: ExplanationRequest) -> Table:
-    """The strongest latents, then the rest; both columns of figures add up to their last row."""
-    at, item, beyond = (0, column), found.item, found.beyond
-    both_2K = np.stack([item.contribution_BTK[at], beyond.contribution_BTK[at]])
+    """The latents that give most of this user's own part, then the rest; the figures add up to the last row."""
+    at, own = (0, column), found.own
+    own_K = own.contribution_BTK[at]
+    score, average = found.item.score_BT[at], found.average.score_BT[at]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=True)
-    table.add_column("")
-    table.add_column("concept", "score", min_width=NAME_WIDTH)
+    whole = f"beyond the average item, by score {score:+.2f} against {average:+.2f}"
+    table.add_column("this user's own", whole, min_width=NAME_WIDTH)
     table.add_column("latent", justify="right", no_wrap=True)
     table.add_column("activation", justify="right", no_wrap=True)
-    table.add_column("contribution", f"{item.score_BT[at]:+.2f}", justify="right", no_wrap=True)
-    table.add_column("beyond average", f"{beyond.score_BT[at]:+.2f}", justify="right", no_wrap=True)
+    table.add_column("score", _signed(found.beyond.score_BT[at]), justify="right", no_wrap=True)
     listed = place_N[place_N >= 0]
     for place in listed.tolist():
         latent = int(found.latent_BTK[0, column, place])
-        name, sure = asked.names.name_H[latent], asked.names.interpretable_H[latent]
-        text = Text(plain(name) if name else f"latent {latent}", style="bold" if sure else "")
+        name = asked.names.reason_H[latent]
+        text = Text(plain(name), style="bold") if name else Text("no concept", style="dim")
         activation = f"{found.activation_BTK[0, column, place]:.2f}"
-        table.add_row("✓" if sure else " ", text, str(latent), activation, *_signed(both_2K[:, place]))
-    table.add_section()
+        table.add_row(text, str(latent), activation, _signed(own_K[place]))
     left = int((found.latent_BTK[at] >= 0).sum()) - len(listed)
     if left:
-        table.add_row("", f"{left:,} other latents", "", "", *_signed(both_2K.sum(1) - both_2K[:, listed].sum(1)))
-    table.add_row("", "bias", "", "", *_signed((item.bias_BT[at], beyond.bias_BT[at])))
-    table.add_row("", "SAE's error", "", "", *_signed((item.error_BT[at], beyond.error_BT[at])))
-    rest = item.rest_BT[at], beyond.rest_BT[at]
+        table.add_row(f"{left:,} other latents that fire", "", "", _signed(own_K.sum() - own_K[listed].sum()))
+    silent = own.named_BT[at] + own.unnamed_BT[at] - own_K.sum()
+    table.add_row("latents that do not fire here", "", "", _signed(silent))
+    table.add_row("SAE's error", "", "", _signed(own.error_BT[at]))
     if not found.exact:
-        table.add_row("", "rest, of the approximation", "", "", *_signed(rest))
-    elif asked.site == "item":
-        table.add_row("", "latents that other items have", "", "", *_signed(rest))
+        table.add_row("rest, of the approximation", "", "", _signed(own.rest_BT[at]))
+    table.add_section()
+    table.add_row("what everyone gets", "", "", _signed(own.everyone_BT[at]))
     return table
+
+
+def _carried(found: Explanations) -> str:
+    named, unnamed, error = carried(found.own, 0)
+    whole = float(np.nansum(found.own.own_BT[0]))
+    kept = "the SAE's error" if found.exact else "the SAE's error and the rest"
+    return (
+        f"Of what is this user's own in all of these, {whole:+.2f}, named latents carry {named:.0%}, unnamed ones "
+        f"{unnamed:.0%}, and {kept} {error:.0%}."
+    )
 
 
 def _legend(found: Explanations) -> str:
     how = (
-        "The score is the sum of its parts, exactly."
+        "The parts add up to the score, exactly."
         if found.exact
         else "Layers come after the probed vectors, so the parts are approximate: gradient times activation, over the "
         "whole history."
     )
     return (
-        f"{how} Bias is what the item gets where nothing fires. Beyond average: less what the same part gives the "
-        "average item of the catalogue; it is this that ranks an item. ✓ interpretable."
+        f"{how} Items are ranked by how far they lie beyond the average item of the catalogue. What everyone gets is "
+        "what the average user gets for the item; a latent's own part is what its activation gives beyond its mean "
+        "over users. Named are latents with an interpretable concept."
     )
 
 
-def _signed(figures: Iterable[float]) -> list[str]:
-    return [f"{figure:+.2f}" for figure in figures]
+def _signed(figure: float) -> str:
+    return f"{figure:+.2f}"

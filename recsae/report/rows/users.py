@@ -17,6 +17,7 @@ from recsae.data.chunks import chunk_of, read_chunk
 from recsae.errors import BadInput
 from recsae.explain.explainer import Explanations
 from recsae.explain.many import ExplanationRequest, Names, strongest
+from recsae.explain.own import carried
 from recsae.report.tables import Titles, number_items, read_optional
 from recsae.stats.sampling import draw
 from recsae.steering.user_batches import Present, batches
@@ -28,13 +29,15 @@ USERS = 40
 HISTORY = 20
 """Maximum length of the history, latest events."""
 LATENTS = 6
-"""Latents per recommended item, with the largest contribution beyond the average item."""
+"""Latents per recommended item, with the largest own contribution."""
 
 
 def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -> list[dict[str, Any]]:
     """Per user `{"id", "events", "history": [title numbers, oldest first], "active": [[latent, activation], …],
-    "items": [[title number, score, average item's score, [latent, contribution, beyond, …], others beyond, bias and
-    error and rest beyond], …]}`.
+    "items": [[title number, score, average item's score, [latent, own, …], others' own, error's and rest's own,
+    everyone], …], "carried": [named, unnamed, error and rest]}`: an item's score beyond the average item's is the sum
+    of what latents, error and rest own and what everyone gets; `carried` are shares of what is the user's own over all
+    items.
 
     Empty without a model or without score users. `active` is missing if the probe is on the item side, where every
     item has latents of its own.
@@ -51,7 +54,14 @@ def user_rows(config: Config, inputs: Mapping[str, Committed], titles: Titles) -
     sae = inputs["sae"].data.child("model")
     names = Names.read(inputs["concepts"], sae)
     asked = ExplanationRequest(
-        inputs["ingest"], inputs["recommender"], sae, config.probe.site, names, LATENTS, config.resources.device
+        inputs["ingest"],
+        inputs["recommender"],
+        sae,
+        config.probe.site,
+        names,
+        LATENTS,
+        config.seed,
+        config.resources.device,
     )
     explainer = asked.explainer()
     found: list[dict[str, Any]] = []
@@ -72,7 +82,7 @@ def _batch_rows(
     found: Explanations, present: Present, facts: Mapping[int, Mapping[str, Any]], of_items: bool
 ) -> Iterator[dict[str, Any]]:
     """Yields the rows of a batch of users, with items as item_idx."""
-    place_BTN, beyond = strongest(found, LATENTS), found.beyond
+    place_BTN, own = strongest(found, LATENTS), found.own
     for row, user in enumerate(found.user_B.tolist()):
         items = []
         for column in np.flatnonzero(found.item_BT[row] >= 0).tolist():
@@ -83,15 +93,13 @@ def _batch_rows(
                 for place in place_N.tolist()
                 for figure in (
                     int(found.latent_BTK[row, column, place]),
-                    short(float(found.item.contribution_BTK[row, column, place]), 3),
-                    short(float(beyond.contribution_BTK[row, column, place]), 3),
+                    short(float(own.contribution_BTK[row, column, place]), 3),
                 )
             ]
-            of_latents = float(beyond.contribution_BTK[at].sum())
-            others = of_latents - float(beyond.contribution_BTK[at][place_N].sum())
-            remainder = float(beyond.score_BT[at]) - of_latents
+            of_latents = own.named_BT[at] + own.unnamed_BT[at] - own.contribution_BTK[at][place_N].sum()
             score, average = (float(of.score_BT[at]) for of in (found.item, found.average))
-            items.append([short(score), short(average), listed, short(others, 3), short(remainder, 3)])
+            parts = of_latents, own.error_BT[at] + own.rest_BT[at], own.everyone_BT[at]
+            items.append([short(score), short(average), listed, *(short(float(figure), 3) for figure in parts)])
         active = {} if of_items else _active(found, row)
         ranked = found.item_BT[row][found.item_BT[row] >= 0].tolist()
         yield {
@@ -100,6 +108,7 @@ def _batch_rows(
             "seen": present.seen[row][-HISTORY:].tolist(),
             "ranked": ranked,
             "items": items,
+            "carried": [short(share, 3) for share in carried(own, row)],
             **active,
         }
 

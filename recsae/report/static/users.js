@@ -23,25 +23,27 @@ function active(user) {
 function recommended(user) {
   const table = element("table", "figures sums");
   const head = table.appendChild(element("thead")).appendChild(element("tr"));
-  const columns = ["Item", "Score", "Beyond the average item", "of which from these latents", "from others", "from bias and error"];
+  const columns = ["Item", "Score", "Beyond the average item", "everyone gets", "this user’s own, by these latents", "by others", "by the SAE’s error"];
   for (const column of columns) head.appendChild(element("th", "", column)).scope = "col";
   const body = table.appendChild(element("tbody"));
-  for (const [number, score, average, listed, others, remainder] of user.items) {
+  for (const [number, score, average, listed, others, error, everyone] of user.items) {
     const line = body.appendChild(element("tr"));
     const name = line.appendChild(element("th"));
     name.scope = "row";
     name.append(item(number));
-    line.append(element("td", "", decimal(score)), element("td", "", plus(score - average)));
+    line.append(element("td", "", decimal(score)), element("td", "", plus(score - average)), element("td", "", plus(everyone)));
     const parts = line.appendChild(element("td", "word")).appendChild(element("ul"));
-    for (let place = 0; place < listed.length; place += 3) {
+    for (let place = 0; place < listed.length; place += 2) {
       const one = parts.appendChild(element("li"));
-      one.append(latentLink(listed[place]), " ", element("span", "amount", plus(listed[place + 2])));
+      one.append(latentLink(listed[place]), " ", element("span", "amount", plus(listed[place + 1])));
     }
-    line.append(element("td", "", plus(others)), element("td", "", plus(remainder)));
+    line.append(element("td", "", plus(others)), element("td", "", plus(error)));
     [...line.children].forEach((cell, i) => { cell.dataset.label = columns[i]; });
   }
-  const meaning = element("p", "meaning", "Items are ranked by how far their score exceeds that of the average item. This difference is the sum of the contributions of the latents, the bias and the SAE’s error, each relative to its contribution to the average item.");
-  return part("Recommendations and their reasons", meaning, table);
+  const meaning = element("p", "meaning", "Items are ranked by how far their score exceeds that of the average item. Of this difference, everyone gets what the average user gets for the item; a latent’s own part is what its activation gives beyond its mean over users.");
+  const [named, unnamed, error] = user.carried.map((share) => (share === null ? "—" : `${Math.round(100 * share)} %`));
+  const carried = element("p", "", `Of what is this user’s own in these items, latents with an interpretable concept carry ${named}, other latents ${unnamed}, and the SAE’s error ${error}.`);
+  return part("Recommendations and their reasons", carried, meaning, table);
 }
 
 const plus = (value) => (value === null ? "—" : `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`);

@@ -59,8 +59,9 @@ def test_score_users_whose_items_add_up(
         assert strengths == sorted(strengths, reverse=True)
         ids = titles.as_json()["ids"]
         assert not {ids[item] for item, *_ in user["items"]} & {ids[item] for item in user["history"]}
-        for _, score, average, listed, others, left in user["items"]:
-            assert sum(listed[2::3]) + others + left == pytest.approx(score - average, abs=0.02)
+        for _, score, average, listed, others, left, everyone in user["items"]:
+            assert sum(listed[1::2]) + others + left + everyone == pytest.approx(score - average, abs=0.02)
+        assert sum(user["carried"]) == pytest.approx(1, abs=0.02) and user["carried"][0] == 0
     assert user_rows(planted_config, run, Titles()) == users
 
 
