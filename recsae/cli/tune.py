@@ -122,8 +122,10 @@ def _made(config: Config) -> PolicyInputs:
     found = pipeline.require("tune", "ingest", "recommender", "activations", "sae")
     if found["recommender"].metrics["kind"] == "given":
         raise BadInput("recommender.kind = given: there are activations and no recommender that could be steered")
-    concepts = pipeline.committed("concepts")
-    return PolicyInputs.of(found if concepts is None else found | {"concepts": concepts})
+    for name in ("concepts", "statements"):
+        if (stage := pipeline.committed(name)) is not None:
+            found[name] = stage
+    return PolicyInputs.of(found)
 
 
 def _users(options: TuneOptions, made: PolicyInputs) -> Users | None:

@@ -241,7 +241,7 @@ class Explainer:
                 users.append((pooled.latent_K, pooled.value_K, pooled.error_S, pooled.contribution_SK.T, mean_KS))
         score_BS, bias_BS, slope_BSD = (torch.cat(column) for column in zip(*scores, strict=True))
         index_BK, value_BK, error_BS, contribution_BKS, mean_BKS = (
-            pad_sequence(column, batch_first=True) for column in zip(*users, strict=True)
+            pad_sequence(list(column), batch_first=True) for column in zip(*users, strict=True)
         )
         rest_BS = score_BS - bias_BS - error_BS - contribution_BKS.sum(1)
         item, average = _split_off_average((score_BS, bias_BS, error_BS, rest_BS, contribution_BKS.mT))

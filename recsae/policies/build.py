@@ -30,13 +30,17 @@ class PolicyInputs(NamedTuple):
     activations: Committed
     sae: Committed
     dictionary: Dictionary | None
+    statements: Committed | None = None
+    """Tells which items are members of a concept that has no terms."""
 
     @classmethod
     def of(cls, made: Mapping[str, Committed]) -> Self:
-        """From committed stages by name; `concepts` is optional."""
+        """From committed stages by name; `concepts` and `statements` are optional."""
         concepts = made.get("concepts")
         dictionary = None if concepts is None else Dictionary.read(concepts)
-        return cls(made["ingest"], made["recommender"], made["activations"], made["sae"], dictionary)
+        return cls(
+            made["ingest"], made["recommender"], made["activations"], made["sae"], dictionary, made.get("statements")
+        )
 
     def eval_data(self, config: Config, members: np.ndarray | None = None) -> EvalData:
         site = str(self.activations.metrics["site"])

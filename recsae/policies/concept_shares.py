@@ -23,6 +23,9 @@ from recsae.policies.build import PolicyInputs, as_policy, measure_with_null
 from recsae.policies.concept_lookup import RequestedConcept
 from recsae.policies.policy import Policy, Users
 from recsae.policies.search import LatentMoves
+from recsae.statements import features
+from recsae.statements.evaluation import satisfied_by
+from recsae.statements.language import ITEM_BODIES
 from recsae.steering.operations import typical_length
 
 OVERSHOOT = 1.03
@@ -56,8 +59,7 @@ def change_shares(
     data = made.eval_data(config, audience.members("users", made.ingested, users))
     parts = (None, None) if users is not None and users.ids is not None else ("select", "score")
     catalogue = Catalogue.read(made.ingested)
-    vocabulary = terms.build(catalogue)
-    has_IA = sparse.csr_array(np.stack([vocabulary.items_with(one.terms) for one in concepts], 1).astype(float))
+    has_IA = sparse.csr_array(np.stack(items_of(made, concepts, catalogue), 1).astype(float))
     spec, shares = balance.count_spec(catalogue.popularity, has_IA), ConceptShares(names)
     evaluate = search.case_evaluator(data, parts[0], spec)
     clean_GX = evaluate((), ())[0]
@@ -99,6 +101,18 @@ def find_concepts(made: PolicyInputs, targets: Sequence[ShareTarget]) -> list[Re
         if concept.name in [one.name for one in concepts[:place]]:
             raise BadInput(f"{target.option} {target.concept}: named by two targets; leave one of them out")
     return concepts
+
+
+def items_of(made: PolicyInputs, concepts: Sequence[RequestedConcept], catalogue: Catalogue) -> list[np.ndarray]:
+    """Which items each concept has, `(I,)` bool: those with all of its terms, else the members of its statement."""
+    found = []
+    for one in concepts:
+        if one.statement is None:
+            found.append(terms.build(catalogue).items_with(one.terms))
+        else:
+            assert made.statements is not None and isinstance(one.statement.body, ITEM_BODIES)
+            found.append(satisfied_by(one.statement.body, features.read(catalogue, made.statements)))
+    return found
 
 
 def _moves(

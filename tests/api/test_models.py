@@ -18,7 +18,6 @@ from recsae.schemas.steering import EXPLANATIONS, RECOMMENDATIONS
 from recsae.store.filesystem import Folder
 from recsae.store.run_store import Attempt, Metrics, RunStore
 from recsae.store.shards import vectors
-from tests.concepts.worlds import term
 from tests.policies import biased
 from tests.report.concepts_table import concept_row, concepts_table
 from tests.sae.fake_ray import without_ray
@@ -32,7 +31,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("biased")
     settings, made, commit = biased.line(folder, 240)
     assert made.dictionary is not None
-    rows = [concept_row(**row, statement=term(row["name"]).to_json()) for row in made.dictionary.rows]
+    rows = [concept_row(**row) for row in made.dictionary.rows]
 
     def concepts(out: Attempt) -> Metrics:
         out.write_table("concepts.parquet", concepts_table(rows), CONCEPTS)

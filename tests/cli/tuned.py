@@ -30,6 +30,7 @@ class Line:
             "activations": self.made.activations,
             "sae": self.made.sae,
             "concepts": self.commit("concepts", self._dictionary),
+            "statements": None,
         }
         self.config = folder / "biased.toml"
         self.config.write_text(_toml(folder / "data"))
@@ -37,7 +38,7 @@ class Line:
     def _dictionary(self, out: Attempt) -> Metrics:
         """As much of the table as is read."""
         assert self.made.dictionary is not None
-        columns = ["latent", "name", "terms", "interpretable", "confidence"]
+        columns = ["latent", "name", "terms", "statement", "gloss", "interpretable", "confidence"]
         schema = pa.schema([CONCEPTS.field(name) for name in columns])
         out.data.write_table("concepts.parquet", pa.Table.from_pylist(self.made.dictionary.rows, schema))
         return {}

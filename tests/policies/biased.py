@@ -29,6 +29,7 @@ from recsae.sae.model import Sae
 from recsae.schemas.base import SPLITS
 from recsae.store.run_store import Attempt, Committed, Metrics
 from tests.activations.committed import probe_config
+from tests.concepts.worlds import term
 from tests.conftest import Commit, committing
 
 CONCEPTS = ("Horror", "Western", "Musical", "Animation", "Romance", "War", "Comedy", "Crime")
@@ -119,7 +120,15 @@ def made(commit: Commit, settings: Config) -> PolicyInputs:
     trained = commit("sae", lambda out: _save(out))
     activations = commit("activations", lambda out: _probe(out, ingested, recommender))
     rows = [
-        {"latent": latent, "name": name, "terms": [name], "interpretable": True, "confidence": 0.9}
+        {
+            "latent": latent,
+            "name": name,
+            "terms": [name],
+            "statement": term(name).to_json(),
+            "gloss": None,
+            "interpretable": True,
+            "confidence": 0.9,
+        }
         for latent, name in enumerate(CONCEPTS)
     ]
     return PolicyInputs(ingested, recommender, activations, trained, Dictionary(rows))
