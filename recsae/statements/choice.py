@@ -98,10 +98,11 @@ def contestant(statement: Statement) -> str:
     return "term" if isinstance(body, Formula) and not body.steps else body.kind
 
 
-def control_bar(controls: np.ndarray) -> float | None:
-    """The 95th percentile of the controls' balanced accuracies; None without any."""
-    known = controls[np.isfinite(controls)]
-    return float(np.percentile(known, CONTROL_PERCENTILE)) if len(known) else None
+def control_bar(controls: Sequence[np.ndarray]) -> float | None:
+    """The largest of the 95th percentiles of the balanced accuracies of each kind of control; None without any."""
+    known = [values[np.isfinite(values)] for values in controls]
+    found = [float(np.percentile(values, CONTROL_PERCENTILE)) for values in known if len(values)]
+    return max(found, default=None)
 
 
 def decide(value_P: np.ndarray, error_P: np.ndarray, bar: float | None) -> Verdict:

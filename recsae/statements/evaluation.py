@@ -65,9 +65,10 @@ def satisfied_by(body: Formula | ItemSet | ItemList, features: ItemFeatures) -> 
 
 
 def cosines(body: ItemSet, features: ItemFeatures) -> np.ndarray:
-    """The cosine of every item with the mean of the seeds' unit vectors, `(I,)` float32."""
+    """The cosine of every item with the mean of the seeds' unit vectors, `(I,)` float32; -2 where it has no vector."""
     vectors = features.spaces[body.space]
-    return np.asarray(vectors @ centre(vectors, _known_seeds(body, features)))
+    cosine_I = vectors @ centre(vectors, _known_seeds(body, features))
+    return np.where(features.has_vector(body.space), cosine_I, np.float32(-2))
 
 
 def _known_seeds(body: ItemSet, features: ItemFeatures) -> list[int]:
@@ -93,7 +94,8 @@ def membership(statements: Sequence[Statement], features: ItemFeatures) -> np.nd
         vectors = features.spaces[space]
         bodies = [cast(ItemSet, statements[number].body) for number in numbers]
         centres = np.stack([centre(vectors, _known_seeds(body, features)) for body in bodies], axis=1)
-        member_IS[:, numbers] = vectors @ centres >= np.array([body.min_cosine for body in bodies], dtype=np.float32)
+        least_S = np.array([body.min_cosine for body in bodies], dtype=np.float32)
+        member_IS[:, numbers] = (vectors @ centres >= least_S) & features.has_vector(space)[:, None]
     return np.ascontiguousarray(member_IS)
 
 

@@ -47,6 +47,10 @@ class ItemFeatures:
         has_I[self._terms.indices[self._terms.indptr[column] : self._terms.indptr[column + 1]]] = True
         return has_I
 
+    def has_vector(self, space: str) -> np.ndarray:
+        """Which items have a vector in the space, `(items,)` bool."""
+        return np.asarray(np.any(self.spaces[space] != 0, axis=1))
+
     @cached_property
     def _terms(self) -> sparse.csc_matrix:
         return self.vocabulary.item_terms.tocsc()

@@ -62,7 +62,7 @@ def score_rows(to_score: Sequence[Scored], scored: Tally) -> tuple[list[Row], fl
     value_P, error_P = scored.balanced_accuracy()
     enough_P = ((scored.fires_GP > 0).sum(axis=0) >= LEAST_GROUPS) & np.isfinite(value_P)
     role_P = np.array([one.role for one in to_score])
-    bar = choice.control_bar(value_P[np.isin(role_P, CONTROLS) & enough_P])
+    bar = choice.control_bar([value_P[(role_P == role) & enough_P] for role in CONTROLS])
     p_P, passes_P = np.ones(len(to_score)), np.zeros(len(to_score), dtype=bool)
     for role in dict.fromkeys(role_P.tolist()):
         of_role = (role_P == role) & enough_P

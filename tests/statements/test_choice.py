@@ -84,8 +84,9 @@ def test_the_gloss_is_a_short_formula_of_the_same_view() -> None:
 
 
 def test_the_bar_is_the_95th_percentile_of_what_could_be_measured() -> None:
-    assert choice.control_bar(np.array([*np.arange(101) / 100, NAN])) == pytest.approx(0.95)
-    assert choice.control_bar(np.array([NAN])) is None
+    spread, low = np.array([*np.arange(101) / 100, NAN]), np.full(1000, 0.5)
+    assert choice.control_bar([low, spread]) == pytest.approx(0.95)
+    assert choice.control_bar([np.array([NAN]), np.empty(0)]) is None
 
 
 def test_false_discoveries_by_the_steps_of_benjamini_and_hochberg() -> None:
