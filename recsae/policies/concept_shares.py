@@ -104,11 +104,18 @@ def find_concepts(made: PolicyInputs, targets: Sequence[ShareTarget]) -> list[Re
 
 
 def items_of(made: PolicyInputs, concepts: Sequence[RequestedConcept], catalogue: Catalogue) -> list[np.ndarray]:
-    """Which items each concept has, `(I,)` bool: those with all of its terms, else the members of its statement."""
+    """Which items each concept has, `(I,)` bool: those with all of its terms, else the members of its statement.
+
+    Raises BadInput where a piece of a gloss was asked for that is no term.
+    """
     found = []
+    vocabulary = terms.build(catalogue)
     for one in concepts:
         if one.statement is None:
-            found.append(terms.build(catalogue).items_with(one.terms))
+            unknown = [term for term in one.terms if not vocabulary.has(term)]
+            if unknown:
+                raise BadInput(f"{unknown[0]} is a range or the lack of a term; give a term or the name of a concept")
+            found.append(vocabulary.items_with(one.terms))
         else:
             assert made.statements is not None and isinstance(one.statement.body, ITEM_BODIES)
             found.append(satisfied_by(one.statement.body, features.read(catalogue, made.statements)))

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from recsae.config.schema import Config
+from recsae.data.catalogue import Catalogue
 from recsae.errors import BadInput
 from recsae.policies.build import PolicyInputs
-from recsae.policies.concept_shares import ShareTarget, change_shares
+from recsae.policies.concept_lookup import RequestedConcept
+from recsae.policies.concept_shares import ShareTarget, change_shares, items_of
 from recsae.policies.policy import Users
 from tests.conftest import committing
 from tests.policies import biased
@@ -74,3 +76,10 @@ def test_on_the_item_side_activations_are_scaled(
     found = change_shares(settings, on_items, [MORE, LESS])
     assert all(row["met"] for row in found.found["select"])
     assert {one.operation for one in found.operations} <= {"ablate", "scale"}
+
+
+def test_a_range_of_a_gloss_is_no_term(made: PolicyInputs) -> None:
+    catalogue = Catalogue.read(made.ingested)
+    asked = RequestedConcept("1990 to 1996", ["year 1990 to 1996"], [1])
+    with pytest.raises(BadInput, match=r"^year 1990 to 1996 is a range or the lack of a term; give a term"):
+        items_of(made, [asked], catalogue)
