@@ -28,7 +28,8 @@ from recsae.statements.language import (
 )
 
 NAMES = st.text(min_size=1, max_size=8)
-FINITE = st.floats(allow_nan=False, allow_infinity=False)
+# Libraries of other tests of the same process may flush subnormal floats to zero.
+FINITE = st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False)
 ENDS = st.tuples(FINITE | st.none(), FINITE | st.none()).filter(lambda ends: ends != (None, None))
 RANGES = st.builds(lambda feature, ends: Range(feature=feature, low=ends[0], high=ends[1]), NAMES, ENDS)
 LITERALS = st.builds(Term, term=NAMES) | RANGES
@@ -43,7 +44,7 @@ LISTS = st.builds(ItemList, items=st.lists(NAMES, min_size=1, max_size=MAX_LISTE
 CASE_BODIES = st.builds(Behaviour, feature=NAMES, low=FINITE | st.none(), high=FINITE | st.none()) | st.builds(
     FreeText, text=NAMES
 )
-SHARES = st.floats(min_value=0, max_value=1, exclude_min=True)
+SHARES = st.integers(1, 10).map(lambda tenths: tenths / 10)
 STATEMENTS = (
     st.builds(Statement, view=st.sampled_from(["recommended", "last", "item"]), body=FORMULAS | SETS | LISTS)
     | st.builds(Statement, view=st.just("history"), body=FORMULAS | SETS | LISTS, min_share=SHARES)
