@@ -23,7 +23,7 @@ BEAM = 10
 PRICE = 0.02
 """Σ w that a further literal must add: a hundredth of balanced accuracy."""
 MAX_VALUES, STEPS = 128, 20
-"""A number with more different values is searched in so many steps, quantiles of two significant digits."""
+"""Whole numbers of so many different values are searched one by one, others in steps: quantiles of two digits."""
 
 
 class Steps(NamedTuple):
@@ -58,7 +58,7 @@ def searchable(vocabulary: Vocabulary, numbers: Mapping[str, np.ndarray]) -> Sea
 
 def _steps(values: np.ndarray) -> Steps:
     distinct = np.unique(values)
-    if len(distinct) <= MAX_VALUES:
+    if len(distinct) <= STEPS or (len(distinct) <= MAX_VALUES and np.array_equal(distinct, np.round(distinct))):
         return Steps(distinct, True)
     quantiles = np.quantile(values, np.arange(STEPS) / STEPS)
     return Steps(np.unique([float(f"{value:.2g}") for value in quantiles]), False)
