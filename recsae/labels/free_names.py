@@ -89,13 +89,19 @@ class NameWriter:
         self._catalogue, self._usage, self._judge, self._asker = catalogue, usage, judge, asker
         self._seeds = range(seed, seed + DRAWN)
 
-    def write(self, subjects: Sequence[Subject]) -> FreeNames:
-        """Names of the first subjects and, where enough of these hold, of all of them."""
+    def write(self, subjects: Sequence[Subject], wrote: bool | None = None) -> FreeNames:
+        """Names of the first subjects and, where enough of these hold, of all of them.
+
+        `wrote`: whether the same model could write last night. That stands where fewer than FIRST are to be named, as
+        fewer say little.
+        """
+        if wrote is False and len(subjects) < FIRST:
+            return FreeNames({}, writes=False, counts={})
         first = subjects[:FIRST]
         rows: dict[int, list[Row]] = {one.latent: [] for one in first}
         self._ask([(one, self._question(one)) for one in first], rows, "free names")
         counts = self._count(first, rows)
-        if counts["held"] < HOLDING * len(first):
+        if not (wrote and len(first) < FIRST) and counts["held"] < HOLDING * len(first):
             self._say_what_failed(len(first), counts)
             return FreeNames(rows, writes=False, counts=counts)
         more = [(one, self._question(one)) for one in subjects[FIRST:]]

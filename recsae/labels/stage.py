@@ -28,7 +28,7 @@ from recsae.labels.asking import Asker, asker
 from recsae.labels.candidates import Candidate, Usage, baseline_items, pairs, propose
 from recsae.labels.free_names import FreeNames, NameWriter, Subject
 from recsae.labels.judges import LlmJudge
-from recsae.labels.reuse import reuse_labels
+from recsae.labels.reuse import reuse_labels, same_setup
 from recsae.labels.rows import Row, mark_finalists, pair_row, term_row
 from recsae.labels.select_users import SelectJudge
 from recsae.labels.truncation import LikelihoodQuestion
@@ -61,8 +61,9 @@ def label_latents(config: Config, inputs: Mapping[str, Committed], out: Attempt)
         EnginePool(config.llm, config.resources, locate_model(config.llm)) as engines,
         asker(config, engines, out.progress) as asking,
     ):
-        fresh = label_some(config, to_label, alive, vocabulary, asking, SelectJudge(judge, asking))
-        writes = fresh.names.writes if to_label else _writes_last_night(inputs)
+        wrote = _wrote_last_night(config, inputs)
+        fresh = label_some(config, to_label, alive, vocabulary, asking, SelectJudge(judge, asking), wrote)
+        writes = fresh.names.writes if to_label else bool(wrote)
         captioned = _caption(config, inputs, sampled, catalogue, asking) if writes else []
     seconds = time.monotonic() - started
     shared = provenance(config)
@@ -102,10 +103,13 @@ def _sample(config: Config, matching: Committed, alive: Iterable[int]) -> list[i
     return draw(alive, config.labels.sample_size, config.seed, first)
 
 
-def _writes_last_night(inputs: Mapping[str, Committed]) -> bool:
-    """Whether the model's names held when it last wrote any."""
+def _wrote_last_night(config: Config, inputs: Mapping[str, Committed]) -> bool | None:
+    """Whether the same model's names held when it last wrote any; None where that is not known."""
     last = inputs.get(PREVIOUS + "labels")
-    return bool(last and last.metrics.get("free_names", {}).get("writes"))
+    if last is None or not same_setup(last, config):
+        return None
+    writes = last.metrics.get("free_names", {}).get("writes")
+    return None if writes is None else bool(writes)
 
 
 def _caption(
@@ -138,15 +142,19 @@ def label_some(
     vocabulary: Vocabulary,
     asking: Asker,
     judge: SelectJudge,
+    wrote: bool | None = None,
 ) -> NewLabels:
-    """The candidates of the latents `to_label`, names first: the model is asked no more than these deserve."""
+    """The candidates of the latents `to_label`, names first: the model is asked no more than these deserve.
+
+    `wrote`: see NameWriter.write.
+    """
     catalogue = judge.llm.catalogue
     usage = Usage(vocabulary, catalogue.popularity)
     settings = config.labels
     progress.phase("proposing candidates")
     subjects = [Subject.of(latent, alive[latent], settings.cases) for latent in to_label]
     proposed = {one.latent: propose(one.evidence, usage, settings.candidates, settings.min_support) for one in subjects}
-    names = NameWriter(catalogue, usage, judge, asking, config.seed).write(subjects)
+    names = NameWriter(catalogue, usage, judge, asking, config.seed).write(subjects, wrote)
     # From all alive latents, so that a sample is labelled as a full run would label it.
     baselines = baseline_items(alive, settings.cases, config.seed)
     likelihoods = _rank_terms(subjects, proposed, baselines, vocabulary, asking, catalogue)

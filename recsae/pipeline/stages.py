@@ -132,7 +132,7 @@ STAGES: dict[str, Stage] = {
             Lazy("recsae.labels.stage:label_latents"),
             inputs=("ingest", "matching", "evidence", "statements"),
             config=("seed", "labels", "llm", "probe"),
-            version=7,
+            version=8,
             content=Lazy("recsae.llm.model:model_content"),
             last=("ingest", "matching", "labels", "scores"),
             nights=("label_reuse_jaccard",),

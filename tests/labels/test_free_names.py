@@ -72,10 +72,10 @@ class Asker:
         ]
 
 
-def written(latents: int, asker: Asker) -> FreeNames:
+def written(latents: int, asker: Asker, wrote: bool | None = None) -> FreeNames:
     judge = SelectJudge(LlmJudge("pmi", CATALOGUE), asker)  # type: ignore[arg-type]
     subjects = [Subject(latent, np.arange(4), np.arange(4), np.arange(20, 23), SELECT) for latent in range(latents)]
-    return NameWriter(CATALOGUE, USAGE, judge, asker, seed=5).write(subjects)  # type: ignore[arg-type]
+    return NameWriter(CATALOGUE, USAGE, judge, asker, seed=5).write(subjects, wrote)  # type: ignore[arg-type]
 
 
 def test_a_model_that_cannot_write_is_asked_for_the_first_names_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,6 +112,14 @@ def test_three_of_the_first_eight_must_hold_and_differ() -> None:
     assert not written(FIRST, Asker(*NAMES[:2], *["Neither"] * 6)).writes
     same = written(FIRST, Asker(*["A even"] * 4, "B even", *["Neither"] * 3))
     assert not same.writes and same.counts == {"held": 2, "repeated": 3, NOT_HOLDING: 3}
+
+
+def test_last_night_decides_where_a_few_are_to_be_named() -> None:
+    asker = Asker(*NAMES)
+    assert not written(FIRST - 1, asker, wrote=False).writes and not asker.questions
+    assert written(2, Asker("Neither"), wrote=True).writes
+    assert written(FIRST, Asker(*NAMES), wrote=False).writes
+    assert not written(FIRST, Asker("Neither"), wrote=True).writes
 
 
 def test_the_best_name_is_corrected_once_from_the_cases_it_misjudges(monkeypatch: pytest.MonkeyPatch) -> None:
