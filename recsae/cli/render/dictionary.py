@@ -20,6 +20,8 @@ from recsae.text.sanitize import plain
 
 ROWS = 20
 ITEMS = 3
+CONCEPT, TOP_ITEMS = 24, 40
+"""Characters that names have at least, and top items at most."""
 MEDIANS = {"confidence": "confidence", "on unseen items": "unseen_confidence", "F1": "f1"}
 SUREST = (("interpretable", "descending"), ("confidence_lower", "descending"))
 
@@ -30,10 +32,8 @@ _COLUMNS = (
     "confidence",
     "confidence_lower",
     "confidence_upper",
-    "confidence_shuffled",
     "unseen_confidence",
     "f1",
-    "frequency",
     "group_size",
     "polysemantic",
     "top_items",
@@ -93,12 +93,12 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
         table.padding = (0, 1, 0, 0)
         table.add_column("#", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    table.add_column("concept", ratio=5)
+    table.add_column("concept", min_width=CONCEPT)
     table.add_column("class", no_wrap=True)
     table.add_column("confidence", no_wrap=True)
-    for heading in ("unseen", "shuffled", "F1", "frequency"):
+    for heading in ("unseen", "F1"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("top items", ratio=4, no_wrap=True, overflow="ellipsis")
+    table.add_column("top items", max_width=TOP_ITEMS, no_wrap=True, overflow="ellipsis")
     for row in concepts.to_pylist():
         bounds = row["confidence_lower"], row["confidence_upper"]
         table.add_row(
@@ -108,9 +108,7 @@ def concept_table(concepts: pa.Table, *, numbered: bool = False) -> Table:
             Text(row["kind"], style="" if row["interpretable"] else "dim"),
             Text(with_interval(row["confidence"], *bounds)),
             Text(decimal(row["unseen_confidence"], 2)),
-            Text(decimal(row["confidence_shuffled"], 2)),
             Text(decimal(row["f1"], 2)),
-            Text(f"{100 * row['frequency']:.2f} %"),
             Text(" · ").join(map(terminal.item, row["top_items"][:ITEMS], row["top_item_ids"])),
         )
     return table

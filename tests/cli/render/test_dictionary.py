@@ -90,3 +90,12 @@ def test_ids_stand_beside_titles_and_once_where_they_are_the_same(
     folder.write_table("concepts.parquet", concepts_table(rows))
     out = printed(folder, capsys)
     assert "Heat (1995) 6 · Ronin" in out and out.count("Ronin") == 1
+
+
+def test_long_titles_leave_room_for_the_name(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+    titles = [f"The Very Long Title of Film Number {number} of a Series" for number in range(3)]
+    rows = [concept_row(0, name="1990s: Clueless, Quiz Show", top_items=titles, top_item_ids=["a", "b", "c"])]
+    folder.write_table("concepts.parquet", concepts_table(rows))
+    lines = printed(folder, capsys).splitlines()
+    assert any("1990s: Clueless" in line for line in lines)
+    assert any("concept" in line and "confidence" in line for line in lines)
