@@ -92,10 +92,10 @@ class NameWriter:
     def write(self, subjects: Sequence[Subject], wrote: bool | None = None) -> FreeNames:
         """Names of the first subjects and, where enough of these hold, of all of them.
 
-        `wrote`: whether the same model could write last night. That stands where fewer than FIRST are to be named, as
-        fewer say little.
+        `wrote`: whether the same model could write last night. One that could not is not asked again; for one that
+        could, fewer than FIRST names are too few to say otherwise.
         """
-        if wrote is False and len(subjects) < FIRST:
+        if wrote is False:
             return FreeNames({}, writes=False, counts={})
         first = subjects[:FIRST]
         rows: dict[int, list[Row]] = {one.latent: [] for one in first}
