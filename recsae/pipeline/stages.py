@@ -125,7 +125,7 @@ STAGES: dict[str, Stage] = {
             Lazy("recsae.statements.stage:describe_latents"),
             inputs=("ingest", "recommender", "activations", "sae", "evidence"),
             config=("seed", "probe"),
-            version=7,
+            version=8,
         ),
         Stage(
             "labels",

@@ -19,7 +19,7 @@ from recsae.statements.language import MAX_LISTED, ONE_ITEM, Behaviour, Body, It
 
 HISTORY_SHARES = (0.1, 0.3, 0.5, 0.7)
 """Least shares of the last ten events that are tried."""
-MIN_CASES = 20
+MIN_CASES = 5
 """Fewest explain cases in which a latent must fire to be searched for."""
 
 
