@@ -53,7 +53,7 @@ def test_every_kind_competes_in_every_view() -> None:
 
 def test_a_latent_that_hardly_fires_is_not_searched_for() -> None:
     rare_B = np.arange(len(LENGTHS)) < MIN_CASES - 1
-    assert candidates.candidates(_counts(rare_B, scale=0.5), PLAN) == []
+    assert candidates.candidates(_counts(rare_B, scale=0.1), PLAN) == []
 
 
 def test_a_behaviour_that_says_nothing_is_none() -> None:
