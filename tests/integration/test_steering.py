@@ -25,10 +25,16 @@ def done(config: Config, stage: str) -> Committed:
 
 
 @pytest.fixture(scope="module")
-def planted(planted_run: tuple[Config, Path]) -> pd.DataFrame:
-    """What turning does on score users, of the latents that are named by a planted concept."""
+def steered(planted_run: tuple[Config, Path]) -> pd.DataFrame:
+    """What steering does on score users."""
     table = pd.DataFrame(done(planted_run[0], "steering").read_table("steering.parquet").to_pylist())
-    return table[(table.part == "score") & table.concept.isin(CONCEPTS)]
+    return table[table.part == "score"]
+
+
+@pytest.fixture(scope="module")
+def planted(steered: pd.DataFrame) -> pd.DataFrame:
+    """The same of the latents whose statement is a planted concept and nothing else."""
+    return steered[steered.concept.isin(CONCEPTS)]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +44,17 @@ def turned(planted: pd.DataFrame, planted_run: tuple[Config, Path]) -> pd.DataFr
     return planted[planted.latent.isin(at.loc[at.groupby("concept").share_change.idxmax()].latent)]
 
 
-def test_every_planted_concept_can_be_turned(turned: pd.DataFrame) -> None:
-    assert set(turned.concept) == CONCEPTS
+def test_every_planted_concept_can_be_turned(steered: pd.DataFrame, turned: pd.DataFrame) -> None:
+    """Alone or in a statement that joins it to others."""
+    assert all(steered.concept.str.contains(concept).any() for concept in CONCEPTS)
+    assert len(turned)
+
+
+def test_most_latents_raise_the_share_of_their_concept_above_random_directions(
+    steered: pd.DataFrame, planted_run: tuple[Config, Path]
+) -> None:
+    at = steered[steered.strength == planted_run[0].steering.reference]
+    assert (at.share_change > at.null_upper).mean() > 0.5, at[["concept", "share_change", "null_upper"]]
 
 
 def test_turned_up_a_concept_rises_step_by_step_and_above_random_directions(
@@ -62,15 +77,17 @@ def test_turned_up_it_rises_about_as_much_as_by_the_probe_that_was_told_the_conc
 
 
 def test_taken_out_a_concept_falls(planted: pd.DataFrame) -> None:
-    """Where two latents share a concept the other stands in, so that one of eight may fall by no more than by luck."""
+    """Where two latents share a concept the other stands in, so that one may fall by no more than by luck."""
     out = planted[planted.operation == "ablate"]
     most = out.loc[out.groupby("concept").share_change.idxmin()]
     assert (most.share_change < 0).all()
-    assert (most.share_change < most.null_lower).sum() >= len(CONCEPTS) - 1
+    assert (most.share_change < most.null_lower).sum() >= len(most) - 1
 
 
 def test_other_concepts_move_less(turned: pd.DataFrame, planted_run: tuple[Config, Path]) -> None:
+    """Others that do not join the concept to something else, and so rise with it."""
     at = turned[turned.strength == planted_run[0].steering.reference]
+    at = at[[concept not in side for concept, side in zip(at.concept, at.side_concept, strict=True)]]
     assert (at.side_change.abs() < at.share_change).all()
     assert (at.side_effect < at.share_change / 2).all()
 
