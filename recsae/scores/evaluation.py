@@ -115,7 +115,7 @@ def score_row(
     counts = classification.count(prediction.predicted, prediction.active)
     return {
         **key_columns(finalist, part, prediction.judge, control),
-        **count_columns(counts),
+        **counts.columns(),
         "auc": classification.auc(prediction.value, prediction.active),
         "lower": bounds[0] if bounds else None,
         "upper": bounds[1] if bounds else None,
@@ -134,17 +134,6 @@ def key_columns(finalist: Finalist, part: str, judge: str, control: str) -> dict
         "part": part,
         "judge": judge,
         "control": control,
-    }
-
-
-def count_columns(counts: classification.ConfusionCounts) -> dict[str, Any]:
-    """The columns of SCORES that follow from the counts."""
-    return {
-        **counts._asdict(),
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "confidence": counts.confidence,
     }
 
 

@@ -114,7 +114,7 @@ def score_row(result: Result) -> dict[str, Any]:
     """The latent's row of SCORES. With five cases of each kind, the confidence equals the plain accuracy."""
     return {
         **evaluation.key_columns(result.finalist, "score", "recsae", "none"),
-        **evaluation.count_columns(result.counts),
+        **result.counts.columns(),
         "centre": float(ACTIVE_ABOVE),
     }
 

@@ -280,7 +280,7 @@ def _score_held_out(
         # For a binary prediction, AUC equals balanced accuracy.
         row = {
             **evaluation.key_columns(finalist, "score", "held_out", kind),
-            **evaluation.count_columns(counts),
+            **counts.columns(),
             "auc": counts.confidence,
         }
         rows.append(row)

@@ -21,8 +21,6 @@ HISTORY_SHARES = (0.1, 0.3, 0.5, 0.7)
 """Least shares of the last ten events that are tried."""
 MIN_CASES = 5
 """Fewest explain cases in which a latent must fire to be searched for."""
-
-
 BEHAVIOURS = 3
 """Behaviours that compete for a latent, those that tell it best by the bins."""
 

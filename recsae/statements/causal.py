@@ -20,7 +20,7 @@ from recsae.recommenders.ranking import pad
 from recsae.sae.model import Sae
 from recsae.statements import behaviour
 from recsae.statements.behaviour import About
-from recsae.statements.evaluation import within
+from recsae.statements.evaluation import last_events, within
 from recsae.statements.language import HISTORY, Behaviour, Statement
 from recsae.stats.bootstrap import resampled_sums
 
@@ -156,10 +156,7 @@ def _pairs(
 
 
 def _measured(histories: Histories, about: About, feature: str) -> Moved:
-    recent_NL = np.full((len(histories), HISTORY), -1, dtype=np.int64)
-    for row, items in zip(recent_NL, histories, strict=True):
-        last = items[-HISTORY:][::-1]
-        row[: len(last)] = last
+    recent_NL = np.stack([last_events(items, len(items)) for items in histories]).astype(np.int64)
     length_N = np.array([len(items) for items in histories])
     value_N = behaviour.features(recent_NL, length_N, about)[feature]
     known = np.flatnonzero(~np.isnan(value_N))

@@ -88,7 +88,7 @@ def bins_of(values: np.ndarray) -> Bins:
 
 
 def _behaviours(plan: ReadingPlan, name: str) -> Mapping[str, np.ndarray]:
-    return reading.read_part(plan, name, "explain").cases.behaviour
+    return reading.read_behaviours(plan, name, "explain")
 
 
 def count(plan: CountingPlan) -> Counts:

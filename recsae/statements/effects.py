@@ -22,6 +22,7 @@ from recsae.statements.evaluation import satisfied_by
 from recsae.statements.item_sets import ItemCounts
 from recsae.statements.language import ITEM_BODIES, Formula, ItemSet, Statement
 from recsae.statements.wording import body_in_words
+from recsae.stats import classification
 
 SHARE = 0.1
 """Share of the catalogue that counts as promoted, and as held down."""
@@ -110,7 +111,7 @@ def _confidence(plan: EffectPlan, body: Formula | ItemSet | None, side_I: np.nda
     if body is None or min(truth.sum(), (~truth).sum()) < LEAST_UNSEEN:
         return None
     said = satisfied_by(body, plan.search.features)[plan.unseen_I]
-    return float((said[truth].mean() + (~said[~truth]).mean()) / 2)
+    return classification.count(said, truth).confidence
 
 
 def _agrees(plan: EffectPlan, latent: int, promoted_I: np.ndarray) -> bool | None:

@@ -49,7 +49,8 @@ class Cases(NamedTuple):
 def satisfied_by(body: Formula | ItemSet | ItemList, features: ItemFeatures) -> np.ndarray:
     """Which items satisfy the body, `(I,)` bool.
 
-    Raises KeyError where it names a term, number, space or item that the features do not have.
+    Raises KeyError where it names a term, number or space that the features do not have. Items of another catalogue
+    are left out.
     """
     if isinstance(body, ItemSet):
         return cosines(body, features) >= body.min_cosine

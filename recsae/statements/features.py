@@ -49,7 +49,11 @@ class ItemFeatures:
 
     def has_vector(self, space: str) -> np.ndarray:
         """Which items have a vector in the space, `(items,)` bool."""
-        return np.asarray(np.any(self.spaces[space] != 0, axis=1))
+        return self._vectored[space]
+
+    @cached_property
+    def _vectored(self) -> dict[str, np.ndarray]:
+        return {name: np.asarray(np.any(vectors != 0, axis=1)) for name, vectors in self.spaces.items()}
 
     @cached_property
     def _terms(self) -> sparse.csc_matrix:

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from recsae.data.terms import Vocabulary
+from recsae.statements.evaluation import within
 from recsae.statements.language import MAX_LITERALS, Formula, Op, Range, Step, Term
 
 POOL = 24
@@ -106,7 +107,7 @@ def _pool(w_I: np.ndarray, of: Searchable) -> tuple[list[Term | Range], np.ndarr
         found = best_range(name, values_I, w_I, of.steps[name])
         if found:
             literals.append(found)
-            rows.append(_inside(values_I, found)[None])
+            rows.append(within(values_I, found)[None])
     return literals, np.concatenate(rows) if rows else np.zeros((0, len(w_I)), dtype=bool)
 
 
@@ -141,7 +142,7 @@ def _extend(
                 continue
             narrowed = best_range(name, values_I, w_I * found.holds_I, of.steps[name])
             if narrowed:
-                inside_I = _inside(values_I, narrowed)
+                inside_I = within(values_I, narrowed)
                 worth = float(w_I[found.holds_I & inside_I].sum())
                 tried.append((worth, place, Step(op="and", literal=narrowed), inside_I))
     tried.sort(key=lambda one: (-one[0], one[1]))
@@ -189,8 +190,3 @@ def best_run(w_Q: np.ndarray) -> tuple[int, int]:
     if gain[stop] <= 0:
         return 0, 0
     return int(np.argmin(upto[: stop + 1])), stop
-
-
-def _inside(values_I: np.ndarray, range_: Range) -> np.ndarray:
-    low, high = (-np.inf if range_.low is None else range_.low), (np.inf if range_.high is None else range_.high)
-    return np.asarray((values_I >= low) & (values_I <= high))

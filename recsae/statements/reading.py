@@ -7,7 +7,7 @@ pairs of a case and a latent that fires in it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,18 +61,33 @@ class ShardCases(NamedTuple):
 
 def read_part(plan: ReadingPlan, name: str, part: str) -> ShardCases:
     """The cases of one part of the users in one shard."""
-    table = shards.read(plan.activations.data, name)
-    table = table.filter(pa.compute.equal(table["part"], PARTS.index(part))).combine_chunks()
-    user_B = table["user_idx"].to_numpy().astype(np.int64)
-    position_B = table["position"].to_numpy()
-    recommended_B, last_B = shards.items(table, "recommended"), shards.items(table, "input")
+    table = _table(plan, name, part)
+    user_B = _users(table)
     group_B = (keyed(user_B, plan.seed) % np.uint64(USER_GROUPS)).astype(np.int64)
-    cases = _with_history(plan, user_B, position_B, recommended_B, last_B)
     case_A, latent_A, activation_A = active_pairs(model.load(plan.sae), shards.vectors(table))
     dealt = _dealt(plan, user_B, case_A, latent_A, activation_A)
     pairs = [np.concatenate(column) for column in zip((case_A, latent_A, activation_A), dealt, strict=True)]
     order = np.argsort(pairs[1], kind="stable")
-    return ShardCases(cases, group_B, *(column[order] for column in pairs))
+    return ShardCases(_cases(plan, table), group_B, *(column[order] for column in pairs))
+
+
+def read_behaviours(plan: ReadingPlan, name: str, part: str) -> Mapping[str, np.ndarray]:
+    """The behaviours of the cases of `read_part`, without encoding them."""
+    return _cases(plan, _table(plan, name, part)).behaviour
+
+
+def _table(plan: ReadingPlan, name: str, part: str) -> pa.Table:
+    table = shards.read(plan.activations.data, name)
+    return table.filter(pa.compute.equal(table["part"], PARTS.index(part))).combine_chunks()
+
+
+def _users(table: pa.Table) -> np.ndarray:
+    return np.asarray(table["user_idx"].to_numpy().astype(np.int64))
+
+
+def _cases(plan: ReadingPlan, table: pa.Table) -> Cases:
+    recommended_B, last_B = shards.items(table, "recommended"), shards.items(table, "input")
+    return _with_history(plan, _users(table), table["position"].to_numpy(), recommended_B, last_B)
 
 
 def active_pairs(sae: Sae, vectors_BD: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

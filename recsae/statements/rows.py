@@ -69,7 +69,6 @@ def score_rows(to_score: Sequence[Scored], scored: Tally) -> tuple[list[Row], fl
         p_P[of_role], passes_P[of_role] = choice.decide(value_P[of_role], error_P[of_role], bar)
     rows = []
     for number, one in enumerate(to_score):
-        counts = scored.counts(number)
         value, error = float(value_P[number]), float(error_P[number])
         rows.append(
             {
@@ -82,11 +81,7 @@ def score_rows(to_score: Sequence[Scored], scored: Tally) -> tuple[list[Row], fl
                 "on_latent": one.pairing.latent if one.role == "shuffled" else None,
                 "passes": bool(passes_P[number]),
                 "level_recall": _level_recall(scored, number),
-                **counts._asdict(),
-                "precision": counts.precision,
-                "recall": counts.recall,
-                "f1": counts.f1,
-                "confidence": counts.confidence,
+                **scored.counts(number).columns(),
                 "lower": max(value - Z * error, 0.0) if enough_P[number] else None,
                 "upper": min(value + Z * error, 1.0) if enough_P[number] else None,
                 "p_value": float(p_P[number]) if enough_P[number] else None,

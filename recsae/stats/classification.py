@@ -43,6 +43,11 @@ class ConfusionCounts(NamedTuple):
         positive, negative = self.recall, self.true_negative_rate
         return None if positive is None or negative is None else (positive + negative) / 2
 
+    def columns(self) -> dict[str, int | float | None]:
+        """The counts and what follows from them, as tables of scores name them."""
+        derived = {name: getattr(self, name) for name in ("precision", "recall", "f1", "confidence")}
+        return {**self._asdict(), **derived}
+
 
 def _ratio(part: int, whole: int) -> float | None:
     return part / whole if whole else None
